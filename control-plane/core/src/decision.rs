@@ -1,0 +1,221 @@
+//! What policy says of [`Attributes`], and the proof types that follow from it.
+//!
+//! [`Verdict`] is the pure answer of policy. [`Attributes::decide`] turns it into a [`Decision`] by taking the attributes by value:
+//! an [`Allowed`] can't exist without a verdict that allows, or a hold whose approval was spent.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attributes::Attributes;
+
+/// What is to happen. Ordered by strictness, so that the strictest of several is their maximum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    /// Goes through now.
+    Allow,
+    /// Waits for people.
+    Hold,
+    /// Refused.
+    Deny,
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Hold => "hold",
+            Self::Deny => "deny",
+        })
+    }
+}
+
+/// The group that the agent impersonates; the API server's RBAC backs our decision with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Group {
+    /// Reads.
+    #[serde(rename = "sallyport:read")]
+    Read,
+    /// Writes that need no approval.
+    #[serde(rename = "sallyport:write")]
+    Write,
+    /// What people approved.
+    #[serde(rename = "sallyport:approved")]
+    Approved,
+}
+
+impl Group {
+    /// The group's name in the cluster.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "sallyport:read",
+            Self::Write => "sallyport:write",
+            Self::Approved => "sallyport:approved",
+        }
+    }
+}
+
+/// One named part of the score.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contribution {
+    /// Where it comes from: `risk table`, `modifier`, `rule seed-rbac`.
+    pub source: String,
+    /// What was found, as a short fact for a person: `creates a ServiceAccount`, `container "x" is privileged`.
+    pub fact: String,
+    /// Points. The table's entry is a floor; modifiers raise.
+    pub risk: i16,
+}
+
+/// Why it was decided so. Every contribution to the score is named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The rule that settled it: a name from the policy file, or `default/…` for a built-in one.
+    pub rule: String,
+    /// What it says.
+    pub effect: Effect,
+    /// 0–100.
+    pub risk: u8,
+    /// From this score on it is held.
+    pub hold_at: u8,
+    /// From this score on it is denied.
+    pub deny_at: u8,
+    /// The parts of the score, riskiest first.
+    pub contributions: Vec<Contribution>,
+    /// What would help, or what to know: `delete by name`, `condition took too long`.
+    pub notes: Vec<String>,
+}
+
+/// Who must say yes to a hold, and for how long it waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalTerms {
+    /// A vote counts only from a member of one of these.
+    pub groups: BTreeSet<String>,
+    /// Votes by different people that are needed.
+    pub quorum: u8,
+    /// How long the hold waits for them.
+    pub wait: Duration,
+}
+
+/// Policy's answer. Made by `policy` only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub(crate) explanation: Explanation,
+    pub(crate) group: Group,
+    pub(crate) terms: Option<ApprovalTerms>,
+}
+
+impl Verdict {
+    /// Why.
+    pub const fn explanation(&self) -> &Explanation {
+        &self.explanation
+    }
+
+    /// Who must approve; present exactly when the effect is hold.
+    pub const fn terms(&self) -> Option<&ApprovalTerms> {
+        self.terms.as_ref()
+    }
+
+    /// The group to impersonate if it is allowed.
+    pub const fn group(&self) -> Group {
+        self.group
+    }
+}
+
+/// The three ways on.
+#[derive(Debug)]
+pub enum Decision {
+    /// Goes to `issue`.
+    Allow(Allowed),
+    /// Goes to `approvals`.
+    Hold(Hold),
+    /// Goes to `refuse`.
+    Deny(Denial),
+}
+
+/// The right to be issued one grant. Not `Clone`; `issue` spends it.
+#[derive(Debug)]
+pub struct Allowed {
+    pub(crate) attributes: Attributes,
+    pub(crate) explanation: Explanation,
+    pub(crate) group: Group,
+}
+
+/// Must wait for people.
+#[derive(Debug)]
+pub struct Hold {
+    pub(crate) attributes: Attributes,
+    pub(crate) explanation: Explanation,
+    pub(crate) terms: ApprovalTerms,
+}
+
+/// Refused by policy.
+#[derive(Debug)]
+pub struct Denial {
+    pub(crate) attributes: Attributes,
+    pub(crate) explanation: Explanation,
+}
+
+impl Attributes {
+    /// Turns policy's answer into the next stage.
+    pub fn decide(self, verdict: Verdict) -> Decision {
+        let Verdict {
+            explanation,
+            group,
+            terms,
+        } = verdict;
+        match (explanation.effect, terms) {
+            (Effect::Allow, _) => Decision::Allow(Allowed {
+                attributes: self,
+                explanation,
+                group,
+            }),
+            (Effect::Hold, Some(terms)) => Decision::Hold(Hold {
+                attributes: self,
+                explanation,
+                terms,
+            }),
+            // A hold that nobody could approve is a denial.
+            (Effect::Hold, None) | (Effect::Deny, _) => Decision::Deny(Denial {
+                attributes: self,
+                explanation,
+            }),
+        }
+    }
+}
+
+macro_rules! parts {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// What was judged.
+            pub const fn attributes(&self) -> &Attributes {
+                &self.attributes
+            }
+
+            /// Why.
+            pub const fn explanation(&self) -> &Explanation {
+                &self.explanation
+            }
+        }
+    )*};
+}
+parts!(Allowed, Hold, Denial);
+
+impl Allowed {
+    /// The group to impersonate.
+    pub const fn group(&self) -> Group {
+        self.group
+    }
+}
+
+impl Hold {
+    /// Who must approve.
+    pub const fn terms(&self) -> &ApprovalTerms {
+        &self.terms
+    }
+}

@@ -1,0 +1,59 @@
+//! The heads that travel between our processes: names of hosts, headers, paths and close codes.
+//!
+//! One bidirectional QUIC stream carries one HTTP/1.1 exchange; two virtual hosts tell Kubernetes calls from our own.
+
+/// The ALPN protocol id; there is one version.
+pub const ALPN: &[u8] = b"sallyport/1";
+
+/// The name in the control plane's certificate. Peers pin its key; the name only satisfies TLS.
+pub const SERVER_NAME: &str = "control-plane.sallyport.internal";
+
+/// `Host` of a Kubernetes call.
+pub const HOST_KUBERNETES: &str = "kubernetes";
+/// `Host` of our own calls: sessions, agents, ledger questions.
+pub const HOST_CONTROL: &str = "control";
+
+/// Label of the TLS exporter (RFC 5705) whose output is the epoch of an agent's connection.
+pub const EXPORTER_EPOCH: &[u8] = b"EXPORTER-sallyport-epoch";
+/// Label of the TLS exporter whose output keys the HS256 grants of plain reads.
+pub const EXPORTER_READ_GRANTS: &[u8] = b"EXPORTER-sallyport-read-grants";
+
+/// Headers. All of ours start with `sallyport-`; a client's are dropped before ours are added.
+pub mod header {
+    /// Operation id (UUIDv7), sidecar → control plane.
+    pub const OPERATION: &str = "sallyport-operation";
+    /// The grant (JWT), control plane → agent.
+    pub const GRANT: &str = "sallyport-grant";
+    /// Key of the request digest, base64url, control plane → agent. Beside the grant, so that a stored grant does not contain it.
+    pub const DIGEST_KEY: &str = "sallyport-digest-key";
+    /// `no` | `yes` | `unknown`: whether the request was sent to the API server. Agent → control plane, on every answer.
+    pub const SENT: &str = "sallyport-sent";
+    /// Why the agent refused, one word for metrics. Agent → control plane.
+    pub const REFUSED: &str = "sallyport-refused";
+}
+
+/// Paths under [`HOST_CONTROL`].
+pub mod path {
+    /// Sidecar → control plane: open or renew the session of this connection's key.
+    pub const SESSION: &str = "/v1/session";
+    /// Agent → control plane: who I am; makes the connection an agent's.
+    pub const AGENT: &str = "/v1/agent";
+    /// Control plane → agent: what became of these grants?
+    pub const LEDGER: &str = "/v1/ledger";
+    /// Either → the other: I am alive (an empty exchange).
+    pub const PING: &str = "/v1/ping";
+}
+
+/// Application error codes of QUIC closes and resets.
+pub mod code {
+    /// Orderly: the process is going away.
+    pub const SHUTDOWN: u32 = 0;
+    /// The stream's owner gave up; the operation is cancelled.
+    pub const CANCELLED: u32 = 1;
+    /// The peer is not who it must be, or no longer may.
+    pub const UNAUTHENTICATED: u32 = 2;
+    /// The peer broke the protocol.
+    pub const PROTOCOL: u32 = 3;
+    /// A recording or masking failure: the bytes so far are not the whole answer.
+    pub const ABORTED: u32 = 4;
+}
