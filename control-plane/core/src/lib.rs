@@ -7,6 +7,8 @@
 pub mod attributes;
 pub mod decision;
 pub mod digest;
+pub mod grant;
 pub mod identity;
+pub mod request;
 pub mod request_info;
 pub mod version_pin;
