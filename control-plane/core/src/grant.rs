@@ -12,7 +12,7 @@ mod issue;
 mod jws;
 mod verify;
 
-pub use claims::{ApprovalClaim, Epoch, EpochError, GrantClaims, Impersonation, Purpose, Target};
+pub use claims::{ApprovalClaim, GrantClaims, Impersonation, Purpose, Target};
 pub use issue::{Grant, GrantError, Terms, issue};
 pub use jws::{KeyError, ReadKey, Signer, VerifyKeys};
 pub use verify::{Arrived, MatchedGrant, VerifiedGrant, VerifyError, verify};

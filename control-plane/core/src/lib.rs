@@ -9,6 +9,8 @@ pub mod decision;
 pub mod digest;
 pub mod grant;
 pub mod identity;
+pub mod ledger;
+pub mod lifecycle;
 pub mod request;
 pub mod request_info;
 pub mod version_pin;

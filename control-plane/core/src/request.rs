@@ -63,7 +63,9 @@ impl WireRequest {
     }
     /// One of [`FORWARDED`].
     pub fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
-        self.headers().find(|(candidate, _)| candidate == name).map(|(_, value)| value)
+        self.headers()
+            .find(|(candidate, _)| candidate == name)
+            .map(|(_, value)| value)
     }
     /// The body.
     pub const fn body(&self) -> &Bytes {

@@ -1,8 +1,5 @@
 //! What a grant says.
 
-use std::fmt;
-use std::str::FromStr;
-
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,60 +10,10 @@ use shared::time::Timestamp;
 use crate::decision::Group;
 use crate::digest::Digest;
 use crate::identity::Asker;
+use crate::ledger::Epoch;
+use crate::lifecycle::Life;
 use crate::request_info::RequestInfo;
 use crate::version_pin::VersionPin;
-
-/// One connection of one agent: the output of its TLS exporter under `EXPORTER_EPOCH` (RFC 5705), base64url in text.
-///
-/// Both ends compute it and neither can choose it, so a grant for one connection is worth nothing on any other.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Epoch([u8; 32]);
-
-impl Epoch {
-    /// Wraps what the exporter gave.
-    pub const fn new(exported: [u8; 32]) -> Self {
-        Self(exported)
-    }
-}
-
-impl fmt::Display for Epoch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
-    }
-}
-
-impl fmt::Debug for Epoch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Epoch({self})")
-    }
-}
-
-impl FromStr for Epoch {
-    type Err = EpochError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| EpochError)?;
-        bytes.try_into().map(Self).map_err(|_| EpochError)
-    }
-}
-
-/// The text is not 32 bytes in base64url.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an epoch is 32 bytes in base64url without padding")]
-pub struct EpochError;
-
-impl Serialize for Epoch {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Epoch {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
 
 /// The claims, complete. A claim more, a claim less or a claim twice is refused.
 ///
@@ -86,7 +33,7 @@ pub struct GrantClaims {
     /// Our name of the one cluster that it may be used in.
     pub cluster: String,
     /// Life of the control plane's database; agents refuse a lower one than they have seen.
-    pub life: u64,
+    pub life: Life,
     /// Milliseconds from receipt within which it must be spent.
     pub ttl: u64,
     /// Milliseconds from the send after which the agent ends the answer, however long the stream could be.
@@ -207,19 +154,4 @@ pub struct ApprovalClaim {
     pub pin: VersionPin,
     /// From then on it is worth nothing; the spent-Lease is kept beyond it.
     pub expires: Timestamp,
-}
-
-impl ApprovalClaim {
-    /// Name of the Lease whose existence says that this approval was spent: a SHA-256 in hex, so a valid DNS label of fixed length.
-    pub fn lease_name(&self) -> String {
-        use fmt::Write as _;
-        let hash = digest(&SHA256, self.approval.uuid().as_bytes());
-        let mut name = String::from("spent-");
-        // 20 bytes keep the name below 63 characters (RFC 1123 label); 160 bits don't collide.
-        for byte in hash.as_ref().iter().take(20) {
-            // Writing to a String can't fail.
-            let _ = write!(name, "{byte:02x}");
-        }
-        name
-    }
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use shared::ids::{GrantId, OperationId, SessionId};
 use shared::limits;
 
-use super::claims::{ApprovalClaim, Epoch, GrantClaims, Impersonation, Purpose, Target};
+use super::claims::{ApprovalClaim, GrantClaims, Impersonation, Purpose, Target};
 use super::jws::{ReadKey, Signer};
 use crate::decision::{Allowed, Group};
 use crate::digest::Digest;
+use crate::ledger::Epoch;
+use crate::lifecycle::Life;
 
 /// What the control plane adds to an [`Allowed`]: ids that it drew, the connection it will use, and bounds.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub struct Terms {
     /// The agent's connection.
     pub epoch: Epoch,
     /// Life of the database.
-    pub life: u64,
+    pub life: Life,
     /// Time to spend it, at most [`limits::GRANT_TTL`].
     pub ttl: Duration,
     /// Longest that the answer may last, at most [`limits::STREAM_LIFE`].

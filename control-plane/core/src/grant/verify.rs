@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
-use shared::ids::GrantId;
 use shared::limits;
 use shared::time::Timestamp;
 
-use super::claims::{Epoch, GrantClaims, Purpose};
+use super::claims::{GrantClaims, Purpose};
 use super::jws::{Form, TokenError, VerifyKeys};
 use crate::decision::Group;
 use crate::digest::DigestKey;
+use crate::ledger::{Epoch, Ledger, SpendError, Spent, Ticket};
+use crate::lifecycle::Life;
 use crate::request::WireRequest;
 
 /// What arrived with a grant, and where.
@@ -27,7 +28,7 @@ pub struct Arrived<'a> {
     /// The cluster that this agent is in.
     pub cluster: &'a str,
     /// Highest life of the control plane that this agent has seen.
-    pub life: u64,
+    pub life: Life,
     /// How long ago the head with the grant was received, on the agent's monotonic clock.
     pub waited: Duration,
     /// The agent's wall clock; only for the expiry of an approval.
@@ -131,6 +132,7 @@ pub struct MatchedGrant {
 pub struct VerifiedGrant {
     claims: GrantClaims,
     request: WireRequest,
+    spent: Spent,
 }
 
 /// Checks everything but whether it was spent before.
@@ -149,7 +151,7 @@ pub fn verify(token: &str, keys: &VerifyKeys, arrived: Arrived<'_>) -> Result<Ma
     let claims: GrantClaims = serde_json::from_slice(&claims).map_err(|_| VerifyError::Claims)?;
     here_and_now(&claims, &arrived)?;
     right_kind(&claims, form, arrived.now)?;
-    let info = arrived.request.info().map_err(|_| VerifyError::Unreadable)?;
+    let info = arrived.request.reparse().map_err(|_| VerifyError::Unreadable)?;
     if info != claims.info {
         return Err(VerifyError::Info);
     }
@@ -245,11 +247,12 @@ impl MatchedGrant {
     ///
     /// # Errors
     /// What the ledger says: spent before, sealed epoch, full.
-    pub fn spend<E>(self, ledger: impl FnOnce(GrantId, Epoch) -> Result<(), E>) -> Result<VerifiedGrant, E> {
-        ledger(self.claims.jti, self.claims.aud)?;
+    pub fn spend(self, ledger: &mut Ledger) -> Result<VerifiedGrant, SpendError> {
+        let spent = ledger.spend(self.claims.aud, self.claims.life, self.claims.jti)?;
         Ok(VerifiedGrant {
             claims: self.claims,
             request: self.request,
+            spent,
         })
     }
 }
@@ -268,5 +271,10 @@ impl VerifiedGrant {
     /// Whether there is still time to send, `waited` after receipt: what lies between spending and sending (Lease, reads) counts too.
     pub fn in_time(&self, waited: Duration) -> bool {
         waited < self.claims.ttl()
+    }
+
+    /// Where to report the end.
+    pub const fn ticket(&self) -> Ticket {
+        self.spent.ticket()
     }
 }

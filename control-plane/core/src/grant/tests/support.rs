@@ -41,6 +41,12 @@ impl Side {
         request.digest(&Self::digest_key())
     }
 
+    pub(super) fn ledger(&self) -> Ledger {
+        let mut ledger = Ledger::new(Life(7));
+        ledger.open_epoch(self.epoch).unwrap();
+        ledger
+    }
+
     pub(super) fn terms(&self, request: &WireRequest) -> Terms {
         Terms {
             jti: GrantId::new(Uuid::from_u128(1)),
@@ -48,7 +54,7 @@ impl Side {
             session: SessionId::new(Uuid::from_u128(3)),
             cluster: "a".to_owned(),
             epoch: self.epoch,
-            life: 7,
+            life: Life(7),
             ttl: Duration::from_secs(5),
             until: Duration::from_secs(60),
             digest: self.digest(request),
@@ -85,17 +91,21 @@ impl Side {
             .unwrap()
     }
 
+    /// The agent's side: the keys of the true control plane, whoever `self` is.
+    fn keys(&self) -> VerifyKeys {
+        VerifyKeys::new(&Self::new().signer.public_key(), ReadKey::new(&self.read_key)).unwrap()
+    }
+
     pub(super) fn verify(&self, token: &str, request: WireRequest) -> Result<MatchedGrant, VerifyError> {
-        let keys = VerifyKeys::new(&Self::new().signer.public_key(), ReadKey::new(&self.read_key)).unwrap();
         verify(
             token,
-            &keys,
+            &self.keys(),
             Arrived {
                 request,
                 digest_key: &Self::digest_key(),
                 epoch: self.epoch,
                 cluster: "a",
-                life: 7,
+                life: Life(7),
                 waited: Duration::from_secs(1),
                 now: Timestamp(1000),
             },
@@ -164,11 +174,15 @@ pub(super) fn read_request() -> WireRequest {
 }
 
 pub(super) fn request(method: &str, uri: &str, body: &str) -> WireRequest {
-    WireRequest {
-        method: method.into(),
-        uri: uri.into(),
-        body: body.into(),
+    let mut headers = http::HeaderMap::new();
+    if !body.is_empty() {
+        headers.insert(
+            http::header::CONTENT_TYPE,
+            http::HeaderValue::from_static("application/json"),
+        );
     }
+    let body = bytes::Bytes::copy_from_slice(body.as_bytes());
+    WireRequest::arrived(&method.parse().unwrap(), &uri.parse().unwrap(), &headers, body).unwrap()
 }
 
 fn allowed(request: &WireRequest, group: Group, rule: &str) -> Allowed {
@@ -185,7 +199,7 @@ fn allowed(request: &WireRequest, group: Group, rule: &str) -> Allowed {
     };
     let attributes = Attributes {
         identity,
-        info: request.info().unwrap(),
+        info: request.reparse().unwrap(),
     };
     let explanation = Explanation {
         rule: rule.to_owned(),
@@ -201,8 +215,8 @@ fn allowed(request: &WireRequest, group: Group, rule: &str) -> Allowed {
         group,
         terms: None,
     };
-    match attributes.decide(verdict) {
-        Decision::Allow(allowed) => allowed,
-        other => panic!("{other:?}"),
-    }
+    let Decision::Allow(allowed) = attributes.decide(verdict) else {
+        panic!("not allowed");
+    };
+    allowed
 }
