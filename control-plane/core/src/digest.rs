@@ -38,7 +38,7 @@ impl DigestKey {
 }
 
 /// 32 bytes, base64url in text.
-#[derive(Clone, Copy, Hash, Eq)]
+#[derive(Clone, Copy, Eq)]
 pub struct Digest([u8; 32]);
 
 impl PartialEq for Digest {
