@@ -60,8 +60,7 @@ pub fn pod(
     )?;
     let (namespace, service_account) = service_account(&claims)?;
     let (pod, pod_uid) = bound(&claims, "pod")?;
-    let expires = token::numeric_date(&claims, "exp")?.ok_or(TokenError::Claim("exp"))?;
-    Ok((
+    Verified::of(
         PodIdentity {
             cluster: cluster.to_owned(),
             namespace,
@@ -69,8 +68,8 @@ pub fn pod(
             pod,
             pod_uid,
         },
-        expires,
-    ))
+        &claims,
+    )
 }
 
 /// Checks that a token of audience `sallyport-agent` is of the ServiceAccount that `install` fixed.
