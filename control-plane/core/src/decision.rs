@@ -164,27 +164,12 @@ pub struct Denial {
 impl Attributes {
     /// Turns policy's answer into the next stage.
     pub fn decide(self, verdict: Verdict) -> Decision {
-        let Verdict {
-            explanation,
-            group,
-            terms,
-        } = verdict;
+        let Verdict { explanation, group, terms } = verdict;
         match (explanation.effect, terms) {
-            (Effect::Allow, _) => Decision::Allow(Allowed {
-                attributes: self,
-                explanation,
-                group,
-            }),
-            (Effect::Hold, Some(terms)) => Decision::Hold(Hold {
-                attributes: self,
-                explanation,
-                terms,
-            }),
+            (Effect::Allow, _) => Decision::Allow(Allowed { attributes: self, explanation, group }),
+            (Effect::Hold, Some(terms)) => Decision::Hold(Hold { attributes: self, explanation, terms }),
             // A hold that nobody could approve is a denial.
-            (Effect::Hold, None) | (Effect::Deny, _) => Decision::Deny(Denial {
-                attributes: self,
-                explanation,
-            }),
+            (Effect::Hold, None) | (Effect::Deny, _) => Decision::Deny(Denial { attributes: self, explanation }),
         }
     }
 }

@@ -102,10 +102,7 @@ mod tests {
     fn text_round_trip() {
         let digest = DigestKey::new([7; 32]).digest(&[b"x"]);
         assert_eq!(digest.to_string().parse(), Ok(digest));
-        assert_eq!(
-            serde_json::from_str::<Digest>(&serde_json::to_string(&digest).unwrap()).unwrap(),
-            digest
-        );
+        assert_eq!(serde_json::from_str::<Digest>(&serde_json::to_string(&digest).unwrap()).unwrap(), digest);
         assert_eq!("AAAA".parse::<Digest>(), Err(DigestError));
     }
 }

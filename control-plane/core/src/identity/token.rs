@@ -120,11 +120,7 @@ fn key(jwk: &Jwk) -> Option<Key> {
         (Some(KeyAlgorithm::EdDSA) | None, AlgorithmParameters::OctetKeyPair(_)) => Algorithm::EdDSA,
         _ => return None,
     };
-    Some(Key {
-        id: jwk.common.key_id.clone(),
-        algorithm,
-        key: DecodingKey::from_jwk(jwk).ok()?,
-    })
+    Some(Key { id: jwk.common.key_id.clone(), algorithm, key: DecodingKey::from_jwk(jwk).ok()? })
 }
 
 /// What one endpoint accepts.
@@ -159,9 +155,7 @@ pub fn verify(token: &str, keys: &KeySet, expected: Expected<'_>) -> Result<Map<
         Some(Value::String(id)) => Some(id.as_str()),
         Some(_) => return Err(TokenError::Malformed),
     };
-    let key = keys
-        .find(id)
-        .ok_or_else(|| TokenError::UnknownKey(id.unwrap_or("").chars().take(80).collect()))?;
+    let key = keys.find(id).ok_or_else(|| TokenError::UnknownKey(id.unwrap_or("").chars().take(80).collect()))?;
     let algorithm = header.get("alg").and_then(Value::as_str).unwrap_or("");
     if algorithm != format!("{:?}", key.algorithm) {
         return Err(TokenError::Algorithm(algorithm.chars().take(20).collect()));
@@ -181,10 +175,7 @@ fn header(token: &str) -> Result<Map<String, Value>, TokenError> {
         return Err(TokenError::Malformed);
     }
     let header = object(token.split('.').next().ok_or(TokenError::Malformed)?)?;
-    match ["jku", "jwk", "x5u", "x5c", "crit", "b64"]
-        .into_iter()
-        .find(|name| header.contains_key(*name))
-    {
+    match ["jku", "jwk", "x5u", "x5c", "crit", "b64"].into_iter().find(|name| header.contains_key(*name)) {
         Some(name) => Err(TokenError::Header(name)),
         None => Ok(header),
     }
@@ -193,9 +184,7 @@ fn header(token: &str) -> Result<Map<String, Value>, TokenError> {
 /// A JSON object without duplicate names, or a refusal: two readers of one token must not read two claims.
 fn object(part: &str) -> Result<Map<String, Value>, TokenError> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed)?;
-    serde_json::from_slice::<Unique>(&bytes)
-        .map(|unique| unique.0)
-        .map_err(|_| TokenError::Malformed)
+    serde_json::from_slice::<Unique>(&bytes).map(|unique| unique.0).map_err(|_| TokenError::Malformed)
 }
 
 fn check(claims: &Map<String, Value>, expected: Expected<'_>) -> Result<(), TokenError> {
@@ -218,9 +207,7 @@ fn check(claims: &Map<String, Value>, expected: Expected<'_>) -> Result<(), Toke
         _ => return Err(TokenError::Claim("aud")),
     };
     if !ours || expected.audience.is_empty() {
-        return Err(TokenError::Audience {
-            expected: expected.audience.to_owned(),
-        });
+        return Err(TokenError::Audience { expected: expected.audience.to_owned() });
     }
     let expires = numeric_date(claims, "exp")?.ok_or(TokenError::Claim("exp"))?;
     if expires.after(LEEWAY) <= expected.now {
@@ -238,11 +225,7 @@ fn check(claims: &Map<String, Value>, expected: Expected<'_>) -> Result<(), Toke
 
 /// A claim that must be a non-empty string.
 pub fn text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, TokenError> {
-    claims
-        .get(name)
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty())
-        .ok_or(TokenError::Claim(name))
+    claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).ok_or(TokenError::Claim(name))
 }
 
 /// A NumericDate. Whole or fractional seconds from 0 to the year 9999; anything else is a refusal.

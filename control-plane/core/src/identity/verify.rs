@@ -49,27 +49,10 @@ pub fn pod(
     issuer: &str,
     now: Timestamp,
 ) -> Result<Verified<PodIdentity>, TokenError> {
-    let claims = token::verify(
-        token,
-        keys,
-        Expected {
-            issuer,
-            audience: SIDECAR_AUDIENCE,
-            now,
-        },
-    )?;
+    let claims = token::verify(token, keys, Expected { issuer, audience: SIDECAR_AUDIENCE, now })?;
     let (namespace, service_account) = service_account(&claims)?;
     let (pod, pod_uid) = bound(&claims, "pod")?;
-    Verified::of(
-        PodIdentity {
-            cluster: cluster.to_owned(),
-            namespace,
-            service_account,
-            pod,
-            pod_uid,
-        },
-        &claims,
-    )
+    Verified::of(PodIdentity { cluster: cluster.to_owned(), namespace, service_account, pod, pod_uid }, &claims)
 }
 
 /// Checks that a token of audience `sallyport-agent` is of the ServiceAccount that `install` fixed.
@@ -81,28 +64,16 @@ pub fn agent(
     name: &str,
     now: Timestamp,
 ) -> Result<Timestamp, TokenError> {
-    let claims = token::verify(
-        token,
-        keys,
-        Expected {
-            issuer,
-            audience: AGENT_AUDIENCE,
-            now,
-        },
-    )?;
+    let claims = token::verify(token, keys, Expected { issuer, audience: AGENT_AUDIENCE, now })?;
     if service_account(&claims)? != (namespace.to_owned(), name.to_owned()) {
-        return Err(TokenError::Required {
-            claim: "sub".to_owned(),
-        });
+        return Err(TokenError::Required { claim: "sub".to_owned() });
     }
     token::numeric_date(&claims, "exp")?.ok_or(TokenError::Claim("exp"))
 }
 
 fn service_account(claims: &Map<String, Value>) -> Result<(String, String), TokenError> {
-    let kubernetes = claims
-        .get("kubernetes.io")
-        .and_then(Value::as_object)
-        .ok_or(TokenError::Claim("kubernetes.io"))?;
+    let kubernetes =
+        claims.get("kubernetes.io").and_then(Value::as_object).ok_or(TokenError::Claim("kubernetes.io"))?;
     let namespace = token::text(kubernetes, "namespace")?.to_owned();
     let (name, _) = bound(claims, "serviceaccount")?;
     // The subject says the same thing once more; where the two differ nobody knows who this is.
@@ -113,15 +84,9 @@ fn service_account(claims: &Map<String, Value>) -> Result<(String, String), Toke
 }
 
 fn bound(claims: &Map<String, Value>, what: &'static str) -> Result<(String, String), TokenError> {
-    let object = claims
-        .get("kubernetes.io")
-        .and_then(|k| k.get(what))
-        .and_then(Value::as_object);
+    let object = claims.get("kubernetes.io").and_then(|k| k.get(what)).and_then(Value::as_object);
     let object = object.ok_or(TokenError::Claim(what))?;
-    Ok((
-        token::text(object, "name")?.to_owned(),
-        token::text(object, "uid")?.to_owned(),
-    ))
+    Ok((token::text(object, "name")?.to_owned(), token::text(object, "uid")?.to_owned()))
 }
 
 /// What an issuer's configuration demands of a CI token.
@@ -139,15 +104,7 @@ pub struct CiRules<'a> {
 
 /// A CI provider's token, after its rules passed, and until when it is good.
 pub fn ci(token: &str, keys: &KeySet, rules: &CiRules<'_>, now: Timestamp) -> Result<Verified<CiIdentity>, TokenError> {
-    let claims = token::verify(
-        token,
-        keys,
-        Expected {
-            issuer: rules.issuer,
-            audience: rules.audience,
-            now,
-        },
-    )?;
+    let claims = token::verify(token, keys, Expected { issuer: rules.issuer, audience: rules.audience, now })?;
     for (claim, wanted) in rules.require {
         if claims.get(claim).and_then(scalar).as_ref() != Some(wanted) {
             return Err(TokenError::Required { claim: claim.clone() });
@@ -228,21 +185,13 @@ impl Identity {
     /// A pod, and the CI job beside it. Expires with the first of its tokens.
     pub fn of_pod(pod: (PodIdentity, Timestamp), ci: Option<(CiIdentity, Timestamp)>) -> Self {
         let expires = ci.as_ref().map_or(pod.1, |(_, expires)| pod.1.min(*expires));
-        Self {
-            pod: pod.0,
-            ci: ci.map(|(identity, _)| identity),
-            expires,
-        }
+        Self { pod: pod.0, ci: ci.map(|(identity, _)| identity), expires }
     }
 
     /// Whether a renewal shows the same pod and the same job: a session's identity can't be changed once set.
     pub fn is_same_runner(&self, renewed: &Self) -> bool {
-        let job = |identity: &Self| {
-            identity
-                .ci
-                .as_ref()
-                .map(|ci| (ci.issuer.clone(), ci.subject.clone(), ci.person.clone()))
-        };
+        let job =
+            |identity: &Self| identity.ci.as_ref().map(|ci| (ci.issuer.clone(), ci.subject.clone(), ci.person.clone()));
         self.pod == renewed.pod && job(self) == job(renewed)
     }
 
