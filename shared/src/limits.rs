@@ -56,11 +56,19 @@ pub const HOLDS: usize = 10_000;
 pub const HOLD_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long after its approval a hold may be claimed.
 pub const CLAIM_WAIT: Duration = Duration::from_secs(600);
+/// How long a session's same request meets the same denial without people being asked again (failures.md P9).
+pub const DENIAL_STICKS: Duration = Duration::from_secs(3600);
+/// Votes on one hold that may be needed; more people than that can't be got together.
+pub const QUORUM_MAX: u8 = 16;
+/// Bytes of a reason that an approver gives; kubectl prints it in one line.
+pub const REASON_BYTES: usize = 1024;
 
 /// Longest life of a grant, on the agent's monotonic clock from receipt.
 pub const GRANT_TTL: Duration = Duration::from_secs(10);
 /// Spent grants that an agent remembers per epoch.
 pub const LEDGER_ENTRIES: usize = 100_000;
+/// Connections that an agent's ledger knows at once, and as many that are over: an agent has one, or two while it changes over.
+pub const LEDGER_EPOCHS: usize = 16;
 
 /// An operation id may be this much ahead of our clock.
 pub const OPERATION_ID_AHEAD: Duration = Duration::from_secs(60);

@@ -8,5 +8,7 @@ pub mod attributes;
 pub mod decision;
 pub mod digest;
 pub mod identity;
+pub mod ledger;
+pub mod lifecycle;
 pub mod request_info;
 pub mod version_pin;
