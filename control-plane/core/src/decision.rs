@@ -23,13 +23,20 @@ pub enum Effect {
     Deny,
 }
 
-impl fmt::Display for Effect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Effect {
+    /// As policy files, records and metrics write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Allow => "allow",
             Self::Hold => "hold",
             Self::Deny => "deny",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
