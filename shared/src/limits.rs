@@ -12,6 +12,8 @@ pub const HEADERS: usize = 100;
 pub const URI_BYTES: usize = 16 * 1024;
 /// Bytes of a body under our own `control` host.
 pub const CONTROL_BODY_BYTES: usize = 64 * 1024;
+/// Characters of a client's own words about itself that are kept and shown.
+pub const CLIENT_TEXT_CHARS: usize = 256;
 /// Nesting of a body that policy reads; the API server stops at 10 000, real objects stay below 30.
 pub const BODY_DEPTH: usize = 128;
 /// Operations in a JSON Patch that policy reads (the API server takes 10 000).
