@@ -67,6 +67,14 @@ pub const REASON_BYTES: usize = 1024;
 
 /// Longest life of a grant, on the agent's monotonic clock from receipt.
 pub const GRANT_TTL: Duration = Duration::from_secs(10);
+/// Bytes of a grant: its request's path twice, sixteen reads, ids and a signature stay far below; a head has room for it.
+pub const GRANT_BYTES: usize = 32 * 1024;
+/// Objects that one grant lets the agent read: the live object and a helm release's stored revisions.
+pub const GRANT_READS: usize = 16;
+/// JSON paths that one grant masks in addition.
+pub const GRANT_MASK_PATHS: usize = 64;
+/// Longest that any answer may last, exec sessions and watches included; policy sets less.
+pub const STREAM_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Spent grants that an agent remembers per epoch.
 pub const LEDGER_ENTRIES: usize = 100_000;
 /// Connections that an agent's ledger knows at once, and as many that are over: an agent has one, or two while it changes over.

@@ -9,6 +9,7 @@ pub mod body;
 pub mod decision;
 pub mod digest;
 pub mod finish;
+pub mod grant;
 pub mod headers;
 pub mod identity;
 pub mod intent;
