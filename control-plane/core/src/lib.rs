@@ -7,8 +7,10 @@
 pub mod attributes;
 pub mod decision;
 pub mod digest;
+pub mod four_eyes;
 pub mod identity;
 pub mod ledger;
 pub mod lifecycle;
 pub mod request_info;
+pub mod statement;
 pub mod version_pin;
