@@ -10,5 +10,6 @@ pub mod digest;
 pub mod identity;
 pub mod ledger;
 pub mod lifecycle;
+pub mod mask;
 pub mod request_info;
 pub mod version_pin;
