@@ -16,6 +16,7 @@ pub mod identity;
 pub mod intent;
 pub mod ledger;
 pub mod lifecycle;
+pub mod mask;
 mod percent;
 pub mod query;
 pub mod request;
