@@ -14,6 +14,7 @@ pub mod grant;
 pub mod headers;
 pub mod identity;
 pub mod intent;
+pub mod internal;
 pub mod ledger;
 pub mod lifecycle;
 pub mod mask;
