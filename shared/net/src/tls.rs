@@ -192,3 +192,6 @@ impl ServerCertVerifier for PinnedAuthority {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;
