@@ -148,7 +148,8 @@ fn rbac_bodies_that_name_us() {
     assert_eq!(check("POST", roles, role), Err(RuleRefusal::RbacNamesUs));
     let piece = r#"[{"op":"replace","path":"/subjects/0/namespace","value":"sallyport"}]"#;
     assert_eq!(check("JSON-PATCH", &format!("{cluster}/b"), piece), Err(RuleRefusal::RbacNamesUs));
-    let harmless = json!({"metadata": {"name": "b"}, "subjects": [{"kind": "User", "name": "system:serviceaccount:x:y"}]});
+    let harmless =
+        json!({"metadata": {"name": "b"}, "subjects": [{"kind": "User", "name": "system:serviceaccount:x:y"}]});
     assert_eq!(check("POST", binding, &harmless.to_string()), Ok(()));
 }
 
