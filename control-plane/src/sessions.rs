@@ -111,7 +111,7 @@ impl Session {
         match verdict.explanation().effect {
             Effect::Allow => {
                 facts.operations += 1;
-                facts.risk_spent += u64::from(verdict.cost());
+                facts.risk_spent += u64::from(verdict.explanation().risk);
             }
             Effect::Hold => facts.holds += 1,
             Effect::Deny => facts.denials += 1,
@@ -213,7 +213,11 @@ impl Sessions {
     }
 
     /// Opens the session of a key, or renews it.
-    pub async fn open(&self, peer: PeerKey, request: SessionRequest) -> Result<(Arc<Session>, SessionReply), OpenError> {
+    pub async fn open(
+        &self,
+        peer: PeerKey,
+        request: SessionRequest,
+    ) -> Result<(Arc<Session>, SessionReply), OpenError> {
         let now = self.clock.now();
         let token = request.pod_token.expose();
         let (cluster, pod) = self.authn.pod(token, now)?;
@@ -245,7 +249,13 @@ impl Sessions {
         Ok((session, reply))
     }
 
-    async fn create(&self, peer: PeerKey, identity: Identity, token: &str, now: Timestamp) -> Result<Arc<Session>, OpenError> {
+    async fn create(
+        &self,
+        peer: PeerKey,
+        identity: Identity,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Session>, OpenError> {
         let id = SessionId::new(Uuid::now_v7());
         self.agents.review_token(&identity, id, token).await?;
         let expires = identity.expires();

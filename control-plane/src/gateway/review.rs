@@ -38,7 +38,8 @@ impl Gateway {
     fn access_review(&self, session: &Arc<Session>, attributes: &Attributes) -> Option<Answer> {
         let body = attributes.body()?;
         let spec = body.get("spec")?;
-        let text = |parent: &'static str, field: &str| spec.get(parent).and_then(|v| v.get(field)).and_then(Value::as_str);
+        let text =
+            |parent: &'static str, field: &str| spec.get(parent).and_then(|v| v.get(field)).and_then(Value::as_str);
         let resource = |field: &str| text("resourceAttributes", field).unwrap_or_default();
         let path = text("nonResourceAttributes", "path");
         let question = AccessQuestion {
@@ -55,7 +56,9 @@ impl Gateway {
         let review = policy.access_review(&question, attributes.identity(), &facts);
         let (allowed, warning) = match review.access {
             Access::Yes => (true, None),
-            Access::YesAfterApproval => (true, Some(format!("yes, after approval: rule {} holds it (risk {})", review.rule, review.risk))),
+            Access::YesAfterApproval => {
+                (true, Some(format!("yes, after approval: rule {} holds it (risk {})", review.rule, review.risk)))
+            }
             Access::No => (false, None),
         };
         let reason = format!("rule {} of Sallyport's policy, risk {}", review.rule, review.risk);
@@ -96,7 +99,8 @@ fn rules_review(attributes: &Attributes) -> Answer {
 
 fn reply(attributes: &Attributes, request: &Value, status: Value) -> Value {
     let info = attributes.info();
-    let kind = if info.resource == "selfsubjectaccessreviews" { "SelfSubjectAccessReview" } else { "SelfSubjectRulesReview" };
+    let kind =
+        if info.resource == "selfsubjectaccessreviews" { "SelfSubjectAccessReview" } else { "SelfSubjectRulesReview" };
     json!({
         "kind": kind,
         "apiVersion": format!("{}/{}", info.api_group, info.api_version),
