@@ -19,7 +19,6 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod mask;
 mod percent;
-pub mod policy;
 pub mod query;
 pub mod request;
 pub mod request_info;
