@@ -87,6 +87,8 @@ pub const RECORD_BATCH: usize = 512;
 pub const RECORD_WAIT: Duration = Duration::from_secs(5);
 /// Bytes of a (masked) response body that are kept in the record and may be replayed to a sidecar that lost its connection.
 pub const RECORDED_BODY_BYTES: usize = 3 * 1024 * 1024;
+/// The same for a plain read, of which there are many: longer answers are recorded by digest and length alone.
+pub const RECORDED_READ_BYTES: usize = 64 * 1024;
 
 /// Bytes of a policy file.
 pub const POLICY_BYTES: usize = 1024 * 1024;

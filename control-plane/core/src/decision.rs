@@ -29,13 +29,20 @@ pub enum Effect {
     Deny,
 }
 
-impl fmt::Display for Effect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Effect {
+    /// As policy files, records and metrics write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Allow => "allow",
             Self::Hold => "hold",
             Self::Deny => "deny",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -97,7 +104,7 @@ pub struct Explanation {
 }
 
 /// Who must say yes to a hold, and for how long it waits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalTerms {
     /// A vote counts only from a member of one of these.
@@ -172,28 +179,16 @@ pub struct Denial {
 impl Attributes {
     /// Turns policy's answer into the next stage.
     pub fn decide(self, verdict: Verdict) -> Decision {
-        let Verdict {
-            explanation,
-            group,
-            terms,
-        } = verdict;
+        let Verdict { explanation, group, terms } = verdict;
         match (explanation.effect, terms) {
-            (Effect::Allow, _) if group != Group::Approved => Decision::Allow(Allowed {
-                attributes: self,
-                explanation,
-                group,
-                approval: None,
-            }),
-            (Effect::Hold, Some(terms)) => Decision::Hold(Hold {
-                attributes: self,
-                explanation,
-                terms,
-            }),
+            (Effect::Allow, _) if group != Group::Approved => {
+                Decision::Allow(Allowed { attributes: self, explanation, group, approval: None })
+            }
+            (Effect::Hold, Some(terms)) => Decision::Hold(Hold { attributes: self, explanation, terms }),
             // A hold that nobody could approve is a denial, and so is a verdict that gives the approved group without people.
-            (Effect::Hold, None) | (Effect::Deny | Effect::Allow, _) => Decision::Deny(Denial {
-                attributes: self,
-                explanation,
-            }),
+            (Effect::Hold, None) | (Effect::Deny | Effect::Allow, _) => {
+                Decision::Deny(Denial { attributes: self, explanation })
+            }
         }
     }
 }
@@ -316,11 +311,7 @@ impl BoundHold {
         if claimed.pin != *self.bound.pin() {
             return Err(ClaimError::Pin);
         }
-        let Hold {
-            attributes,
-            explanation,
-            terms: _,
-        } = self.hold;
+        let Hold { attributes, explanation, terms: _ } = self.hold;
         Ok(Allowed {
             attributes,
             explanation,

@@ -188,9 +188,7 @@ pub fn may_vote(
         }
     }
     if terms.groups.is_disjoint(&voter.groups) {
-        return Err(VoteRefusal::NotInGroup {
-            groups: terms.groups.clone(),
-        });
+        return Err(VoteRefusal::NotInGroup { groups: terms.groups.clone() });
     }
     Ok(())
 }

@@ -109,11 +109,7 @@ impl RequestInfo {
     /// exec, attach, portforward and every proxy: they open a stream whatever the method (failures.md U6).
     pub fn is_connect(&self) -> bool {
         matches!(
-            (
-                self.api_group.as_str(),
-                self.resource.as_str(),
-                self.subresource.as_str()
-            ),
+            (self.api_group.as_str(), self.resource.as_str(), self.subresource.as_str()),
             ("", "pods", "exec" | "attach" | "portforward" | "proxy") | ("", "services" | "nodes", "proxy")
         )
     }

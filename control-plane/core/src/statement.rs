@@ -72,15 +72,7 @@ impl Statement {
 
     /// A statement for `sallyport:approved`, the only group that approvals are for.
     pub fn new(terms: Terms) -> Self {
-        let Terms {
-            cluster_uid,
-            hold,
-            intent,
-            request,
-            pin,
-            asker,
-            exp,
-        } = terms;
+        let Terms { cluster_uid, hold, intent, request, pin, asker, exp } = terms;
         Self {
             kind: Self::TYPE.to_owned(),
             cluster_uid,
@@ -228,27 +220,14 @@ mod tests {
         assert_eq!(Statement::parse(&bytes).unwrap(), statement());
         let text = String::from_utf8(bytes).unwrap();
         let spaced = text.replacen(':', ": ", 1);
-        assert!(matches!(
-            Statement::parse(spaced.as_bytes()),
-            Err(StatementError::Spelling)
-        ));
+        assert!(matches!(Statement::parse(spaced.as_bytes()), Err(StatementError::Spelling)));
         let reordered =
-            text.replace(r#","exp":1800000000"#, "")
-                .replacen(r#""clusterUid""#, r#""exp":1800000000,"clusterUid""#, 1);
-        assert!(matches!(
-            Statement::parse(reordered.as_bytes()),
-            Err(StatementError::Spelling)
-        ));
+            text.replace(r#","exp":1800000000"#, "").replacen(r#""clusterUid""#, r#""exp":1800000000,"clusterUid""#, 1);
+        assert!(matches!(Statement::parse(reordered.as_bytes()), Err(StatementError::Spelling)));
         let extra = text.replacen(r#""clusterUid""#, r#""more":1,"clusterUid""#, 1);
-        assert!(matches!(
-            Statement::parse(extra.as_bytes()),
-            Err(StatementError::Shape(_))
-        ));
+        assert!(matches!(Statement::parse(extra.as_bytes()), Err(StatementError::Shape(_))));
         let other = text.replacen("approval.v1", "approval.v2", 1);
-        assert!(matches!(
-            Statement::parse(other.as_bytes()),
-            Err(StatementError::Type(_))
-        ));
+        assert!(matches!(Statement::parse(other.as_bytes()), Err(StatementError::Type(_))));
     }
 
     #[test]

@@ -95,16 +95,27 @@ pub struct Claimed {
     pub(crate) expires: Timestamp,
 }
 
+/// Two records that are written together.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Spend {
+    /// The hold, spent.
+    pub hold: HoldRecord,
+    /// The operation, issued.
+    pub operation: OperationRecord,
+}
+
+/// What the use of an approval gives.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Go {
+    /// Turns the waiting stage into `Allowed`.
+    pub claimed: Claimed,
+    /// Turns that into a grant.
+    pub issued: Issued,
+}
+
 impl Claimed {
     pub(super) fn new(hold: &HoldRecord, operation: OperationKey, approval: ApprovalId, expires: Timestamp) -> Self {
-        Self {
-            operation,
-            hold: hold.id(),
-            approval,
-            intent: *hold.intent(),
-            pin: hold.pin().clone(),
-            expires,
-        }
+        Self { operation, hold: hold.id(), approval, intent: *hold.intent(), pin: hold.pin().clone(), expires }
     }
 }
 
@@ -118,7 +129,7 @@ pub fn spend(
     fine: StillFine,
     new: NewIssue,
     now: Timestamp,
-) -> Result<Step<(HoldRecord, OperationRecord), (Claimed, Issued)>, SpendRefusal> {
+) -> Result<Step<Spend, Go>, SpendRefusal> {
     if fine.hold != hold.id() {
         return Err(SpendRefusal::OtherRecheck);
     }
@@ -133,12 +144,7 @@ pub fn spend(
         return Err(SpendRefusal::NotBound);
     }
     let (approval, votes, expires) = match hold.phase() {
-        Phase::Approved {
-            approval,
-            votes,
-            expires,
-            ..
-        } => (*approval, votes.clone(), *expires),
+        Phase::Approved { approval, votes, expires, .. } => (*approval, votes.clone(), *expires),
         Phase::Spent { by, .. } => return Err(SpendRefusal::Used { by: *by }),
         phase @ (Phase::Waiting { .. } | Phase::Denied { .. } | Phase::Expired { .. } | Phase::Void { .. }) => {
             return Err(SpendRefusal::NotApproved { phase: phase.as_str() });
@@ -148,21 +154,10 @@ pub fn spend(
         return Err(SpendRefusal::Expired);
     }
     let by = operation.key();
-    let spent = hold.with(Phase::Spent {
-        approval,
-        votes,
-        by,
-        at: now,
-        expires,
-    });
-    let approval_use = ApprovalUse {
-        approval,
-        hold: hold.id(),
-        expires,
-    };
+    let spent = hold.with(Phase::Spent { approval, votes, by, at: now, expires });
+    let approval_use = ApprovalUse { approval, hold: hold.id(), expires };
     let (issued, effect) = operation.issued(new, Some(approval_use), now);
-    Ok(Step::new(
-        (spent, issued),
-        (Claimed::new(hold, by, approval, expires), effect),
-    ))
+    let claimed = Claimed::new(hold, by, approval, expires);
+    let state = Spend { hold: spent, operation: issued };
+    Ok(Step::new(state, Go { claimed, issued: effect }))
 }

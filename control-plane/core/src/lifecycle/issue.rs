@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared::ids::{AgentId, ApprovalId, GrantId, HoldId};
 use shared::time::Timestamp;
 
-use super::approval::{Claimed, StillFine};
+use super::approval::{Claimed, Go, StillFine};
 use super::hold::{Bound, Phase};
 use super::{Answer, HoldRecord, Life, NotSent, OperationKey, Outcome, Question, Step, Unknown};
 use crate::decision::Allowed;
@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::ledger::Epoch;
 
 /// What the store keeps of an operation's progress.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OperationRecord {
     key: OperationKey,
@@ -26,13 +26,8 @@ pub struct OperationRecord {
 }
 
 /// Where an operation is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(
-    tag = "progress",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "progress", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Progress {
     /// Recorded. Nothing was sent.
     Open,
@@ -176,12 +171,7 @@ pub enum Repeat {
 impl OperationRecord {
     /// A new operation.
     pub const fn open(key: OperationKey, request: Digest, now: Timestamp) -> Self {
-        Self {
-            key,
-            request,
-            opened: now,
-            progress: Progress::Open,
-        }
+        Self { key, request, opened: now, progress: Progress::Open }
     }
 
     /// The same id again. `request` is the digest of what came now, under this operation's key.
@@ -240,7 +230,7 @@ impl OperationRecord {
         fine: StillFine,
         new: NewIssue,
         now: Timestamp,
-    ) -> Result<Step<Self, (Claimed, Issued)>, OperationError> {
+    ) -> Result<Step<Self, Go>, OperationError> {
         let Progress::Returned { approval: Some(mine) } = self.progress else {
             return Err(self.unfit());
         };
@@ -254,28 +244,13 @@ impl OperationRecord {
         }
         let (state, effect) = self.issued(new, Some(mine), now);
         let claimed = Claimed::new(hold, self.key, mine.approval, mine.expires);
-        Ok(Step::new(state, (claimed, effect)))
+        Ok(Step::new(state, Go { claimed, issued: effect }))
     }
 
     pub(super) fn issued(&self, new: NewIssue, approval: Option<ApprovalUse>, now: Timestamp) -> (Self, Issued) {
-        let NewIssue {
-            jti,
-            epoch,
-            agent,
-            life,
-        } = new;
-        let issue = Issue {
-            jti,
-            epoch,
-            agent,
-            life,
-            approval,
-            at: now,
-        };
-        let effect = Issued {
-            operation: self.key,
-            issue,
-        };
+        let NewIssue { jti, epoch, agent, life } = new;
+        let issue = Issue { jti, epoch, agent, life, approval, at: now };
+        let effect = Issued { operation: self.key, issue };
         (self.with(Progress::Issued { issue }), effect)
     }
 
@@ -328,11 +303,7 @@ impl OperationRecord {
     /// What to ask, and whom, after a restart or a lost connection.
     pub const fn question(&self) -> Option<Question> {
         match &self.progress {
-            Progress::Issued { issue } => Some(Question {
-                jti: issue.jti,
-                epoch: issue.epoch,
-                agent: issue.agent,
-            }),
+            Progress::Issued { issue } => Some(Question { jti: issue.jti, epoch: issue.epoch, agent: issue.agent }),
             Progress::Open | Progress::Waiting { .. } | Progress::Returned { .. } | Progress::Ended { .. } => None,
         }
     }
@@ -351,17 +322,13 @@ impl OperationRecord {
         let issue = self.under_way(jti)?;
         let outcome = match answer {
             Answer::NeverSpent => {
-                let returned = self.with(Progress::Returned {
-                    approval: issue.approval,
-                });
+                let returned = self.with(Progress::Returned { approval: issue.approval });
                 return Ok(Step::new(returned, None));
             }
             Answer::Spent { outcome: None } => return Ok(Step::new(self.clone(), None)),
             Answer::Spent { outcome: Some(outcome) } => outcome,
             // Fails closed: what may have run is never run again.
-            Answer::NotKnown => Outcome::Unknown {
-                why: Unknown::AgentForgot,
-            },
+            Answer::NotKnown => Outcome::Unknown { why: Unknown::AgentForgot },
         };
         Ok(Step::new(self.ended(outcome, Some(issue), now), Some(outcome)))
     }
@@ -406,18 +373,11 @@ impl OperationRecord {
     }
 
     const fn with(&self, progress: Progress) -> Self {
-        Self {
-            key: self.key,
-            request: self.request,
-            opened: self.opened,
-            progress,
-        }
+        Self { key: self.key, request: self.request, opened: self.opened, progress }
     }
 
     const fn unfit(&self) -> OperationError {
-        OperationError::Progress {
-            progress: self.progress.as_str(),
-        }
+        OperationError::Progress { progress: self.progress.as_str() }
     }
 
     /// Which operation.

@@ -45,9 +45,7 @@ impl Lives {
     #[must_use]
     pub fn start(&self, now: Timestamp) -> Self {
         let mut lives = self.clone();
-        lives
-            .lived
-            .insert(Life(now.0).max(Life(self.current().0.saturating_add(1))));
+        lives.lived.insert(Life(now.0).max(Life(self.current().0.saturating_add(1))));
         while lives.lived.len() > limits::LIVES {
             if let Some(oldest) = lives.lived.pop_first() {
                 lives.forgiven = lives.forgiven.max(oldest);
@@ -75,11 +73,7 @@ impl Lives {
     /// # Errors
     /// [`OldCopy`]: nothing may be issued for that cluster until the operator has said `--restored`.
     pub fn check(&self, seen: Life) -> Result<(), OldCopy> {
-        if seen <= self.forgiven || self.lived.contains(&seen) {
-            Ok(())
-        } else {
-            Err(OldCopy { seen })
-        }
+        if seen <= self.forgiven || self.lived.contains(&seen) { Ok(()) } else { Err(OldCopy { seen }) }
     }
 }
 

@@ -24,7 +24,7 @@ mod outcome;
 use serde::{Deserialize, Serialize};
 use shared::ids::{AgentId, GrantId, OperationId, SessionId};
 
-pub use approval::{Claimed, Recheck, SpendRefusal, StillFine, recheck, spend};
+pub use approval::{Claimed, Go, Recheck, Spend, SpendRefusal, StillFine, recheck, spend};
 pub use hold::{
     Ballot, Bound, Candidate, HoldError, HoldRecord, Join, Opening, Phase, VoidReason, VoteEffect, VoteError, Waiting,
 };
@@ -56,10 +56,7 @@ pub struct Step<S, E> {
 
 impl<S, E> Step<S, E> {
     pub(crate) const fn new(state: S, effects: E) -> Self {
-        Self {
-            state,
-            effects: Pending(effects),
-        }
+        Self { state, effects: Pending(effects) }
     }
 }
 

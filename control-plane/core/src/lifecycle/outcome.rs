@@ -34,10 +34,16 @@ pub enum Outcome {
 impl Outcome {
     /// By the API server's status.
     pub const fn of_status(status: u16) -> Self {
-        if status < 400 {
-            Self::Ok { status }
-        } else {
-            Self::Error { status }
+        if status < 400 { Self::Ok { status } } else { Self::Error { status } }
+    }
+
+    /// One word, for metrics and lists.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok { .. } => "ok",
+            Self::Error { .. } => "error",
+            Self::Unknown { .. } => "unknown",
+            Self::NotSent { .. } => "not_sent",
         }
     }
 
