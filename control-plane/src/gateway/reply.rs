@@ -54,7 +54,8 @@ impl Body for Recorded {
             Some(Err(error)) => {
                 if let Some(log) = self.log.take() {
                     // The status came, so it was carried out; the rest of the answer is lost.
-                    log.close_later(Outcome::of_status(self.status), self.status, Some("the answer broke off".to_owned()));
+                    let outcome = log.outcome(self.status);
+                    log.close_later(outcome, self.status, Some("the answer broke off".to_owned()));
                 }
                 Some(Err(error.into()))
             }
@@ -77,7 +78,8 @@ impl Body for Recorded {
 impl Recorded {
     fn end(&mut self) {
         if let Some(log) = self.log.take() {
-            log.close_later(Outcome::of_status(self.status), self.status, None);
+            let outcome = log.outcome(self.status);
+            log.close_later(outcome, self.status, None);
         }
     }
 }
