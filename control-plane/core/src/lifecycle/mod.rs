@@ -101,6 +101,8 @@ pub enum Answer {
 }
 
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;
