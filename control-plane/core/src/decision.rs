@@ -104,7 +104,7 @@ pub struct Explanation {
 }
 
 /// Who must say yes to a hold, and for how long it waits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalTerms {
     /// A vote counts only from a member of one of these.
@@ -181,14 +181,10 @@ impl Attributes {
     pub fn decide(self, verdict: Verdict) -> Decision {
         let Verdict { explanation, group, terms } = verdict;
         match (explanation.effect, terms) {
-            (Effect::Allow, _) if group != Group::Approved => {
-                Decision::Allow(Allowed { attributes: self, explanation, group, approval: None })
-            }
+            (Effect::Allow, _) => Decision::Allow(Allowed { attributes: self, explanation, group, approval: None }),
             (Effect::Hold, Some(terms)) => Decision::Hold(Hold { attributes: self, explanation, terms }),
-            // A hold that nobody could approve is a denial, and so is a verdict that gives the approved group without people.
-            (Effect::Hold, None) | (Effect::Deny | Effect::Allow, _) => {
-                Decision::Deny(Denial { attributes: self, explanation })
-            }
+            // A hold that nobody could approve is a denial.
+            (Effect::Hold, None) | (Effect::Deny, _) => Decision::Deny(Denial { attributes: self, explanation }),
         }
     }
 }
