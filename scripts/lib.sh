@@ -29,7 +29,7 @@ step() {
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
 	# A background command ignores the terminal's interrupt, so it is passed on by hand.
-	trap 'kill -TERM "$pid" 2>/dev/null || :; rm -f "$log"; exit 130' INT TERM
+	trap 'kill -TERM "$pid" 2>/dev/null || :; wait "$pid" 2>/dev/null || :; rm -f "$log"; exit 130' INT TERM
 	[[ -t 2 ]] || say "$text …"
 	while kill -0 "$pid" 2>/dev/null; do
 		spent=$((SECONDS - began))

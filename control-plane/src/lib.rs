@@ -1,1 +1,9 @@
-//! To come.
+//! Sallyport's control plane: decides and remembers.
+//!
+//! Start reading at `gateway::serve`: one function shows the path of a request.
+
+pub mod authn;
+pub mod config;
+pub mod gateway;
+pub mod metrics;
+pub mod store;

@@ -46,7 +46,7 @@ find_programs() {
 
 # build_all: kube-apiserver first, for it takes longest and compiles most of what the others share.
 build_all() {
-	build_program kubernetes k8s.io/kubernetes/cmd/kube-apiserver "$KUBERNETES_CACHE/kube-apiserver" "about five minutes"
+	build_program kubernetes k8s.io/kubernetes/cmd/kube-apiserver "$KUBERNETES_CACHE/kube-apiserver" "five to eight minutes"
 	build_program kubernetes k8s.io/kubernetes/cmd/kube-controller-manager \
 		"$KUBERNETES_CACHE/kube-controller-manager" "about two minutes"
 	build_program kubernetes k8s.io/kubernetes/cmd/kubectl "$KUBERNETES_CACHE/kubectl" "about a minute"
@@ -63,7 +63,7 @@ build_under_lock() {
 	# Another run may have built it while this one waited for the lock.
 	[[ ! -x $target ]] || return 0
 	check_go "$folder"
-	step "Building ${target##*/} ${target%/*} once, $how_long on two cores" compile "$folder" "$package" "$target"
+	step "Building ${target##*/} once into ${target%/*}, $how_long on two cores" compile "$folder" "$package" "$target"
 }
 
 check_go() {

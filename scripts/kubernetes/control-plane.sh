@@ -44,7 +44,7 @@ give_up() {
 # bring_up DIR: five tries, for between choosing a free port and listening on it another process can take it.
 bring_up() {
 	local dir=$1 try
-	make_pki "$dir/pki"
+	make_pki "$dir/pki" >"$dir/logs/pki.log" 2>&1
 	for try in 1 2 3 4 5; do
 		rm -f "$dir"/logs/*.log
 		choose_ports "$dir" "$try"
@@ -61,10 +61,10 @@ bring_up() {
 }
 
 # choose_ports DIR TRY: sets PORT (the API server), ETCD_PORT, PEER_PORT. A cluster that was stopped with --keep gets
-# its old ports again if they are free, so that kubeconfig files made from it stay good.
+# its old ports again if nobody listens there (state 0A), so that kubeconfig files made from it stay good.
 choose_ports() {
 	local dir=$1 try=$2 used port ports=()
-	used=" $(awk 'FNR > 1 { split($2, a, ":"); printf "%s ", a[length(a)] }' /proc/net/tcp /proc/net/tcp6 2>/dev/null)"
+	used=" $(awk '$4 == "0A" { split($2, a, ":"); printf "%s ", a[2] }' /proc/net/tcp /proc/net/tcp6 2>/dev/null)"
 	if ((try == 1)) && [[ -e $dir/ports ]]; then
 		read -r -a ports <"$dir/ports"
 		for port in "${ports[@]}"; do
@@ -141,7 +141,8 @@ start_controller_manager() {
 		--cluster-signing-cert-file="$pki/ca.crt" --cluster-signing-key-file="$pki/ca.key"
 }
 
-api() { "$KUBECTL" --kubeconfig="$1/admin.kubeconfig" --request-timeout=5s "${@:2}"; }
+# With a cache of its own: kubectl's usual one is in the home directory, by address, and addresses come again.
+api() { KUBECACHEDIR=$1/kubectl-cache "$KUBECTL" --kubeconfig="$1/admin.kubeconfig" --request-timeout=5s "${@:2}"; }
 
 # wait_ready DIR: leaves the reason in DIR/why when it gives up. A Pod can be created only where its namespace has a
 # default ServiceAccount, and the controller manager makes that last of all.
@@ -161,7 +162,7 @@ wait_ready() {
 				return 0
 			fi
 		fi
-		sleep 0.1
+		sleep 0.2
 	done
 	return 1
 }
@@ -206,7 +207,8 @@ down_under_lock() {
 	step "Stopping the cluster in $dir and removing it" stop_all "$dir" KILL
 	(
 		cd "$dir" || exit 1
-		rm -rf etcd pki logs audit.log pids ports facts facts.new why admin.kubeconfig controller-manager.kubeconfig lock
+		rm -rf etcd pki logs kubectl-cache audit.log pids ports facts facts.new why \
+			admin.kubeconfig controller-manager.kubeconfig lock
 	)
 	rmdir "$dir" 2>/dev/null || say "$dir holds files that are not the cluster's: they stay."
 }

@@ -29,10 +29,7 @@ impl Problems {
 
     /// Notes one.
     pub fn push(&mut self, key: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Problem {
-            key: key.into(),
-            message: message.into(),
-        });
+        self.0.push(Problem { key: key.into(), message: message.into() });
     }
 
     /// Keeps the value, or notes why there is none.
@@ -93,9 +90,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "m" => 60_000,
         "h" => 3_600_000,
         _ => {
-            return Err(format!(
-                "{text:?} is not a duration; write for example 30s, 500ms, 10m or 1h"
-            ));
+            return Err(format!("{text:?} is not a duration; write for example 30s, 500ms, 10m or 1h"));
         }
     };
     number
@@ -149,9 +144,6 @@ mod tests {
         let _ = problems.take("a", duration("x"));
         let _ = problems.take("b", size("y"));
         let text = problems.finish(Some(())).unwrap_err().to_string();
-        assert!(
-            text.contains("2 mistake(s)") && text.contains("  a: ") && text.contains("  b: "),
-            "{text}"
-        );
+        assert!(text.contains("2 mistake(s)") && text.contains("  a: ") && text.contains("  b: "), "{text}");
     }
 }

@@ -58,11 +58,27 @@ pub const HOLDS: usize = 10_000;
 pub const HOLD_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long after its approval a hold may be claimed.
 pub const CLAIM_WAIT: Duration = Duration::from_secs(600);
+/// How long a session's same request meets the same denial without people being asked again (failures.md P9).
+pub const DENIAL_STICKS: Duration = Duration::from_secs(3600);
+/// Votes on one hold that may be needed; more people than that can't be got together.
+pub const QUORUM_MAX: u8 = 16;
+/// Bytes of a reason that an approver gives; kubectl prints it in one line.
+pub const REASON_BYTES: usize = 1024;
 
 /// Longest life of a grant, on the agent's monotonic clock from receipt.
 pub const GRANT_TTL: Duration = Duration::from_secs(10);
+/// Bytes of a grant: its request's path twice, sixteen reads, ids and a signature stay far below; a head has room for it.
+pub const GRANT_BYTES: usize = 32 * 1024;
+/// Objects that one grant lets the agent read: the live object and a helm release's stored revisions.
+pub const GRANT_READS: usize = 16;
+/// JSON paths that one grant masks in addition.
+pub const GRANT_MASK_PATHS: usize = 64;
+/// Longest that any answer may last, exec sessions and watches included; policy sets less.
+pub const STREAM_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Spent grants that an agent remembers per epoch.
 pub const LEDGER_ENTRIES: usize = 100_000;
+/// Connections that an agent's ledger knows at once, and as many that are over: an agent has one, or two while it changes over.
+pub const LEDGER_EPOCHS: usize = 16;
 
 /// An operation id may be this much ahead of our clock.
 pub const OPERATION_ID_AHEAD: Duration = Duration::from_secs(60);
@@ -77,6 +93,8 @@ pub const RECORD_BATCH: usize = 512;
 pub const RECORD_WAIT: Duration = Duration::from_secs(5);
 /// Bytes of a (masked) response body that are kept in the record and may be replayed to a sidecar that lost its connection.
 pub const RECORDED_BODY_BYTES: usize = 3 * 1024 * 1024;
+/// The same for a plain read, of which there are many: longer answers are recorded by digest and length alone.
+pub const RECORDED_READ_BYTES: usize = 64 * 1024;
 
 /// Bytes of a policy file.
 pub const POLICY_BYTES: usize = 1024 * 1024;

@@ -65,11 +65,7 @@ pub struct Cause {
 impl Cause {
     /// A fact with a name and a value.
     pub fn new(reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            reason: reason.to_owned(),
-            message: message.into(),
-            field: String::new(),
-        }
+        Self { reason: reason.to_owned(), message: message.into(), field: String::new() }
     }
 }
 

@@ -24,12 +24,7 @@ pub struct Attributes {
 impl Attributes {
     /// Joins who asks with what is asked.
     pub const fn new(identity: Identity, operation: OperationId, session: SessionId, request: Request) -> Self {
-        Self {
-            identity,
-            operation,
-            session,
-            request,
-        }
+        Self { identity, operation, session, request }
     }
 
     /// Who asks.
@@ -130,10 +125,7 @@ pub enum OperationIdError {
 pub fn check_operation_id(id: OperationId, session_started: Timestamp, now: Timestamp) -> Result<(), OperationIdError> {
     let got = id_time(id).ok_or(OperationIdError::Version)?;
     if got.after(limits::OPERATION_ID_AHEAD) < session_started {
-        return Err(OperationIdError::Old {
-            expected: session_started,
-            got,
-        });
+        return Err(OperationIdError::Old { expected: session_started, got });
     }
     if got > now.after(limits::OPERATION_ID_AHEAD) {
         return Err(OperationIdError::Ahead { now, got });
@@ -169,17 +161,11 @@ mod tests {
         assert_eq!(check_operation_id(known, at(-1000), at(-60_000)), Ok(()));
         assert_eq!(
             check_operation_id(known, at(60_001), at(60_001)),
-            Err(OperationIdError::Old {
-                expected: at(60_001),
-                got: made
-            })
+            Err(OperationIdError::Old { expected: at(60_001), got: made })
         );
         assert_eq!(
             check_operation_id(known, at(-100_000), at(-60_001)),
-            Err(OperationIdError::Ahead {
-                now: at(-60_001),
-                got: made
-            })
+            Err(OperationIdError::Ahead { now: at(-60_001), got: made })
         );
     }
 

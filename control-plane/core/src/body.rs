@@ -84,19 +84,14 @@ pub fn parse(content_type: Option<&str>, kind: BodyKind, bytes: &[u8]) -> Result
         (BodyKind::Patch, "application/strategic-merge-patch+json") => Encoding::StrategicMergePatch,
         (BodyKind::Patch, "application/apply-patch+yaml") => Encoding::ApplyPatch,
         _ => {
-            return Err(BodyError::MediaType {
-                expected: "JSON",
-                got: text.to_owned(),
-            });
+            return Err(BodyError::MediaType { expected: "JSON", got: text.to_owned() });
         }
     };
     if bytes.is_empty() {
         return Err(BodyError::Empty);
     }
-    let value = serde_json::from_slice(bytes).map_err(|_| BodyError::Syntax {
-        expected: encoding,
-        got: String::new(),
-    })?;
+    let value =
+        serde_json::from_slice(bytes).map_err(|_| BodyError::Syntax { expected: encoding, got: String::new() })?;
     Ok(ParsedBody { encoding, value })
 }
 

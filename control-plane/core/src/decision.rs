@@ -23,13 +23,20 @@ pub enum Effect {
     Deny,
 }
 
-impl fmt::Display for Effect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Effect {
+    /// As policy files, records and metrics write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Allow => "allow",
             Self::Hold => "hold",
             Self::Deny => "deny",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -164,27 +171,12 @@ pub struct Denial {
 impl Attributes {
     /// Turns policy's answer into the next stage.
     pub fn decide(self, verdict: Verdict) -> Decision {
-        let Verdict {
-            explanation,
-            group,
-            terms,
-        } = verdict;
+        let Verdict { explanation, group, terms } = verdict;
         match (explanation.effect, terms) {
-            (Effect::Allow, _) => Decision::Allow(Allowed {
-                attributes: self,
-                explanation,
-                group,
-            }),
-            (Effect::Hold, Some(terms)) => Decision::Hold(Hold {
-                attributes: self,
-                explanation,
-                terms,
-            }),
+            (Effect::Allow, _) => Decision::Allow(Allowed { attributes: self, explanation, group }),
+            (Effect::Hold, Some(terms)) => Decision::Hold(Hold { attributes: self, explanation, terms }),
             // A hold that nobody could approve is a denial.
-            (Effect::Hold, None) | (Effect::Deny, _) => Decision::Deny(Denial {
-                attributes: self,
-                explanation,
-            }),
+            (Effect::Hold, None) | (Effect::Deny, _) => Decision::Deny(Denial { attributes: self, explanation }),
         }
     }
 }

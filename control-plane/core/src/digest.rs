@@ -26,19 +26,39 @@ impl DigestKey {
 
     /// Digest of several parts. Each is preceded by its length, so that no two lists of parts share an input.
     pub fn digest(&self, parts: &[&[u8]]) -> Digest {
-        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.0.expose()));
+        let mut stream = self.stream();
         for part in parts {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part);
+            stream.update(&(part.len() as u64).to_be_bytes());
+            stream.update(part);
         }
+        stream.finish()
+    }
+
+    /// Digest of bytes that come piece by piece; the split into pieces does not matter.
+    pub fn stream(&self) -> DigestStream {
+        DigestStream(hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.0.expose())))
+    }
+}
+
+/// A digest under way.
+pub struct DigestStream(hmac::Context);
+
+impl DigestStream {
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all of them.
+    pub fn finish(self) -> Digest {
         let mut bytes = [0; 32];
-        bytes.copy_from_slice(context.sign().as_ref());
+        bytes.copy_from_slice(self.0.sign().as_ref());
         Digest(bytes)
     }
 }
 
 /// 32 bytes, base64url in text.
-#[derive(Clone, Copy, Hash, Eq)]
+#[derive(Clone, Copy, Eq)]
 pub struct Digest([u8; 32]);
 
 impl PartialEq for Digest {
@@ -102,10 +122,7 @@ mod tests {
     fn text_round_trip() {
         let digest = DigestKey::new([7; 32]).digest(&[b"x"]);
         assert_eq!(digest.to_string().parse(), Ok(digest));
-        assert_eq!(
-            serde_json::from_str::<Digest>(&serde_json::to_string(&digest).unwrap()).unwrap(),
-            digest
-        );
+        assert_eq!(serde_json::from_str::<Digest>(&serde_json::to_string(&digest).unwrap()).unwrap(), digest);
         assert_eq!("AAAA".parse::<Digest>(), Err(DigestError));
     }
 }

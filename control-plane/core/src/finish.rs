@@ -108,35 +108,21 @@ impl<'a> State<'a> {
 
 /// PUT and the four patches.
 fn write(approved: WireRequest, parsed: Option<&ParsedBody>, state: &State<'_>) -> Result<WireRequest, FinishError> {
-    let parsed = parsed.ok_or(FinishError::Body {
-        place: "the whole",
-        expected: "object or list",
-    })?;
+    let parsed = parsed.ok_or(FinishError::Body { place: "the whole", expected: "object or list" })?;
     let mut value = parsed.value.clone();
     let changed = if parsed.encoding == Encoding::JsonPatch {
         lead_with_test(&mut value, state)?
     } else {
-        set_unless_sent(
-            child(&mut value, "metadata")?,
-            "resourceVersion",
-            state.resource_version,
-        )
+        set_unless_sent(child(&mut value, "metadata")?, "resourceVersion", state.resource_version)
     };
-    Ok(if changed {
-        with_body(approved, parsed.encoding, &value)
-    } else {
-        approved
-    })
+    Ok(if changed { with_body(approved, parsed.encoding, &value) } else { approved })
 }
 
 /// A `test` in front: whatever follows is applied to exactly that state. The client's own counts only where it stands in front too,
 /// for further back it may test what the patch itself wrote.
 fn lead_with_test(value: &mut Value, state: &State<'_>) -> Result<bool, FinishError> {
     const PLACE: &str = "/metadata/resourceVersion";
-    let operations = value.as_array_mut().ok_or(FinishError::Body {
-        place: "the whole",
-        expected: "list",
-    })?;
+    let operations = value.as_array_mut().ok_or(FinishError::Body { place: "the whole", expected: "list" })?;
     let is_test = |operation: &Value| {
         operation.get("op").and_then(Value::as_str) == Some("test")
             && operation.get("path").and_then(Value::as_str) == Some(PLACE)
@@ -165,18 +151,12 @@ fn set_unless_sent(object: &mut Map<String, Value>, key: &str, expected: &str) -
 
 /// The object under a key, made if it is absent.
 fn child<'a>(value: &'a mut Value, key: &'static str) -> Result<&'a mut Map<String, Value>, FinishError> {
-    let object = value.as_object_mut().ok_or(FinishError::Body {
-        place: "the whole",
-        expected: "object",
-    })?;
+    let object = value.as_object_mut().ok_or(FinishError::Body { place: "the whole", expected: "object" })?;
     object
         .entry(key)
         .or_insert_with(|| Value::Object(Map::new()))
         .as_object_mut()
-        .ok_or(FinishError::Body {
-            place: key,
-            expected: "object",
-        })
+        .ok_or(FinishError::Body { place: key, expected: "object" })
 }
 
 fn delete(
@@ -207,10 +187,9 @@ fn moved_options(query: &Query) -> Result<Value, FinishError> {
         let Some(text) = query.get(key) else { continue };
         let value = match key {
             "dryRun" => json!([text]),
-            "gracePeriodSeconds" => json!(text.parse::<i64>().map_err(|_| FinishError::Option {
-                key,
-                expected: "integer",
-            })?),
+            "gracePeriodSeconds" => {
+                json!(text.parse::<i64>().map_err(|_| FinishError::Option { key, expected: "integer" })?)
+            }
             "propagationPolicy" => json!(text),
             _ => json!(query.flag(key)),
         };
@@ -234,22 +213,13 @@ fn precondition(options: &mut Value, state: &State<'_>) -> Result<bool, FinishEr
 fn evict(approved: WireRequest, parsed: Option<&ParsedBody>, state: &State<'_>) -> Result<WireRequest, FinishError> {
     let Some(parsed) = parsed else { return Ok(approved) };
     let mut value = parsed.value.clone();
-    let object = value.as_object_mut().ok_or(FinishError::Body {
-        place: "the whole",
-        expected: "object",
-    })?;
+    let object = value.as_object_mut().ok_or(FinishError::Body { place: "the whole", expected: "object" })?;
     if object.get("deleteOptions") == Some(&Value::Null) {
         object.remove("deleteOptions");
     }
-    let options = object
-        .entry("deleteOptions")
-        .or_insert_with(|| Value::Object(Map::new()));
+    let options = object.entry("deleteOptions").or_insert_with(|| Value::Object(Map::new()));
     let changed = precondition(options, state)?;
-    Ok(if changed {
-        with_body(approved, parsed.encoding, &value)
-    } else {
-        approved
-    })
+    Ok(if changed { with_body(approved, parsed.encoding, &value) } else { approved })
 }
 
 /// `pods/binding`: the API server takes the Binding's own uid and resourceVersion for the pod's.
@@ -259,11 +229,7 @@ fn bind(approved: WireRequest, parsed: Option<&ParsedBody>, state: &State<'_>) -
     let metadata = child(&mut value, "metadata")?;
     let uid = set_unless_sent(metadata, "uid", state.uid);
     let changed = set_unless_sent(metadata, "resourceVersion", state.resource_version) || uid;
-    Ok(if changed {
-        with_body(approved, parsed.encoding, &value)
-    } else {
-        approved
-    })
+    Ok(if changed { with_body(approved, parsed.encoding, &value) } else { approved })
 }
 
 /// A protobuf body becomes JSON: its value is known whole, and only that can be changed.

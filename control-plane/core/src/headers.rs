@@ -106,9 +106,7 @@ pub fn check(headers: &HeaderMap) -> Result<(), HeaderRefusal> {
     for name in headers.keys() {
         let plain = name.as_str().replace('_', "-");
         if IDENTITY_PREFIXES.iter().any(|prefix| plain.starts_with(prefix)) {
-            return Err(HeaderRefusal::Identity {
-                name: name.as_str().to_owned(),
-            });
+            return Err(HeaderRefusal::Identity { name: name.as_str().to_owned() });
         }
         // `Content_Type` and the like: for one reader a twin of the real one, for another nothing.
         if plain != name.as_str() && SINGLE.iter().any(|single| single.as_str() == plain) {
@@ -120,9 +118,7 @@ pub fn check(headers: &HeaderMap) -> Result<(), HeaderRefusal> {
             let refusal = if *name == header::AUTHORIZATION {
                 HeaderRefusal::Authorization
             } else {
-                HeaderRefusal::Duplicate {
-                    name: name.as_str().to_owned(),
-                }
+                HeaderRefusal::Duplicate { name: name.as_str().to_owned() }
             };
             return Err(refusal);
         }
@@ -137,18 +133,12 @@ pub fn check(headers: &HeaderMap) -> Result<(), HeaderRefusal> {
 pub fn wants_upgrade(headers: &HeaderMap) -> bool {
     headers.contains_key(header::UPGRADE)
         || headers.get_all(header::CONNECTION).iter().any(|value| {
-            value
-                .as_bytes()
-                .to_ascii_lowercase()
-                .windows(b"upgrade".len())
-                .any(|window| window == b"upgrade")
+            value.as_bytes().to_ascii_lowercase().windows(b"upgrade".len()).any(|window| window == b"upgrade")
         })
 }
 
 fn text<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<&'a str, HeaderRefusal> {
-    value.to_str().map_err(|_| HeaderRefusal::Text {
-        name: name.as_str().to_owned(),
-    })
+    value.to_str().map_err(|_| HeaderRefusal::Text { name: name.as_str().to_owned() })
 }
 
 fn check_authorization(headers: &HeaderMap) -> Result<(), HeaderRefusal> {
@@ -192,14 +182,10 @@ fn check_connection(headers: &HeaderMap) -> Result<(), HeaderRefusal> {
 /// No Kubernetes client sends these; a page that reaches a local port does (failures U8).
 fn check_browser(headers: &HeaderMap) -> Result<(), HeaderRefusal> {
     if headers.contains_key(header::ORIGIN) {
-        return Err(HeaderRefusal::Browser {
-            name: "origin".to_owned(),
-        });
+        return Err(HeaderRefusal::Browser { name: "origin".to_owned() });
     }
     match headers.get("sec-fetch-site") {
-        Some(site) if site.as_bytes() != b"none" => Err(HeaderRefusal::Browser {
-            name: "sec-fetch-site".to_owned(),
-        }),
+        Some(site) if site.as_bytes() != b"none" => Err(HeaderRefusal::Browser { name: "sec-fetch-site".to_owned() }),
         _ => Ok(()),
     }
 }

@@ -36,10 +36,7 @@ impl Intent {
             info,
             query: request.query().without(&NOT_INTENT),
             form: request.body().map_or("none", |body| form(body.encoding)),
-            body: request
-                .body()
-                .map(|body| body::canonical(&body.value))
-                .unwrap_or_default(),
+            body: request.body().map(|body| body::canonical(&body.value)).unwrap_or_default(),
         }
     }
 

@@ -26,17 +26,11 @@ pub(crate) fn encode_query(text: &str, out: &mut String) {
 
 /// Appends a path segment: also `:` and `@` as they are, which Go leaves alone in a path as well.
 pub(crate) fn encode_segment(text: &str, out: &mut String) {
-    encode(
-        text,
-        |byte| matches!(byte, b'-' | b'_' | b'.' | b'~' | b':' | b'@'),
-        out,
-    );
+    encode(text, |byte| matches!(byte, b'-' | b'_' | b'.' | b'~' | b':' | b'@'), out);
 }
 
 fn encode(text: &str, plain: impl Fn(u8) -> bool, out: &mut String) {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
-    ];
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || plain(byte) {
             out.push(char::from(byte));

@@ -70,10 +70,7 @@ impl Query {
     /// Every case in which the API server would drop a part, or which it and another reader could take differently.
     pub fn parse(raw: &str) -> Result<Self, QueryError> {
         if raw.len() > limits::URI_BYTES {
-            return Err(QueryError::TooLong {
-                expected: limits::URI_BYTES,
-                got: raw.len(),
-            });
+            return Err(QueryError::TooLong { expected: limits::URI_BYTES, got: raw.len() });
         }
         let mut pairs = Vec::new();
         for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
@@ -125,20 +122,13 @@ impl Query {
     /// A boolean option in the API server's reading: absent, `0` and `false` in any case are false, everything else is true, also the
     /// empty string (apimachinery pkg/runtime/conversion.go `Convert_Slice_string_To_bool`).
     pub fn flag(&self, key: &str) -> bool {
-        self.get(key)
-            .is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
+        self.get(key).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
     /// The same without these keys.
     #[must_use]
     pub fn without(&self, keys: &[&str]) -> Self {
-        Self(
-            self.0
-                .iter()
-                .filter(|(key, _)| !keys.contains(&key.as_str()))
-                .cloned()
-                .collect(),
-        )
+        Self(self.0.iter().filter(|(key, _)| !keys.contains(&key.as_str())).cloned().collect())
     }
 
     /// The one way to write it: sorted, everything but unreserved characters (RFC 3986 §2.3) percent-encoded. Empty if there is nothing.

@@ -164,10 +164,7 @@ impl Request {
         let (path, query) = (uri.path(), uri.query().unwrap_or_default());
         let length = path.len().saturating_add(query.len()).saturating_add(1);
         if length > limits::URI_BYTES {
-            return Err(RequestError::TargetTooLong {
-                expected: limits::URI_BYTES,
-                got: length,
-            });
+            return Err(RequestError::TargetTooLong { expected: limits::URI_BYTES, got: length });
         }
         let query = Query::parse(query)?;
         let info = RequestInfo::parse(method, path, &query)?;
@@ -187,14 +184,7 @@ impl Request {
                 Some(parsed) => body::wire(&parsed.value).into(),
             },
         };
-        Ok(Self {
-            info,
-            query,
-            body: parsed,
-            wire,
-            upgrade,
-            client: client(headers),
-        })
+        Ok(Self { info, query, body: parsed, wire, upgrade, client: client(headers) })
     }
 
     /// A GET that we make ourselves, of one object (see [`RequestInfo::live_object`]).
@@ -205,10 +195,7 @@ impl Request {
         let query = Query::default();
         let parsed = RequestInfo::parse(&Method::GET, &info.path(), &query)?;
         if parsed != *info || parsed.verb != Verb::Get || parsed.is_connect() {
-            return Err(RequestInfoError::Method {
-                expected: "the GET of one object",
-                got: info.verb.to_string(),
-            });
+            return Err(RequestInfoError::Method { expected: "the GET of one object", got: info.verb.to_string() });
         }
         let headers = [Some(HeaderValue::from_static("application/json")), None, None, None];
         Ok(Self {
@@ -291,39 +278,26 @@ impl Request {
             (Verb::Create | Verb::Update | Verb::Patch, _) | (Verb::Delete | Verb::DeleteCollection, None) => {
                 self.info.is_resource_request && self.query.get("dryRun") == Some("All")
             }
-            (Verb::Delete | Verb::DeleteCollection, Some(options)) => options
-                .value
-                .get("dryRun")
-                .and_then(Value::as_array)
-                .is_some_and(|values| !values.is_empty()),
+            (Verb::Delete | Verb::DeleteCollection, Some(options)) => {
+                options.value.get("dryRun").and_then(Value::as_array).is_some_and(|values| !values.is_empty())
+            }
             (Verb::Get | Verb::List | Verb::Watch | Verb::Post | Verb::Put | Verb::Head | Verb::Options, _) => false,
         }
     }
 
     fn body_text(&self, field: &'static str) -> &str {
-        self.body
-            .as_ref()
-            .and_then(|body| agree::metadata_text(&body.value, field).ok())
-            .unwrap_or_default()
+        self.body.as_ref().and_then(|body| agree::metadata_text(&body.value, field).ok()).unwrap_or_default()
     }
 }
 
 fn what(info: &RequestInfo) -> String {
-    if info.is_resource_request {
-        info.resource_word()
-    } else {
-        info.non_resource_path.clone()
-    }
+    if info.is_resource_request { info.resource_word() } else { info.non_resource_path.clone() }
 }
 
 fn upgrade(info: &RequestInfo, headers: &HeaderMap) -> Result<Option<Upgrade>, RequestError> {
     let asked = headers::wants_upgrade(headers);
     if !info.is_connect() {
-        return if asked {
-            Err(RequestError::Upgrade { what: what(info) })
-        } else {
-            Ok(None)
-        };
+        return if asked { Err(RequestError::Upgrade { what: what(info) }) } else { Ok(None) };
     }
     match headers.get(header::UPGRADE).map(HeaderValue::as_bytes) {
         Some(token) if token.eq_ignore_ascii_case(b"websocket") => Ok(Some(Upgrade::WebSocket)),
@@ -343,9 +317,7 @@ fn read_body(
     if let Some(value) = headers.get(header::CONTENT_ENCODING)
         && value.as_bytes() != b"identity"
     {
-        return Err(RequestError::ContentEncoding {
-            got: String::from_utf8_lossy(value.as_bytes()).into_owned(),
-        });
+        return Err(RequestError::ContentEncoding { got: String::from_utf8_lossy(value.as_bytes()).into_owned() });
     }
     let kind = match info.verb {
         // A connection's parameters stand in the query; what its body says is the backend's own.
@@ -359,10 +331,7 @@ fn read_body(
         if bytes.is_empty() {
             return Ok(None);
         }
-        return Err(RequestError::BodyUnexpected {
-            method: method.clone(),
-            what: what(info),
-        });
+        return Err(RequestError::BodyUnexpected { method: method.clone(), what: what(info) });
     };
     let content_type = match headers.get(header::CONTENT_TYPE) {
         None => None,
@@ -383,10 +352,7 @@ fn forwarded(info: &RequestInfo, headers: &HeaderMap, body: Option<&ParsedBody>)
         HeaderValue::from_str(&accept).ok(),
         body.map(|body| HeaderValue::from_static(content_type(body.encoding))),
         // Objects have no ETag; discovery and OpenAPI do.
-        headers
-            .get(header::IF_NONE_MATCH)
-            .filter(|_| info.is_discovery())
-            .cloned(),
+        headers.get(header::IF_NONE_MATCH).filter(|_| info.is_discovery()).cloned(),
         headers.get(header::USER_AGENT).cloned(),
     ]
 }
@@ -407,15 +373,7 @@ fn client(headers: &HeaderMap) -> Client {
     let text = |name: &str| {
         let value = headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
         // Shown to people: no control characters, and not more than a line of it.
-        String::from_utf8_lossy(value)
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(limits::CLIENT_TEXT_CHARS)
-            .collect()
+        String::from_utf8_lossy(value).chars().filter(|c| !c.is_control()).take(limits::CLIENT_TEXT_CHARS).collect()
     };
-    Client {
-        user_agent: text("user-agent"),
-        command: text("kubectl-command"),
-        session: text("kubectl-session"),
-    }
+    Client { user_agent: text("user-agent"), command: text("kubectl-command"), session: text("kubectl-session") }
 }

@@ -142,12 +142,7 @@ impl RequestInfo {
         {
             return None;
         }
-        Some(Self {
-            verb: Verb::Get,
-            subresource: String::new(),
-            proxy_path: String::new(),
-            ..self.clone()
-        })
+        Some(Self { verb: Verb::Get, subresource: String::new(), proxy_path: String::new(), ..self.clone() })
     }
 }
 

@@ -69,15 +69,10 @@ impl VersionPin {
         };
         let uid = text(live, "uid").to_owned();
         match metadata(live, "generation").and_then(Value::as_i64) {
-            Some(generation) if generation > 0 => Self::Generation {
-                uid,
-                generation,
-                metadata_digest: metadata_digest(live),
-            },
-            _ => Self::ResourceVersion {
-                uid,
-                resource_version: text(live, "resourceVersion").to_owned(),
-            },
+            Some(generation) if generation > 0 => {
+                Self::Generation { uid, generation, metadata_digest: metadata_digest(live) }
+            }
+            _ => Self::ResourceVersion { uid, resource_version: text(live, "resourceVersion").to_owned() },
         }
     }
 
@@ -96,25 +91,14 @@ impl VersionPin {
                 same("uid", uid, text(live, "uid"))?;
                 same("resourceVersion", resource_version, text(live, "resourceVersion"))
             }
-            (
-                Self::Generation {
-                    uid,
-                    generation,
-                    metadata_digest: expected,
-                },
-                Some(live),
-            ) => {
+            (Self::Generation { uid, generation, metadata_digest: expected }, Some(live)) => {
                 same("uid", uid, text(live, "uid"))?;
                 let got = metadata(live, "generation")
                     .and_then(Value::as_i64)
                     .map(|generation| generation.to_string())
                     .unwrap_or_default();
                 same("generation", &generation.to_string(), &got)?;
-                same(
-                    "labels, annotations, finalizers or ownerReferences",
-                    expected,
-                    &metadata_digest(live),
-                )
+                same("labels, annotations, finalizers or ownerReferences", expected, &metadata_digest(live))
             }
         }
     }
@@ -129,11 +113,7 @@ fn same(field: &'static str, expected: &str, got: &str) -> Result<(), PinBroken>
 }
 
 fn broken(field: &'static str, expected: &str, got: &str) -> PinBroken {
-    PinBroken {
-        field,
-        expected: expected.to_owned(),
-        got: got.to_owned(),
-    }
+    PinBroken { field, expected: expected.to_owned(), got: got.to_owned() }
 }
 
 fn metadata<'a>(object: &'a Value, field: &str) -> Option<&'a Value> {

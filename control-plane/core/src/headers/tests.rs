@@ -54,10 +54,7 @@ fn a_client_asserts_no_identity() {
         assert_eq!(got.reason(), Reason::Forbidden);
     }
     // An empty value asserts one as well: the API server takes the header's presence for a wish.
-    assert!(matches!(
-        refusal(&[("Impersonate-User", "")]),
-        HeaderRefusal::Identity { .. }
-    ));
+    assert!(matches!(refusal(&[("Impersonate-User", "")]), HeaderRefusal::Identity { .. }));
 }
 
 #[test]
@@ -88,40 +85,25 @@ fn one_bearer_token_or_none() {
         assert_eq!(got, HeaderRefusal::Authorization, "{value:?}");
         assert_eq!(got.reason(), Reason::Unauthorized);
     }
-    assert_eq!(
-        refusal(&[("Authorization", "Bearer a"), ("Authorization", "Bearer a")]),
-        HeaderRefusal::Authorization
-    );
+    assert_eq!(refusal(&[("Authorization", "Bearer a"), ("Authorization", "Bearer a")]), HeaderRefusal::Authorization);
     for offer in [
         "base64url.bearer.authorization.k8s.io.YWJj",
         "v4.channel.k8s.io, base64url.bearer.authorization.k8s.io.YWJj",
         "Base64URL.bearer.authorization.k8s.io.YWJj",
     ] {
-        assert_eq!(
-            refusal(&[("Sec-WebSocket-Protocol", offer)]),
-            HeaderRefusal::WebSocketBearer
-        );
+        assert_eq!(refusal(&[("Sec-WebSocket-Protocol", offer)]), HeaderRefusal::WebSocketBearer);
     }
 }
 
 #[test]
 fn twins_are_refused() {
-    for name in [
-        "Content-Type",
-        "Host",
-        "Content-Length",
-        "Upgrade",
-        "User-Agent",
-        "Transfer-Encoding",
-    ] {
+    for name in ["Content-Type", "Host", "Content-Length", "Upgrade", "User-Agent", "Transfer-Encoding"] {
         let got = refusal(&[(name, "websocket"), (name, "websocket")]);
         assert!(matches!(got, HeaderRefusal::Duplicate { .. }), "{name}: {got}");
     }
     assert_eq!(
         refusal(&[("Content_Type", "application/json")]),
-        HeaderRefusal::Duplicate {
-            name: "content-type".to_owned()
-        }
+        HeaderRefusal::Duplicate { name: "content-type".to_owned() }
     );
 }
 
@@ -132,10 +114,7 @@ fn unknown_upgrades_and_pages() {
         assert!(matches!(got, HeaderRefusal::Upgrade { .. }), "{token}: {got}");
     }
     assert!(matches!(refusal(&[("Origin", "null")]), HeaderRefusal::Browser { .. }));
-    assert!(matches!(
-        refusal(&[("Sec-Fetch-Site", "same-origin")]),
-        HeaderRefusal::Browser { .. }
-    ));
+    assert!(matches!(refusal(&[("Sec-Fetch-Site", "same-origin")]), HeaderRefusal::Browser { .. }));
 }
 
 #[test]

@@ -20,10 +20,7 @@ fn reads_as_go_does() {
     assert_eq!(parse("a=%2B"), pairs(&[("a", "+")]));
     // Decoded once only.
     assert_eq!(parse("a=%252F"), pairs(&[("a", "%2F")]));
-    assert_eq!(
-        parse("command=z&command=a"),
-        pairs(&[("command", "z"), ("command", "a")])
-    );
+    assert_eq!(parse("command=z&command=a"), pairs(&[("command", "z"), ("command", "a")]));
 }
 
 #[test]
@@ -69,10 +66,7 @@ fn booleans_are_the_api_servers() {
 
 #[test]
 fn debug_shows_no_values() {
-    assert_eq!(
-        format!("{:?}", Query::parse("command=hunter2").unwrap()),
-        r#"["command"]"#
-    );
+    assert_eq!(format!("{:?}", Query::parse("command=hunter2").unwrap()), r#"["command"]"#);
 }
 
 proptest! {

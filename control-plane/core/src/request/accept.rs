@@ -6,12 +6,7 @@
 use http::HeaderValue;
 
 /// What the server shall turn the objects into (`as`), with the parameters that belong to it. Anything else is no known view.
-const VIEWS: [&str; 4] = [
-    "Table",
-    "PartialObjectMetadata",
-    "PartialObjectMetadataList",
-    "APIGroupDiscoveryList",
-];
+const VIEWS: [&str; 4] = ["Table", "PartialObjectMetadata", "PartialObjectMetadataList", "APIGroupDiscoveryList"];
 
 /// OpenAPI documents hold no objects: their protobuf forms stay.
 const OPENAPI: [&str; 2] = [
@@ -89,10 +84,7 @@ fn clause(text: &str) -> Option<Clause> {
             _ => continue,
         }
         if key != "q" {
-            if !value
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
-            {
+            if !value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')) {
                 return None;
             }
             view.push(';');
@@ -102,11 +94,7 @@ fn clause(text: &str) -> Option<Clause> {
         }
     }
     // The API server skips a clause whose view it does not know.
-    known.then(|| Clause {
-        media_type,
-        view: if has_view { view } else { String::new() },
-        weight,
-    })
+    known.then(|| Clause { media_type, view: if has_view { view } else { String::new() }, weight })
 }
 
 fn quality(text: &str) -> Option<u16> {
@@ -141,10 +129,7 @@ mod tests {
             // kubectl create
             ("application/json, */*", "application/json"),
             // typed client-go
-            (
-                "application/vnd.kubernetes.protobuf,application/json",
-                "application/json",
-            ),
+            ("application/vnd.kubernetes.protobuf,application/json", "application/json"),
             ("application/vnd.kubernetes.protobuf", "application/json"),
             ("application/vnd.kubernetes.protobuf;stream=watch", "application/json"),
             // metadata client

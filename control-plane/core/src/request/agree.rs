@@ -40,11 +40,7 @@ fn agree(field: &'static str, expected: &str, got: &str) -> Result<(), RequestEr
     if expected.is_empty() || got.is_empty() || expected == got {
         return Ok(());
     }
-    Err(RequestError::Mismatch {
-        field,
-        expected: expected.to_owned(),
-        got: got.to_owned(),
-    })
+    Err(RequestError::Mismatch { field, expected: expected.to_owned(), got: got.to_owned() })
 }
 
 /// A text in the body's metadata; empty if absent.

@@ -14,12 +14,8 @@ use crate::query::{Query, QueryError};
 use crate::request_info::{RequestInfo, RequestInfoError};
 
 /// The headers that go upstream, in the order in which they are digested. Nothing else a client sends does.
-pub const FORWARDED: [HeaderName; 4] = [
-    header::ACCEPT,
-    header::CONTENT_TYPE,
-    header::IF_NONE_MATCH,
-    header::USER_AGENT,
-];
+pub const FORWARDED: [HeaderName; 4] =
+    [header::ACCEPT, header::CONTENT_TYPE, header::IF_NONE_MATCH, header::USER_AGENT];
 
 /// What is sent. `Debug` shows no body.
 #[derive(Clone, PartialEq, Eq)]
@@ -87,17 +83,12 @@ impl WireRequest {
 
     /// The headers that are there.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, &HeaderValue)> {
-        FORWARDED
-            .into_iter()
-            .zip(&self.headers)
-            .filter_map(|(name, value)| value.as_ref().map(|value| (name, value)))
+        FORWARDED.into_iter().zip(&self.headers).filter_map(|(name, value)| value.as_ref().map(|value| (name, value)))
     }
 
     /// One of [`FORWARDED`].
     pub fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
-        self.headers()
-            .find(|(candidate, _)| candidate == name)
-            .map(|(_, value)| value)
+        self.headers().find(|(candidate, _)| candidate == name).map(|(_, value)| value)
     }
 
     /// The body; empty for none. Cheap to clone.
@@ -128,18 +119,12 @@ impl WireRequest {
     }
 
     pub(crate) fn read(&self) -> Result<(RequestInfo, Query), WireError> {
-        let (path, query) = self
-            .path_and_query
-            .split_once('?')
-            .unwrap_or((&self.path_and_query, ""));
+        let (path, query) = self.path_and_query.split_once('?').unwrap_or((&self.path_and_query, ""));
         let query = Query::parse(query).map_err(WireError::Query)?;
         let info = RequestInfo::parse(&self.method, path, &query).map_err(WireError::Info)?;
         let expected = path_and_query(&info, &query);
         if expected != self.path_and_query {
-            return Err(WireError::NotCanonical {
-                expected,
-                got: self.path_and_query.clone(),
-            });
+            return Err(WireError::NotCanonical { expected, got: self.path_and_query.clone() });
         }
         Ok((info, query))
     }

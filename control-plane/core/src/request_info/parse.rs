@@ -96,10 +96,7 @@ struct Path {
 impl Path {
     fn parse(raw: &str) -> Result<Self, RequestInfoError> {
         if raw.len() > limits::URI_BYTES {
-            return Err(RequestInfoError::TooLong {
-                expected: limits::URI_BYTES,
-                got: raw.len(),
-            });
+            return Err(RequestInfoError::TooLong { expected: limits::URI_BYTES, got: raw.len() });
         }
         // '?' and '#' end a path for some readers and not for others; raw non-ASCII is legal for Go only.
         if let Some(got) = raw.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#')) {
@@ -110,10 +107,7 @@ impl Path {
         };
         let (rest, trailing_slash) = rest.strip_suffix('/').map_or((rest, false), |rest| (rest, true));
         let segments = rest.split('/').map(segment).collect::<Result<_, _>>()?;
-        Ok(Self {
-            segments,
-            trailing_slash,
-        })
+        Ok(Self { segments, trailing_slash })
     }
 
     fn decoded(&self) -> String {
@@ -154,10 +148,7 @@ fn non_resource(method: &Method, path: &Path) -> Result<RequestInfo, RequestInfo
         Method::GET => Verb::Get,
         Method::HEAD => Verb::Head,
         _ => {
-            return Err(RequestInfoError::Method {
-                expected: "GET or HEAD",
-                got: method.to_string(),
-            });
+            return Err(RequestInfoError::Method { expected: "GET or HEAD", got: method.to_string() });
         }
     };
     Ok(RequestInfo {
@@ -185,9 +176,7 @@ fn resource_or_discovery(
         [] => return non_resource(method, path),
         // The verb would be this word whatever the method. No client has used these since 2016.
         [prefix @ ("watch" | "proxy"), ..] => {
-            return Err(RequestInfoError::Prefix {
-                got: (*prefix).to_owned(),
-            });
+            return Err(RequestInfoError::Prefix { got: (*prefix).to_owned() });
         }
         // A namespace's own subresources; in any group, as in the API server.
         ["namespaces", name] | ["namespaces", name, "status" | "finalize", ..] => (*name, rest),
@@ -245,11 +234,7 @@ fn verb(method: &Method, name: &str) -> Result<Verb, RequestInfoError> {
         // HEAD has no route on resources; any other method would have the empty verb, which no rule can name.
         _ => {
             return Err(RequestInfoError::Method {
-                expected: if name.is_empty() {
-                    "GET, POST or DELETE"
-                } else {
-                    "GET, POST, PUT, PATCH or DELETE"
-                },
+                expected: if name.is_empty() { "GET, POST or DELETE" } else { "GET, POST, PUT, PATCH or DELETE" },
                 got: method.to_string(),
             });
         }
@@ -326,11 +311,7 @@ fn check_query(info: &RequestInfo, query: &Query) -> Result<(), RequestInfoError
 }
 
 fn option(key: &str, expected: &'static str, got: &str) -> RequestInfoError {
-    RequestInfoError::Option {
-        key: key.to_owned(),
-        expected,
-        got: got.to_owned(),
-    }
+    RequestInfoError::Option { key: key.to_owned(), expected, got: got.to_owned() }
 }
 
 #[derive(Clone, Copy)]
@@ -345,27 +326,16 @@ enum Field {
 /// The words between the names. All real ones are DNS names; a segment that is none can be a trick only. Metrics of aggregated APIs
 /// use any identifier as resource or subresource.
 fn check(field: Field, got: &str) -> Result<(), RequestInfoError> {
-    let identifier = || {
-        got.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-    };
+    let identifier = || got.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     let (name, expected, good) = match field {
         Field::Group => ("group", "a DNS name", selector::is_subdomain(got)),
         Field::Version => ("version", "a DNS label", got.len() <= 63 && selector::is_dns_label(got)),
-        Field::Namespace => (
-            "namespace",
-            "a DNS label",
-            got.len() <= 63 && selector::is_dns_label(got),
-        ),
+        Field::Namespace => ("namespace", "a DNS label", got.len() <= 63 && selector::is_dns_label(got)),
         Field::Resource => ("resource", "letters, digits, '-', '_', '.'", identifier()),
         Field::Subresource => ("subresource", "letters, digits, '-', '_', '.'", identifier()),
     };
     if good {
         return Ok(());
     }
-    Err(RequestInfoError::Field {
-        field: name,
-        expected,
-        got: got.to_owned(),
-    })
+    Err(RequestInfoError::Field { field: name, expected, got: got.to_owned() })
 }

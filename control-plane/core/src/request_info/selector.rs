@@ -84,11 +84,7 @@ fn tokens(selector: &str) -> Option<Vec<Token<'_>>> {
     let mut tokens = Vec::new();
     while let Some(first) = rest.chars().next() {
         let length = if special(first) {
-            if rest.starts_with("==") || rest.starts_with("!=") {
-                2
-            } else {
-                1
-            }
+            if rest.starts_with("==") || rest.starts_with("!=") { 2 } else { 1 }
         } else {
             rest.find(|c| special(c) || space(c)).unwrap_or(rest.len())
         };
@@ -158,10 +154,9 @@ impl<'a> Labels<'a> {
                 None | Some(Token::Comma) => Some(()),
                 Some(_) => self.value().filter(|value| is_label_value(value)).map(|_| ()),
             },
-            Token::Order => self
-                .value()
-                .filter(|value| is_label_value(value) && value.parse::<i64>().is_ok())
-                .map(|_| ()),
+            Token::Order => {
+                self.value().filter(|value| is_label_value(value) && value.parse::<i64>().is_ok()).map(|_| ())
+            }
             Token::Word(_) | Token::Comma | Token::Open | Token::Close | Token::Not => None,
         }
     }
@@ -206,9 +201,7 @@ fn is_label_value(value: &str) -> bool {
 /// `[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?`, at most 63 bytes.
 fn is_label_name(name: &str) -> bool {
     name.len() <= 63
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.ends_with(|c: char| c.is_ascii_alphanumeric())
 }

@@ -20,11 +20,7 @@ fn summary(info: &RequestInfo) -> String {
         return format!("{} {}", info.verb, info.non_resource_path);
     }
     let dash = |text: &str| {
-        if text.is_empty() {
-            "-".to_owned()
-        } else {
-            text.to_owned()
-        }
+        if text.is_empty() { "-".to_owned() } else { text.to_owned() }
     };
     let mut text = format!(
         "{} {}/{} {} {}",
@@ -95,10 +91,7 @@ fn names_may_be_any_path_segment() {
     ] {
         let info = read("GET", &format!("/apis/rbac.authorization.k8s.io/v1/{target}")).unwrap();
         assert_eq!(info.name, expected);
-        assert_eq!(
-            RequestInfo::parse(&Method::GET, &info.path(), &Query::default()),
-            Ok(info)
-        );
+        assert_eq!(RequestInfo::parse(&Method::GET, &info.path(), &Query::default()), Ok(info));
     }
 }
 
@@ -134,10 +127,7 @@ fn the_name_of_a_list_stands_in_its_field_selector() {
         outcome("DELETE", "/api/v1/namespaces/d/pods?fieldSelector=metadata.name=a"),
         "deletecollection -/v1 d pods -"
     );
-    assert_eq!(
-        outcome("GET", "/api/v1/namespaces/d/pods/b?fieldSelector=metadata.name=a"),
-        "get -/v1 d pods b"
-    );
+    assert_eq!(outcome("GET", "/api/v1/namespaces/d/pods/b?fieldSelector=metadata.name=a"), "get -/v1 d pods b");
 }
 
 #[test]
@@ -200,13 +190,7 @@ fn label_selectors_that_do_not_decode() {
         assert!(!selector::is_label_selector(bad), "{bad}");
     }
     assert!(!selector::is_label_selector(&format!("a={}", "b".repeat(64))));
-    assert_eq!(
-        outcome(
-            "GET",
-            "/api/v1/namespaces/d/pods?fieldSelector=metadata.name=a&labelSelector=%3D"
-        ),
-        "400"
-    );
+    assert_eq!(outcome("GET", "/api/v1/namespaces/d/pods?fieldSelector=metadata.name=a&labelSelector=%3D"), "400");
 }
 
 #[test]
@@ -226,24 +210,14 @@ fn options_that_would_mean_something_else() {
         let target = format!("/api/v1/namespaces/d/pods/x?dryRun={dry_run}");
         assert_eq!(outcome("DELETE", &target), "400", "{dry_run}");
     }
-    assert_eq!(
-        outcome("DELETE", "/api/v1/namespaces/d/pods/x?gracePeriodSeconds=now"),
-        "400"
-    );
-    assert_eq!(
-        outcome("GET", "/api/v1/namespaces/d/pods/x/exec?command=sh&command=-c"),
-        "get -/v1 d pods/exec x"
-    );
+    assert_eq!(outcome("DELETE", "/api/v1/namespaces/d/pods/x?gracePeriodSeconds=now"), "400");
+    assert_eq!(outcome("GET", "/api/v1/namespaces/d/pods/x/exec?command=sh&command=-c"), "get -/v1 d pods/exec x");
 }
 
 #[test]
 fn the_live_object_of_a_request() {
     for (method, target, expected) in [
-        (
-            "PATCH",
-            "/apis/apps/v1/namespaces/d/deployments/x/scale",
-            Some("get apps/v1 d deployments x"),
-        ),
+        ("PATCH", "/apis/apps/v1/namespaces/d/deployments/x/scale", Some("get apps/v1 d deployments x")),
         ("POST", "/api/v1/namespaces/d/pods/x/exec", Some("get -/v1 d pods x")),
         ("DELETE", "/api/v1/namespaces/d", Some("get -/v1 d namespaces d")),
         ("PUT", "/api/v1/namespaces/d/finalize", Some("get -/v1 d namespaces d")),
@@ -256,10 +230,7 @@ fn the_live_object_of_a_request() {
         let live = read(method, target).unwrap().live_object();
         assert_eq!(live.as_ref().map(summary).as_deref(), expected, "{method} {target}");
         if let Some(live) = live {
-            assert_eq!(
-                RequestInfo::parse(&Method::GET, &live.path(), &Query::default()),
-                Ok(live)
-            );
+            assert_eq!(RequestInfo::parse(&Method::GET, &live.path(), &Query::default()), Ok(live));
         }
     }
 }

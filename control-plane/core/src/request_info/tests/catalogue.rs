@@ -7,19 +7,13 @@ use crate::request_info::RequestInfoError;
 
 #[test]
 fn row_01_an_encoded_slash_is_decoded_before_the_split() {
-    assert_eq!(
-        read("GET", "/api/v1/namespaces/kube-system%2Fsecrets"),
-        Err(RequestInfoError::Character { got: '/' })
-    );
+    assert_eq!(read("GET", "/api/v1/namespaces/kube-system%2Fsecrets"), Err(RequestInfoError::Character { got: '/' }));
     assert_eq!(outcome("GET", "/api/v1/namespaces/d/pods%2fx"), "400");
 }
 
 #[test]
 fn row_02_an_empty_namespace_is_the_whole_cluster() {
-    assert_eq!(
-        read("GET", "/api/v1/namespaces//secrets"),
-        Err(RequestInfoError::Segment { got: String::new() })
-    );
+    assert_eq!(read("GET", "/api/v1/namespaces//secrets"), Err(RequestInfoError::Segment { got: String::new() }));
 }
 
 #[test]
@@ -31,10 +25,7 @@ fn row_03_a_double_slash_in_front() {
 #[test]
 fn row_04_a_trailing_slash_is_a_list() {
     assert_eq!(outcome("GET", "/api/v1/namespaces/d/pods/"), "list -/v1 d pods -");
-    assert_eq!(
-        read("GET", "/api/v1/namespaces/d/pods/").unwrap().path(),
-        "/api/v1/namespaces/d/pods"
-    );
+    assert_eq!(read("GET", "/api/v1/namespaces/d/pods/").unwrap().path(), "/api/v1/namespaces/d/pods");
     assert_eq!(outcome("GET", "/api/v1/namespaces/d/pods//"), "400");
 }
 
@@ -47,20 +38,14 @@ fn row_05_an_empty_name_shifts_nothing() {
 fn row_06_dot_segments_are_not_resolved() {
     for dots in ["..", ".", "%2e%2e", "%2E%2e", ".%2e", "%2e"] {
         let target = format!("/api/v1/namespaces/d/pods/{dots}/secrets");
-        assert!(
-            matches!(read("GET", &target), Err(RequestInfoError::Segment { .. })),
-            "{dots}"
-        );
+        assert!(matches!(read("GET", &target), Err(RequestInfoError::Segment { .. })), "{dots}");
     }
     assert_eq!(outcome("GET", "/version/../api/v1/secrets"), "400");
 }
 
 #[test]
 fn row_07_one_decoding_only() {
-    assert_eq!(
-        read("GET", "/api/v1/namespaces/d/pods/a%252Fb"),
-        Err(RequestInfoError::Character { got: '%' })
-    );
+    assert_eq!(read("GET", "/api/v1/namespaces/d/pods/a%252Fb"), Err(RequestInfoError::Character { got: '%' }));
 }
 
 #[test]
@@ -77,28 +62,17 @@ fn row_08_watch_is_true_unless_false() {
         let got = outcome("GET", &format!("/api/v1/secrets?{query}"));
         assert_eq!(got, format!("{expected} -/v1 - secrets -"), "{query}");
     }
-    assert_eq!(
-        outcome("GET", "/api/v1/namespaces/d/secrets/x?watch=true"),
-        "get -/v1 d secrets x"
-    );
+    assert_eq!(outcome("GET", "/api/v1/namespaces/d/secrets/x?watch=true"), "get -/v1 d secrets x");
 }
 
 #[test]
 fn row_09_first_or_last_of_two() {
-    assert_eq!(
-        Query::parse("watch=false&watch=true"),
-        Err(QueryError::Duplicate {
-            key: "watch".to_owned()
-        })
-    );
+    assert_eq!(Query::parse("watch=false&watch=true"), Err(QueryError::Duplicate { key: "watch".to_owned() }));
 }
 
 #[test]
 fn row_10_field_selector_twins() {
-    assert!(matches!(
-        Query::parse("fieldSelector=metadata.name=a&fieldSelector="),
-        Err(QueryError::Duplicate { .. })
-    ));
+    assert!(matches!(Query::parse("fieldSelector=metadata.name=a&fieldSelector="), Err(QueryError::Duplicate { .. })));
     let list = |selector| outcome("GET", &format!("/api/v1/secrets?fieldSelector={selector}"));
     assert_eq!(list("metadata.name==a"), "list -/v1 - secrets a");
     assert_eq!(list("metadata.name=a,type=x"), "list -/v1 - secrets a");
@@ -107,10 +81,7 @@ fn row_10_field_selector_twins() {
 
 #[test]
 fn row_11_a_semicolon_drops_the_pair() {
-    assert!(matches!(
-        Query::parse("a=b;watch=true"),
-        Err(QueryError::Semicolon { .. })
-    ));
+    assert!(matches!(Query::parse("a=b;watch=true"), Err(QueryError::Semicolon { .. })));
 }
 
 #[test]
@@ -125,10 +96,7 @@ fn rows_12_and_13_verbs_by_prefix() {
         ("POST", "/api/v1/proxy/namespaces/d/pods/p"),
         ("GET", "/api/v1/%77atch/secrets"),
     ] {
-        assert!(
-            matches!(read(method, target), Err(RequestInfoError::Prefix { .. })),
-            "{target}"
-        );
+        assert!(matches!(read(method, target), Err(RequestInfoError::Prefix { .. })), "{target}");
     }
 }
 
@@ -140,11 +108,9 @@ fn row_14_exec_is_a_connection_whatever_the_method() {
             assert!(info.is_connect() && !info.is_read(), "{method} {subresource}");
         }
     }
-    for target in [
-        "namespaces/d/pods/p/proxy",
-        "namespaces/d/services/https:s:443/proxy/a",
-        "nodes/n:10250/proxy/run/x",
-    ] {
+    for target in
+        ["namespaces/d/pods/p/proxy", "namespaces/d/services/https:s:443/proxy/a", "nodes/n:10250/proxy/run/x"]
+    {
         let info = read("GET", &format!("/api/v1/{target}")).unwrap();
         assert!(info.is_connect() && info.is_proxy() && !info.is_read(), "{target}");
     }
@@ -179,10 +145,7 @@ fn row_26_what_get_raw_can_say() {
 #[test]
 fn row_28_another_group_is_another_resource() {
     assert_eq!(outcome("GET", "/apis/x/v1/secrets"), "list x/v1 - secrets -");
-    assert_eq!(
-        outcome("GET", "/apis/x/v1/namespaces/d/pods/p/exec"),
-        "get x/v1 d pods/exec p"
-    );
+    assert_eq!(outcome("GET", "/apis/x/v1/namespaces/d/pods/p/exec"), "get x/v1 d pods/exec p");
     // It is no connection: the core group's only is.
     assert!(!read("GET", "/apis/x/v1/namespaces/d/pods/p/exec").unwrap().is_connect());
 }

@@ -15,95 +15,35 @@ fn resources() {
         ("HEAD", "/api/v1/pods", "405"),
         // Special verbs by prefix.
         ("GET", "/api/v1/proxy/namespaces/other/pods/foo", "400"),
-        (
-            "GET",
-            "/api/v1/proxy/namespaces/other/pods/foo/subpath/not/a/subresource",
-            "400",
-        ),
+        ("GET", "/api/v1/proxy/namespaces/other/pods/foo/subpath/not/a/subresource", "400"),
         ("GET", "/api/v1/watch/pods", "400"),
         ("GET", "/api/v1/watch/namespaces/other/pods", "400"),
         // Special verbs by query.
         ("GET", "/api/v1/pods?watch=true", "watch -/v1 - pods -"),
         ("GET", "/api/v1/pods?watch=false", "list -/v1 - pods -"),
-        (
-            "GET",
-            "/api/v1/namespaces/other/pods?watch=1",
-            "watch -/v1 other pods -",
-        ),
+        ("GET", "/api/v1/namespaces/other/pods?watch=1", "watch -/v1 other pods -"),
         ("GET", "/api/v1/namespaces/other/pods?watch=0", "list -/v1 other pods -"),
         // Subresources.
-        (
-            "GET",
-            "/api/v1/namespaces/other/pods/foo/status",
-            "get -/v1 other pods/status foo",
-        ),
-        (
-            "GET",
-            "/api/v1/namespaces/other/pods/foo/proxy/subpath",
-            "get -/v1 other pods/proxy foo >subpath",
-        ),
+        ("GET", "/api/v1/namespaces/other/pods/foo/status", "get -/v1 other pods/status foo"),
+        ("GET", "/api/v1/namespaces/other/pods/foo/proxy/subpath", "get -/v1 other pods/proxy foo >subpath"),
         // A namespace's own.
-        (
-            "PUT",
-            "/api/v1/namespaces/other/finalize",
-            "update -/v1 other namespaces/finalize other",
-        ),
-        (
-            "PUT",
-            "/api/v1/namespaces/other/status",
-            "update -/v1 other namespaces/status other",
-        ),
-        (
-            "GET",
-            "/apis/apps/v1/namespaces/x/status",
-            "get apps/v1 x namespaces/status x",
-        ),
+        ("PUT", "/api/v1/namespaces/other/finalize", "update -/v1 other namespaces/finalize other"),
+        ("PUT", "/api/v1/namespaces/other/status", "update -/v1 other namespaces/status other"),
+        ("GET", "/apis/apps/v1/namespaces/x/status", "get apps/v1 x namespaces/status x"),
         // Verbs by method.
-        (
-            "PATCH",
-            "/api/v1/namespaces/other/pods/foo",
-            "patch -/v1 other pods foo",
-        ),
-        (
-            "DELETE",
-            "/api/v1/namespaces/other/pods/foo",
-            "delete -/v1 other pods foo",
-        ),
+        ("PATCH", "/api/v1/namespaces/other/pods/foo", "patch -/v1 other pods foo"),
+        ("DELETE", "/api/v1/namespaces/other/pods/foo", "delete -/v1 other pods foo"),
         ("POST", "/api/v1/namespaces/other/pods", "create -/v1 other pods -"),
         ("DELETE", "/api/v1/nodes", "deletecollection -/v1 - nodes -"),
         ("DELETE", "/api/v1/namespaces", "deletecollection -/v1 - namespaces -"),
-        (
-            "DELETE",
-            "/api/v1/namespaces/other/pods",
-            "deletecollection -/v1 other pods -",
-        ),
-        (
-            "DELETE",
-            "/apis/extensions/v1/namespaces/other/pods",
-            "deletecollection extensions/v1 other pods -",
-        ),
+        ("DELETE", "/api/v1/namespaces/other/pods", "deletecollection -/v1 other pods -"),
+        ("DELETE", "/apis/extensions/v1/namespaces/other/pods", "deletecollection extensions/v1 other pods -"),
         // Groups.
-        (
-            "POST",
-            "/apis/extensions/v1/namespaces/other/pods",
-            "create extensions/v1 other pods -",
-        ),
-        (
-            "GET",
-            "/apis/extensions/v1/namespaces/other/pods/foo/status",
-            "get extensions/v1 other pods/status foo",
-        ),
+        ("POST", "/apis/extensions/v1/namespaces/other/pods", "create extensions/v1 other pods -"),
+        ("GET", "/apis/extensions/v1/namespaces/other/pods/foo/status", "get extensions/v1 other pods/status foo"),
         // Creates with a name.
-        (
-            "POST",
-            "/api/v1/namespaces/d/pods/p/eviction",
-            "create -/v1 d pods/eviction p",
-        ),
-        (
-            "POST",
-            "/api/v1/namespaces/d/serviceaccounts/s/token",
-            "create -/v1 d serviceaccounts/token s",
-        ),
+        ("POST", "/api/v1/namespaces/d/pods/p/eviction", "create -/v1 d pods/eviction p"),
+        ("POST", "/api/v1/namespaces/d/serviceaccounts/s/token", "create -/v1 d serviceaccounts/token s"),
         // PUT and PATCH need a name.
         ("PUT", "/api/v1/namespaces/d/pods", "405"),
         ("PATCH", "/api/v1/pods", "405"),
@@ -130,14 +70,8 @@ fn non_resources() {
         ("/openapi/v3/apis/apps/v1?hash=AB", "get /openapi/v3/apis/apps/v1"),
         ("/healthz", "get /healthz"),
         ("/readyz/ping", "get /readyz/ping"),
-        (
-            "/livez/poststarthook/rbac/bootstrap-roles",
-            "get /livez/poststarthook/rbac/bootstrap-roles",
-        ),
-        (
-            "/.well-known/openid-configuration",
-            "get /.well-known/openid-configuration",
-        ),
+        ("/livez/poststarthook/rbac/bootstrap-roles", "get /livez/poststarthook/rbac/bootstrap-roles"),
+        ("/.well-known/openid-configuration", "get /.well-known/openid-configuration"),
         ("/openid/v1/jwks", "get /openid/v1/jwks"),
         ("/", "400"),
         ("/metrics", "404"),

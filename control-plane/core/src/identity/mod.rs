@@ -1,5 +1,8 @@
 //! Who is asking. An [`Identity`] exists only where a signature, issuer, audience and expiry were checked.
 
+pub mod token;
+pub mod verify;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

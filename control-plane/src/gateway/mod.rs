@@ -1,0 +1,3 @@
+//! The gateway: every operation passes here, stage by stage.
+
+pub mod log;
