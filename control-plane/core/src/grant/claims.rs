@@ -90,15 +90,9 @@ impl Purpose {
         if !rule.starts_with("internal/") {
             return Some(Self::Operation);
         }
-        [
-            Self::LiveRead,
-            Self::Preview,
-            Self::TokenReview,
-            Self::IssuerKeys,
-            Self::GuardRead,
-        ]
-        .into_iter()
-        .find(|purpose| purpose.rule() == Some(rule))
+        [Self::LiveRead, Self::Preview, Self::TokenReview, Self::IssuerKeys, Self::GuardRead]
+            .into_iter()
+            .find(|purpose| purpose.rule() == Some(rule))
     }
 }
 
@@ -117,10 +111,7 @@ impl Impersonation {
     pub(crate) fn new(group: Group, asker: &Asker) -> Self {
         // Serialising a struct of strings can't fail; were it to, all askers would look alike in the audit log and nowhere else.
         let asker = serde_json::to_vec(asker).unwrap_or_default();
-        Self {
-            group,
-            subject: URL_SAFE_NO_PAD.encode(digest(&SHA256, &asker)),
-        }
+        Self { group, subject: URL_SAFE_NO_PAD.encode(digest(&SHA256, &asker)) }
     }
 }
 

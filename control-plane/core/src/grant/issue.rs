@@ -91,10 +91,7 @@ pub enum GrantError {
 ///
 /// # Errors
 /// [`GrantError`]; the `Allowed` is spent all the same.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "taking the Allowed by value is what spends it"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "taking the Allowed by value is what spends it")]
 pub fn issue(allowed: Allowed, terms: Terms, signer: &Signer, read_key: Option<&ReadKey>) -> Result<Grant, GrantError> {
     bound("ttl", terms.ttl.as_millis(), limits::GRANT_TTL.as_millis())?;
     bound("until", terms.until.as_millis(), limits::STREAM_LIFE.as_millis())?;

@@ -48,9 +48,7 @@ impl Signer {
     /// # Errors
     /// [`KeyError::Private`].
     pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
-        Ed25519KeyPair::from_pkcs8_maybe_unchecked(der)
-            .map(Self)
-            .map_err(|_| KeyError::Private)
+        Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map(Self).map_err(|_| KeyError::Private)
     }
 
     /// The public key, 32 bytes (RFC 8032 §5.1.5), which agents learn over their pinned connection.

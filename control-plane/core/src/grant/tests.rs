@@ -37,10 +37,7 @@ fn a_grant_gives_the_right_to_its_own_request() {
     let verified = matched.spend(&mut side.ledger()).unwrap();
     assert_eq!(verified.claims(), grant.claims());
     assert!(verified.in_time(Duration::from_secs(4)));
-    assert!(
-        !verified.in_time(Duration::from_secs(5)),
-        "the time runs on until the send"
-    );
+    assert!(!verified.in_time(Duration::from_secs(5)), "the time runs on until the send");
 }
 
 #[test]
@@ -56,20 +53,10 @@ fn a_grant_is_spent_once() {
     assert_eq!(spend(&mut ledger), Err(SpendError::AlreadySpent));
     ledger.seal_epoch(side.epoch);
     assert_eq!(spend(&mut ledger), Err(SpendError::EpochSealed));
-    assert_eq!(
-        spend(&mut Ledger::new(Life(7))),
-        Err(SpendError::EpochUnknown),
-        "a restarted agent"
-    );
+    assert_eq!(spend(&mut Ledger::new(Life(7))), Err(SpendError::EpochUnknown), "a restarted agent");
     let mut later = Ledger::new(Life(8));
     later.open_epoch(side.epoch).unwrap();
-    assert_eq!(
-        spend(&mut later),
-        Err(SpendError::LifeTooLow {
-            seen: Life(8),
-            got: Life(7)
-        })
-    );
+    assert_eq!(spend(&mut later), Err(SpendError::LifeTooLow { seen: Life(8), got: Life(7) }));
 }
 
 #[test]
@@ -78,14 +65,8 @@ fn plain_reads_may_use_the_connections_own_key() {
     let grant = side.read();
     assert!(grant.token().starts_with(READ_GRANT_HEADER));
     side.verify(grant.token(), read_request()).unwrap();
-    let other = Side {
-        read_key: [9; 32],
-        ..Side::new()
-    };
-    assert_eq!(
-        other.verify(grant.token(), read_request()).unwrap_err(),
-        VerifyError::Signature
-    );
+    let other = Side { read_key: [9; 32], ..Side::new() };
+    assert_eq!(other.verify(grant.token(), read_request()).unwrap_err(), VerifyError::Signature);
 }
 
 #[test]
@@ -101,41 +82,22 @@ fn the_connections_key_is_refused_for_anything_more() {
         ("reads", with(&read, "reads", json!([target])), read_request()),
         (
             "another group",
-            with(
-                &read,
-                "impersonation",
-                json!({"group": "sallyport:write", "subject": "s"}),
-            ),
+            with(&read, "impersonation", json!({"group": "sallyport:write", "subject": "s"})),
             read_request(),
         ),
-        (
-            "no impersonation",
-            with(&read, "impersonation", Value::Null),
-            read_request(),
-        ),
-        (
-            "an internal operation",
-            with(&read, "purpose", json!("live-read")),
-            read_request(),
-        ),
+        ("no impersonation", with(&read, "impersonation", Value::Null), read_request()),
+        ("an internal operation", with(&read, "purpose", json!("live-read")), read_request()),
     ];
     for (what, claims, request) in cases {
         let token = side.sign_read(&claims);
-        assert_eq!(
-            side.verify(&token, request).unwrap_err(),
-            VerifyError::NeedsSignature,
-            "{what}"
-        );
+        assert_eq!(side.verify(&token, request).unwrap_err(), VerifyError::NeedsSignature, "{what}");
     }
 }
 
 #[test]
 fn issue_signs_reads_with_obligations_by_the_grant_key() {
     let side = Side::new();
-    let terms = Terms {
-        approval: Some(approval()),
-        ..side.terms(&read_request())
-    };
+    let terms = Terms { approval: Some(approval()), ..side.terms(&read_request()) };
     let grant = side.issue(&read_request(), Group::Read, "r", terms).unwrap();
     assert!(grant.token().starts_with(GRANT_HEADER));
 }
@@ -145,22 +107,10 @@ fn issue_keeps_its_bounds() {
     let side = Side::new();
     let base = || side.terms(&write_request());
     let wrong = [
-        Terms {
-            ttl: Duration::from_millis(10_001),
-            ..base()
-        },
-        Terms {
-            until: Duration::from_secs(24 * 3600 + 1),
-            ..base()
-        },
-        Terms {
-            mask: vec![String::new(); 65],
-            ..base()
-        },
-        Terms {
-            mask: vec!["x".repeat(32 * 1024)],
-            ..base()
-        },
+        Terms { ttl: Duration::from_millis(10_001), ..base() },
+        Terms { until: Duration::from_secs(24 * 3600 + 1), ..base() },
+        Terms { mask: vec![String::new(); 65], ..base() },
+        Terms { mask: vec!["x".repeat(32 * 1024)], ..base() },
     ];
     for terms in wrong {
         let error = side.issue(&write_request(), Group::Write, "r", terms).unwrap_err();
@@ -168,9 +118,7 @@ fn issue_keeps_its_bounds() {
     }
     let error = side.issue(&write_request(), Group::Approved, "r", base()).unwrap_err();
     assert_eq!(error, GrantError::Unapproved);
-    let error = side
-        .issue(&write_request(), Group::Write, "internal/anything", base())
-        .unwrap_err();
+    let error = side.issue(&write_request(), Group::Write, "internal/anything", base()).unwrap_err();
     assert_eq!(error, GrantError::UnknownInternal("internal/anything".to_owned()));
 }
 
@@ -179,31 +127,16 @@ fn the_request_must_be_the_granted_one_in_every_part() {
     let side = Side::new();
     let grant = side.write();
     let refused = |request: WireRequest| side.verify(grant.token(), request).unwrap_err();
-    assert_eq!(
-        refused(request("POST", "/api/v1/namespaces/ns/secrets", BODY)),
-        VerifyError::Info
-    );
-    assert_eq!(
-        refused(request("POST", "/api/v1/namespaces/other/configmaps?b=1&a=2", BODY)),
-        VerifyError::Info
-    );
-    assert_eq!(
-        refused(request("PUT", "/api/v1/namespaces/ns/configmaps?b=1&a=2", BODY)),
-        VerifyError::Info
-    );
+    assert_eq!(refused(request("POST", "/api/v1/namespaces/ns/secrets", BODY)), VerifyError::Info);
+    assert_eq!(refused(request("POST", "/api/v1/namespaces/other/configmaps?b=1&a=2", BODY)), VerifyError::Info);
+    assert_eq!(refused(request("PUT", "/api/v1/namespaces/ns/configmaps?b=1&a=2", BODY)), VerifyError::Info);
     // The same reading, other bytes: the order of the query, a query less, a body grown, shrunk and changed.
     for (uri, body) in [
         ("/api/v1/namespaces/ns/configmaps?a=2&b=1", BODY),
         ("/api/v1/namespaces/ns/configmaps?b=1", BODY),
         ("/api/v1/namespaces/ns/configmaps?b=1&a=2&dryRun=All", BODY),
-        (
-            "/api/v1/namespaces/ns/configmaps?b=1&a=2",
-            r#"{"metadata":{"name":"b"}"#,
-        ),
-        (
-            "/api/v1/namespaces/ns/configmaps?b=1&a=2",
-            r#"{"metadata":{"name":"b"}} "#,
-        ),
+        ("/api/v1/namespaces/ns/configmaps?b=1&a=2", r#"{"metadata":{"name":"b"}"#),
+        ("/api/v1/namespaces/ns/configmaps?b=1&a=2", r#"{"metadata":{"name":"b"}} "#),
         ("/api/v1/namespaces/ns/configmaps?b=1&a=2", ""),
     ] {
         assert_eq!(refused(request("POST", uri, body)), VerifyError::Digest, "{uri} {body}");

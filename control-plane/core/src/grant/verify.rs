@@ -158,10 +158,7 @@ pub fn verify(token: &str, keys: &VerifyKeys, arrived: Arrived<'_>) -> Result<Ma
     if arrived.request.digest(arrived.digest_key) != claims.digest {
         return Err(VerifyError::Digest);
     }
-    Ok(MatchedGrant {
-        claims,
-        request: arrived.request,
-    })
+    Ok(MatchedGrant { claims, request: arrived.request })
 }
 
 /// Is it for this cluster, this connection, this life, and still in time?
@@ -249,11 +246,7 @@ impl MatchedGrant {
     /// What the ledger says: spent before, sealed epoch, full.
     pub fn spend(self, ledger: &mut Ledger) -> Result<VerifiedGrant, SpendError> {
         let spent = ledger.spend(self.claims.aud, self.claims.life, self.claims.jti)?;
-        Ok(VerifiedGrant {
-            claims: self.claims,
-            request: self.request,
-            spent,
-        })
+        Ok(VerifiedGrant { claims: self.claims, request: self.request, spent })
     }
 }
 

@@ -56,11 +56,7 @@ fn no_header_changes_algorithm_or_key() {
             hmac_token(&header, &claims, &side.read_key),
             format!("{}.{}.", encode(&header.to_string()), encode(&claims)),
         ] {
-            assert_eq!(
-                side.verify(&token, write_request()).unwrap_err(),
-                VerifyError::Header,
-                "{header}"
-            );
+            assert_eq!(side.verify(&token, write_request()).unwrap_err(), VerifyError::Header, "{header}");
         }
     }
 }
@@ -74,10 +70,7 @@ fn right_headers_with_wrong_keys() {
     let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
     pem.push_str(&STANDARD.encode(public));
     pem.push_str("\n-----END PUBLIC KEY-----\n");
-    let attacker = Side {
-        signer: signer(77),
-        ..Side::new()
-    };
+    let attacker = Side { signer: signer(77), ..Side::new() };
     let ed = json!({"alg": "EdDSA", "typ": "sallyport-grant+jwt"});
     for (what, token) in [
         ("HMAC under the public key", hmac_token(&hs, &claims, &public)),
@@ -86,16 +79,9 @@ fn right_headers_with_wrong_keys() {
         ("another signing key", attacker.sign_text(&claims)),
         ("HMAC as EdDSA", hmac_token(&ed, &claims, &side.read_key)),
         ("no signature", format!("{GRANT_HEADER}.{}.", encode(&claims))),
-        (
-            "zero signature",
-            format!("{GRANT_HEADER}.{}.{}", encode(&claims), URL_SAFE_NO_PAD.encode([0; 64])),
-        ),
+        ("zero signature", format!("{GRANT_HEADER}.{}.{}", encode(&claims), URL_SAFE_NO_PAD.encode([0; 64]))),
     ] {
-        assert_eq!(
-            side.verify(&token, write_request()).unwrap_err(),
-            VerifyError::Signature,
-            "{what}"
-        );
+        assert_eq!(side.verify(&token, write_request()).unwrap_err(), VerifyError::Signature, "{what}");
     }
 }
 
@@ -105,10 +91,7 @@ fn malformed_tokens() {
     let token = side.write().token().to_owned();
     let (input, signature) = token.rsplit_once('.').unwrap();
     let too_long = format!("{token}{}", "A".repeat(32 * 1024));
-    assert_eq!(
-        side.verify(&too_long, write_request()).unwrap_err(),
-        VerifyError::TooLong
-    );
+    assert_eq!(side.verify(&too_long, write_request()).unwrap_err(), VerifyError::TooLong);
     for wrong in [
         String::new(),
         ".".to_owned(),

@@ -25,12 +25,7 @@ impl Side {
         let signer = signer(1);
         let raw = key_pair(1);
         assert_eq!(signer.public_key(), raw.public_key().as_ref());
-        Self {
-            signer,
-            raw,
-            read_key: [2; 32],
-            epoch: Epoch::new([3; 32]),
-        }
+        Self { signer, raw, read_key: [2; 32], epoch: Epoch::new([3; 32]) }
     }
 
     pub(super) fn digest_key() -> DigestKey {
@@ -71,24 +66,17 @@ impl Side {
         rule: &str,
         terms: Terms,
     ) -> Result<Grant, GrantError> {
-        issue(
-            allowed(request, group, rule),
-            terms,
-            &self.signer,
-            Some(&ReadKey::new(&self.read_key)),
-        )
+        issue(allowed(request, group, rule), terms, &self.signer, Some(&ReadKey::new(&self.read_key)))
     }
 
     pub(super) fn write(&self) -> Grant {
         let request = write_request();
-        self.issue(&request, Group::Write, "default/write", self.terms(&request))
-            .unwrap()
+        self.issue(&request, Group::Write, "default/write", self.terms(&request)).unwrap()
     }
 
     pub(super) fn read(&self) -> Grant {
         let request = read_request();
-        self.issue(&request, Group::Read, "default/read", self.terms(&request))
-            .unwrap()
+        self.issue(&request, Group::Read, "default/read", self.terms(&request)).unwrap()
     }
 
     /// The agent's side: the keys of the true control plane, whoever `self` is.
@@ -150,9 +138,7 @@ pub(super) fn with(claims: &Value, field: &str, value: Value) -> Value {
 
 /// The claims as text with a number replaced by something that `Value` could not hold.
 pub(super) fn replace_number(claims: &Value, field: &str, by: &str) -> String {
-    with(claims, field, json!("\u{1}"))
-        .to_string()
-        .replace("\"\\u0001\"", by)
+    with(claims, field, json!("\u{1}")).to_string().replace("\"\\u0001\"", by)
 }
 
 pub(super) fn approval() -> ApprovalClaim {
@@ -176,10 +162,7 @@ pub(super) fn read_request() -> WireRequest {
 pub(super) fn request(method: &str, uri: &str, body: &str) -> WireRequest {
     let mut headers = http::HeaderMap::new();
     if !body.is_empty() {
-        headers.insert(
-            http::header::CONTENT_TYPE,
-            http::HeaderValue::from_static("application/json"),
-        );
+        headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     }
     let body = bytes::Bytes::copy_from_slice(body.as_bytes());
     WireRequest::arrived(&method.parse().unwrap(), &uri.parse().unwrap(), &headers, body).unwrap()
@@ -197,10 +180,7 @@ fn allowed(request: &WireRequest, group: Group, rule: &str) -> Allowed {
         ci: None,
         expires: Timestamp(u64::MAX),
     };
-    let attributes = Attributes {
-        identity,
-        info: request.reparse().unwrap(),
-    };
+    let attributes = Attributes { identity, info: request.reparse().unwrap() };
     let explanation = Explanation {
         rule: rule.to_owned(),
         effect: Effect::Allow,
@@ -210,11 +190,7 @@ fn allowed(request: &WireRequest, group: Group, rule: &str) -> Allowed {
         contributions: Vec::new(),
         notes: Vec::new(),
     };
-    let verdict = Verdict {
-        explanation,
-        group,
-        terms: None,
-    };
+    let verdict = Verdict { explanation, group, terms: None };
     let Decision::Allow(allowed) = attributes.decide(verdict) else {
         panic!("not allowed");
     };
