@@ -18,7 +18,7 @@ use anyhow::Context;
 use control_plane_core::query::Query;
 use control_plane_core::request_info::RequestInfo;
 
-pub use audit::Event;
+pub use audit::{Event, ObjectRef};
 pub use cluster::Cluster;
 pub use generate::{Generator, Pair};
 
@@ -188,5 +188,60 @@ impl fmt::Display for Report {
             writeln!(f, "{} {}\n  ours   {ours:?}\n  theirs {theirs:?}", sent.method, sent.target)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(change: impl FnOnce(&mut Event)) -> Report {
+        let pair = Pair { method: "GET".to_owned(), target: "/api/v1/namespaces/d/pods/p/log?a=b".to_owned() };
+        let (info, _) = read(&pair).unwrap();
+        let mut expected = Event::of(&info);
+        expected.request_uri = Some(pair.target.clone());
+        let mut theirs = expected.clone();
+        change(&mut theirs);
+        let mut report = Report::default();
+        compare(Sent { pair, expected }, Some(theirs), &mut report);
+        report
+    }
+
+    #[test]
+    fn every_field_is_compared() {
+        assert_eq!(compared(|_| {}).agreed, 1);
+        let changes: [fn(&mut Event); 9] = [
+            |event| event.verb = "list".to_owned(),
+            |event| event.request_uri = Some("/api/v1/namespaces/d/pods/p/log".to_owned()),
+            |event| event.object_ref = None,
+            |event| event.object_ref.as_mut().unwrap().resource.push('x'),
+            |event| event.object_ref.as_mut().unwrap().namespace.clear(),
+            |event| event.object_ref.as_mut().unwrap().name.clear(),
+            |event| event.object_ref.as_mut().unwrap().api_group.push('x'),
+            |event| event.object_ref.as_mut().unwrap().api_version.clear(),
+            |event| event.object_ref.as_mut().unwrap().subresource.clear(),
+        ];
+        for change in changes {
+            assert_eq!(compared(change).disagreed, 1);
+        }
+    }
+
+    #[test]
+    fn a_request_without_an_event_is_a_disagreement() {
+        let pair = Pair { method: "GET".to_owned(), target: "/version".to_owned() };
+        let expected = Event::of(&read(&pair).unwrap().0);
+        let mut report = Report::default();
+        compare(Sent { pair, expected }, None, &mut report);
+        assert_eq!((report.agreed, report.disagreed), (0, 1));
+    }
+
+    #[test]
+    fn a_seed_always_gives_the_same_pairs() {
+        let pairs = |seed| {
+            let mut generator = Generator::new(seed);
+            (0..200).map(|_| generator.pair()).collect::<Vec<_>>()
+        };
+        assert_eq!(pairs(1), pairs(1));
+        assert_ne!(pairs(1), pairs(2));
     }
 }

@@ -315,19 +315,19 @@ impl Generator {
         }
         if self.chance(60) {
             add("namespaces");
-            add(self.pick(&NAMESPACES));
+            add(self.mostly(&NAMESPACES, 6));
         }
         if self.chance(92) {
-            add(self.pick(&RESOURCES));
+            add(self.mostly(&RESOURCES, 20));
             if self.chance(65) {
                 if self.chance(4) {
                     let length = [63, 64, 200, 253, 254, 1000][self.below(6)];
                     add(&"n".repeat(length));
                 } else {
-                    add(self.pick(&NAMES));
+                    add(self.mostly(&NAMES, 13));
                 }
                 if self.chance(45) {
-                    add(self.pick(&SUBRESOURCES));
+                    add(self.mostly(&SUBRESOURCES, 16));
                 }
             }
         }
@@ -341,10 +341,12 @@ impl Generator {
         let count = [1, 1, 1, 2, 2, 3, 6][self.below(7)];
         let mut pairs = Vec::new();
         for _ in 0..count {
-            let key = self.pick(&KEYS);
+            let key = self.mostly(&KEYS, 24);
             // Mostly a value that goes with the key, so that many queries are good ones.
             let value = match key {
-                "fieldSelector" | "%66ieldSelector" if self.chance(75) => VALUES[13 + self.below(20)],
+                "fieldSelector" | "%66ieldSelector" if self.chance(75) => {
+                    VALUES[13 + if self.chance(60) { self.below(7) } else { self.below(20) }]
+                }
                 "labelSelector" if self.chance(75) => VALUES[33 + self.below(13)],
                 "limit" | "timeoutSeconds" | "gracePeriodSeconds" if self.chance(75) => {
                     self.pick(&["1", "500", "-1", "0"])
@@ -355,7 +357,7 @@ impl Generator {
             };
             pairs.push(match self.below(20) {
                 0 => key.to_owned(),
-                1 => format!("{key}={value}&{key}={value}"),
+                1 if self.chance(30) => format!("{key}={value}&{key}={value}"),
                 _ => format!("{key}={value}"),
             });
         }
@@ -415,6 +417,12 @@ impl Generator {
 
     fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
         list[self.below(list.len())]
+    }
+
+    /// Three of four times one of the first `good`, which are ordinary.
+    fn mostly<'a>(&mut self, list: &[&'a str], good: usize) -> &'a str {
+        let bound = if self.chance(75) { good } else { list.len() };
+        list[self.below(bound)]
     }
 
     fn chance(&mut self, percent: usize) -> bool {
