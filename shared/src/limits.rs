@@ -50,6 +50,8 @@ pub const SIDECAR_CONNECTIONS: usize = 256;
 pub const PEER_CONNECTIONS: usize = 20_000;
 /// Operations of one session under way at once.
 pub const SESSION_OPERATIONS: usize = 512;
+/// Kinds of deed (`create serviceaccounts`) that a session remembers for conditions on its past.
+pub const SESSION_DEEDS: usize = 256;
 /// Holds of one asker that wait at once: more would only tire the approver (failures.md P9).
 pub const ASKER_HOLDS: usize = 32;
 /// Holds that wait at once, in all.
@@ -64,6 +66,10 @@ pub const DENIAL_STICKS: Duration = Duration::from_secs(3600);
 pub const QUORUM_MAX: u8 = 16;
 /// Bytes of a reason that an approver gives; kubectl prints it in one line.
 pub const REASON_BYTES: usize = 1024;
+/// How long after an approval's expiry its Lease stays in the cluster: more than the clocks of two nodes can differ.
+pub const SPENT_LEASE_KEEP: Duration = Duration::from_secs(3600);
+/// Starts of the control plane that its database remembers, to find out that it is an old copy.
+pub const LIVES: usize = 1024;
 
 /// Longest life of a grant, on the agent's monotonic clock from receipt.
 pub const GRANT_TTL: Duration = Duration::from_secs(10);
@@ -117,3 +123,14 @@ pub const ISSUER_REFETCH: Duration = Duration::from_secs(30);
 pub const ISSUER_MAX_AGE: Duration = Duration::from_secs(3600);
 /// Bytes of a token.
 pub const TOKEN_BYTES: usize = 16 * 1024;
+
+/// Containers inside one another in a response that is masked; OpenAPI documents, the deepest real ones, stay below 100.
+pub const MASK_DEPTH: usize = 512;
+/// Bytes of a member's name that the masker tells apart (a key of a Secret has at most 253).
+pub const MASK_KEY_BYTES: usize = 1024;
+/// Bytes of a `Status` message that are held back until it is known whether it may be shown; a longer one is replaced.
+pub const MASK_MESSAGE_BYTES: usize = 16 * 1024;
+/// Bytes of an annotation that are read ahead to learn what the document in it is; a longer one is masked as a Secret's would be.
+pub const MASK_LOOKAHEAD_BYTES: usize = 64 * 1024;
+/// JSON in a string in JSON … that is looked into; what lies deeper is masked whole.
+pub const MASK_NESTED_DOCUMENTS: u8 = 3;
