@@ -8,5 +8,7 @@ pub mod attributes;
 pub mod decision;
 pub mod digest;
 pub mod identity;
+pub mod policy;
 pub mod request_info;
+pub mod risk;
 pub mod version_pin;
