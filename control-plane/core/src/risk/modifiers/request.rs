@@ -32,29 +32,24 @@ pub(super) fn place(found: &mut Found<'_, '_>) {
 pub(super) fn delete_options(found: &mut Found<'_, '_>) {
     let question = found.question;
     let info = question.info;
-    // With a body the API server takes options from it alone; without, from the query. Both are looked at: whichever says more.
-    let body = question.body.value();
-    let says = |key: &str, value: &str| {
-        question.query.iter().any(|(name, given)| name == key && given == value)
-            || body.and_then(|body| body.get(key)).is_some_and(|given| given == value || given.to_string() == value)
-    };
+    let options = Options { query: question.query, body: question.body.value() };
     if matches!(info.verb, Verb::Delete | Verb::DeleteCollection) {
-        if says("propagationPolicy", "Orphan") || says("orphanDependents", "true") {
+        if options.says("propagationPolicy", "Orphan") || options.on("orphanDependents") {
             found.plus("modifier/orphans", 10, "leaves what belongs to it behind, without an owner".into());
         }
-        if says("gracePeriodSeconds", "0") {
+        if options.zero("gracePeriodSeconds") {
             if info.resource == "pods" && info.api_group.is_empty() {
                 found.at_least("modifier/force", 50, "forgets the pod at once, though it may still run".into());
             } else {
                 found.plus("modifier/force", 15, "deletes at once, without a grace period".into());
             }
         }
-        if says("ignoreStoreReadErrorWithClusterBreakingPotential", "true") {
+        if options.on("ignoreStoreReadErrorWithClusterBreakingPotential") {
             found.at_least("modifier/ignores-read-errors", 95, "deletes what the API server can't even read".into());
         }
     }
     let applies = info.verb == Verb::Patch && APPLY.contains(&question.body.content_type());
-    if applies && says("force", "true") {
+    if applies && options.on("force") {
         found.plus("modifier/forced-ownership", 15, "takes fields from whoever manages them".into());
     }
     if (applies || info.verb == Verb::Update)
@@ -65,6 +60,39 @@ pub(super) fn delete_options(found: &mut Found<'_, '_>) {
         if created > table::row(info).risk {
             found.at_least("modifier/may-create", created, "creates the object if it isn't there".into());
         }
+    }
+}
+
+/// Options of a write. With a body the API server takes them from it alone, without from the query: both are looked at, and
+/// whichever says more counts. Texts are read as Go's conversion does (apimachinery pkg/runtime/conversion.go).
+struct Options<'q> {
+    query: &'q [(String, String)],
+    body: Option<&'q Value>,
+}
+
+impl<'q> Options<'q> {
+    fn given(&self, key: &str) -> impl Iterator<Item = &'q str> {
+        let key = key.to_owned();
+        self.query.iter().filter(move |(name, _)| *name == key).map(|(_, value)| value.as_str())
+    }
+
+    fn field(&self, key: &str) -> Option<&'q Value> {
+        self.body.and_then(|body| body.get(key))
+    }
+
+    fn says(&self, key: &str, value: &str) -> bool {
+        self.given(key).any(|given| given == value) || self.field(key).is_some_and(|given| given == value)
+    }
+
+    /// A text is true unless it is `false` or `0`.
+    fn on(&self, key: &str) -> bool {
+        self.given(key).any(|given| !given.eq_ignore_ascii_case("false") && given != "0") || is_set(self.field(key))
+    }
+
+    /// `0`, `00`, `+0`, `-0`.
+    fn zero(&self, key: &str) -> bool {
+        self.given(key).any(|given| given.parse() == Ok(0_i64))
+            || self.field(key).is_some_and(|given| given.as_f64() == Some(0.0))
     }
 }
 
