@@ -111,7 +111,7 @@ impl Session {
         match verdict.explanation().effect {
             Effect::Allow => {
                 facts.operations += 1;
-                facts.risk_spent += u64::from(verdict.explanation().risk);
+                facts.risk_spent += u64::from(verdict.cost());
             }
             Effect::Hold => facts.holds += 1,
             Effect::Deny => facts.denials += 1,

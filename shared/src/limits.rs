@@ -104,8 +104,27 @@ pub const RECORDED_READ_BYTES: usize = 64 * 1024;
 
 /// Bytes of a policy file.
 pub const POLICY_BYTES: usize = 1024 * 1024;
+/// Rules in a policy file.
+pub const POLICY_RULES: usize = 10_000;
+/// Nesting of a policy file; real ones stay below 8.
+pub const POLICY_DEPTH: usize = 32;
+/// Values in a policy file, so that a small file can't expand into a large one.
+pub const POLICY_VALUES: usize = 500_000;
+/// Mistakes that are reported of one policy file.
+pub const POLICY_MISTAKES: usize = 200;
 /// Bytes of one CEL expression.
 pub const CEL_SOURCE_BYTES: usize = 4096;
+/// Operators, brackets and commas in one CEL expression: the parser and the interpreter recurse, and a chain of some thousand
+/// operators overflows a thread's stack (seen with 2000 `+` terms on 2 MiB), which no handler can catch.
+pub const CEL_OPERATORS: usize = 400;
+/// Depth of a parsed CEL expression; hand-written conditions stay below 20.
+pub const CEL_DEPTH: usize = 96;
+/// Loops inside loops in one CEL expression: containers × volumeMounts × a list to compare with is three.
+pub const CEL_LOOP_NESTING: usize = 3;
+/// Values (scalars, lists, maps) of one object that conditions see; a larger object is judged as unreadable.
+pub const CEL_INPUT_VALUES: usize = 50_000;
+/// Bytes of one compiled regular expression in a condition.
+pub const CEL_REGEX_BYTES: usize = 256 * 1024;
 /// Loop steps that one operation's conditions may take together.
 pub const CEL_TICKS: u64 = 20_000;
 /// Wall time that one operation's conditions may take together.

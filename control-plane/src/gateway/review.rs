@@ -9,6 +9,7 @@ use control_plane_core::request_info::Verb;
 use http::header::{CONTENT_TYPE, WARNING};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
+use shared::limits;
 use shared_net::body::{self, BoxBody};
 
 use super::Gateway;
@@ -53,15 +54,18 @@ impl Gateway {
         };
         let facts = session.facts(self.recorder.clock.now());
         let policy = self.policies.current();
-        let review = policy.access_review(&question, attributes.identity(), &facts);
+        let started = self.recorder.clock.monotonic();
+        let out_of_time = || self.recorder.clock.monotonic().saturating_sub(started) > limits::CEL_TIME;
+        let review = policy.access_review(&question, attributes.identity(), attributes.cluster(), &facts, &out_of_time);
+        let (rule, risk) = (&review.explanation.rule, review.explanation.risk);
         let (allowed, warning) = match review.access {
             Access::Yes => (true, None),
             Access::YesAfterApproval => {
-                (true, Some(format!("yes, after approval: rule {} holds it (risk {})", review.rule, review.risk)))
+                (true, Some(format!("yes, after approval: rule {rule} holds it (risk {risk})")))
             }
             Access::No => (false, None),
         };
-        let reason = format!("rule {} of Sallyport's policy, risk {}", review.rule, review.risk);
+        let reason = format!("rule {rule} of Sallyport's policy, risk {risk}");
         let status = json!({ "allowed": allowed, "denied": !allowed, "reason": reason });
         Some(Answer { body: reply(attributes, body, status), warning })
     }

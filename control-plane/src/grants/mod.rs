@@ -84,7 +84,7 @@ impl Grants {
             ttl: limits::GRANT_TTL,
             until: limits::STREAM_LIFE,
             digest_key: &key,
-            mask: Vec::new(),
+            mask: allowed.mask().to_vec(),
             reads: reads.into_iter().collect(),
             approval,
         };
