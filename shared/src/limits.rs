@@ -81,6 +81,22 @@ pub const GRANT_READS: usize = 16;
 pub const GRANT_MASK_PATHS: usize = 64;
 /// Longest that any answer may last, exec sessions and watches included; policy sets less.
 pub const STREAM_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// How often an operation is tried again whose version pin holds while its precondition does not (a status write came between).
+pub const PIN_RETRIES: u32 = 3;
+/// The head of the API server's answer: its own limits are 60 s for calls and 34 s for writes.
+pub const UPSTREAM_HEAD: Duration = Duration::from_secs(75);
+/// How often a silent connection to the API server is asked whether it lives.
+pub const UPSTREAM_KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Idle HTTP/1.1 connections to the API server that are kept for the next watch or log.
+pub const UPSTREAM_IDLE_STREAMS: usize = 4;
+/// How long after an approval's expiry its Lease stays in the cluster: more than the clocks of two nodes can differ.
+pub const SPENT_LEASE_KEEP: Duration = Duration::from_secs(3600);
+/// Leases of spent approvals that are looked at in one sweep.
+pub const SPENT_SWEEP: usize = 500;
+/// Grants in one question to an agent's ledger.
+pub const LEDGER_QUESTIONS: usize = 1000;
+/// Shortest and longest pause before a peer dials again; drawn at random in between, doubling.
+pub const REDIAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// Spent grants that an agent remembers per epoch.
 pub const LEDGER_ENTRIES: usize = 100_000;
 /// Connections that an agent's ledger knows at once, and as many that are over: an agent has one, or two while it changes over.
