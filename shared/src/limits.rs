@@ -46,6 +46,30 @@ pub const OPEN_STREAM: Duration = Duration::from_secs(10);
 
 /// Clients on one sidecar at once.
 pub const SIDECAR_CONNECTIONS: usize = 256;
+/// HTTP/2 requests of one client at once; the API server allows 250, kubectl and helm use a handful.
+pub const SIDECAR_STREAMS: u32 = 100;
+/// How long a request that was not sent yet waits for a connection to the control plane; then the client is told to come back.
+pub const CONNECT_WAIT: Duration = Duration::from_secs(3);
+/// How often a request whose stream the control plane reset is put again (under the same id) on the same connection.
+pub const REPEATS: u32 = 1;
+/// Opening or renewing a session: the control plane may ask an agent for a TokenReview.
+pub const SESSION_WAIT: Duration = Duration::from_secs(15);
+/// First attempt at a handshake; doubles with each failure up to [`HANDSHAKE`], because a fresh attempt meets a restarted peer sooner
+/// than the retransmissions of an old one.
+pub const CONNECT_FIRST: Duration = Duration::from_secs(2);
+/// First pause between two attempts to reach the control plane.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+/// Longest pause between two attempts; a crowd of sidecars must not flood a control plane that comes back.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Longest pause between two attempts while a request waits.
+pub const BACKOFF_BUSY: Duration = Duration::from_millis(500);
+/// How often token files are compared with what was last sent; kubelet renews them at 80 % of their life.
+pub const TOKEN_POLL: Duration = Duration::from_secs(10);
+/// TCP keep-alive and HTTP/2 ping of local clients.
+pub const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long operations may take to finish once the process was asked to go; two seconds below Kubernetes' default grace period.
+pub const DRAIN: Duration = Duration::from_secs(28);
+
 /// Peers on one control plane at once.
 pub const PEER_CONNECTIONS: usize = 20_000;
 /// Operations of one session under way at once.
