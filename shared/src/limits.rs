@@ -12,6 +12,8 @@ pub const HEADERS: usize = 100;
 pub const URI_BYTES: usize = 16 * 1024;
 /// Bytes of a body under our own `control` host.
 pub const CONTROL_BODY_BYTES: usize = 64 * 1024;
+/// Characters of a client's own words about itself that are kept and shown.
+pub const CLIENT_TEXT_CHARS: usize = 256;
 /// Nesting of a body that policy reads; the API server stops at 10 000, real objects stay below 30.
 pub const BODY_DEPTH: usize = 128;
 /// Operations in a JSON Patch that policy reads (the API server takes 10 000).
@@ -62,9 +64,21 @@ pub const DENIAL_STICKS: Duration = Duration::from_secs(3600);
 pub const QUORUM_MAX: u8 = 16;
 /// Bytes of a reason that an approver gives; kubectl prints it in one line.
 pub const REASON_BYTES: usize = 1024;
+/// How long after an approval's expiry its Lease stays in the cluster: more than the clocks of two nodes can differ.
+pub const SPENT_LEASE_KEEP: Duration = Duration::from_secs(3600);
+/// Starts of the control plane that its database remembers, to find out that it is an old copy.
+pub const LIVES: usize = 1024;
 
 /// Longest life of a grant, on the agent's monotonic clock from receipt.
 pub const GRANT_TTL: Duration = Duration::from_secs(10);
+/// Bytes of a grant: its request's path twice, sixteen reads, ids and a signature stay far below; a head has room for it.
+pub const GRANT_BYTES: usize = 32 * 1024;
+/// Objects that one grant lets the agent read: the live object and a helm release's stored revisions.
+pub const GRANT_READS: usize = 16;
+/// JSON paths that one grant masks in addition.
+pub const GRANT_MASK_PATHS: usize = 64;
+/// Longest that any answer may last, exec sessions and watches included; policy sets less.
+pub const STREAM_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Spent grants that an agent remembers per epoch.
 pub const LEDGER_ENTRIES: usize = 100_000;
 /// Connections that an agent's ledger knows at once, and as many that are over: an agent has one, or two while it changes over.

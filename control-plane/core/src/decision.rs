@@ -9,7 +9,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use shared::ids::{ApprovalId, HoldId};
+use shared::time::Timestamp;
+
 use crate::attributes::Attributes;
+use crate::digest::Digest;
+use crate::lifecycle::{Bound, Claimed};
+use crate::version_pin::VersionPin;
 
 /// What is to happen. Ordered by strictness, so that the strictest of several is their maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -98,7 +104,7 @@ pub struct Explanation {
 }
 
 /// Who must say yes to a hold, and for how long it waits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalTerms {
     /// A vote counts only from a member of one of these.
@@ -151,6 +157,8 @@ pub struct Allowed {
     pub(crate) attributes: Attributes,
     pub(crate) explanation: Explanation,
     pub(crate) group: Group,
+    /// Present exactly when the group is [`Group::Approved`] by way of a hold.
+    pub(crate) approval: Option<ApprovalRef>,
 }
 
 /// Must wait for people.
@@ -173,10 +181,14 @@ impl Attributes {
     pub fn decide(self, verdict: Verdict) -> Decision {
         let Verdict { explanation, group, terms } = verdict;
         match (explanation.effect, terms) {
-            (Effect::Allow, _) => Decision::Allow(Allowed { attributes: self, explanation, group }),
+            (Effect::Allow, _) if group != Group::Approved => {
+                Decision::Allow(Allowed { attributes: self, explanation, group, approval: None })
+            }
             (Effect::Hold, Some(terms)) => Decision::Hold(Hold { attributes: self, explanation, terms }),
-            // A hold that nobody could approve is a denial.
-            (Effect::Hold, None) | (Effect::Deny, _) => Decision::Deny(Denial { attributes: self, explanation }),
+            // A hold that nobody could approve is a denial, and so is a verdict that gives the approved group without people.
+            (Effect::Hold, None) | (Effect::Deny | Effect::Allow, _) => {
+                Decision::Deny(Denial { attributes: self, explanation })
+            }
         }
     }
 }
@@ -209,5 +221,113 @@ impl Hold {
     /// Who must approve.
     pub const fn terms(&self) -> &ApprovalTerms {
         &self.terms
+    }
+}
+
+/// The approval that an [`Allowed`] rests on: what the grant says of it, and what the agent checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApprovalRef {
+    /// Its id: the agent's Lease in the cluster is named after it.
+    pub approval: ApprovalId,
+    /// The hold that people said yes to.
+    pub hold: HoldId,
+    /// What they said yes to.
+    pub intent: Digest,
+    /// The state of the object that they saw: the agent sends only if it is still so.
+    pub pin: VersionPin,
+    /// From then on the agent refuses it.
+    pub expires: Timestamp,
+}
+
+/// A [`Hold`] whose operation is written down as waiting on a hold record.
+#[derive(Debug)]
+pub struct BoundHold {
+    hold: Hold,
+    bound: Bound,
+}
+
+/// What was claimed belongs to something else. The hold is lost with it: the operation is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimError {
+    /// Another operation's.
+    #[error("the approval was spent for another operation")]
+    Operation,
+    /// Another hold's.
+    #[error("the approval is of another hold")]
+    Hold,
+    /// Of another request.
+    #[error("the approval is of another request")]
+    Intent,
+    /// Of another state of the object.
+    #[error("the approval is of another state of the object")]
+    Pin,
+}
+
+impl Allowed {
+    /// The approval it rests on, if people had to say yes.
+    pub const fn approval(&self) -> Option<&ApprovalRef> {
+        self.approval.as_ref()
+    }
+}
+
+impl Hold {
+    /// Waits on a hold record, with the proof that the operation belongs to it.
+    pub const fn bind(self, bound: Bound) -> BoundHold {
+        BoundHold { hold: self, bound }
+    }
+}
+
+impl BoundHold {
+    /// What was judged.
+    pub const fn attributes(&self) -> &Attributes {
+        &self.hold.attributes
+    }
+
+    /// Why it waits.
+    pub const fn explanation(&self) -> &Explanation {
+        &self.hold.explanation
+    }
+
+    /// What it waits on.
+    pub const fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    /// Turns waiting into the right to one grant, of `sallyport:approved`. The only way from a hold to an [`Allowed`].
+    ///
+    /// # Errors
+    /// See [`ClaimError`].
+    pub fn claim(self, claimed: Claimed) -> Result<Allowed, ClaimError> {
+        if claimed.operation != self.bound.operation() {
+            return Err(ClaimError::Operation);
+        }
+        if claimed.hold != self.bound.hold() {
+            return Err(ClaimError::Hold);
+        }
+        if claimed.intent != *self.bound.intent() {
+            return Err(ClaimError::Intent);
+        }
+        if claimed.pin != *self.bound.pin() {
+            return Err(ClaimError::Pin);
+        }
+        let Hold { attributes, explanation, terms: _ } = self.hold;
+        Ok(Allowed {
+            attributes,
+            explanation,
+            group: Group::Approved,
+            approval: Some(ApprovalRef {
+                approval: claimed.approval,
+                hold: claimed.hold,
+                intent: claimed.intent,
+                pin: claimed.pin,
+                expires: claimed.expires,
+            }),
+        })
+    }
+
+    /// Judged again, it may not be used as approved: back to the decision, under today's verdict.
+    pub fn decide_again(self, today: Verdict) -> Decision {
+        self.hold.attributes.decide(today)
     }
 }

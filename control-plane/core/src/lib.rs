@@ -5,10 +5,20 @@
 //! [`grant::VerifiedGrant`]. Their fields are private, none is `Clone`, and each step takes the one before by value.
 
 pub mod attributes;
+pub mod body;
 pub mod decision;
 pub mod digest;
+pub mod finish;
+pub mod four_eyes;
+pub mod grant;
+pub mod headers;
 pub mod identity;
+pub mod intent;
 pub mod ledger;
 pub mod lifecycle;
+mod percent;
+pub mod query;
+pub mod request;
 pub mod request_info;
+pub mod statement;
 pub mod version_pin;

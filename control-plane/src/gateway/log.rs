@@ -53,6 +53,7 @@ pub struct OperationLog {
     waited: Duration,
     sent_at: Option<Duration>,
     status: u16,
+    outcome: Option<Outcome>,
     explanation: Option<Explanation>,
     hold: Option<HoldId>,
     jti: Option<GrantId>,
@@ -92,6 +93,7 @@ impl OperationLog {
             waited: Duration::ZERO,
             sent_at: None,
             status: 0,
+            outcome: None,
             explanation: None,
             hold: None,
             jti: None,
@@ -147,6 +149,16 @@ impl OperationLog {
     /// Notes that the grant was not spent after all.
     pub fn not_sent(&mut self) {
         self.progress = Progress::Opened;
+    }
+
+    /// Notes what is known of the outcome before the answer is read: an answer of the agent's own is no answer of the API server.
+    pub const fn outcome_is(&mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+
+    /// The outcome, where an answer with this status came.
+    pub fn outcome(&self, status: u16) -> Outcome {
+        self.outcome.unwrap_or_else(|| Outcome::of_status(status))
     }
 
     /// Notes the head of the answer.
@@ -282,11 +294,14 @@ impl Drop for OperationLog {
             // The hold goes on without its client, and closes this record when it ends.
             Progress::Held => drop(self.recorder.metrics.running.dec()),
             Progress::Opened => self.finish(Outcome::NotSent { why: NotSent::ClientLeft }, 0, left()),
-            Progress::Sent => self.finish(Outcome::Unknown { why: Unknown::NoAnswer }, 0, left()),
+            Progress::Sent => {
+                let outcome = self.outcome.unwrap_or(Outcome::Unknown { why: Unknown::NoAnswer });
+                self.finish(outcome, 0, left());
+            }
             // The API server had answered: that is the outcome, whoever stopped reading.
             Progress::Answered(status) => {
                 self.response.complete = false;
-                self.finish(Outcome::of_status(status), status, left());
+                self.finish(self.outcome(status), status, left());
             }
         }
     }
