@@ -4,6 +4,5 @@
 
 pub mod authn;
 pub mod config;
-pub mod gateway;
 pub mod metrics;
 pub mod store;

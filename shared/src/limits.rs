@@ -50,6 +50,8 @@ pub const SIDECAR_CONNECTIONS: usize = 256;
 pub const PEER_CONNECTIONS: usize = 20_000;
 /// Operations of one session under way at once.
 pub const SESSION_OPERATIONS: usize = 512;
+/// Kinds of deed (`create serviceaccounts`) that a session remembers for conditions on its past.
+pub const SESSION_DEEDS: usize = 256;
 /// Holds of one asker that wait at once: more would only tire the approver (failures.md P9).
 pub const ASKER_HOLDS: usize = 32;
 /// Holds that wait at once, in all.

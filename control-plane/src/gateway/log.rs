@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use control_plane_core::decision::Explanation;
 use control_plane_core::digest::{DigestKey, DigestStream};
+use control_plane_core::grant::GrantClaims;
 use control_plane_core::lifecycle::{NotSent, Outcome, Unknown};
 use shared::ids::{AgentId, GrantId, HoldId};
 use shared::limits;
@@ -58,6 +59,7 @@ pub struct OperationLog {
     hold: Option<HoldId>,
     jti: Option<GrantId>,
     agent: Option<AgentId>,
+    claims: Option<String>,
     response: Response,
     stream: DigestStream,
 }
@@ -98,6 +100,7 @@ impl OperationLog {
             hold: None,
             jti: None,
             agent: None,
+            claims: None,
             response: Response { complete: true, ..Response::default() },
             stream: key.stream(),
         };
@@ -107,6 +110,11 @@ impl OperationLog {
     /// What is on record of the intent.
     pub const fn opening(&self) -> &Opening {
         &self.opening
+    }
+
+    /// The grant it was sent under.
+    pub const fn jti(&self) -> Option<GrantId> {
+        self.jti
     }
 
     /// Whether its record is durable before it is sent.
@@ -119,36 +127,40 @@ impl OperationLog {
         self.explanation = Some(explanation.clone());
     }
 
-    /// Notes that it waits in a hold, durably: from here on the hold decides about its end.
-    pub async fn held(&mut self, hold: HoldId) -> Result<(), StoreError> {
-        if let Some(explanation) = self.explanation.clone() {
-            self.recorder.store.mark_held(self.opening.session, self.opening.id, hold, explanation).await?;
-        }
+    /// Notes that it waits in a hold, which is on record: from here on the hold decides about its end.
+    pub fn held(&mut self, hold: HoldId) {
         self.hold = Some(hold);
         self.progress = Progress::Held;
         self.held_at = Some(self.recorder.clock.monotonic());
-        Ok(())
     }
 
     /// Notes that the hold let it go on.
     pub fn released(&mut self) {
         self.progress = Progress::Opened;
         let waited = self.held_at.take().map(|at| self.recorder.clock.monotonic().saturating_sub(at));
-        self.waited = waited.unwrap_or_default();
+        self.waited = self.waited.saturating_add(waited.unwrap_or_default());
         self.recorder.metrics.hold_seconds.observe(self.waited.as_secs_f64());
     }
 
     /// Notes the grant, just before it is sent: from here on a sudden end is an unknown outcome.
-    pub fn sent(&mut self, jti: GrantId, agent: AgentId) {
-        self.jti = Some(jti);
+    pub fn sent(&mut self, claims: &GrantClaims, agent: AgentId) {
+        self.jti = Some(claims.jti);
+        self.claims = serde_json::to_string(claims).ok();
         self.agent = Some(agent);
         self.sent_at = Some(self.recorder.clock.monotonic());
         self.progress = Progress::Sent;
     }
 
-    /// Notes that the grant was not spent after all.
-    pub fn not_sent(&mut self) {
-        self.progress = Progress::Opened;
+    /// Lets go of a record that another run of the same operation owns: nothing is closed.
+    pub fn forget(mut self) {
+        self.recorder.metrics.running.dec();
+        self.progress = Progress::Closed;
+    }
+
+    /// Notes the head of an answer that is made here.
+    pub fn answered_here(&mut self, status: u16, content_type: &str) {
+        self.status = status;
+        self.response.content_type = Some(content_type.to_owned());
     }
 
     /// Notes what is known of the outcome before the answer is read: an answer of the agent's own is no answer of the API server.
@@ -232,6 +244,8 @@ impl OperationLog {
             explanation: self.explanation.take(),
             hold: self.hold,
             jti: self.jti,
+            agent: self.agent,
+            claims: self.claims.take(),
             response,
         }
     }

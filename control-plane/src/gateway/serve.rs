@@ -6,7 +6,7 @@ use control_plane_core::attributes::{Attributes, check_operation_id};
 use control_plane_core::decision::{Allowed, Decision};
 use control_plane_core::digest::DigestKey;
 use control_plane_core::intent::Intent;
-use control_plane_core::lifecycle::{NotSent, Outcome};
+use control_plane_core::lifecycle::{Issued, NotSent, Outcome};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
 use http::Response;
@@ -20,14 +20,15 @@ use super::log::OperationLog;
 use super::refusal::Refusal;
 use super::repeat::Before;
 use super::{Gateway, reply};
-use crate::grants::Approved;
+use crate::agents::AgentLink;
 use crate::sessions::{Claim, Running, Session};
 use crate::store::Rejected;
 
 /// An operation that passed every stage up to the decision to let it go.
 pub(super) struct Ready {
     pub(super) allowed: Allowed,
-    pub(super) approved: Option<crate::approvals::Approved>,
+    /// For an approved operation: the grant is on record already, with the agent it is for.
+    pub(super) issued: Option<(Issued, Arc<AgentLink>)>,
     pub(super) log: OperationLog,
 }
 
@@ -100,7 +101,7 @@ impl Gateway {
         log.decided(verdict.explanation());
         session.note(&attributes, &verdict);
         let ready = match attributes.decide(verdict) {
-            Decision::Allow(allowed) => Ready { allowed, approved: None, log },
+            Decision::Allow(allowed) => Ready { allowed, issued: None, log },
             Decision::Deny(denial) => {
                 let refusal = Refusal::Denied(Box::new(denial.explanation().clone()));
                 return Err(Refused { refusal, log: Some(log) });
@@ -203,6 +204,7 @@ impl Gateway {
         let shape = refusal.shape();
         let outcome = match refusal {
             Refusal::Unknown => reply::lost(),
+            Refusal::Ended(outcome) => *outcome,
             Refusal::HoldDenied { .. } => Outcome::NotSent { why: NotSent::HoldDenied },
             Refusal::HoldOver { .. } => Outcome::NotSent { why: NotSent::HoldExpired },
             Refusal::NoAgent(_) | Refusal::NotSent => Outcome::NotSent { why: NotSent::NoAgent },

@@ -2,7 +2,7 @@
 //!
 //! Callers speak the domain's words; the SQL stays below this folder, so that another engine can stand beside this one.
 
-mod grants;
+mod holds;
 
 mod operations;
 mod seal;
@@ -12,9 +12,8 @@ mod writer;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use holds::{HoldRow, HoldTransaction};
 use rusqlite::{Connection, OpenFlags};
-
-pub use grants::GrantRow;
 
 pub use operations::{Closing, Filter, Opened, Opening, OperationRow, Rejected, RejectedRow, Response};
 pub use seal::SealingKey;

@@ -2,11 +2,11 @@
 
 use control_plane_core::decision::Explanation;
 use control_plane_core::digest::Digest;
-use control_plane_core::lifecycle::Outcome;
+use control_plane_core::lifecycle::{OperationKey, OperationRecord, Outcome};
 use control_plane_core::request_info::RequestInfo;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
-use shared::ids::{GrantId, HoldId, OperationId, SessionId};
+use shared::ids::{AgentId, GrantId, HoldId, OperationId, SessionId};
 use shared::time::Timestamp;
 
 use super::sessions::{ms, time, uuid};
@@ -66,6 +66,10 @@ pub struct Closing {
     pub hold: Option<HoldId>,
     /// The grant it ran under.
     pub jti: Option<GrantId>,
+    /// The agent process that had it.
+    pub agent: Option<AgentId>,
+    /// JSON of the grant's claims.
+    pub claims: Option<String>,
     /// The masked answer.
     pub response: Response,
 }
@@ -128,6 +132,9 @@ pub struct OperationRow {
     /// Sealed key of the digest.
     #[serde(skip)]
     pub digest_key: Vec<u8>,
+    /// The truth of everything but a plain read.
+    #[serde(skip)]
+    pub record: Option<OperationRecord>,
     /// allow, hold or deny.
     pub effect: Option<String>,
     /// The rule that settled it.
@@ -212,7 +219,7 @@ pub struct Filter {
 
 const COLUMNS: &str = "seq, session, id, cluster, opened, kind, parent, typed, command, method, uri, verb, api_group, \
     resource, namespace, name, body, digest, digest_key, effect, rule, risk, explanation, hold, jti, outcome, status, \
-    reason, closed, bytes_out, response_type, response, response_complete";
+    reason, closed, bytes_out, response_type, response, response_complete, record";
 
 fn row(r: &Row<'_>) -> rusqlite::Result<OperationRow> {
     let outcome: Option<String> = r.get(25)?;
@@ -251,6 +258,7 @@ fn row(r: &Row<'_>) -> rusqlite::Result<OperationRow> {
         response_type: r.get(30)?,
         response: r.get(31)?,
         response_complete: r.get::<_, Option<bool>>(32)?.unwrap_or(false),
+        record: r.get::<_, Option<String>>(33)?.and_then(|text| serde_json::from_str(&text).ok()),
     })
 }
 
@@ -268,7 +276,9 @@ impl Store {
     pub async fn open_operation(&self, opening: Opening) -> Result<Opened, StoreError> {
         self.writer
             .durable(move |c| {
-                if insert(c, &opening)? {
+                let key = OperationKey { session: opening.session, operation: opening.id };
+                let record = OperationRecord::open(key, opening.digest, opening.opened);
+                if insert(c, &opening, Some(&record))? {
                     return Ok(Opened::New);
                 }
                 find(c, opening.session, opening.id)?
@@ -278,47 +288,9 @@ impl Store {
             .await
     }
 
-    /// Records a read: open and close in one row, lazily.
-    pub async fn record_read(&self, opening: Opening, closing: Closing) -> Result<(), StoreError> {
-        self.writer
-            .lazy(move |c| {
-                let (session, id) = (opening.session, opening.id);
-                insert(c, &opening)?;
-                close(c, session, id, &closing).map(drop)
-            })
-            .await
-    }
-
     /// Records a read's intent lazily, for reads that last.
     pub async fn open_read(&self, opening: Opening) -> Result<(), StoreError> {
-        self.writer.lazy(move |c| insert(c, &opening).map(drop)).await
-    }
-
-    /// Records what was decided, durably: the operation waits from here on.
-    pub async fn mark_held(
-        &self,
-        s: SessionId,
-        id: OperationId,
-        hold: HoldId,
-        e: Explanation,
-    ) -> Result<(), StoreError> {
-        self.writer
-            .durable(move |c| {
-                let sql = "UPDATE operations SET hold = ?3, effect = ?4, rule = ?5, risk = ?6, explanation = ?7 \
-                           WHERE session = ?1 AND id = ?2 AND outcome IS NULL";
-                let json = serde_json::to_string(&e).map_err(|_| StoreError::Corrupt("an unwritable explanation"))?;
-                c.prepare_cached(sql)?.execute(params![
-                    s.uuid().as_bytes(),
-                    id.uuid().as_bytes(),
-                    hold.uuid().as_bytes(),
-                    e.effect.as_str(),
-                    e.rule,
-                    e.risk,
-                    json
-                ])?;
-                Ok(())
-            })
-            .await
+        self.writer.lazy(move |c| insert(c, &opening, None).map(drop)).await
     }
 
     /// Closes an operation lazily (the answer of a read).
@@ -409,12 +381,20 @@ impl Store {
     }
 }
 
-fn find(c: &Connection, session: SessionId, id: OperationId) -> Result<Option<OperationRow>, StoreError> {
+pub(super) fn of_hold(c: &Connection, hold: HoldId) -> Result<Vec<OperationRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM operations WHERE hold = ?1 ORDER BY seq");
+    let rows = c.prepare_cached(&sql)?.query_map(params![hold.uuid().as_bytes()], row)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+pub(super) fn find(c: &Connection, session: SessionId, id: OperationId) -> Result<Option<OperationRow>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM operations WHERE session = ?1 AND id = ?2");
     Ok(c.prepare_cached(&sql)?.query_row(params![session.uuid().as_bytes(), id.uuid().as_bytes()], row).optional()?)
 }
 
-fn insert(c: &Connection, o: &Opening) -> Result<bool, StoreError> {
+fn insert(c: &Connection, o: &Opening, record: Option<&OperationRecord>) -> Result<bool, StoreError> {
+    let record =
+        record.map(serde_json::to_string).transpose().map_err(|_| StoreError::Corrupt("an unwritable record"))?;
     let resource = if o.info.subresource.is_empty() {
         o.info.resource.clone()
     } else {
@@ -423,8 +403,8 @@ fn insert(c: &Connection, o: &Opening) -> Result<bool, StoreError> {
     let inserted = c
         .prepare_cached(
             "INSERT OR IGNORE INTO operations (session, id, cluster, opened, kind, parent, typed, command, user_agent, \
-             method, uri, verb, api_group, resource, namespace, name, body, digest, digest_key, bytes_in) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+             method, uri, verb, api_group, resource, namespace, name, body, digest, digest_key, bytes_in, record) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
         )?
         .execute(params![
             o.session.uuid().as_bytes(),
@@ -446,22 +426,45 @@ fn insert(c: &Connection, o: &Opening) -> Result<bool, StoreError> {
             o.body,
             o.digest.to_string(),
             o.digest_key,
-            i64::try_from(o.bytes_in).unwrap_or(i64::MAX)
+            i64::try_from(o.bytes_in).unwrap_or(i64::MAX),
+            record
         ])?;
     Ok(inserted == 1)
 }
 
 /// Sets the outcome once. A second closing changes nothing.
 pub(super) fn close(c: &Connection, session: SessionId, id: OperationId, x: &Closing) -> Result<bool, StoreError> {
-    let explanation = x.explanation.as_ref().map(serde_json::to_string).transpose();
-    let explanation = explanation.map_err(|_| StoreError::Corrupt("an unwritable explanation"))?;
-    let outcome = serde_json::to_string(&x.outcome).map_err(|_| StoreError::Corrupt("an unwritable outcome"))?;
+    let Some(row) = find(c, session, id)? else { return Ok(false) };
+    let record = match (&row.record, x.outcome, x.jti) {
+        // A plain read has no record of its own. One whose client left may run again under its id: nothing is lost by that.
+        (None, _, _) => {
+            let again = matches!(row.outcome, None | Some(Outcome::NotSent { .. } | Outcome::Unknown { .. }));
+            if !again {
+                return Ok(false);
+            }
+            None
+        }
+        (Some(record), Outcome::NotSent { why }, None) => match record.refuse(why, x.closed) {
+            Ok(step) => Some(step.state),
+            Err(_) => return Ok(false),
+        },
+        (Some(record), outcome, Some(jti)) => match record.finish(jti, outcome, x.closed) {
+            Ok(step) => Some(step.state),
+            Err(_) => return Ok(false),
+        },
+        (Some(_), _, None) => return Err(StoreError::Corrupt("an operation that ran without a grant")),
+    };
+    let unwritable = |_| StoreError::Corrupt("an unwritable record");
+    let record = record.as_ref().map(serde_json::to_string).transpose().map_err(unwritable)?;
+    let explanation = x.explanation.as_ref().map(serde_json::to_string).transpose().map_err(unwritable)?;
+    let outcome = serde_json::to_string(&x.outcome).map_err(unwritable)?;
     let changed = c
         .prepare_cached(
             "UPDATE operations SET outcome = ?3, status = ?4, reason = ?5, closed = ?6, effect = coalesce(?7, effect), \
              rule = coalesce(?8, rule), risk = coalesce(?9, risk), explanation = coalesce(?10, explanation), \
              hold = coalesce(?11, hold), jti = coalesce(?12, jti), bytes_out = ?13, response_type = ?14, response = ?15, \
-             response_complete = ?16, response_digest = ?17 WHERE session = ?1 AND id = ?2 AND outcome IS NULL",
+             response_complete = ?16, response_digest = ?17, record = coalesce(?18, record), agent = coalesce(?19, agent), \
+             claims = coalesce(?20, claims) WHERE session = ?1 AND id = ?2",
         )?
         .execute(params![
             session.uuid().as_bytes(),
@@ -471,7 +474,7 @@ pub(super) fn close(c: &Connection, session: SessionId, id: OperationId, x: &Clo
             x.reason,
             ms(x.closed),
             x.explanation.as_ref().map(|e| e.effect.as_str()),
-            x.explanation.as_ref().map(|e| e.rule.as_str()),
+            x.explanation.as_ref().map(|e| e.rule.to_string()),
             x.explanation.as_ref().map(|e| e.risk),
             explanation,
             x.hold.map(|h| *h.uuid().as_bytes()),
@@ -480,7 +483,10 @@ pub(super) fn close(c: &Connection, session: SessionId, id: OperationId, x: &Clo
             x.response.content_type,
             x.response.body,
             x.response.complete,
-            x.response.digest.map(|d| d.to_string())
+            x.response.digest.map(|d| d.to_string()),
+            record,
+            x.agent.map(|a| *a.uuid().as_bytes()),
+            x.claims
         ])?;
     Ok(changed == 1)
 }

@@ -53,7 +53,10 @@ CREATE TABLE operations (
   risk INTEGER,
   explanation TEXT,
   hold BLOB,
+  record TEXT,                   -- JSON of core::lifecycle::OperationRecord, the truth of everything but a plain read
   jti BLOB,
+  agent BLOB,                    -- AgentId: one life of one agent process
+  claims TEXT,                   -- JSON of the grant's claims; the JWT is not kept
   outcome TEXT,                  -- JSON of core::lifecycle::Outcome; set once
   status INTEGER,
   reason TEXT,                   -- sentence for a person
@@ -67,6 +70,7 @@ CREATE TABLE operations (
   UNIQUE (session, id)
 ) STRICT;
 CREATE INDEX operations_open ON operations (seq) WHERE outcome IS NULL;
+CREATE INDEX operations_by_hold ON operations (hold) WHERE hold IS NOT NULL AND outcome IS NULL;
 
 CREATE TABLE holds (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -74,28 +78,13 @@ CREATE TABLE holds (
   phase TEXT NOT NULL,           -- of `state`, for queries
   deadline INTEGER NOT NULL,
   asker TEXT NOT NULL,           -- JSON of core::identity::Asker, for queries
-  state TEXT NOT NULL,           -- JSON of core's hold state: the truth
+  opened INTEGER NOT NULL,
+  state TEXT NOT NULL,           -- JSON of core::lifecycle::HoldRecord: the truth
   digest_key BLOB NOT NULL,      -- sealed key of the intent digest
   show TEXT NOT NULL             -- JSON of what approvers see, masked
 ) STRICT;
 CREATE INDEX holds_open ON holds (deadline) WHERE phase IN ('waiting', 'approved');
 CREATE INDEX holds_by_asker ON holds (asker, phase);
-
-CREATE TABLE grants (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  jti BLOB NOT NULL UNIQUE,
-  session BLOB NOT NULL,
-  operation BLOB NOT NULL,
-  cluster TEXT NOT NULL,
-  agent BLOB NOT NULL,           -- AgentId: one life of one agent process
-  epoch TEXT NOT NULL,
-  approval BLOB,
-  claims TEXT NOT NULL,
-  issued INTEGER NOT NULL,
-  outcome TEXT                   -- JSON of core::lifecycle::Outcome; set once
-) STRICT;
-CREATE INDEX grants_open ON grants (agent) WHERE outcome IS NULL;
-CREATE UNIQUE INDEX grants_by_approval ON grants (approval, jti) WHERE approval IS NOT NULL;
 
 -- Attempts that never became an operation: wrong token, unknown path. Bounded by deletion of the oldest.
 CREATE TABLE rejected (
