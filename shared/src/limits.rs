@@ -123,3 +123,14 @@ pub const ISSUER_REFETCH: Duration = Duration::from_secs(30);
 pub const ISSUER_MAX_AGE: Duration = Duration::from_secs(3600);
 /// Bytes of a token.
 pub const TOKEN_BYTES: usize = 16 * 1024;
+
+/// Containers inside one another in a response that is masked; OpenAPI documents, the deepest real ones, stay below 100.
+pub const MASK_DEPTH: usize = 512;
+/// Bytes of a member's name that the masker tells apart (a key of a Secret has at most 253).
+pub const MASK_KEY_BYTES: usize = 1024;
+/// Bytes of a `Status` message that are held back until it is known whether it may be shown; a longer one is replaced.
+pub const MASK_MESSAGE_BYTES: usize = 16 * 1024;
+/// Bytes of an annotation that are read ahead to learn what the document in it is; a longer one is masked as a Secret's would be.
+pub const MASK_LOOKAHEAD_BYTES: usize = 64 * 1024;
+/// JSON in a string in JSON … that is looked into; what lies deeper is masked whole.
+pub const MASK_NESTED_DOCUMENTS: u8 = 3;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control_plane_core::attributes::Attributes;
-use control_plane_core::decision::Internal;
+use control_plane_core::grant::Purpose;
+use control_plane_core::internal;
 use control_plane_core::digest::DigestKey;
 use control_plane_core::identity::Identity;
 use control_plane_core::identity::verify::SIDECAR_AUDIENCE;
@@ -57,7 +58,7 @@ impl Agents {
         let request = Request::read(target).map_err(not_made)?;
         let id = OperationId::new(Uuid::now_v7());
         let attributes = Attributes::new(for_whom.identity().clone(), id, for_whom.session(), request);
-        let (status, body) = self.ask_cluster(Internal::LiveRead, attributes, for_whom.cluster()).await?;
+        let (status, body) = self.ask_cluster(Purpose::LiveRead, attributes, for_whom.cluster()).await?;
         match status {
             StatusCode::OK => match serde_json::from_slice(&body) {
                 Ok(object @ Value::Object(_)) => Ok(Some(object)),
@@ -85,7 +86,7 @@ impl Agents {
         let uri = Uri::from_static("/apis/authentication.k8s.io/v1/tokenreviews");
         let request = Request::parse(&Method::POST, &uri, &headers, Bytes::from(review.to_string())).map_err(not_made).map_err(failed)?;
         let attributes = Attributes::new(identity.clone(), OperationId::new(Uuid::now_v7()), session, request);
-        let (status, body) = self.ask_cluster(Internal::TokenReview, attributes, cluster).await.map_err(failed)?;
+        let (status, body) = self.ask_cluster(Purpose::TokenReview, attributes, cluster).await.map_err(failed)?;
         if !status.is_success() {
             return Err(failed(InternalError::Status(status.as_u16())));
         }
@@ -93,19 +94,19 @@ impl Agents {
         agrees(&answer, identity).map_err(|why| AuthnError::Review(why.to_owned()))
     }
 
-    async fn ask_cluster(&self, what: Internal, attributes: Attributes, cluster: &str) -> Result<(StatusCode, Bytes), InternalError> {
+    async fn ask_cluster(&self, what: Purpose, attributes: Attributes, cluster: &str) -> Result<(StatusCode, Bytes), InternalError> {
         let link = self.pick_or_wait(cluster).await.ok_or_else(|| InternalError::NoAgent(cluster.to_owned()))?;
         tokio::time::timeout(WAIT, self.ask_agent(what, attributes, &link)).await.map_err(|_| InternalError::NoAnswer)?
     }
 
     async fn ask_agent(
         &self,
-        what: Internal,
+        what: Purpose,
         attributes: Attributes,
         link: &Arc<AgentLink>,
     ) -> Result<(StatusCode, Bytes), InternalError> {
         let (id, session, info) = (attributes.operation(), attributes.session(), attributes.info().clone());
-        let allowed = what.allow(attributes).map_err(not_made)?;
+        let allowed = internal::allow(what, attributes).map_err(not_made)?;
         let outgoing = self.grants.issue(allowed, self.issued(id, session, link), link).map_err(not_made)?;
         let jti = outgoing.grant.claims().jti;
         let mut response = forward(link, outgoing).await.map_err(not_made)?;
