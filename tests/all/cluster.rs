@@ -33,19 +33,20 @@ fn a_pods_token_is_for_its_audience() {
     let namespace = cluster.namespace("harness");
     namespace.pod("runner");
     let token = cluster.token(&namespace, "default", Some("sallyport"), Some("runner"));
-    let refused = cluster.try_admin(
-        &[
-            "get",
-            "pods",
-            "--kubeconfig=/dev/null",
-            "--server",
-            &cluster.facts().server,
-            "--token",
-            &token,
-            "--certificate-authority",
-            &cluster.facts().ca.display().to_string(),
-        ],
-        "",
-    );
-    assert!(!refused.status.success(), "a token of audience sallyport must be useless at the API server");
+    let facts = cluster.facts();
+    let ca = facts.ca.display().to_string();
+    let as_pod =
+        ["get", "pods", "--kubeconfig=/dev/null", "--server", &facts.server, "--certificate-authority", &ca, "--token"];
+    let mut arguments = as_pod.to_vec();
+    arguments.push(&token);
+    let refused = cluster.try_admin(&arguments, "");
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && errors.contains("Unauthorized"), "useless at the API server: {errors}");
+    // The same call with a token for the API server gets past authentication.
+    let token = cluster.token(&namespace, "default", None, Some("runner"));
+    let mut arguments = as_pod.to_vec();
+    arguments.push(&token);
+    let refused = cluster.try_admin(&arguments, "");
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && errors.contains("Forbidden"), "{errors}");
 }
