@@ -17,8 +17,9 @@ start_stack() {
 	write_agent
 	start "$TRY" agent "$PROGRAMS/sallyport-agent" "$TRY/agent/config.yaml"
 	await "the agent" answers "http://127.0.0.1:$AGENT_ADMIN_PORT/readyz"
-	start_sidecar
-	await "the sidecar" test -s "$TRY/runner/kubeconfig"
+	write_sidecar
+	start "$TRY" sidecar env "${SIDECAR[@]}" "$PROGRAMS/sallyport-sidecar"
+	await "the sidecar" sidecar_ready
 	start "$TRY" tokens bash -c "source '$SCRIPTS/lib.sh'; source '$SCRIPTS/sallyport/cluster.sh'
 		source '$SCRIPTS/sallyport/stack.sh'; KUBECTL='$KUBECTL' ADMIN='$ADMIN' TRY='$TRY'; refresh_tokens"
 	write_cli
@@ -103,31 +104,41 @@ write_agent() {
 		base64 -d >"$folder/ca.crt"
 	openssl rand 32 >"$folder/placeholder.key"
 	cat >"$folder/config.yaml" <<-YAML
+		cluster: try
+		clusterUid: $CLUSTER_UID
 		controlPlane:
 		  address: 127.0.0.1:$CP_PORT
 		  pin: $PIN
-		  tokenFile: control-plane-token
-		cluster:
-		  server: $server
-		  caFile: ca.crt
-		  tokenFile: token
-		  uid: $CLUSTER_UID
-		placeholderKey: placeholder.key
-		listen:
-		  admin: 127.0.0.1:$AGENT_ADMIN_PORT
+		tokenFile: $folder/control-plane-token
+		placeholderKeys:
+		  current: $folder/placeholder.key
+		apiServer:
+		  url: $server
+		  caFile: $folder/ca.crt
+		  tokenFile: $folder/token
+		listen: 127.0.0.1:$AGENT_ADMIN_PORT
+		log: {format: json}
 	YAML
 }
 
-start_sidecar() {
-	start "$TRY" sidecar env \
-		SALLYPORT_CONTROL_PLANE="127.0.0.1:$CP_PORT" \
-		SALLYPORT_CONTROL_PLANE_PIN="$PIN" \
-		SALLYPORT_LISTEN="127.0.0.1:$SIDECAR_PORT" \
-		SALLYPORT_POD_TOKEN_FILE="$TRY/runner/token" \
-		SALLYPORT_SERVE_DIR="$TRY/runner/serve" \
-		SALLYPORT_KUBECONFIG="$TRY/runner/kubeconfig" \
-		POD_NAMESPACE="$NAMESPACE" \
-		"$PROGRAMS/sallyport-sidecar"
+# write_sidecar: sets SIDECAR, its environment. It has no configuration file, for in a pod it would have none.
+write_sidecar() {
+	SIDECAR=(
+		SALLYPORT_CONTROL_PLANE="127.0.0.1:$CP_PORT"
+		SALLYPORT_CONTROL_PLANE_PIN="$PIN"
+		SALLYPORT_LISTEN="127.0.0.1:$SIDECAR_PORT"
+		SALLYPORT_POD_TOKEN_FILE="$TRY/runner/token"
+		SALLYPORT_SERVE_DIR="$TRY/runner/serve"
+		SALLYPORT_KUBECONFIG="$TRY/runner/kubeconfig"
+		POD_NAMESPACE="$NAMESPACE"
+	)
+}
+
+# sidecar_ready: it serves, and its session is open (a call that is answered by anyone but itself).
+sidecar_ready() {
+	env "${SIDECAR[@]}" "$PROGRAMS/sallyport-sidecar" ready 2>/dev/null &&
+		KUBECACHEDIR=$TRY/runner/cache "$KUBECTL" --kubeconfig="$TRY/runner/kubeconfig" --request-timeout=2s \
+			get --raw=/version >/dev/null 2>"$TRY/logs/first-call.log"
 }
 
 # write_cli: a sallyport that knows the socket.
