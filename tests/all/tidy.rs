@@ -1,6 +1,6 @@
 //! The tree itself: who depends on whom, how long files are, which claims of the pages have tests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use tests::tidy::{SourceFile, files, locked, members, quoted, reachable, table, test_names, text, version_numbers};
 
@@ -125,44 +125,41 @@ fn versions_are_above_their_floors() {
     }
 }
 
-/// Every invariant has a test; one that has none yet says which stage it waits for.
+/// Every invariant has a test; one that has none yet says what it waits for.
 #[test]
 fn invariants_name_tests_that_exist() {
-    let names = test_names(&files());
     let rows = table(&text("ARCHITECTURE.md"), "## Invariants");
     let numbers: Vec<_> = rows.iter().filter_map(|row| row.first()).map(String::as_str).collect();
     assert_eq!(numbers, ["1", "2", "3", "4", "5", "6", "7", "8", "9"]);
-    for row in &rows {
-        assert_tests_exist(row, &names);
-    }
+    assert_tests_exist(&rows);
 }
 
 /// Every row of the catalogue is there once, and is stopped by a test that exists or listed as open.
 #[test]
 fn failures_of_others_name_tests_that_exist() {
-    let names = test_names(&files());
-    let counts = BTreeMap::from([("U", 9), ("I", 9), ("T", 14), ("M", 8), ("P", 12), ("N", 7), ("D", 8), ("L", 4)]);
-    let wanted: BTreeSet<String> =
-        counts.iter().flat_map(|(letter, last)| (1..=*last).map(move |n| format!("{letter}{n}"))).collect();
-    let mut seen = BTreeSet::new();
-    for row in table(&text("SECURITY.md"), "## Failures seen elsewhere") {
-        let id = row.first().expect("a row has cells").clone();
-        assert!(wanted.contains(&id), "{id} is not in the catalogue");
-        assert_tests_exist(&row, &names);
-        assert!(seen.insert(id.clone()), "{id} stands there twice");
-    }
-    assert_eq!(seen, wanted, "rows are missing");
+    let counts = [("U", 9), ("I", 9), ("T", 14), ("M", 8), ("P", 12), ("N", 7), ("D", 8), ("L", 4)];
+    let ids = counts.iter().flat_map(|(letter, last)| (1..=*last).map(move |number| format!("{letter}{number}")));
+    let rows = table(&text("SECURITY.md"), "## Failures seen elsewhere");
+    let found: Vec<_> = rows.iter().filter_map(|row| row.first().cloned()).collect();
+    assert_eq!(found, ids.collect::<Vec<_>>());
+    assert_tests_exist(&rows);
 }
 
-/// The last cell of a row: names of tests in backquotes, or why there is none yet, after the word `open:`.
-fn assert_tests_exist(row: &[String], names: &BTreeSet<String>) {
-    let cell = row.last().expect("a row has cells");
-    let (proved, open) = cell.split_once("open:").map_or((cell.as_str(), None), |(proved, open)| (proved, Some(open)));
-    let tests = quoted(proved);
-    assert!(!tests.is_empty() || open.is_some_and(|why| why.trim().len() > 10), "{row:?} has no test and no reason");
-    for test in tests {
-        assert!(names.contains(test), "{}: there is no test {test}", row.first().expect("a row has cells"));
+/// The last cell of a row: names of tests in backquotes, and after the word `open:` what is not proved yet.
+fn assert_tests_exist(rows: &[Vec<String>]) {
+    let names = test_names(&files());
+    let mut wrong = Vec::new();
+    for row in rows {
+        let (id, cell) = (row.first().cloned().unwrap_or_default(), row.last().cloned().unwrap_or_default());
+        let (proved, open) = cell.split_once("open:").map_or((cell.as_str(), None), |(a, b)| (a, Some(b.trim())));
+        let tests = quoted(proved);
+        if tests.is_empty() && open.is_none_or(|why| why.len() < 8) {
+            wrong.push(format!("{id}: neither a test nor a reason"));
+        }
+        let missing = tests.into_iter().filter(|test| !names.contains(*test));
+        wrong.extend(missing.map(|test| format!("{id}: there is no test {test}")));
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// The tree speaks of the product only.
@@ -185,6 +182,27 @@ fn the_tree_speaks_of_the_product_only() {
             assert!(found.is_none(), "{}:{}: {line}", file.path, number + 1);
         }
     }
+}
+
+/// A comment that sends its reader to a page sends him to one that is there.
+#[test]
+fn pages_that_are_named_are_there() {
+    let files = files();
+    let pages: BTreeSet<_> = files.iter().filter_map(|file| file.path.rsplit('/').next()).collect();
+    let mut missing = Vec::new();
+    for file in files.iter().filter(|file| is_code(file)) {
+        for (number, line) in file.text.lines().enumerate() {
+            let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
+            let of_pages =
+                words.map(|word| word.trim_matches('.')).filter(|word| word.ends_with(".md") && word.len() > 3);
+            let gone = of_pages.filter(|word| !pages.contains(word));
+            missing.extend(gone.map(|word| format!("{}:{}: {word}", file.path, number + 1)));
+            if line.contains(concat!("design", " §")) {
+                missing.push(format!("{}:{}: the design", file.path, number + 1));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no such page in the tree:\n{}", missing.join("\n"));
 }
 
 /// A `danger` option is for tests and for `scripts/try`; what people install must not carry one.

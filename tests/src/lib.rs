@@ -10,4 +10,5 @@
 pub mod cluster;
 pub mod kubectl;
 pub mod logs;
+pub mod stack;
 pub mod tidy;
