@@ -8,6 +8,7 @@
 )]
 
 pub mod cluster;
+pub mod differential;
 pub mod kubectl;
 pub mod logs;
 pub mod stack;

@@ -30,7 +30,7 @@ pub fn allow(purpose: Purpose, attributes: Attributes) -> Result<Allowed, NotInt
         contributions: Vec::new(),
         notes: Vec::new(),
     };
-    Ok(Allowed { attributes, explanation, group: Group::Read, approval: None })
+    Ok(Allowed { attributes, explanation, group: Group::Read, mask: Vec::new(), approval: None })
 }
 
 fn fits(purpose: Purpose, info: &RequestInfo) -> bool {
@@ -45,7 +45,9 @@ fn fits(purpose: Purpose, info: &RequestInfo) -> bool {
                 && info.resource == "tokenreviews"
                 && info.subresource.is_empty()
         }
-        Purpose::IssuerKeys => !info.is_resource_request && info.verb == Verb::Get && info.non_resource_path == "/openid/v1/jwks",
+        Purpose::IssuerKeys => {
+            !info.is_resource_request && info.verb == Verb::Get && info.non_resource_path == "/openid/v1/jwks"
+        }
         // The server's own dry run is not asked for yet.
         Purpose::Preview => false,
     }

@@ -18,8 +18,11 @@ use crate::request_info::{RequestInfo, RequestInfoError, Verb};
 
 mod accept;
 pub(crate) mod agree;
+mod fuzz;
 mod wire;
 
+#[doc(hidden)]
+pub use fuzz::fuzz_request;
 pub use wire::{FORWARDED, WireError, WireRequest};
 
 pub(crate) use wire::path_and_query;
