@@ -1,3 +1,5 @@
-//! The one test binary.
+//! All integration tests, in one binary: one link, one cluster.
 
+mod cluster;
 mod differential;
+mod tidy;
