@@ -113,8 +113,6 @@ pub const UPSTREAM_HEAD: Duration = Duration::from_secs(75);
 pub const UPSTREAM_KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Idle HTTP/1.1 connections to the API server that are kept for the next watch or log.
 pub const UPSTREAM_IDLE_STREAMS: usize = 4;
-/// How long after an approval's expiry its Lease stays in the cluster: more than the clocks of two nodes can differ.
-pub const SPENT_LEASE_KEEP: Duration = Duration::from_secs(3600);
 /// Leases of spent approvals that are looked at in one sweep.
 pub const SPENT_SWEEP: usize = 500;
 /// Grants in one question to an agent's ledger.

@@ -64,11 +64,11 @@ impl Config {
         let control_plane = raw.required("SALLYPORT_CONTROL_PLANE", address);
         let pin = raw
             .required("SALLYPORT_CONTROL_PLANE_PIN", |text| text.parse::<KeyPin>().map_err(|error| error.to_string()));
-        let listen = raw.optional("SALLYPORT_LISTEN", loopback).or(if raw.is_set("SALLYPORT_LISTEN") {
-            None
+        let listen = if raw.is_set("SALLYPORT_LISTEN") {
+            raw.optional("SALLYPORT_LISTEN", loopback)
         } else {
             Some(SocketAddr::from(([127, 0, 0, 1], 6443)))
-        });
+        };
         let pod_token = raw.optional("SALLYPORT_POD_TOKEN_FILE", path);
         let ci_token = raw.optional("SALLYPORT_CI_TOKEN_FILE", path);
         if pod_token.is_none() && ci_token.is_none() {
@@ -80,8 +80,7 @@ impl Config {
         let serve_dir = raw.required("SALLYPORT_SERVE_DIR", path);
         let kubeconfig = raw.optional("SALLYPORT_KUBECONFIG", path);
         let namespace = raw.optional("POD_NAMESPACE", namespace);
-        let rejoin_wait =
-            raw.optional("SALLYPORT_REJOIN_WAIT", |text| duration(text)).unwrap_or(Duration::from_secs(300));
+        let rejoin_wait = raw.optional("SALLYPORT_REJOIN_WAIT", duration).unwrap_or(Duration::from_secs(300));
         let log = match raw.optional("SALLYPORT_LOG", log) {
             Some(log) => Some(log),
             None => log("info").ok(),

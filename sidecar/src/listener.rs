@@ -17,10 +17,10 @@ use shared_net::clock::Clock;
 use shared_net::drain::Drain;
 use shared_net::tasks::TaskSet;
 use shared_net::telemetry;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use crate::forward::Forwarder;
 use crate::guard::Guard;
@@ -69,7 +69,10 @@ pub(crate) async fn run(listener: TcpListener, tls: TlsAcceptor, gate: Arc<Gate>
             let _held = (permit, guard);
             prepare(&stream);
             match tokio::time::timeout(limits::HANDSHAKE, tls.accept(stream)).await {
-                Ok(Ok(stream)) => connection(stream, peer, gate).await,
+                Ok(Ok(stream)) => {
+                    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    connection(stream, h2, peer, gate).await;
+                }
                 Ok(Err(_)) => telemetry::early_refusal(&peer, "handshake"),
                 Err(_) => telemetry::early_refusal(&peer, "handshake_slow"),
             }
@@ -85,8 +88,11 @@ fn prepare(stream: &TcpStream) {
     drop(socket2::SockRef::from(stream).set_tcp_keepalive(&keep_alive));
 }
 
-async fn connection(stream: TlsStream<TcpStream>, peer: SocketAddr, gate: Arc<Gate>) {
-    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+/// Serves one client. The protocol is what TLS agreed on, never guessed from the first bytes.
+pub(crate) async fn connection<I>(stream: I, h2: bool, peer: SocketAddr, gate: Arc<Gate>)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut drain = gate.drain.clone();
     let executor = OnTasks(gate.tasks.clone());
     let service = service_fn(move |request| {

@@ -102,11 +102,7 @@ pub fn check<B>(info: &RequestInfo, is_head: bool, response: &Response<B>) -> Re
     let Some(media_type) = media_type(headers)? else {
         let nothing = headers.get(header::CONTENT_LENGTH).is_some_and(|value| value.as_bytes() == b"0");
         // Never an empty 200: an answer without type and length could be anything.
-        return if nothing && !status.is_success() {
-            Ok(Treatment::Empty)
-        } else {
-            Err(AnswerError::MediaType)
-        };
+        return if nothing && !status.is_success() { Ok(Treatment::Empty) } else { Err(AnswerError::MediaType) };
     };
     let openapi = !info.is_resource_request && info.non_resource_path.starts_with("/openapi/");
     match media_type.as_str() {

@@ -49,7 +49,11 @@ impl AgentMetrics {
             own.unknown.clone(),
         );
         metrics.register("agent_aborted_bodies", "Answers that were broken off", own.aborted.clone());
-        metrics.register("agent_connections", "Connections to the control plane that were greeted", own.connections.clone());
+        metrics.register(
+            "agent_connections",
+            "Connections to the control plane that were greeted",
+            own.connections.clone(),
+        );
         metrics.register("agent_open_answers", "Answers that are being passed on", own.bodies.clone());
         own
     }

@@ -93,9 +93,7 @@ where
     let received = agent.clock.monotonic();
     let (head, body) = request.into_parts();
     let (token, digest_key) = presented(&head.headers)?;
-    let body = collect_bounded(body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT)
-        .await
-        .map_err(Refusal::Body)?;
+    let body = collect_bounded(body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await.map_err(Refusal::Body)?;
 
     let arrived = Arrived {
         method: &head.method,
@@ -129,11 +127,7 @@ where
 
     agent.metrics.answered(response.status().as_u16());
     let treatment = answer::check(&info, is_head, &response).map_err(Refusal::Answer)?;
-    let bounds = Bounds {
-        until,
-        silence: (!long).then_some(limits::BODY_WAIT),
-        may_end: info.verb == Verb::Watch,
-    };
+    let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
     Ok(pass_on(agent, &info, response, treatment, &bounds))
 }
 
@@ -166,9 +160,7 @@ fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(), Ref
         return Err(Refusal::MaskRules);
     }
     if let Some(field) = request.body().and_then(|body| find_placeholder(&body.value)) {
-        return Err(Refusal::Placeholder {
-            field: field.to_string(),
-        });
+        return Err(Refusal::Placeholder { field: field.to_string() });
     }
     Ok(())
 }
@@ -192,9 +184,7 @@ async fn send(
         // Nobody waits any more if the exchange was cancelled. The report has the outcome either way.
         drop(answer.send(result));
     });
-    waiting
-        .await
-        .unwrap_or(Err(Refusal::Upstream(UpstreamError::Lost)))
+    waiting.await.unwrap_or(Err(Refusal::Upstream(UpstreamError::Lost)))
 }
 
 /// Prepares and sends; up to three times again where only the precondition that we wrote was in the way and the pin still holds.

@@ -62,7 +62,9 @@ pub enum Refusal {
     #[error("the grant asks for masking that this agent does not know")]
     MaskRules,
     /// A placeholder would be written over a value.
-    #[error("the field {field} holds a placeholder of Sallyport instead of a value; writing it would destroy the value")]
+    #[error(
+        "the field {field} holds a placeholder of Sallyport instead of a value; writing it would destroy the value"
+    )]
     Placeholder {
         /// Where.
         field: String,

@@ -62,11 +62,7 @@ impl SharedLedger {
     /// See [`SpendError`].
     pub fn spend(&self, grant: MatchedGrant) -> Result<(VerifiedGrant, Report), SpendError> {
         let grant = self.with(|ledger| grant.spend(ledger))?;
-        let report = Report {
-            ledger: self.clone(),
-            ticket: grant.ticket(),
-            state: State::Prepared,
-        };
+        let report = Report { ledger: self.clone(), ticket: grant.ticket(), state: State::Prepared };
         Ok((grant, report))
     }
 
@@ -133,12 +129,8 @@ impl Report {
 impl Drop for Report {
     fn drop(&mut self) {
         let outcome = match self.state {
-            State::Prepared => Outcome::NotSent {
-                why: NotSent::AgentRefused,
-            },
-            State::SpentBefore => Outcome::Unknown {
-                why: Unknown::SpentBefore,
-            },
+            State::Prepared => Outcome::NotSent { why: NotSent::AgentRefused },
+            State::SpentBefore => Outcome::Unknown { why: Unknown::SpentBefore },
             State::Sending => Outcome::Unknown { why: Unknown::NoAnswer },
             State::Answered(status) => Outcome::of_status(status),
         };

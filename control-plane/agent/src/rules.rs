@@ -46,7 +46,9 @@ pub enum RuleRefusal {
     #[error("this deletes objects of Sallyport among others; delete by name")]
     Collection,
     /// A role or binding that names us.
-    #[error("roles and bindings that name Sallyport's users, groups or ServiceAccounts can't be written through Sallyport")]
+    #[error(
+        "roles and bindings that name Sallyport's users, groups or ServiceAccounts can't be written through Sallyport"
+    )]
     RbacNamesUs,
     /// A JSON Patch that moves parts of a role or binding around, so that its text does not show what it makes.
     #[error("a JSON Patch of a role or binding may not copy or move")]
@@ -111,11 +113,7 @@ impl Ours {
 
     fn check_rbac(&self, info: &RequestInfo, body: Option<&ParsedBody>) -> Result<(), RuleRefusal> {
         let Some(body) = body else {
-            return if info.verb == Verb::Delete {
-                Ok(())
-            } else {
-                Err(RuleRefusal::RbacUnreadable)
-            };
+            return if info.verb == Verb::Delete { Ok(()) } else { Err(RuleRefusal::RbacUnreadable) };
         };
         if body.encoding == Encoding::JsonPatch {
             let operations = body.value.as_array().ok_or(RuleRefusal::RbacUnreadable)?;
@@ -139,9 +137,9 @@ impl Ours {
         match value {
             Value::String(text) => self.is_our_name(text),
             Value::Array(items) => items.iter().any(|item| self.names_us(item)),
-            Value::Object(members) => members
-                .iter()
-                .any(|(name, member)| self.is_our_name(name) || self.names_us(member)),
+            Value::Object(members) => {
+                members.iter().any(|(name, member)| self.is_our_name(name) || self.names_us(member))
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) => false,
         }
     }
@@ -151,13 +149,12 @@ impl Ours {
             return true;
         }
         let user = text.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
-        let namespace = user.map_or_else(|| text.strip_prefix("system:serviceaccounts:"), |(namespace, _)| Some(namespace));
+        let namespace =
+            user.map_or_else(|| text.strip_prefix("system:serviceaccounts:"), |(namespace, _)| Some(namespace));
         namespace.is_some_and(|namespace| self.namespaces.contains(namespace))
     }
 }
 
 fn is_guarded(info: &RequestInfo) -> bool {
-    GUARDED
-        .iter()
-        .any(|(group, resource)| info.api_group == *group && info.resource == *resource)
+    GUARDED.iter().any(|(group, resource)| info.api_group == *group && info.resource == *resource)
 }

@@ -65,9 +65,9 @@ impl SpentLeases {
             .own(&Method::POST, &self.collection, Bytes::from(lease.to_string()), &audit)
             .await
             .map_err(|error| {
-                tracing::warn!(error = %shared::chain::Chain(&error), "no answer from the ledger of spent approvals");
-                Refusal::LedgerClosed
-            })?;
+            tracing::warn!(error = %shared::chain::Chain(&error), "no answer from the ledger of spent approvals");
+            Refusal::LedgerClosed
+        })?;
         match answer.status() {
             StatusCode::CREATED => Ok(()),
             StatusCode::CONFLICT => Err(Refusal::ApprovalSpent),
@@ -83,7 +83,12 @@ impl SpentLeases {
     /// # Errors
     /// The API server does not list them.
     pub async fn sweep(&self, now: Timestamp) -> Result<usize, SweepError> {
-        let path = format!("{}?labelSelector={}%3Dtrue&limit={}", self.collection, "sallyport.dev%2Fspent", limits::SPENT_SWEEP);
+        let path = format!(
+            "{}?labelSelector={}%3Dtrue&limit={}",
+            self.collection,
+            "sallyport.dev%2Fspent",
+            limits::SPENT_SWEEP
+        );
         let answer = self
             .upstream
             .own(&Method::GET, &path, Bytes::new(), "sallyport-sweep")
@@ -98,19 +103,19 @@ impl SpentLeases {
         let list: LeaseList = serde_json::from_slice(&body).map_err(|_| SweepError::NoAnswer)?;
         let mut deleted: usize = 0;
         for lease in list.items {
-            let expires = lease.metadata.annotations.and_then(|annotations| annotations.get(EXPIRES)?.as_str()?.parse().ok());
+            let expires =
+                lease.metadata.annotations.and_then(|annotations| annotations.get(EXPIRES)?.as_str()?.parse().ok());
             // What carries no time of ours is not ours to delete.
             let Some(expires) = expires.map(Timestamp) else { continue };
             if expires.after(limits::SPENT_LEASE_KEEP) >= now || !lease.metadata.name.starts_with("spent-") {
                 continue;
             }
             // Only that Lease in that state.
-            let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": lease.metadata.uid}});
+            let options =
+                json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": lease.metadata.uid}});
             let path = format!("{}/{}", self.collection, lease.metadata.name);
-            let answer = self
-                .upstream
-                .own(&Method::DELETE, &path, Bytes::from(options.to_string()), "sallyport-sweep")
-                .await;
+            let answer =
+                self.upstream.own(&Method::DELETE, &path, Bytes::from(options.to_string()), "sallyport-sweep").await;
             if answer.is_ok_and(|answer| answer.status().is_success()) {
                 deleted = deleted.saturating_add(1);
             }

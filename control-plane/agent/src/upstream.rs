@@ -206,7 +206,12 @@ impl Upstream {
     }
 
     /// Sends the request of a spent grant. `wire` is what `core::finish` made of it.
-    pub(crate) async fn forward(&self, grant: &VerifiedGrant, wire: &WireRequest, lane: Lane) -> Result<Response<Incoming>, UpstreamError> {
+    pub(crate) async fn forward(
+        &self,
+        grant: &VerifiedGrant,
+        wire: &WireRequest,
+        lane: Lane,
+    ) -> Result<Response<Incoming>, UpstreamError> {
         let claims = grant.claims();
         // `verify` lets only a token review come without impersonation.
         let who = claims.impersonation.as_ref().map_or(Who::Agent, |who| Who::As(who, claims));
@@ -215,23 +220,31 @@ impl Upstream {
             headers.insert(name, value.clone());
         }
         let audit = claims.operation.to_string();
-        self.call(lane, wire.method(), wire.path_and_query(), headers, wire.body().clone(), &audit, who)
-            .await
+        self.call(lane, wire.method(), wire.path_and_query(), headers, wire.body().clone(), &audit, who).await
     }
 
     /// Reads one of the objects that a grant lists, as the grant's own group.
-    pub(crate) async fn read(&self, grant: &VerifiedGrant, target: &Target) -> Result<Response<Incoming>, UpstreamError> {
+    pub(crate) async fn read(
+        &self,
+        grant: &VerifiedGrant,
+        target: &Target,
+    ) -> Result<Response<Incoming>, UpstreamError> {
         let claims = grant.claims();
         let who = claims.impersonation.as_ref().map_or(Who::Agent, |who| Who::As(who, claims));
         let mut headers = HeaderMap::with_capacity(10);
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let audit = format!("{}-read", claims.operation);
-        self.call(Lane::Call, &Method::GET, &target.path(), headers, Bytes::new(), &audit, who)
-            .await
+        self.call(Lane::Call, &Method::GET, &target.path(), headers, Bytes::new(), &audit, who).await
     }
 
     /// A call about the agent's own Leases: `path` begins below their collection.
-    pub(crate) async fn own(&self, method: &Method, path: &str, body: Bytes, audit: &str) -> Result<Response<Incoming>, UpstreamError> {
+    pub(crate) async fn own(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Bytes,
+        audit: &str,
+    ) -> Result<Response<Incoming>, UpstreamError> {
         let mut headers = HeaderMap::with_capacity(6);
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         if !body.is_empty() {

@@ -363,13 +363,13 @@ fn spend(
     Ok(match lifecycle::spend(&hold, &operation, fine, new, now) {
         Err(refusal) => Err(refusal),
         Ok(step) => {
-            let (hold, operation) = step.state;
+            let lifecycle::Spend { hold, operation } = step.state;
             t.save_hold(&hold)?;
             t.save_operation(&operation, Some(id))?;
             // The others that waited on this hold are over: its approval was for one.
             settle(t, &hold, now)?;
             // Given out by `change` only after the commit.
-            let (claimed, issued) = step.effects.assert_durable();
+            let lifecycle::Go { claimed, issued } = step.effects.assert_durable();
             Ok((claimed, issued, hold))
         }
     })

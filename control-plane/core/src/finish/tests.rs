@@ -159,7 +159,7 @@ fn a_broken_pin_sends_nothing() {
     let request = request("DELETE", POD, "", None);
     let live = live();
     let pin = VersionPin::of(request.info(), Some(&live));
-    let mut newer = live.clone();
+    let mut newer = live;
     newer["metadata"]["resourceVersion"] = json!("6");
     for now in [Some(&newer), None] {
         let sent = finish(request.wire().clone(), request.body(), &pin, Reads { live: now });

@@ -15,12 +15,9 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn request(method: &str, target: &str, lines: &[(&str, &str)], body: &str) -> Result<Request, RequestError> {
-    Request::parse(
-        &method.parse().unwrap(),
-        &target.parse().unwrap(),
-        &headers(lines),
-        Bytes::copy_from_slice(body.as_bytes()),
-    )
+    let method = Method::from_bytes(method.as_bytes()).unwrap_or_else(|_| panic!("{method} is no token"));
+    let uri: Uri = target.parse().unwrap_or_else(|error| panic!("{target}: {error}"));
+    Request::parse(&method, &uri, &headers(lines), Bytes::copy_from_slice(body.as_bytes()))
 }
 
 const KEY: DigestKey = DigestKey::new([7; 32]);

@@ -10,8 +10,9 @@ mod upstream;
 /// Method, path and query of a request line.
 fn read(method: &str, target: &str) -> Result<RequestInfo, RequestInfoError> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let query = Query::parse(query).expect("the query can be read");
-    RequestInfo::parse(&method.parse().expect("a token"), path, &query)
+    let method = Method::from_bytes(method.as_bytes()).unwrap_or_else(|_| panic!("{method} is no token"));
+    let query = Query::parse(query).unwrap_or_else(|error| panic!("{target}: {error}"));
+    RequestInfo::parse(&method, path, &query)
 }
 
 /// `verb group/version namespace resource/subresource name`, `-` for an empty one; or `verb path`.
