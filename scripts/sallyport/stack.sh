@@ -11,9 +11,9 @@ start_stack() {
 	mkdir -p "$TRY/control-plane" "$TRY/agent" "$TRY/runner"
 	write_tokens
 	write_control_plane
-	start "$TRY" control-plane "$PROGRAMS/sallyport" serve "$TRY/control-plane/config.yaml"
+	start "$TRY" control-plane "$PROGRAMS/sallyport" serve --config "$TRY/control-plane/config.yaml"
 	await "the control plane" answers "http://127.0.0.1:$CP_ADMIN_PORT/livez"
-	PIN=$(pin_of "$TRY/control-plane/data/ca.crt")
+	PIN=$("$PROGRAMS/sallyport" pin "$TRY/control-plane/data")
 	write_agent
 	start "$TRY" agent "$PROGRAMS/sallyport-agent" "$TRY/agent/config.yaml"
 	await "the agent" answers "http://127.0.0.1:$AGENT_ADMIN_PORT/readyz"
@@ -91,12 +91,6 @@ write_control_plane() {
 	((${#TRY} < 90)) || die "$TRY is too long a path for a Unix socket: put the tree somewhere shorter."
 }
 
-# pin_of CERTIFICATE: how sidecars and agents know the control plane.
-pin_of() {
-	printf 'pin-sha256:%s\n' "$(openssl x509 -in "$1" -noout -pubkey | openssl pkey -pubin -outform der |
-		openssl dgst -sha256 -binary | basenc --base64url | tr -d '=\n')"
-}
-
 write_agent() {
 	local folder=$TRY/agent server
 	server=$(admin config view --raw --minify --flatten -o 'jsonpath={.clusters[0].cluster.server}')
@@ -145,7 +139,7 @@ sidecar_ready() {
 write_cli() {
 	cat >"$TRY/bin/sallyport" <<-SH
 		#!/bin/sh
-		SALLYPORT_SERVER="unix:$TRY/socket" exec "$PROGRAMS/sallyport" "\$@"
+		SALLYPORT_SOCKET="$TRY/socket" exec "$PROGRAMS/sallyport" "\$@"
 	SH
 	chmod +x "$TRY/bin/sallyport"
 }
