@@ -16,7 +16,7 @@ have_cluster() {
 		ADMIN=$TRY/cluster/admin.kubeconfig
 		KUBECTL=$(awk -F= '$1 == "KUBECTL" { print $2 }' "$TRY/cluster/facts")
 	fi
-	ln -sf "$KUBECTL" "$TRY/bin/kubectl"
+	ln -sf "${SALLYPORT_TRY_KUBECTL:-$KUBECTL}" "$TRY/bin/kubectl"
 }
 
 admin() { KUBECACHEDIR=$TRY/kubectl-cache "$KUBECTL" --kubeconfig="$ADMIN" --request-timeout=30s "$@"; }
