@@ -69,8 +69,17 @@ write_control_plane() {
 	admin get --raw /openid/v1/jwks >"$folder/keys.json"
 	issuer=$(admin get --raw /.well-known/openid-configuration | sed -n 's/.*"issuer":"\([^"]*\)".*/\1/p')
 	CLUSTER_UID=$(admin get namespace kube-system -o 'jsonpath={.metadata.uid}')
+	# The built-in rules, with what makes one local vote enough: nobody but the person at this machine is the runner.
+	cat >"$folder/policy.yaml" <<-YAML
+		apiVersion: sallyport.dev/v1alpha1
+		kind: Policy
+		thresholds: {holdAt: 40, twoPeopleAt: 100, denyAt: 100}
+		noPersonBehind:
+		- serviceAccount: try/$NAMESPACE/default
+	YAML
 	cat >"$folder/config.yaml" <<-YAML
 		data: data
+		policy: policy.yaml
 		listen:
 		  quic: 127.0.0.1:$CP_PORT
 		  web: 127.0.0.1:$CP_WEB_PORT
@@ -85,7 +94,7 @@ write_control_plane() {
 		localSocket:
 		  path: ../socket
 		  uids: [$EUID]
-		  groups: [platform]
+		  groups: [sallyport-approvers]
 		  dangerSingleLocalVote: true
 	YAML
 	((${#TRY} < 90)) || die "$TRY is too long a path for a Unix socket: put the tree somewhere shorter."
