@@ -36,7 +36,7 @@ impl Policies {
     /// Reads the policy. A wrong file does not keep the process from starting: it keeps everything from passing.
     pub fn load(path: Option<PathBuf>) -> Self {
         let this = Self {
-            current: RwLock::new(Arc::new(if path.is_none() { Policy::built_in() } else { Policy::closed() })),
+            current: RwLock::new(Arc::new(start(path.as_deref()))),
             state: RwLock::new(State { closed: path.is_some(), ..State::default() }),
             path,
         };
@@ -87,6 +87,17 @@ impl Policies {
             }
         }
     }
+}
+
+/// What is in force before a file was read.
+fn start(path: Option<&Path>) -> Policy {
+    if path.is_some() {
+        return Policy::closed();
+    }
+    Policy::built_in().unwrap_or_else(|mistakes| {
+        tracing::error!(?mistakes, "the built-in policy can't be read; everything is refused");
+        Policy::closed()
+    })
 }
 
 /// Reads and checks a file.

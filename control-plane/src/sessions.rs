@@ -213,7 +213,11 @@ impl Sessions {
     }
 
     /// Opens the session of a key, or renews it.
-    pub async fn open(&self, peer: PeerKey, request: SessionRequest) -> Result<(Arc<Session>, SessionReply), OpenError> {
+    pub async fn open(
+        &self,
+        peer: PeerKey,
+        request: SessionRequest,
+    ) -> Result<(Arc<Session>, SessionReply), OpenError> {
         let now = self.clock.now();
         let token = request.pod_token.expose();
         let (cluster, pod) = self.authn.pod(token, now)?;
@@ -245,7 +249,13 @@ impl Sessions {
         Ok((session, reply))
     }
 
-    async fn create(&self, peer: PeerKey, identity: Identity, token: &str, now: Timestamp) -> Result<Arc<Session>, OpenError> {
+    async fn create(
+        &self,
+        peer: PeerKey,
+        identity: Identity,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Session>, OpenError> {
         let id = SessionId::new(Uuid::now_v7());
         self.agents.review_token(&identity, id, token).await?;
         let expires = identity.expires();

@@ -16,6 +16,9 @@ pub const CONTROL_BODY_BYTES: usize = 64 * 1024;
 pub const CLIENT_TEXT_CHARS: usize = 256;
 /// Nesting of a body that policy reads; the API server stops at 10 000, real objects stay below 30.
 pub const BODY_DEPTH: usize = 128;
+/// Values in a body that policy reads: a few bytes can stand for a value of some hundred bytes in memory, and of 1.5 MB (etcd's limit) real
+/// objects have a value per 15 bytes or more.
+pub const BODY_NODES: usize = 200_000;
 /// Operations in a JSON Patch that policy reads (the API server takes 10 000).
 pub const JSON_PATCH_OPERATIONS: usize = 1000;
 /// Bytes of a live object that policy and approvers see (etcd's own limit is 1.5 MiB).
@@ -46,6 +49,30 @@ pub const OPEN_STREAM: Duration = Duration::from_secs(10);
 
 /// Clients on one sidecar at once.
 pub const SIDECAR_CONNECTIONS: usize = 256;
+/// HTTP/2 requests of one client at once; the API server allows 250, kubectl and helm use a handful.
+pub const SIDECAR_STREAMS: u32 = 100;
+/// How long a request that was not sent yet waits for a connection to the control plane; then the client is told to come back.
+pub const CONNECT_WAIT: Duration = Duration::from_secs(3);
+/// How often a request whose stream the control plane reset is put again (under the same id) on the same connection.
+pub const REPEATS: u32 = 1;
+/// Opening or renewing a session: the control plane may ask an agent for a TokenReview.
+pub const SESSION_WAIT: Duration = Duration::from_secs(15);
+/// First attempt at a handshake; doubles with each failure up to [`HANDSHAKE`], because a fresh attempt meets a restarted peer sooner
+/// than the retransmissions of an old one.
+pub const CONNECT_FIRST: Duration = Duration::from_secs(2);
+/// First pause between two attempts to reach the control plane.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+/// Longest pause between two attempts; a crowd of sidecars must not flood a control plane that comes back.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Longest pause between two attempts while a request waits.
+pub const BACKOFF_BUSY: Duration = Duration::from_millis(500);
+/// How often token files are compared with what was last sent; kubelet renews them at 80 % of their life.
+pub const TOKEN_POLL: Duration = Duration::from_secs(10);
+/// TCP keep-alive and HTTP/2 ping of local clients.
+pub const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long operations may take to finish once the process was asked to go; two seconds below Kubernetes' default grace period.
+pub const DRAIN: Duration = Duration::from_secs(28);
+
 /// Peers on one control plane at once.
 pub const PEER_CONNECTIONS: usize = 20_000;
 /// Operations of one session under way at once.
@@ -118,8 +145,27 @@ pub const RECORDED_READ_BYTES: usize = 64 * 1024;
 
 /// Bytes of a policy file.
 pub const POLICY_BYTES: usize = 1024 * 1024;
+/// Rules in a policy file.
+pub const POLICY_RULES: usize = 10_000;
+/// Nesting of a policy file; real ones stay below 8.
+pub const POLICY_DEPTH: usize = 32;
+/// Values in a policy file, so that a small file can't expand into a large one.
+pub const POLICY_VALUES: usize = 500_000;
+/// Mistakes that are reported of one policy file.
+pub const POLICY_MISTAKES: usize = 200;
 /// Bytes of one CEL expression.
 pub const CEL_SOURCE_BYTES: usize = 4096;
+/// Operators, brackets and commas in one CEL expression: the parser and the interpreter recurse, and a chain of some thousand
+/// operators overflows a thread's stack (seen with 2000 `+` terms on 2 MiB), which no handler can catch.
+pub const CEL_OPERATORS: usize = 400;
+/// Depth of a parsed CEL expression; hand-written conditions stay below 20.
+pub const CEL_DEPTH: usize = 96;
+/// Loops inside loops in one CEL expression: containers × volumeMounts × a list to compare with is three.
+pub const CEL_LOOP_NESTING: usize = 3;
+/// Values (scalars, lists, maps) of one object that conditions see; a larger object is judged as unreadable.
+pub const CEL_INPUT_VALUES: usize = 50_000;
+/// Bytes of one compiled regular expression in a condition.
+pub const CEL_REGEX_BYTES: usize = 256 * 1024;
 /// Loop steps that one operation's conditions may take together.
 pub const CEL_TICKS: u64 = 20_000;
 /// Wall time that one operation's conditions may take together.

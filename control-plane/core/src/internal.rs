@@ -30,7 +30,7 @@ pub fn allow(purpose: Purpose, attributes: Attributes) -> Result<Allowed, NotInt
         contributions: Vec::new(),
         notes: Vec::new(),
     };
-    Ok(Allowed { attributes, explanation, group: Group::Read, approval: None })
+    Ok(Allowed { attributes, explanation, group: Group::Read, mask: Vec::new(), approval: None })
 }
 
 fn fits(purpose: Purpose, info: &RequestInfo) -> bool {

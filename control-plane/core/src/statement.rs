@@ -204,10 +204,10 @@ mod tests {
             text,
             concat!(
                 r#"{"type":"sallyport.approval.v1","clusterUid":"c0ffee","hold":"00000000-0000-0000-0000-000000000007","#,
-                r#""intent":"INTENT","#,
+                r#""intent":"RzEMHoilp0-W5we2tcTNv1Ri0hD_Xyl7Dddt7_ov3dk","#,
                 r#""request":{"isResourceRequest":true,"nonResourcePath":"","verb":"create","apiGroup":"","apiVersion":"v1","#,
                 r#""namespace":"shop","resource":"serviceaccounts","subresource":"","name":"","proxyPath":""},"#,
-                r#""pin":{"state":"Absent"},"#,
+                r#""pin":{"state":"absent"},"#,
                 r#""asker":{"cluster":"prod","namespace":"ci","serviceAccount":"runner","ciIssuer":null,"ciSubject":null,"person":"4711"},"#,
                 r#""group":"sallyport:approved","exp":1800000000}"#,
             )

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control_plane_core::attributes::Attributes;
-use control_plane_core::grant::Purpose;
-use control_plane_core::internal;
 use control_plane_core::digest::DigestKey;
+use control_plane_core::grant::Purpose;
 use control_plane_core::identity::Identity;
 use control_plane_core::identity::verify::SIDECAR_AUDIENCE;
+use control_plane_core::internal;
 use control_plane_core::lifecycle::{Issued, Life, NewIssue, OperationKey, OperationRecord};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
@@ -84,7 +84,9 @@ impl Agents {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let uri = Uri::from_static("/apis/authentication.k8s.io/v1/tokenreviews");
-        let request = Request::parse(&Method::POST, &uri, &headers, Bytes::from(review.to_string())).map_err(not_made).map_err(failed)?;
+        let request = Request::parse(&Method::POST, &uri, &headers, Bytes::from(review.to_string()))
+            .map_err(not_made)
+            .map_err(failed)?;
         let attributes = Attributes::new(identity.clone(), OperationId::new(Uuid::now_v7()), session, request);
         let (status, body) = self.ask_cluster(Purpose::TokenReview, attributes, cluster).await.map_err(failed)?;
         if !status.is_success() {
@@ -94,9 +96,16 @@ impl Agents {
         agrees(&answer, identity).map_err(|why| AuthnError::Review(why.to_owned()))
     }
 
-    async fn ask_cluster(&self, what: Purpose, attributes: Attributes, cluster: &str) -> Result<(StatusCode, Bytes), InternalError> {
+    async fn ask_cluster(
+        &self,
+        what: Purpose,
+        attributes: Attributes,
+        cluster: &str,
+    ) -> Result<(StatusCode, Bytes), InternalError> {
         let link = self.pick_or_wait(cluster).await.ok_or_else(|| InternalError::NoAgent(cluster.to_owned()))?;
-        tokio::time::timeout(WAIT, self.ask_agent(what, attributes, &link)).await.map_err(|_| InternalError::NoAnswer)?
+        tokio::time::timeout(WAIT, self.ask_agent(what, attributes, &link))
+            .await
+            .map_err(|_| InternalError::NoAnswer)?
     }
 
     async fn ask_agent(

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use control_plane_core::lifecycle::{Answer, NotSent, OperationKey, Outcome, Question, Unknown};
+use control_plane_core::lifecycle::{Answer, NotSent, OperationKey, Outcome, Progress, Question, Unknown};
 use http::header::{CONTENT_TYPE, HOST};
 use http_body_util::Full;
 use serde_json::json;
 use shared::ids::{AgentId, GrantId};
+use shared::time::Timestamp;
 use shared::{limits, wire};
 use shared_net::body::collect_bounded;
 use shared_net::exchange;
 
 use super::{AgentLink, Agents};
+use crate::store::{Closing, Store, StoreError};
 
 /// How long an agent process may stay away before nobody waits for it any more.
 const AWAY: Duration = Duration::from_secs(20);
@@ -123,4 +125,43 @@ async fn put(link: &AgentLink, question: Question) -> Option<Answer> {
 #[derive(serde::Deserialize)]
 struct Answers {
     answers: Vec<Answer>,
+}
+
+impl Agents {
+    /// After a start: everything that an earlier life issued is put to the agents that had it.
+    pub async fn recover_all(self: &Arc<Self>, store: &Store) -> Result<(), StoreError> {
+        for row in store.open_operations().await? {
+            let (Some(record), key) = (row.record, OperationKey { session: row.session, operation: row.id }) else {
+                continue;
+            };
+            if record.question().is_none() {
+                continue;
+            }
+            match self.recover(key).await {
+                Some(outcome) => tracing::info!(operation.id = %row.id, %outcome, "settled after a restart"),
+                None => tracing::error!(operation.id = %row.id, "could not be settled after a restart"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes what was recorded in an earlier life and never came back: its sidecar is gone, and nothing was sent.
+    pub async fn close_stale(&self, store: &Store, started: Timestamp) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        if now.since(started) < limits::CLAIM_WAIT {
+            return Ok(());
+        }
+        for row in store.open_operations().await? {
+            let waits = row
+                .record
+                .as_ref()
+                .is_some_and(|record| matches!(record.progress(), Progress::Waiting { .. } | Progress::Issued { .. }));
+            if row.opened >= started || waits {
+                continue;
+            }
+            let closing = Closing::not_sent(NotSent::ClientLeft, now, "it was recorded and never came back");
+            store.close_operation(row.session, row.id, closing).await?;
+        }
+        Ok(())
+    }
 }

@@ -10,8 +10,8 @@ use control_plane_core::digest::DigestKey;
 use control_plane_core::four_eyes::{Behind, Mode, Voter};
 use control_plane_core::intent::Intent;
 use control_plane_core::lifecycle::{
-    self, Ballot, Bound, Candidate, HoldRecord, Issued, Join, NewIssue, OperationKey, Phase, Recheck, SpendRefusal, StillFine,
-    VoidReason, VoteEffect, VoteError,
+    self, Ballot, Bound, Candidate, HoldRecord, Issued, Join, NewIssue, OperationKey, Phase, Recheck, SpendRefusal,
+    StillFine, VoidReason, VoteEffect, VoteError,
 };
 use control_plane_core::version_pin::VersionPin;
 use shared::ids::{ApprovalId, HoldId, SessionId};
@@ -149,7 +149,9 @@ impl Approvals {
         let fine = match lifecycle::recheck(&row.record, today, self.mode) {
             Recheck::StillFine(fine) => fine,
             Recheck::NewHold(_) | Recheck::Denied => {
-                self.void(id, VoidReason::PolicyStricter).await.map_err(|e| ClaimFailure::Refused(Refusal::Record(e)))?;
+                self.void(id, VoidReason::PolicyStricter)
+                    .await
+                    .map_err(|e| ClaimFailure::Refused(Refusal::Record(e)))?;
                 return Err(ClaimFailure::Stricter(hold));
             }
         };
@@ -169,7 +171,12 @@ impl Approvals {
     }
 
     /// Counts a vote.
-    pub async fn vote(&self, id: HoldId, voter: Voter, ballot: Ballot) -> Result<(VoteEffect, HoldRecord), BallotError> {
+    pub async fn vote(
+        &self,
+        id: HoldId,
+        voter: Voter,
+        ballot: Ballot,
+    ) -> Result<(VoteEffect, HoldRecord), BallotError> {
         let (mode, now) = (self.mode, self.clock.now());
         let approval = ApprovalId::new(Uuid::new_v4());
         let voted = self.store.change(move |t| {
@@ -288,9 +295,12 @@ impl HoldRequest {
 
     /// Runs in the transaction.
     fn place(self, t: &HoldTransaction<'_>, now: Timestamp) -> Result<Opened, StoreError> {
-        let Some(operation) = t.operation(self.key)? else { return Err(StoreError::Corrupt("a hold without its operation")) };
+        let Some(operation) = t.operation(self.key)? else {
+            return Err(StoreError::Corrupt("a hold without its operation"));
+        };
         let asker = &self.opening.asker;
-        let since = Timestamp(now.0.saturating_sub(u64::try_from(limits::HOLD_WAIT_MAX.as_millis()).unwrap_or(u64::MAX)));
+        let since =
+            Timestamp(now.0.saturating_sub(u64::try_from(limits::HOLD_WAIT_MAX.as_millis()).unwrap_or(u64::MAX)));
         for (record, key) in t.holds_of(asker, since)? {
             let candidate = Candidate {
                 operation: self.key,
@@ -329,7 +339,9 @@ fn wait(
     bound: Bound,
     explanation: &control_plane_core::decision::Explanation,
 ) -> Result<Opened, StoreError> {
-    let Ok(waiting) = operation.wait(bound.clone()) else { return Err(StoreError::Corrupt("a hold for an operation that is over")) };
+    let Ok(waiting) = operation.wait(bound.clone()) else {
+        return Err(StoreError::Corrupt("a hold for an operation that is over"));
+    };
     t.save_operation(&waiting, Some(record.id()))?;
     t.explain(waiting.key(), explanation)?;
     Ok(Opened::Waits(Box::new(record), Box::new(bound)))
@@ -351,13 +363,13 @@ fn spend(
     Ok(match lifecycle::spend(&hold, &operation, fine, new, now) {
         Err(refusal) => Err(refusal),
         Ok(step) => {
-            let (hold, operation) = step.state;
+            let lifecycle::Spend { hold, operation } = step.state;
             t.save_hold(&hold)?;
             t.save_operation(&operation, Some(id))?;
             // The others that waited on this hold are over: its approval was for one.
             settle(t, &hold, now)?;
             // Given out by `change` only after the commit.
-            let (claimed, issued) = step.effects.assert_durable();
+            let lifecycle::Go { claimed, issued } = step.effects.assert_durable();
             Ok((claimed, issued, hold))
         }
     })

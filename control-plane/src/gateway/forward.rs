@@ -36,7 +36,8 @@ pub(crate) enum ForwardError {
 
 /// Sends a grant with its request. The answer is the agent's, with our own headers still on it.
 pub(crate) async fn forward(link: &AgentLink, outgoing: Outgoing) -> Result<Response<ResponseBody>, ForwardError> {
-    let Outgoing { grant, wire: request, key } = outgoing;
+    let Outgoing { grant, key } = outgoing;
+    let request = grant.request();
     let mut builder = http::Request::builder().method(request.method().clone()).uri(request.path_and_query());
     builder = builder.header(HOST, wire::HOST_KUBERNETES);
     for (name, value) in request.headers() {

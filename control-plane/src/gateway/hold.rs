@@ -40,7 +40,7 @@ impl Gateway {
                 Live::None => VersionPin::of(info, None),
                 Live::Read(object) => VersionPin::of(info, object.as_ref()),
             };
-            let show = super::show::of(&hold, &live);
+            let show = super::show::of(&hold, &live, &self.recorder.mask);
             let nobody = self.policies.current().nobody_behind(hold.attributes().identity());
             let until = timeout(&hold, self.recorder.clock.now());
             let (bound, id) = match self.approvals.open(hold, pin, nobody, show).await {
@@ -83,7 +83,10 @@ impl Gateway {
                             live = today;
                         }
                         Decision::Allow(_) => {
-                            return Err(Refused { refusal: Refusal::Internal("a stricter verdict that allows"), log: Some(log) });
+                            return Err(Refused {
+                                refusal: Refusal::Internal("a stricter verdict that allows"),
+                                log: Some(log),
+                            });
                         }
                         Decision::Deny(denial) => {
                             let refusal = Refusal::Denied(Box::new(denial.explanation().clone()));

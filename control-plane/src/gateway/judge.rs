@@ -1,7 +1,6 @@
 //! look → decide: what policy says of a request, and what it needed to see for that.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use control_plane_core::attributes::Attributes;
 use control_plane_core::decision::Verdict;
@@ -36,15 +35,18 @@ impl Gateway {
     /// Judges a request under today's policy. Reads the live object only if a rule or a hold needs it.
     pub(super) async fn judge(&self, session: &Arc<Session>, attributes: &Attributes) -> (Verdict, Live) {
         let current = self.policies.current();
-        let live = if ask(&current, session, attributes, &Live::None, self, |policy, question| policy::needs_live(policy, question)) {
+        let live = if ask(&current, session, attributes, &Live::None, self, |policy, question| {
+            policy::needs_live(policy, question)
+        }) {
             self.look(attributes).await
         } else {
             Live::None
         };
         let started = self.recorder.clock.monotonic();
         let out_of_time = || self.recorder.clock.monotonic().saturating_sub(started) > limits::CEL_TIME;
-        let verdict =
-            ask(&current, session, attributes, &live, self, |policy, question| policy::decide(policy, question, &out_of_time));
+        let verdict = ask(&current, session, attributes, &live, self, |policy, question| {
+            policy::decide(policy, question, &out_of_time)
+        });
         (verdict, live)
     }
 
@@ -73,9 +75,10 @@ fn ask<T>(
     let facts = session.facts(gateway.recorder.clock.now());
     let query: Vec<(String, String)> =
         attributes.query().iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let content_type = media_type(attributes);
     let body = match attributes.request().body() {
         None => Body::Absent,
-        Some(body) => Body::Read { content_type: body.encoding.media_type(), value: &body.value },
+        Some(body) => Body::Read { content_type: &content_type, value: &body.value },
     };
     let question = Question {
         info: attributes.info(),
@@ -89,5 +92,9 @@ fn ask<T>(
     f(policy, &question)
 }
 
-/// How long a live read may take.
-pub(crate) const LOOK: Duration = Duration::from_secs(10);
+/// The content type without parameters: it tells the four kinds of patch apart.
+fn media_type(attributes: &Attributes) -> String {
+    let header = attributes.request().wire().header(&http::header::CONTENT_TYPE);
+    let text = header.and_then(|value| value.to_str().ok()).unwrap_or("application/json");
+    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}

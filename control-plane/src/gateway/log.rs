@@ -16,6 +16,7 @@ use shared_net::clock::Clock;
 use shared_net::tasks::TaskSet;
 use shared_net::telemetry::ACCESS;
 
+use super::masked::RequestMask;
 use crate::metrics::{GatewayMetrics, OperationLabels};
 use crate::store::{Closing, Opened, Opening, OperationRow, Response, Store, StoreError};
 
@@ -30,6 +31,8 @@ pub struct Recorder {
     pub tasks: TaskSet,
     /// Counts.
     pub metrics: Arc<GatewayMetrics>,
+    /// Masks request bodies before they are kept or shown.
+    pub mask: RequestMask,
 }
 
 /// How far it got: says what a sudden end means.

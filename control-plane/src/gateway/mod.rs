@@ -22,6 +22,7 @@ use control_plane_core::lifecycle::{OperationKey, Outcome};
 use shared_net::telemetry;
 
 pub use log::Recorder;
+pub use masked::RequestMask;
 
 use crate::agents::Agents;
 use crate::approvals::Approvals;

@@ -23,7 +23,12 @@ pub(super) enum Before {
 
 impl Gateway {
     /// Compares a repetition with its record. Nothing runs twice.
-    pub(super) async fn repeat(&self, row: OperationRow, attributes: &Attributes, log: OperationLog) -> Result<Before, Refused> {
+    pub(super) async fn repeat(
+        &self,
+        row: OperationRow,
+        attributes: &Attributes,
+        log: OperationLog,
+    ) -> Result<Before, Refused> {
         match self.compare(row, attributes).await {
             Ok(None) => Ok(Before::Goes(log)),
             Ok(Some(response)) => {

@@ -9,6 +9,7 @@ use control_plane_core::request_info::Verb;
 use http::header::{CONTENT_TYPE, WARNING};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
+use shared::limits;
 use shared_net::body::{self, BoxBody};
 
 use super::Gateway;
@@ -38,7 +39,8 @@ impl Gateway {
     fn access_review(&self, session: &Arc<Session>, attributes: &Attributes) -> Option<Answer> {
         let body = attributes.body()?;
         let spec = body.get("spec")?;
-        let text = |parent: &'static str, field: &str| spec.get(parent).and_then(|v| v.get(field)).and_then(Value::as_str);
+        let text =
+            |parent: &'static str, field: &str| spec.get(parent).and_then(|v| v.get(field)).and_then(Value::as_str);
         let resource = |field: &str| text("resourceAttributes", field).unwrap_or_default();
         let path = text("nonResourceAttributes", "path");
         let question = AccessQuestion {
@@ -52,13 +54,18 @@ impl Gateway {
         };
         let facts = session.facts(self.recorder.clock.now());
         let policy = self.policies.current();
-        let review = policy.access_review(&question, attributes.identity(), &facts);
+        let started = self.recorder.clock.monotonic();
+        let out_of_time = || self.recorder.clock.monotonic().saturating_sub(started) > limits::CEL_TIME;
+        let review = policy.access_review(&question, attributes.identity(), attributes.cluster(), &facts, &out_of_time);
+        let (rule, risk) = (&review.explanation.rule, review.explanation.risk);
         let (allowed, warning) = match review.access {
             Access::Yes => (true, None),
-            Access::YesAfterApproval => (true, Some(format!("yes, after approval: rule {} holds it (risk {})", review.rule, review.risk))),
+            Access::YesAfterApproval => {
+                (true, Some(format!("yes, after approval: rule {rule} holds it (risk {risk})")))
+            }
             Access::No => (false, None),
         };
-        let reason = format!("rule {} of Sallyport's policy, risk {}", review.rule, review.risk);
+        let reason = format!("rule {rule} of Sallyport's policy, risk {risk}");
         let status = json!({ "allowed": allowed, "denied": !allowed, "reason": reason });
         Some(Answer { body: reply(attributes, body, status), warning })
     }
@@ -96,7 +103,8 @@ fn rules_review(attributes: &Attributes) -> Answer {
 
 fn reply(attributes: &Attributes, request: &Value, status: Value) -> Value {
     let info = attributes.info();
-    let kind = if info.resource == "selfsubjectaccessreviews" { "SelfSubjectAccessReview" } else { "SelfSubjectRulesReview" };
+    let kind =
+        if info.resource == "selfsubjectaccessreviews" { "SelfSubjectAccessReview" } else { "SelfSubjectRulesReview" };
     json!({
         "kind": kind,
         "apiVersion": format!("{}/{}", info.api_group, info.api_version),

@@ -72,7 +72,8 @@ impl Gateway {
             t.save_operation(&step.state, None)?;
             Ok(Some(step.effects))
         });
-        let effects = issued.await.map_err(Refusal::Record)?.ok_or(Refusal::Internal("the operation is over already"))?;
+        let effects =
+            issued.await.map_err(Refusal::Record)?.ok_or(Refusal::Internal("the operation is over already"))?;
         Ok((Some(effects.assert_durable()), link))
     }
 
@@ -152,7 +153,12 @@ impl Gateway {
     }
 
     /// Ties an answer to its session: when the session ends, the stream is cut.
-    pub(super) fn cut_on_end(&self, session: Arc<Session>, running: Running, response: Response<BoxBody>) -> Response<BoxBody> {
+    pub(super) fn cut_on_end(
+        &self,
+        session: Arc<Session>,
+        running: Running,
+        response: Response<BoxBody>,
+    ) -> Response<BoxBody> {
         response.map(|body| super::cut::Cut::new(body, session, running).boxed_unsync())
     }
 }

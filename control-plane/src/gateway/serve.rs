@@ -40,7 +40,11 @@ pub(super) struct Refused {
 
 impl Gateway {
     /// Carries one operation of a session. Never fails: a refusal is an answer too.
-    pub async fn serve(self: Arc<Self>, session: Option<Arc<Session>>, request: http::Request<Incoming>) -> Response<BoxBody> {
+    pub async fn serve(
+        self: Arc<Self>,
+        session: Option<Arc<Session>>,
+        request: http::Request<Incoming>,
+    ) -> Response<BoxBody> {
         // accept
         let accepted = match Accepted::new(request) {
             Ok(accepted) => accepted,
@@ -49,10 +53,14 @@ impl Gateway {
         let (id, what) = (accepted.id(), accepted.what());
         // identify
         let now = self.recorder.clock.now();
-        let Some(session) = session else { return self.turn_away(None, Some(id), "identify", what, &Refusal::NoSession).await };
+        let Some(session) = session else {
+            return self.turn_away(None, Some(id), "identify", what, &Refusal::NoSession).await;
+        };
         let identity = match session.identify(now) {
             Ok(identity) => identity,
-            Err(error) => return self.turn_away(Some(&session), Some(id), "identify", what, &Refusal::Session(error)).await,
+            Err(error) => {
+                return self.turn_away(Some(&session), Some(id), "identify", what, &Refusal::Session(error)).await;
+            }
         };
         // attribute
         let attributes = match self.attribute(&session, identity, accepted).await {
@@ -190,7 +198,13 @@ impl Gateway {
         response
     }
 
-    async fn refuse(&self, refusal: Refusal, log: Option<OperationLog>, id: OperationId, info: &RequestInfo) -> Response<BoxBody> {
+    async fn refuse(
+        &self,
+        refusal: Refusal,
+        log: Option<OperationLog>,
+        id: OperationId,
+        info: &RequestInfo,
+    ) -> Response<BoxBody> {
         self.count(&refusal);
         let response = reply::refuse(&refusal, Some(id), Some(info));
         if let Some(log) = log {

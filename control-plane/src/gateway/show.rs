@@ -6,15 +6,16 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use super::judge::Live;
-use super::{masked, opening};
+use super::masked::RequestMask;
+use super::opening;
 
 /// The page of a hold, as JSON. All values are masked.
-pub(super) fn of(hold: &Hold, live: &Live) -> Value {
+pub(super) fn of(hold: &Hold, live: &Live, mask: &RequestMask) -> Value {
     let attributes = hold.attributes();
     let explanation = hold.explanation();
     let identity = attributes.identity();
     let client = attributes.request().client();
-    let asked = masked::value(attributes);
+    let asked = mask.value(attributes);
     let (state, before) = match live {
         Live::None => ("not read", None),
         Live::Read(None) => ("absent", None),

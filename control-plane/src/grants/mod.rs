@@ -8,7 +8,6 @@ use control_plane_core::decision::Allowed;
 use control_plane_core::digest::DigestKey;
 use control_plane_core::grant::{self, ApprovalClaim, Grant, GrantError, Signer, Target, Terms};
 use control_plane_core::lifecycle::{Issued, Life};
-use control_plane_core::request::WireRequest;
 use control_plane_core::request_info::RequestInfo;
 use control_plane_core::version_pin::VersionPin;
 use shared::ids::GrantId;
@@ -26,10 +25,8 @@ pub struct Grants {
 
 /// A grant with what is to be sent under it. `forward` takes it by value.
 pub struct Outgoing {
-    /// The grant.
+    /// The grant, with its request.
     pub grant: Grant,
-    /// The request.
-    pub wire: WireRequest,
     /// Key of the request digest; travels beside the grant and is stored nowhere.
     pub key: DigestKey,
 }
@@ -51,7 +48,8 @@ impl Grants {
             }
             Err(error) => return Err(error),
         };
-        let signer = Signer::from_pkcs8(&der).map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e.to_string()))?;
+        let signer = Signer::from_pkcs8(&der)
+            .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e.to_string()))?;
         Ok(Self { signer, life })
     }
 
@@ -66,7 +64,6 @@ impl Grants {
         if !attributes.info().is_read() && !issued.as_ref().is_some_and(|issued| issued.is_for(&allowed)) {
             return Err(GrantError::Unapproved);
         }
-        let wire = attributes.request().wire().clone();
         let key = DigestKey::new(shared_net::crypto::random());
         let approval = allowed.approval().map(|mine| ApprovalClaim {
             approval: mine.approval,
@@ -76,23 +73,23 @@ impl Grants {
             expires: mine.expires,
         });
         // The agent reads the live object once more, just before it sends, to compare it with what people saw.
-        let reads = approval.as_ref().filter(|approval| approval.pin != VersionPin::None).and_then(|_| target(attributes.info()));
+        let reads = approval
+            .as_ref()
+            .filter(|approval| approval.pin != VersionPin::None)
+            .and_then(|_| target(attributes.info()));
         let terms = Terms {
             jti: issued.map_or_else(|| GrantId::new(Uuid::now_v7()), |issued| issued.issue().jti),
-            operation: attributes.operation(),
-            session: attributes.session(),
-            cluster: link.cluster.clone(),
             epoch: link.epoch,
             life: Life(self.life),
             ttl: limits::GRANT_TTL,
             until: limits::STREAM_LIFE,
-            digest: wire.digest(&key),
+            digest_key: &key,
             mask: allowed.mask().to_vec(),
             reads: reads.into_iter().collect(),
             approval,
         };
         let grant = grant::issue(allowed, terms, &self.signer, Some(&link.read_key))?;
-        Ok(Outgoing { grant, wire, key })
+        Ok(Outgoing { grant, key })
     }
 }
 

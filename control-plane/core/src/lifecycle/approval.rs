@@ -95,6 +95,24 @@ pub struct Claimed {
     pub(crate) expires: Timestamp,
 }
 
+/// Two records that are written together.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Spend {
+    /// The hold, spent.
+    pub hold: HoldRecord,
+    /// The operation, issued.
+    pub operation: OperationRecord,
+}
+
+/// What the use of an approval gives.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Go {
+    /// Turns the waiting stage into `Allowed`.
+    pub claimed: Claimed,
+    /// Turns that into a grant.
+    pub issued: Issued,
+}
+
 impl Claimed {
     pub(super) fn new(hold: &HoldRecord, operation: OperationKey, approval: ApprovalId, expires: Timestamp) -> Self {
         Self { operation, hold: hold.id(), approval, intent: *hold.intent(), pin: hold.pin().clone(), expires }
@@ -111,7 +129,7 @@ pub fn spend(
     fine: StillFine,
     new: NewIssue,
     now: Timestamp,
-) -> Result<Step<(HoldRecord, OperationRecord), (Claimed, Issued)>, SpendRefusal> {
+) -> Result<Step<Spend, Go>, SpendRefusal> {
     if fine.hold != hold.id() {
         return Err(SpendRefusal::OtherRecheck);
     }
@@ -139,5 +157,7 @@ pub fn spend(
     let spent = hold.with(Phase::Spent { approval, votes, by, at: now, expires });
     let approval_use = ApprovalUse { approval, hold: hold.id(), expires };
     let (issued, effect) = operation.issued(new, Some(approval_use), now);
-    Ok(Step::new((spent, issued), (Claimed::new(hold, by, approval, expires), effect)))
+    let claimed = Claimed::new(hold, by, approval, expires);
+    let state = Spend { hold: spent, operation: issued };
+    Ok(Step::new(state, Go { claimed, issued: effect }))
 }

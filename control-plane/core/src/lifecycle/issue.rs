@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared::ids::{AgentId, ApprovalId, GrantId, HoldId};
 use shared::time::Timestamp;
 
-use super::approval::{Claimed, StillFine};
+use super::approval::{Claimed, Go, StillFine};
 use super::hold::{Bound, Phase};
 use super::{Answer, HoldRecord, Life, NotSent, OperationKey, Outcome, Question, Step, Unknown};
 use crate::decision::Allowed;
@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::ledger::Epoch;
 
 /// What the store keeps of an operation's progress.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OperationRecord {
     key: OperationKey,
@@ -26,7 +26,7 @@ pub struct OperationRecord {
 }
 
 /// Where an operation is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "progress", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Progress {
     /// Recorded. Nothing was sent.
@@ -230,7 +230,7 @@ impl OperationRecord {
         fine: StillFine,
         new: NewIssue,
         now: Timestamp,
-    ) -> Result<Step<Self, (Claimed, Issued)>, OperationError> {
+    ) -> Result<Step<Self, Go>, OperationError> {
         let Progress::Returned { approval: Some(mine) } = self.progress else {
             return Err(self.unfit());
         };
@@ -244,7 +244,7 @@ impl OperationRecord {
         }
         let (state, effect) = self.issued(new, Some(mine), now);
         let claimed = Claimed::new(hold, self.key, mine.approval, mine.expires);
-        Ok(Step::new(state, (claimed, effect)))
+        Ok(Step::new(state, Go { claimed, issued: effect }))
     }
 
     pub(super) fn issued(&self, new: NewIssue, approval: Option<ApprovalUse>, now: Timestamp) -> (Self, Issued) {

@@ -24,7 +24,7 @@ mod outcome;
 use serde::{Deserialize, Serialize};
 use shared::ids::{AgentId, GrantId, OperationId, SessionId};
 
-pub use approval::{Claimed, Recheck, SpendRefusal, StillFine, recheck, spend};
+pub use approval::{Claimed, Go, Recheck, Spend, SpendRefusal, StillFine, recheck, spend};
 pub use hold::{
     Ballot, Bound, Candidate, HoldError, HoldRecord, Join, Opening, Phase, VoidReason, VoteEffect, VoteError, Waiting,
 };
@@ -100,6 +100,8 @@ pub enum Answer {
     NotKnown,
 }
 
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

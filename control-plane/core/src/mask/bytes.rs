@@ -36,13 +36,12 @@ pub(super) fn plain_run(bytes: &[u8], no_controls: bool) -> usize {
 
 /// One pass over a chunk, in vector registers: is there a control character, and is there a byte above ASCII?
 pub(super) fn survey(bytes: &[u8]) -> (bool, bool) {
-    let mut controls = 0;
-    let mut high = 0;
+    let (mut low, mut high) = (u8::MAX, 0);
     for &byte in bytes {
-        controls |= u8::from(byte < 0x20);
-        high |= byte;
+        low = low.min(byte);
+        high = high.max(byte);
     }
-    (controls != 0, high >= 0x80)
+    (low < 0x20, high >= 0x80)
 }
 
 /// Checks UTF-8 (RFC 3629) over chunks that may cut a character.

@@ -50,20 +50,10 @@ async fn pair() -> Pair {
             .await;
     });
     let me = Identity::self_signed(now, DAY).unwrap();
-    let client = dialling
-        .connect(address, quic::client_config(&me, ca.pin()).unwrap())
-        .await
-        .unwrap();
+    let client = dialling.connect(address, quic::client_config(&me, ca.pin()).unwrap()).await.unwrap();
     let server = server.recv().await.unwrap();
     assert_eq!(server.peer_key().0, *me.pin().bytes());
-    Pair {
-        client,
-        server,
-        tasks,
-        trigger,
-        drain,
-        _endpoints: (listening, dialling),
-    }
+    Pair { client, server, tasks, trigger, drain, _endpoints: (listening, dialling) }
 }
 
 impl Pair {
@@ -113,16 +103,9 @@ async fn bodies_pass_both_ways() {
     });
     for size in [0, 1, 70_000, 3 << 20] {
         let sent = Bytes::from(vec![7; size]);
-        let answer = soon(send(&pair.client, request("/echo", full(sent.clone()))))
-            .await
-            .unwrap();
+        let answer = soon(send(&pair.client, request("/echo", full(sent.clone())))).await.unwrap();
         assert!(answer.version() == http::Version::HTTP_11);
-        assert_eq!(
-            soon(collect_bounded(answer.into_body(), 1 << 24, PATIENCE))
-                .await
-                .unwrap(),
-            sent
-        );
+        assert_eq!(soon(collect_bounded(answer.into_body(), 1 << 24, PATIENCE)).await.unwrap(), sent);
     }
 }
 
@@ -213,14 +196,9 @@ async fn an_answer_before_the_end_of_the_request_body_arrives() {
         response
     });
     // More than the stream's window, so the client is still writing when the answer comes.
-    let answer = soon(send(&pair.client, request("/", full(vec![0; 8 << 20]))))
-        .await
-        .unwrap();
+    let answer = soon(send(&pair.client, request("/", full(vec![0; 8 << 20])))).await.unwrap();
     assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    assert_eq!(
-        soon(collect_bounded(answer.into_body(), 100, PATIENCE)).await.unwrap(),
-        "too much"
-    );
+    assert_eq!(soon(collect_bounded(answer.into_body(), 100, PATIENCE)).await.unwrap(), "too much");
 }
 
 #[tokio::test]
@@ -242,10 +220,7 @@ async fn a_lost_connection_tells_what_may_have_been_sent() {
     let (result, ()) = soon(async { tokio::join!(call, cut) }).await;
     assert!(matches!(result, Err(ExchangeError::MaybeSent(_))), "{result:?}");
     soon(pair.client.closed()).await;
-    assert_eq!(
-        pair.client.peer_close_code(),
-        Some(u64::from(shared::wire::code::SHUTDOWN))
-    );
+    assert_eq!(pair.client.peer_close_code(), Some(u64::from(shared::wire::code::SHUTDOWN)));
     let result = soon(pair.get("/hold")).await;
     assert!(result.unwrap_err().certainly_not_sent());
 }
@@ -323,10 +298,7 @@ async fn an_upgraded_stream_tells_end_from_abort() {
         }
     });
     for orderly in [true, false] {
-        let mut ask = Request::get("/exec")
-            .header("host", "kubernetes")
-            .body(empty())
-            .unwrap();
+        let mut ask = Request::get("/exec").header("host", "kubernetes").body(empty()).unwrap();
         ask.headers_mut().insert("connection", "upgrade".parse().unwrap());
         ask.headers_mut().insert("upgrade", "test".parse().unwrap());
         let mut answer = soon(send(&pair.client, ask)).await.unwrap();
@@ -360,9 +332,7 @@ async fn draining_finishes_what_runs_and_takes_nothing_new() {
             Response::new(full("done"))
         }
     });
-    let Pair {
-        client, trigger, drain, ..
-    } = &pair;
+    let Pair { client, trigger, drain, .. } = &pair;
     let call = async { send(client, request("/", empty())).await.unwrap() };
     let end = async {
         starts.recv().await.unwrap();
@@ -371,10 +341,7 @@ async fn draining_finishes_what_runs_and_takes_nothing_new() {
         release.notify_one();
     };
     let (answer, ()) = soon(async { tokio::join!(call, end) }).await;
-    assert_eq!(
-        soon(collect_bounded(answer.into_body(), 10, PATIENCE)).await.unwrap(),
-        "done"
-    );
+    assert_eq!(soon(collect_bounded(answer.into_body(), 10, PATIENCE)).await.unwrap(), "done");
 }
 
 #[tokio::test]

@@ -39,10 +39,7 @@ fn half_an_authority_is_refused_and_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         Ca::load_or_create(folder.path(), "test", NOW).unwrap();
         std::fs::remove_file(folder.path().join(lost)).unwrap();
-        assert!(matches!(
-            Ca::load_or_create(folder.path(), "test", NOW),
-            Err(PkiError::File { .. })
-        ));
+        assert!(matches!(Ca::load_or_create(folder.path(), "test", NOW), Err(PkiError::File { .. })));
         assert!(!folder.path().join(lost).exists());
     }
 }
@@ -53,13 +50,7 @@ fn a_foreign_certificate_beside_the_key_is_refused() {
     Ca::load_or_create(folder.path(), "test", NOW).unwrap();
     let other = Ca::generate("test", NOW).unwrap();
     std::fs::write(folder.path().join("ca.crt"), other.pem()).unwrap();
-    assert!(matches!(
-        Ca::load_or_create(folder.path(), "test", NOW),
-        Err(PkiError::Content { .. })
-    ));
+    assert!(matches!(Ca::load_or_create(folder.path(), "test", NOW), Err(PkiError::Content { .. })));
     std::fs::write(folder.path().join("ca.crt"), "nothing").unwrap();
-    assert!(matches!(
-        Ca::load_or_create(folder.path(), "test", NOW),
-        Err(PkiError::Content { .. })
-    ));
+    assert!(matches!(Ca::load_or_create(folder.path(), "test", NOW), Err(PkiError::Content { .. })));
 }

@@ -42,9 +42,7 @@ fn handshake(client: ClientConfig, server: ServerConfig) -> Result<Option<PeerKe
             client.process_new_packets()?;
         }
     }
-    Ok(server
-        .peer_certificates()
-        .and_then(|chain| PeerKey::of_certificate(chain.first()?)))
+    Ok(server.peer_certificates().and_then(|chain| PeerKey::of_certificate(chain.first()?)))
 }
 
 fn server(ca: &Ca) -> Identity {
@@ -54,10 +52,7 @@ fn server(ca: &Ca) -> Identity {
 #[test]
 fn the_peer_is_its_key() {
     let (ca, peer) = (Ca::generate("a", now()).unwrap(), peer());
-    let seen = handshake(
-        client_config(&peer, ca.pin()).unwrap(),
-        server_config(&server(&ca)).unwrap(),
-    );
+    let seen = handshake(client_config(&peer, ca.pin()).unwrap(), server_config(&server(&ca)).unwrap());
     assert_eq!(seen, Ok(Some(PeerKey(*peer.pin().bytes()))));
 }
 
@@ -74,10 +69,7 @@ fn nothing_can_be_replayed_or_resumed() {
 #[test]
 fn a_server_under_another_key_is_refused() {
     let (ca, other) = (Ca::generate("a", now()).unwrap(), Ca::generate("a", now()).unwrap());
-    let refused = handshake(
-        client_config(&peer(), ca.pin()).unwrap(),
-        server_config(&server(&other)).unwrap(),
-    );
+    let refused = handshake(client_config(&peer(), ca.pin()).unwrap(), server_config(&server(&other)).unwrap());
     assert_eq!(refused, Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)));
 }
 
@@ -88,14 +80,11 @@ fn showing_the_true_authority_beside_a_foreign_leaf_gains_nothing() {
     let chain = vec![forged.chain()[0].clone(), truly.chain()[1].clone()];
     let mut config = server_config(&forged).unwrap();
     let signer = crypto::provider().key_provider.load_private_key(forged.key()).unwrap();
-    config.cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(rustls::sign::CertifiedKey::new(
-        chain, signer,
-    )));
+    config.cert_resolver =
+        Arc::new(rustls::sign::SingleCertAndKey::from(rustls::sign::CertifiedKey::new(chain, signer)));
     assert!(matches!(
         handshake(client_config(&peer(), ca.pin()).unwrap(), config),
-        Err(Error::InvalidCertificate(
-            CertificateError::BadSignature | CertificateError::UnknownIssuer
-        ))
+        Err(Error::InvalidCertificate(CertificateError::BadSignature | CertificateError::UnknownIssuer))
     ));
 }
 
@@ -108,10 +97,7 @@ fn dates_names_and_purposes_of_the_server_count() {
     let misnamed = ca.issue_server(&["other.internal"], &[], now(), DAY).unwrap();
     for (what, identity) in [("expired", expired), ("misnamed", misnamed), ("self-signed", peer())] {
         let result = handshake(client_config(&peer(), pin).unwrap(), server_config(&identity).unwrap());
-        assert!(
-            matches!(result, Err(Error::InvalidCertificate(_))),
-            "{what}: {result:?}"
-        );
+        assert!(matches!(result, Err(Error::InvalidCertificate(_))), "{what}: {result:?}");
     }
 }
 
@@ -120,10 +106,7 @@ fn a_client_without_a_key_or_with_anothers_certificate_is_refused() {
     let ca = Ca::generate("a", now()).unwrap();
     let mut config = client_config(&peer(), ca.pin()).unwrap();
     config.client_auth_cert_resolver = Arc::new(NoCertificate);
-    assert_eq!(
-        handshake(config, server_config(&server(&ca)).unwrap()),
-        Err(Error::NoCertificatesPresented)
-    );
+    assert_eq!(handshake(config, server_config(&server(&ca)).unwrap()), Err(Error::NoCertificatesPresented));
     let (mine, theirs) = (peer(), peer());
     let mut config = client_config(&mine, ca.pin()).unwrap();
     let signer = crypto::provider().key_provider.load_private_key(mine.key()).unwrap();
@@ -140,19 +123,13 @@ fn tls_1_2_and_other_protocols_are_refused() {
     let ca = Ca::generate("a", now()).unwrap();
     let mut config = client_config(&peer(), ca.pin()).unwrap();
     config.alpn_protocols = vec![b"h3".to_vec()];
-    assert_eq!(
-        handshake(config, server_config(&server(&ca)).unwrap()),
-        Err(Error::NoApplicationProtocol)
-    );
+    assert_eq!(handshake(config, server_config(&server(&ca)).unwrap()), Err(Error::NoApplicationProtocol));
     let old = ClientConfig::builder_with_provider(crypto::provider())
         .with_protocol_versions(&[&rustls::version::TLS12])
         .unwrap()
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
-    assert!(matches!(
-        handshake(old, server_config(&server(&ca)).unwrap()),
-        Err(Error::PeerIncompatible(_))
-    ));
+    assert!(matches!(handshake(old, server_config(&server(&ca)).unwrap()), Err(Error::PeerIncompatible(_))));
 }
 
 #[derive(Debug)]
