@@ -33,27 +33,29 @@ pub(super) enum Key {
 impl Key {
     /// The decoded name. `data` is matched without regard to case: the API server is exact, but masking too much costs nothing here.
     pub(super) fn of(name: &[u8]) -> Self {
-        match name {
-            b"kind" => Self::Kind,
-            b"apiVersion" => Self::ApiVersion,
-            b"metadata" => Self::Metadata,
-            b"items" => Self::Items,
-            b"rows" => Self::Rows,
-            b"object" => Self::Object,
-            b"annotations" => Self::Annotations,
-            b"managedFields" => Self::ManagedFields,
-            b"fieldsV1" => Self::FieldsV1,
-            b"f:data" | b"f:stringData" => Self::FieldsOfData,
-            b"name" => Self::Name,
-            b"namespace" => Self::Namespace,
-            b"details" => Self::Details,
-            b"causes" => Self::Causes,
-            b"message" => Self::Message,
-            b"status" => Self::Status,
-            b"spec" => Self::Spec,
-            b"token" => Self::Token,
-            _ if name.len() == 4 && name.eq_ignore_ascii_case(b"data") => Self::Data,
-            _ if name.len() == 10 && name.eq_ignore_ascii_case(b"stringData") => Self::StringData,
+        // By length first: within an arm every comparison is one of integers.
+        match name.len() {
+            4 if name == b"kind" => Self::Kind,
+            4 if name == b"name" => Self::Name,
+            4 if name == b"spec" => Self::Spec,
+            4 if name == b"rows" => Self::Rows,
+            4 if name.eq_ignore_ascii_case(b"data") => Self::Data,
+            5 if name == b"items" => Self::Items,
+            5 if name == b"token" => Self::Token,
+            6 if name == b"status" => Self::Status,
+            6 if name == b"object" => Self::Object,
+            6 if name == b"causes" => Self::Causes,
+            6 if name == b"f:data" => Self::FieldsOfData,
+            7 if name == b"details" => Self::Details,
+            7 if name == b"message" => Self::Message,
+            8 if name == b"metadata" => Self::Metadata,
+            8 if name == b"fieldsV1" => Self::FieldsV1,
+            9 if name == b"namespace" => Self::Namespace,
+            10 if name == b"apiVersion" => Self::ApiVersion,
+            10 if name.eq_ignore_ascii_case(b"stringData") => Self::StringData,
+            11 if name == b"annotations" => Self::Annotations,
+            12 if name == b"f:stringData" => Self::FieldsOfData,
+            13 if name == b"managedFields" => Self::ManagedFields,
             _ => Self::Other,
         }
     }
@@ -85,8 +87,8 @@ pub(super) enum Role {
     Cause,
     /// `spec` or `status` of a TokenRequest or TokenReview.
     TokenHolder,
-    /// Inside a value that was replaced.
-    Swallowed,
+    /// Where nothing is looked for: inside a value that was replaced, and in the part of `managedFields` that holds names only.
+    Inert,
 }
 
 /// What `kind` said. Ordered: of several, the last of these counts.

@@ -85,7 +85,7 @@ impl Masker {
             Fate::Pass => self.child(map),
             fate => {
                 self.replace_whole(fate, cursor, out);
-                Frame::new(Role::Swallowed, map, Presumed::NotSecret)
+                Frame::new(Role::Inert, map, Presumed::NotSecret)
             }
         };
         self.push_frame(frame, cursor)
@@ -115,7 +115,7 @@ impl Masker {
             }
             Role::Details if !map && self.key == Key::Causes => plain(Role::Causes),
             Role::Causes if map => plain(Role::Cause),
-            Role::Swallowed => plain(Role::Swallowed),
+            Role::FieldsV1 | Role::FieldsOfData | Role::Inert => plain(Role::Inert),
             _ => plain(Role::Plain),
         }
     }

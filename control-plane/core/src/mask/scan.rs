@@ -7,6 +7,7 @@ use shared::limits::{MASK_DEPTH, MASK_KEY_BYTES};
 
 use super::bytes::{Escape, Number, Surrogates, Utf8, plain_run, survey};
 use super::frame::{Frame, Key, Presumed, Role};
+use super::open::Fate;
 use super::placeholder::{Field, Scope, ScopeKey};
 use super::text::Use;
 use super::{MaskContext, MaskError, MaskSummary};
@@ -55,6 +56,35 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
         self.input.get(self.at..).unwrap_or_default()
+    }
+
+    /// Steps over that byte, if it comes next.
+    #[inline]
+    pub(super) fn take(&mut self, byte: u8) -> bool {
+        let next = self.peek() == Some(byte);
+        self.at += usize::from(next);
+        next
+    }
+
+    /// Steps over a string as far as it can be seen whole. True if its closing quote was read; else something is left that only
+    /// [`Masker::decode`] understands: an escape that is not simple, the end of the input, an error.
+    #[inline]
+    pub(super) fn skip_string(&mut self, no_controls: bool) -> bool {
+        loop {
+            let rest = self.rest();
+            let length = plain_run(rest, no_controls);
+            match rest.get(length..).unwrap_or_default() {
+                [b'"', ..] => {
+                    self.at += length + 1;
+                    return true;
+                }
+                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => self.at += length + 2,
+                _ => {
+                    self.at += length;
+                    return false;
+                }
+            }
+        }
     }
 
     /// Copies everything up to here.
@@ -287,7 +317,7 @@ impl Masker {
                     _ => return Err(self.syntax(cursor)),
                 },
                 State::Key | State::KeyOrEnd => match byte {
-                    b'"' => self.begin_key(cursor)?,
+                    b'"' => self.begin_key(cursor, out)?,
                     b'}' if self.state == State::KeyOrEnd => self.pop(byte, cursor)?,
                     _ => return Err(self.syntax(cursor)),
                 },
@@ -326,7 +356,19 @@ impl Masker {
     fn begin_value(&mut self, byte: u8, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
         match byte {
             b'"' => self.begin_string(cursor, out),
-            b'{' | b'[' => self.open(byte == b'{', cursor, out),
+            b'{' | b'[' => {
+                if self.key == Key::Other
+                    && let [b'{', b'}', ..] | [b'[', b']', ..] = cursor.rest()
+                    && self.fate() == Fate::Pass
+                    && !self.stack.is_empty()
+                {
+                    // Nothing in it, and nothing follows from it.
+                    cursor.at += 2;
+                    self.end_value(cursor);
+                    return Ok(());
+                }
+                self.open(byte == b'{', cursor, out)
+            }
             b'n' => {
                 // An absent value hides nothing.
                 self.state = State::InLiteral(b"null");
@@ -358,6 +400,8 @@ impl Masker {
         if self.stack.is_empty() {
             self.state = State::Top;
             self.summary.documents += 1;
+        } else if cursor.take(b',') {
+            self.state = if self.top.map { State::Key } else { State::Value };
         } else {
             self.state = State::CommaOrEnd;
         }
@@ -405,21 +449,40 @@ impl Masker {
 
     /// A member's name begins.
     #[inline]
-    fn begin_key(&mut self, cursor: &mut Cursor<'_>) -> Result<(), MaskError> {
+    fn begin_key(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+        if self.is_plain_map() && self.members(cursor) {
+            return Ok(());
+        }
         cursor.at += 1;
+        if self.top.role == Role::Inert && cursor.skip_string(self.no_controls) {
+            return self.after_key(cursor, out);
+        }
         let rest = cursor.rest();
         let length = plain_run(rest, self.no_controls);
         if rest.get(length) == Some(&b'"') {
             let name = rest.get(..length).unwrap_or_default();
             cursor.at += length + 1;
             self.member(name, cursor)?;
-            self.state = State::Colon;
-            return Ok(());
+            return self.after_key(cursor, out);
         }
         self.name.clear();
         self.overflow = false;
         self.state = State::InKey;
         Ok(())
+    }
+
+    /// Goes on to the value without another turn of the loop if it can.
+    #[inline]
+    fn after_key(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+        if !cursor.take(b':') {
+            self.state = State::Colon;
+            return Ok(());
+        }
+        self.state = State::Value;
+        match cursor.peek() {
+            Some(byte) if byte > b' ' => self.begin_value(byte, cursor, out),
+            _ => Ok(()),
+        }
     }
 
     fn long_key(&mut self, cursor: &mut Cursor<'_>) -> Result<(), MaskError> {
@@ -456,7 +519,7 @@ impl Masker {
     #[inline]
     fn member(&mut self, name: &[u8], cursor: &Cursor<'_>) -> Result<(), MaskError> {
         match self.top.role {
-            Role::Swallowed => {}
+            Role::Inert => {}
             Role::SecretData | Role::Annotations => {
                 if name.len() > MASK_KEY_BYTES {
                     return Err(MaskError::Key { limit: MASK_KEY_BYTES });

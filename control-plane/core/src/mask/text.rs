@@ -68,6 +68,26 @@ impl Masker {
 
     #[inline]
     pub(super) fn begin_string(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+        let kept = match self.top.role {
+            Role::Inert => true,
+            Role::Plain | Role::Object | Role::Metadata => self.key == Key::Other,
+            _ => false,
+        };
+        if kept {
+            cursor.at += 1;
+            if cursor.skip_string(self.no_controls) {
+                self.end_value(cursor);
+            } else {
+                self.text_use = Use::Keep;
+                self.state = State::InString;
+            }
+            return Ok(());
+        }
+        self.begin_special(cursor, out)
+    }
+
+    /// A string begins that may be more than copied.
+    fn begin_special(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
         let fate = self.fate();
         if fate == Fate::Empty {
             self.replace_whole(fate, cursor, out);
@@ -128,7 +148,7 @@ impl Masker {
             return Ok(());
         }
         let ended = match self.text_use {
-            Use::Keep | Use::Drop | Use::Peek | Use::Cut => self.decode(cursor, |_, _| ())?,
+            Use::Keep | Use::Drop | Use::Peek | Use::Cut => self.skip(cursor)?,
             Use::Read(_) => self.decode_into(cursor, MASK_KEY_BYTES)?,
             Use::Hold => self.decode_into(cursor, MASK_MESSAGE_BYTES)?,
             Use::Collect { .. } => self.decode_into(cursor, self.lookahead())?,
@@ -197,6 +217,14 @@ impl Masker {
             Some(_) => self.text_use = Use::Keep,
         }
         true
+    }
+
+    /// Reads on in a string whose text isn't wanted.
+    fn skip(&mut self, cursor: &mut Cursor<'_>) -> Result<bool, MaskError> {
+        if self.escape == Escape::None && cursor.skip_string(self.no_controls) {
+            return Ok(true);
+        }
+        self.decode(cursor, |_, _| ())
     }
 
     /// Decodes into `text`, up to `limit` bytes; stops early, with `overflow`, for those who want to empty it.
