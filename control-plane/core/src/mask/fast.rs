@@ -5,7 +5,8 @@
 
 use super::bytes::plain_run;
 use super::frame::{Key, Role};
-use super::scan::{Cursor, Masker, State};
+use super::masker::Masker;
+use super::scan::{Cursor, State};
 
 impl Masker {
     /// Whether the open map consists of such members.

@@ -201,16 +201,17 @@ impl Frame {
         }
     }
 
-    /// What is assumed of the elements of its `items`.
+    /// What is assumed of the elements of its `items`. Outside of where objects are expected only their own word counts.
     pub(super) fn presumed_of_items(&self, guess: bool) -> Presumed {
+        let anything = if self.role == Role::Object { Presumed::Anything } else { Presumed::NotSecret };
         if self.presumed == Presumed::Secret {
             return Presumed::Secret;
         }
         match (self.kind, self.api) {
             (_, Api::Foreign) => Presumed::NotSecret,
             _ if self.secret_list => Presumed::Secret,
-            (Kind::List, _) => Presumed::Anything,
-            (Kind::Unknown, _) if guess => Presumed::Anything,
+            (Kind::List, _) => anything,
+            (Kind::Unknown, _) if guess => anything,
             (Kind::Unknown | Kind::Secret | Kind::Status | Kind::Token | Kind::Other, _) => Presumed::NotSecret,
         }
     }
@@ -238,6 +239,9 @@ impl Frame {
     /// Takes in an `apiVersion`. Of several the core one counts.
     pub(super) fn set_api(&mut self, text: &[u8]) -> Result<(), TooLate> {
         if !text.contains(&b'/') {
+            if self.api == Api::Foreign && (self.passed_data || self.passed_items) {
+                return Err(TooLate);
+            }
             self.api = Api::Core;
         } else if self.api == Api::Unknown {
             self.api = Api::Foreign;
@@ -246,8 +250,9 @@ impl Frame {
     }
 
     fn check(&self) -> Result<(), TooLate> {
+        let listed = self.secret_list || self.kind == Kind::List && self.role == Role::Object;
         let late = self.api != Api::Foreign
-            && (self.passed_data && self.kind == Kind::Secret || self.passed_items && self.secret_list);
+            && (self.passed_data && self.kind == Kind::Secret || self.passed_items && listed);
         if late { Err(TooLate) } else { Ok(()) }
     }
 }

@@ -24,6 +24,7 @@ mod bytes;
 mod fast;
 mod frame;
 mod fuzz;
+mod masker;
 mod open;
 pub mod placeholder;
 mod scan;
@@ -37,7 +38,7 @@ mod tests;
 pub use placeholder::{
     FieldPath, PlaceholderKey, PlaceholderKeys, contains_placeholder, find_placeholder, is_placeholder,
 };
-pub use scan::Masker;
+pub use masker::Masker;
 pub use value::mask_value;
 
 use frame::Presumed;

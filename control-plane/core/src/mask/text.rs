@@ -5,7 +5,8 @@ use shared::limits::{MASK_KEY_BYTES, MASK_LOOKAHEAD_BYTES, MASK_MESSAGE_BYTES, M
 use super::bytes::{Escape, Surrogates, Unescaped, escape_into, plain_run};
 use super::frame::{Key, Role};
 use super::open::Fate;
-use super::scan::{Cursor, Masker, State};
+use super::masker::Masker;
+use super::scan::{Cursor, State};
 use super::{LAST_APPLIED, MaskError, status};
 
 /// What is done with the string value that is being read.
@@ -109,8 +110,14 @@ impl Masker {
                 self.text_use = text_use;
             }
             Use::Keep => {
-                self.mute_string(cursor, out);
+                cursor.keep(out);
                 self.replace(fate, out);
+                if cursor.skip_string(self.no_controls) {
+                    cursor.kept = cursor.at - 1;
+                    self.end_value(cursor);
+                    return Ok(());
+                }
+                self.mute();
                 self.text_use = Use::Drop;
             }
             Use::Hold => {
@@ -137,6 +144,10 @@ impl Masker {
     /// Drops the inside of the string from here on; its quotes stay.
     fn mute_string(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) {
         cursor.keep(out);
+        self.mute();
+    }
+
+    fn mute(&mut self) {
         self.muted = true;
         // Never equal to a depth at which a value ends: the end of the string lifts it.
         self.muted_depth = usize::MAX;
