@@ -1,1 +1,5 @@
+//! All integration tests, in one binary: one link, one cluster.
 
+mod cluster;
+mod differential;
+mod tidy;

@@ -166,6 +166,23 @@ impl Policy {
         if reader.mistakes.is_empty() { Ok(Self::new(file, patterns)) } else { Err(reader.mistakes) }
     }
 
+    /// The policy that denies everything: in force where a file was wrong from the start.
+    pub fn closed() -> Self {
+        let file = file::File {
+            defaults: Defaults::default(),
+            default_rules: false,
+            protect: Protect::default(),
+            no_person: Vec::new(),
+            rules: Vec::new(),
+        };
+        Self::new(file, cel::Patterns::new())
+    }
+
+    /// Whether the operator said that no person stands behind this runner (four eyes then needs no second approver).
+    pub fn nobody_behind(&self, identity: &Identity) -> bool {
+        self.no_person.iter().any(|known| known.covers(identity))
+    }
+
     /// Names of all rules, in the order in which they are tried.
     pub fn rule_names(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| rule.name.as_str())

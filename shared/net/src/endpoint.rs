@@ -1,0 +1,324 @@
+//! A bound UDP socket, the connections that it makes and takes, and what our code may do with one.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use quinn::{ClientConfig, EndpointConfig, ServerConfig, TokioRuntime, VarInt};
+use rustls::pki_types::CertificateDer;
+use shared::{limits, wire};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::drain::Drain;
+use crate::tasks::TaskSet;
+use crate::tls::PeerKey;
+
+/// Bytes asked for each way of the UDP socket; the kernel caps them (`net.core.rmem_max`). The default of 208 kB loses packets in bursts.
+const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+
+/// A bound endpoint.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    inner: quinn::Endpoint,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address or the configuration can't be used.
+    #[error("can't dial {address}")]
+    Dial {
+        /// The peer.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: quinn::ConnectError,
+    },
+    /// The handshake failed.
+    #[error("handshake with {address} failed")]
+    Handshake {
+        /// The peer.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: quinn::ConnectionError,
+    },
+    /// The handshake took longer than [`limits::HANDSHAKE`].
+    #[error("handshake with {address} took longer than {wait:?}", wait = limits::HANDSHAKE)]
+    Slow {
+        /// The peer.
+        address: SocketAddr,
+    },
+    /// The peer showed no key.
+    #[error("{address} showed no key")]
+    NoKey {
+        /// The peer.
+        address: SocketAddr,
+    },
+}
+
+impl Endpoint {
+    /// Binds for dialling only. Must run inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The address can't be bound.
+    pub fn client(address: SocketAddr) -> io::Result<Self> {
+        Self::bind(address, None)
+    }
+
+    /// Binds for listening, and dialling too.
+    ///
+    /// # Errors
+    /// The address can't be bound.
+    pub fn server(address: SocketAddr, config: ServerConfig) -> io::Result<Self> {
+        Self::bind(address, Some(config))
+    }
+
+    fn bind(address: SocketAddr, config: Option<ServerConfig>) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address)?;
+        let raw = socket2::SockRef::from(&socket);
+        // Best effort: an unprivileged pod gets what the node's limits give.
+        drop(raw.set_recv_buffer_size(SOCKET_BUFFER));
+        drop(raw.set_send_buffer_size(SOCKET_BUFFER));
+        let inner = quinn::Endpoint::new(EndpointConfig::default(), config, socket, Arc::new(TokioRuntime))?;
+        Ok(Self { inner })
+    }
+
+    /// Where it is bound.
+    ///
+    /// # Errors
+    /// The socket is gone.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    /// Dials.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn connect(&self, address: SocketAddr, config: ClientConfig) -> Result<Connection, ConnectError> {
+        let connecting = self
+            .inner
+            .connect_with(config, address, wire::SERVER_NAME)
+            .map_err(|source| ConnectError::Dial { address, source })?;
+        let connection = tokio::time::timeout(limits::HANDSHAKE, connecting)
+            .await
+            .map_err(|_| ConnectError::Slow { address })?
+            .map_err(|source| ConnectError::Handshake { address, source })?;
+        Connection::new(connection, None).ok_or(ConnectError::NoKey { address })
+    }
+
+    /// Takes connections until draining begins or the endpoint closes, at most `limit` at once; `serve` runs for each, in its own task.
+    ///
+    /// A permit is taken before any work is done for a peer: when there is none, the peer is refused at once instead of queueing. Under
+    /// load (half of the permits gone) a peer must first prove its address, so that forged packets can't use the rest up.
+    pub async fn accept<F, R>(&self, limit: usize, tasks: &TaskSet, mut drain: Drain, serve: F)
+    where
+        F: Fn(Connection) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let permits = Arc::new(Semaphore::new(limit));
+        loop {
+            let incoming = tokio::select! {
+                biased;
+                _ = drain.started() => return,
+                incoming = self.inner.accept() => incoming,
+            };
+            let Some(incoming) = incoming else { return };
+            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                tracing::warn!(peer = %incoming.remote_address(), limit, "early refusal: too many connections");
+                incoming.refuse();
+                continue;
+            };
+            if permits.available_permits() < limit / 2 && !incoming.remote_address_validated() && incoming.may_retry() {
+                // Fails only for an address that is validated already.
+                drop(incoming.retry());
+                continue;
+            }
+            let serve = serve.clone();
+            tasks.spawn("connection", async move {
+                match handshake(incoming, permit).await {
+                    Ok(connection) => serve(connection).await,
+                    Err(error) => {
+                        tracing::info!(error = %shared::chain::Chain(&error), "early refusal: handshake");
+                    }
+                }
+            });
+        }
+    }
+
+    /// Closes every connection with a code and waits until the peers have been told.
+    pub async fn close(&self, code: u32, reason: &str) {
+        self.inner.close(VarInt::from_u32(code), reason.as_bytes());
+        self.inner.wait_idle().await;
+    }
+}
+
+async fn handshake(incoming: quinn::Incoming, permit: OwnedSemaphorePermit) -> Result<Connection, ConnectError> {
+    let address = incoming.remote_address();
+    let connecting = incoming.accept().map_err(|source| ConnectError::Handshake { address, source })?;
+    let connection = tokio::time::timeout(limits::HANDSHAKE, connecting)
+        .await
+        .map_err(|_| ConnectError::Slow { address })?
+        .map_err(|source| ConnectError::Handshake { address, source })?;
+    Connection::new(connection, Some(permit)).ok_or(ConnectError::NoKey { address })
+}
+
+/// One connection to a peer whose key is proven. Clones are the same connection.
+///
+/// A struct and not a trait: an HTTP/2-over-TCP transport can stand beside QUIC inside it.
+#[derive(Clone, Debug)]
+pub struct Connection(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    quic: quinn::Connection,
+    peer: PeerKey,
+    certificates: Vec<CertificateDer<'static>>,
+    streams: AtomicU32,
+    allowed: AtomicU32,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// A stream could not be opened; nothing was sent.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The connection is lost.
+    #[error("connection lost")]
+    Lost(#[source] quinn::ConnectionError),
+    /// The peer allows no further stream within [`limits::OPEN_STREAM`].
+    #[error("peer allowed no further stream within {wait:?}", wait = limits::OPEN_STREAM)]
+    Full,
+}
+
+/// Label or length of an exporter was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("TLS exporter refused")]
+pub struct ExportError;
+
+impl Connection {
+    fn new(quic: quinn::Connection, permit: Option<OwnedSemaphorePermit>) -> Option<Self> {
+        let certificates = *quic.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+        let peer = PeerKey::of_certificate(certificates.first()?)?;
+        Some(Self(Arc::new(Inner {
+            quic,
+            peer,
+            certificates,
+            streams: AtomicU32::new(0),
+            allowed: AtomicU32::new(limits::STREAMS_INITIAL),
+            _permit: permit,
+        })))
+    }
+
+    /// The key that the peer proved in the handshake.
+    pub fn peer_key(&self) -> PeerKey {
+        self.0.peer
+    }
+
+    /// The certificates that the peer showed, leaf first. Only the leaf's *key* is proven.
+    pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+        &self.0.certificates
+    }
+
+    /// Where the peer is reached now; it may move.
+    pub fn remote_address(&self) -> SocketAddr {
+        self.0.quic.remote_address()
+    }
+
+    /// Keying material of this connection (TLS exporter, RFC 5705): equal on both sides, different for every connection.
+    ///
+    /// # Errors
+    /// The TLS stack refuses.
+    pub fn export(&self, label: &[u8]) -> Result<[u8; 32], ExportError> {
+        let mut bytes = [0; 32];
+        self.0.quic.export_keying_material(&mut bytes, label, &[]).map_err(|_| ExportError)?;
+        Ok(bytes)
+    }
+
+    /// Ends the connection; every stream of it is lost. Codes: [`wire::code`].
+    pub fn close(&self, code: u32, reason: &str) {
+        self.0.quic.close(VarInt::from_u32(code), reason.as_bytes());
+    }
+
+    /// Resolves with the reason when the connection has ended.
+    pub async fn closed(&self) -> quinn::ConnectionError {
+        self.0.quic.closed().await
+    }
+
+    /// Why it has ended, if it has.
+    pub fn close_reason(&self) -> Option<quinn::ConnectionError> {
+        self.0.quic.close_reason()
+    }
+
+    /// The code with which the *peer* closed, if it did so in our protocol.
+    pub fn peer_close_code(&self) -> Option<u64> {
+        match self.close_reason()? {
+            quinn::ConnectionError::ApplicationClosed(close) => Some(close.error_code.into_inner()),
+            quinn::ConnectionError::VersionMismatch
+            | quinn::ConnectionError::TransportError(_)
+            | quinn::ConnectionError::ConnectionClosed(_)
+            | quinn::ConnectionError::Reset
+            | quinn::ConnectionError::TimedOut
+            | quinn::ConnectionError::LocallyClosed
+            | quinn::ConnectionError::CidsExhausted => None,
+        }
+    }
+
+    /// Round trip time, loss and traffic.
+    pub fn stats(&self) -> quinn::ConnectionStats {
+        self.0.quic.stats()
+    }
+
+    /// Whether both are handles of the same connection.
+    pub fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Opens a stream. The peer sees it with the first byte.
+    pub(crate) async fn open(&self) -> Result<crate::stream::QuicIo, OpenError> {
+        let (send, recv) = tokio::time::timeout(limits::OPEN_STREAM, self.0.quic.open_bi())
+            .await
+            .map_err(|_| OpenError::Full)?
+            .map_err(OpenError::Lost)?;
+        Ok(crate::stream::QuicIo::new(send, recv))
+    }
+
+    /// Takes the next stream that the peer opened.
+    pub(crate) async fn take(&self) -> Result<(crate::stream::QuicIo, StreamGuard), quinn::ConnectionError> {
+        let (send, recv) = self.0.quic.accept_bi().await?;
+        let guard = StreamGuard::new(self);
+        Ok((crate::stream::QuicIo::new(send, recv), guard))
+    }
+
+    /// Streams of the peer that are served now.
+    pub fn streams(&self) -> u32 {
+        self.0.streams.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts one stream of the peer. quinn pays memory for every stream that it *permits*, so a connection starts with few, and the permitted
+/// number doubles when three quarters are in use.
+#[derive(Debug)]
+pub(crate) struct StreamGuard(Connection);
+
+impl StreamGuard {
+    fn new(connection: &Connection) -> Self {
+        let inner = &connection.0;
+        let running = inner.streams.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let allowed = inner.allowed.load(Ordering::Relaxed);
+        if running.saturating_mul(4) >= allowed.saturating_mul(3) && allowed < limits::STREAMS_MAX {
+            let raised = allowed.saturating_mul(2).min(limits::STREAMS_MAX);
+            // Only the accepting task comes here, so there is no race with another raise.
+            inner.allowed.store(raised, Ordering::Relaxed);
+            inner.quic.set_max_concurrent_bi_streams(VarInt::from_u32(raised));
+        }
+        Self(connection.clone())
+    }
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.0.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,215 @@
+//! One HTTP/1.1 exchange per bidirectional stream, hyper on both ends.
+//!
+//! A reset in either direction cancels the exchange: dropping the future of [`send`], or the body of its answer, frees the peer's handler
+//! at once; a handler that dies breaks the caller's body off. After `101 Switching Protocols` the stream is the raw tunnel
+//! (`hyper::upgrade::on` on both sides).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1 as client;
+use hyper::server::conn::http1 as server;
+use hyper::service::HttpService;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use shared::limits;
+
+use crate::body::BoxError;
+use crate::drain::Drain;
+use crate::endpoint::{Connection, OpenError};
+use crate::stream::QuicIo;
+use crate::tasks::{CancelOnDrop, TaskSet};
+
+// hyper's own bound, which it keeps on the stack; setting it to the same number would cost an allocation per head.
+const _: () = assert!(limits::HEADERS == 100);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// Not one byte of the request left: it certainly did not run.
+    #[error("the request was not sent")]
+    NotSent(#[source] OpenError),
+    /// The request left, at least in part: nobody here can say whether it ran.
+    #[error("no answer; the request may have been sent")]
+    MaybeSent(#[source] hyper::Error),
+}
+
+impl ExchangeError {
+    /// Whether it is certain that the request did not run.
+    pub const fn certainly_not_sent(&self) -> bool {
+        matches!(self, Self::NotSent(_))
+    }
+}
+
+/// Sends one request and waits for the head of its answer.
+///
+/// The URI must be a path with query and `Host` one of [`shared::wire`]'s. Dropping the future, or the body of the answer before its end,
+/// resets the stream and so cancels the exchange at the peer.
+///
+/// # Errors
+/// See [`ExchangeError`]; the two variants tell whether a repetition is harmless.
+pub async fn send<B>(connection: &Connection, request: Request<B>) -> Result<Response<ResponseBody>, ExchangeError>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let io = connection.open().await.map_err(ExchangeError::NotSent)?;
+    let (mut sender, driver) = client::Builder::new()
+        .max_buf_size(limits::HEAD_BYTES)
+        .max_header_size(limits::HEAD_BYTES)
+        .handshake(TokioIo::new(io))
+        .await
+        .map_err(ExchangeError::MaybeSent)?;
+    let mut driver = Driver(Some(Box::pin(driver.with_upgrades())));
+    let response = {
+        let answer = sender.send_request(request);
+        // With the only handle gone, hyper ends the connection after this exchange.
+        drop(sender);
+        let mut answer = std::pin::pin!(answer);
+        std::future::poll_fn(|cx| {
+            driver.done(cx);
+            answer.as_mut().poll(cx)
+        })
+        .await
+        .map_err(ExchangeError::MaybeSent)?
+    };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Ends at once: it hands the stream over to `hyper::upgrade::on`.
+        std::future::poll_fn(|cx| if driver.done(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+    Ok(response.map(|incoming| ResponseBody { incoming, driver }))
+}
+
+type BoxFuture = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+/// The future that moves bytes for an exchange. It lives in the body that it feeds, so there is no task that could outlive the exchange.
+struct Driver(Option<BoxFuture>);
+
+impl Driver {
+    /// Moves what can be moved; says whether nothing is left to do.
+    fn done(&mut self, cx: &mut Context<'_>) -> bool {
+        // An error of the connection also reaches the answer or its body, where it is handled.
+        if self.0.as_mut().is_some_and(|future| future.as_mut().poll(cx).is_ready()) {
+            self.0 = None;
+        }
+        self.0.is_none()
+    }
+}
+
+/// The body of an answer. Dropped before its end, it cancels the exchange.
+pub struct ResponseBody {
+    incoming: Incoming,
+    driver: Driver,
+}
+
+impl std::fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResponseBody").field("incoming", &self.incoming).finish_non_exhaustive()
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        self.driver.done(cx);
+        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) {
+            // One more turn, in which hyper finishes our half of the stream.
+            self.driver.done(cx);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if self.incoming.is_end_stream() {
+            // The answer was complete and its length known, so the reader did not ask for the end: finish instead of reset.
+            self.driver.done(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
+/// Answers the exchanges that the peer opens, each in its own task, until the connection ends or draining begins; then what runs is
+/// finished, up to the drain's deadline. When this future ends or is dropped, every exchange of the connection is cancelled.
+///
+/// A handler is dropped as soon as its caller gives up. A handler that panics resets its own stream only.
+pub async fn serve<S, B>(connection: &Connection, service: S, tasks: &TaskSet, mut drain: Drain)
+where
+    S: HttpService<Incoming, ResBody = B> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let _guard = drain.guard();
+    let streams = tasks.child();
+    let _cancel = CancelOnDrop(streams.clone());
+    loop {
+        let (io, guard) = tokio::select! {
+            biased;
+            _ = drain.started() => break,
+            taken = connection.take() => match taken {
+                Ok(taken) => taken,
+                Err(reason) => {
+                    tracing::debug!(%reason, "connection ended");
+                    return;
+                }
+            },
+        };
+        let service = service.clone();
+        streams.spawn("exchange", async move {
+            let _guard = guard;
+            answer(io, service).await;
+        });
+    }
+    tokio::select! {
+        () = streams.wait() => {}
+        () = drain.immediate() => {}
+        _ = connection.closed() => {}
+    }
+}
+
+async fn answer<S, B>(io: QuicIo, service: S)
+where
+    S: HttpService<Incoming, ResBody = B> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let served = server::Builder::new()
+        // One exchange per stream: after the answer the stream is finished.
+        .keep_alive(false)
+        // Must stay off: with it a caller that left would not cancel its handler.
+        .half_close(false)
+        // What the answer says stays what it says.
+        .auto_date_header(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HEAD_WAIT)
+        .max_buf_size(limits::HEAD_BYTES)
+        .max_header_size(limits::HEAD_BYTES)
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades()
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(error = %shared::chain::Chain(&error), "exchange ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests;

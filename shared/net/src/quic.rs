@@ -1,0 +1,63 @@
+//! QUIC parameters: what both sides allow each other.
+
+use std::sync::Arc;
+
+use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
+use quinn::{ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use shared::limits;
+
+use crate::pki::{Identity, KeyPin};
+use crate::tls;
+
+/// Why a configuration could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Key and certificate don't fit.
+    #[error("TLS refuses this identity")]
+    Tls(#[from] rustls::Error),
+    /// The crypto provider lacks what QUIC needs.
+    #[error("the crypto provider lacks the first cipher suite of QUIC")]
+    Suite(#[from] NoInitialCipherSuite),
+}
+
+/// The listening side.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub fn server_config(identity: &Identity) -> Result<ServerConfig, ConfigError> {
+    let crypto = QuicServerConfig::try_from(tls::server_config(identity)?)?;
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config.transport_config(Arc::new(transport()));
+    // A pod's address may change in mid connection (node NAT, CNI); the keys stay.
+    config.migration(true);
+    Ok(config)
+}
+
+/// The dialling side.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub fn client_config(identity: &Identity, pin: KeyPin) -> Result<ClientConfig, ConfigError> {
+    let crypto = QuicClientConfig::try_from(tls::client_config(identity, pin)?)?;
+    let mut config = ClientConfig::new(Arc::new(crypto));
+    config.transport_config(Arc::new(transport()));
+    Ok(config)
+}
+
+fn transport() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(limits::STREAMS_INITIAL))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(limits::STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(limits::CONNECTION_WINDOW))
+        .send_window(u64::from(limits::CONNECTION_WINDOW))
+        .keep_alive_interval(Some(limits::KEEP_ALIVE))
+        .datagram_receive_buffer_size(None)
+        .datagram_send_buffer_size(0);
+    // Fails only for durations beyond 2^62 ms; the constant is seconds. Without it the default (30 s) would hold.
+    if let Ok(idle) = IdleTimeout::try_from(limits::IDLE) {
+        transport.max_idle_timeout(Some(idle));
+    }
+    transport
+}
