@@ -219,7 +219,7 @@ impl App {
         }
         tasks.cancel();
         tasks.wait().await;
-        endpoint.close(shared::wire::code::SHUTDOWN, "going away").await;
+        endpoint.close(wire::code::SHUTDOWN, "going away").await;
         background.cancel();
         background.wait().await;
         drop((approvals, store));

@@ -99,7 +99,7 @@ impl Gateway {
 
     /// The record stage of what changes something: the answer is read to its end and recorded whoever still listens.
     /// The client's copy runs through a short queue, so a slow client slows the agent down instead of filling memory.
-    pub(super) async fn settle(
+    pub(super) fn settle(
         self: &Arc<Self>,
         response: Response<ResponseBody>,
         mut log: OperationLog,

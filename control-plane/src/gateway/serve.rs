@@ -99,7 +99,7 @@ impl Gateway {
             }
         }
         if let Some(answer) = self.answer_review(&session, &attributes) {
-            return Ok(self.local_answer(answer, log).await);
+            return Ok(self.local_answer(answer, log));
         }
         if attributes.request().upgrade().is_some() {
             return Err(Refused { refusal: Refusal::Stream, log: Some(log) });
@@ -135,7 +135,7 @@ impl Gateway {
         let gateway = Arc::clone(self);
         self.recorder.tasks.spawn("operation", async move {
             let result = match gateway.send(ready).await {
-                Ok((response, log)) => Ok(gateway.settle(response, log, running).await),
+                Ok((response, log)) => Ok(gateway.settle(response, log, running)),
                 Err(refused) => Err(refused),
             };
             if let Err(Err(Refused { refusal, log: Some(log) })) = answer.send(result) {
