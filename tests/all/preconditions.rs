@@ -26,7 +26,7 @@ fn words(text: &str) -> Vec<String> {
 
 fn patch(kind: &str, wire: &WireRequest) -> Vec<String> {
     let mut arguments = words(&format!("patch configmap x --type={kind} -p"));
-    arguments.push(String::from_utf8(wire.body().to_vec()).unwrap());
+    arguments.push(String::from_utf8_lossy(wire.body()).into_owned());
     arguments
 }
 
@@ -79,17 +79,16 @@ fn cases() -> Vec<Case> {
 }
 
 /// The object as it is, and the request of a case pinned to it and finished.
-fn finished(namespace: &Namespace, case: &Case) -> WireRequest {
+fn finished(namespace: &Namespace, case: &Case) -> anyhow::Result<WireRequest> {
     let (kind, subresource) = case.target;
     let path = format!("/api/v1/namespaces/{}/{kind}/x{subresource}", &**namespace);
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, case.content_type.parse().unwrap());
+    headers.insert(CONTENT_TYPE, case.content_type.parse()?);
     let body = case.body.as_ref().map(ToString::to_string).unwrap_or_default();
-    let request =
-        Request::parse(&case.method.parse().unwrap(), &path.parse().unwrap(), &headers, Bytes::from(body)).unwrap();
+    let request = Request::parse(&case.method.parse()?, &path.parse()?, &headers, Bytes::from(body))?;
     let live = namespace.cluster().get_json(&["-n", namespace, kind, "x"]);
     let pin = VersionPin::of(request.info(), Some(&live));
-    finish(request.wire().clone(), request.body(), &pin, Reads { live: Some(&live) }).unwrap()
+    Ok(finish(request.wire().clone(), request.body(), &pin, Reads { live: Some(&live) })?)
 }
 
 #[test]
@@ -107,7 +106,7 @@ fn what_finish_writes_binds_the_real_server() {
             cluster.try_admin(&arguments, body)
         };
 
-        let stale = finished(&namespace, &case);
+        let stale = finished(&namespace, &case).unwrap();
         namespace.admin(&["annotate", case.target.0, "x", "changed=since"]);
         let refused = send(&stale);
         let said = String::from_utf8_lossy(&refused.stderr);
@@ -119,7 +118,7 @@ fn what_finish_writes_binds_the_real_server() {
             "{name}: {said}"
         );
 
-        let fresh = send(&finished(&namespace, &case));
+        let fresh = send(&finished(&namespace, &case).unwrap());
         assert!(fresh.status.success(), "{name}: {}", String::from_utf8_lossy(&fresh.stderr));
     }
 }
