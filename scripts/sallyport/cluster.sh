@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The cluster that scripts/try runs against, and what Sallyport needs in it. Sourced by scripts/try.
 
-readonly NAMESPACE=sallyport-try
+readonly NAMESPACE=ci-demo
 
 # have_cluster: sets KUBECTL and ADMIN (a kubeconfig): a cluster of our own, or the one that was given.
 have_cluster() {
@@ -16,7 +16,7 @@ have_cluster() {
 		ADMIN=$TRY/cluster/admin.kubeconfig
 		KUBECTL=$(awk -F= '$1 == "KUBECTL" { print $2 }' "$TRY/cluster/facts")
 	fi
-	ln -sf "$KUBECTL" "$TRY/bin/kubectl"
+	ln -sf "${SALLYPORT_TRY_KUBECTL:-$KUBECTL}" "$TRY/bin/kubectl"
 }
 
 admin() { KUBECACHEDIR=$TRY/kubectl-cache "$KUBECTL" --kubeconfig="$ADMIN" --request-timeout=30s "$@"; }

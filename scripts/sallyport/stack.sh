@@ -11,9 +11,9 @@ start_stack() {
 	mkdir -p "$TRY/control-plane" "$TRY/agent" "$TRY/runner"
 	write_tokens
 	write_control_plane
-	start "$TRY" control-plane "$PROGRAMS/sallyport" serve "$TRY/control-plane/config.yaml"
+	start "$TRY" control-plane "$PROGRAMS/sallyport" serve --config "$TRY/control-plane/config.yaml"
 	await "the control plane" answers "http://127.0.0.1:$CP_ADMIN_PORT/livez"
-	PIN=$(pin_of "$TRY/control-plane/data/ca.crt")
+	PIN=$("$PROGRAMS/sallyport" pin "$TRY/control-plane/data")
 	write_agent
 	start "$TRY" agent "$PROGRAMS/sallyport-agent" "$TRY/agent/config.yaml"
 	await "the agent" answers "http://127.0.0.1:$AGENT_ADMIN_PORT/readyz"
@@ -69,8 +69,17 @@ write_control_plane() {
 	admin get --raw /openid/v1/jwks >"$folder/keys.json"
 	issuer=$(admin get --raw /.well-known/openid-configuration | sed -n 's/.*"issuer":"\([^"]*\)".*/\1/p')
 	CLUSTER_UID=$(admin get namespace kube-system -o 'jsonpath={.metadata.uid}')
+	# The built-in rules, with what makes one local vote enough: nobody but the person at this machine is the runner.
+	cat >"$folder/policy.yaml" <<-YAML
+		apiVersion: sallyport.dev/v1alpha1
+		kind: Policy
+		thresholds: {holdAt: 40, twoPeopleAt: 100, denyAt: 100}
+		noPersonBehind:
+		- serviceAccount: try/$NAMESPACE/default
+	YAML
 	cat >"$folder/config.yaml" <<-YAML
 		data: data
+		policy: policy.yaml
 		listen:
 		  quic: 127.0.0.1:$CP_PORT
 		  web: 127.0.0.1:$CP_WEB_PORT
@@ -85,16 +94,10 @@ write_control_plane() {
 		localSocket:
 		  path: ../socket
 		  uids: [$EUID]
-		  groups: [platform]
+		  groups: [sallyport-approvers]
 		  dangerSingleLocalVote: true
 	YAML
 	((${#TRY} < 90)) || die "$TRY is too long a path for a Unix socket: put the tree somewhere shorter."
-}
-
-# pin_of CERTIFICATE: how sidecars and agents know the control plane.
-pin_of() {
-	printf 'pin-sha256:%s\n' "$(openssl x509 -in "$1" -noout -pubkey | openssl pkey -pubin -outform der |
-		openssl dgst -sha256 -binary | basenc --base64url | tr -d '=\n')"
 }
 
 write_agent() {
@@ -145,7 +148,7 @@ sidecar_ready() {
 write_cli() {
 	cat >"$TRY/bin/sallyport" <<-SH
 		#!/bin/sh
-		SALLYPORT_SERVER="unix:$TRY/socket" exec "$PROGRAMS/sallyport" "\$@"
+		SALLYPORT_SOCKET="$TRY/socket" exec "$PROGRAMS/sallyport" "\$@"
 	SH
 	chmod +x "$TRY/bin/sallyport"
 }

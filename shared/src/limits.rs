@@ -16,6 +16,9 @@ pub const CONTROL_BODY_BYTES: usize = 64 * 1024;
 pub const CLIENT_TEXT_CHARS: usize = 256;
 /// Nesting of a body that policy reads; the API server stops at 10 000, real objects stay below 30.
 pub const BODY_DEPTH: usize = 128;
+/// Values in a body that policy reads: a few bytes can stand for a value of some hundred bytes in memory, and of 1.5 MB (etcd's limit) real
+/// objects have a value per 15 bytes or more.
+pub const BODY_NODES: usize = 200_000;
 /// Operations in a JSON Patch that policy reads (the API server takes 10 000).
 pub const JSON_PATCH_OPERATIONS: usize = 1000;
 /// Bytes of a live object that policy and approvers see (etcd's own limit is 1.5 MiB).

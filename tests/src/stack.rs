@@ -90,7 +90,7 @@ impl Stack {
             .arg(program("sallyport"))
             .args(arguments)
             .env_clear()
-            .env("SALLYPORT_SERVER", format!("unix:{}", self.path("socket").display()))
+            .env("SALLYPORT_SOCKET", self.path("socket"))
             .output()
             .expect("sallyport starts");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("sallyport prints UTF-8");
@@ -104,7 +104,7 @@ impl Stack {
             &self.log_path("control-plane"),
             |command| command,
             "sallyport",
-            &["serve".as_ref(), config.as_os_str()],
+            &["serve".as_ref(), "--config".as_ref(), config.as_os_str()],
         );
         let admin = self.addresses.admin;
         self.control_plane.insert(process).await_ready("the control plane", || get(admin, "/livez"));
@@ -181,9 +181,9 @@ impl Stack {
     }
 
     fn read_pin(&self) -> String {
-        let authority =
-            shared_net::pki::Ca::load_or_create(&self.data(), "unused", shared_net::clock::Clock::system().now());
-        authority.expect("the control plane has made its authority").pin().to_string()
+        let output = Command::new(program("sallyport")).arg("pin").arg(self.data()).output().expect("sallyport starts");
+        assert!(output.status.success(), "sallyport pin: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("a pin is text").trim().to_owned()
     }
 }
 

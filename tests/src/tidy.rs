@@ -16,9 +16,9 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    /// Lines of a Rust file before its test module.
-    pub fn lines_without_tests(&self) -> usize {
-        self.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default().lines().count()
+    /// A Rust file up to its test module.
+    pub fn product(&self) -> &str {
+        self.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default()
     }
 }
 

@@ -104,7 +104,7 @@ async fn list(client: &Client, all: bool) -> anyhow::Result<()> {
     }
     let now = Clock::system().now();
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["HOLD", "RISK", "STATE", "AGE", "LEFT", "ASKER", "WHAT"]);
+    table.load_style(presets::NOTHING).set_header(["HOLD", "RISK", "STATE", "AGE", "LEFT", "ASKER", "WHAT"]);
     for hold in items(&holds) {
         let asker = format!(
             "{}/{}/{}",

@@ -72,7 +72,7 @@ async fn list(client: &Client) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["SESSION", "OPENED", "STATE", "RUNNER"]);
+    table.load_style(presets::NOTHING).set_header(["SESSION", "OPENED", "STATE", "RUNNER"]);
     for session in items(&sessions) {
         let state = session.get("closedWhy").and_then(Value::as_str).unwrap_or("open");
         let opened = Timestamp(number(session, "/opened")).to_string();

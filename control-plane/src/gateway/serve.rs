@@ -95,11 +95,11 @@ impl Gateway {
         if let Some(row) = known {
             match self.repeat(*row, &attributes, log).await? {
                 Before::Answered(response) => return Ok(response),
-                Before::Goes(same) => log = same,
+                Before::Goes(same) => log = *same,
             }
         }
         if let Some(answer) = self.answer_review(&session, &attributes) {
-            return Ok(self.local_answer(answer, log).await);
+            return Ok(self.local_answer(answer, log));
         }
         if attributes.request().upgrade().is_some() {
             return Err(Refused { refusal: Refusal::Stream, log: Some(log) });
@@ -135,7 +135,7 @@ impl Gateway {
         let gateway = Arc::clone(self);
         self.recorder.tasks.spawn("operation", async move {
             let result = match gateway.send(ready).await {
-                Ok((response, log)) => Ok(gateway.settle(response, log, running).await),
+                Ok((response, log)) => Ok(gateway.settle(response, log, running)),
                 Err(refused) => Err(refused),
             };
             if let Err(Err(Refused { refusal, log: Some(log) })) = answer.send(result) {
@@ -222,7 +222,21 @@ impl Gateway {
             Refusal::HoldDenied { .. } => Outcome::NotSent { why: NotSent::HoldDenied },
             Refusal::HoldOver { .. } => Outcome::NotSent { why: NotSent::HoldExpired },
             Refusal::NoAgent(_) | Refusal::NotSent => Outcome::NotSent { why: NotSent::NoAgent },
-            _ => Outcome::NotSent { why: NotSent::Denied },
+            Refusal::NoSession
+            | Refusal::Session(_)
+            | Refusal::Header(_)
+            | Refusal::NoOperationId
+            | Refusal::OperationId(_)
+            | Refusal::Body(_)
+            | Refusal::Request(_)
+            | Refusal::Stream
+            | Refusal::OtherContent
+            | Refusal::Record(_)
+            | Refusal::Denied(_)
+            | Refusal::TooManyHolds(_)
+            | Refusal::Outdated(_)
+            | Refusal::Issue(_)
+            | Refusal::Internal(_) => Outcome::NotSent { why: NotSent::Denied },
         };
         if let Err(error) = log.close(outcome, shape.reason.code(), Some(shape.message)).await {
             tracing::error!(error = %shared::chain::Chain(&error), "a refusal could not be recorded");

@@ -166,7 +166,6 @@ pub struct OperationRow {
     /// The grant it ran under.
     pub jti: Option<GrantId>,
     /// How it ended; `None` while it runs.
-    #[serde(flatten)]
     pub outcome: Option<Outcome>,
     /// HTTP status that the client got.
     pub status: Option<u16>,

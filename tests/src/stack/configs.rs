@@ -5,6 +5,14 @@ use std::ffi::OsString;
 use super::{Stack, write_file};
 use crate::cluster::Cluster;
 
+/// The built-in rules, with what makes one vote over the local socket enough.
+const POLICY: &str = "apiVersion: sallyport.dev/v1alpha1
+kind: Policy
+thresholds: {holdAt: 40, twoPeopleAt: 100, denyAt: 100}
+noPersonBehind:
+- serviceAccount: 'test/*/default'
+";
+
 /// Tokens, pinned keys and the control plane's configuration.
 pub(super) fn write(stack: &Stack, cluster: &Cluster, policy: Option<&str>) {
     let runner = cluster.token(stack.namespace(), "default", Some("sallyport"), Some("runner"));
@@ -14,18 +22,16 @@ pub(super) fn write(stack: &Stack, cluster: &Cluster, policy: Option<&str>) {
     write_file(&stack.path("agent/control-plane-token"), &shown);
     write_file(&stack.path("agent/placeholder.key"), "0123456789abcdef0123456789abcdef");
     write_file(&stack.path("control-plane/keys.json"), &cluster.admin(&["get", "--raw", "/openid/v1/jwks"]));
-    let policy_line = policy.map_or(String::new(), |text| {
-        write_file(&stack.path("control-plane/policy.yaml"), text);
-        "policy: policy.yaml\n".to_owned()
-    });
+    write_file(&stack.path("control-plane/policy.yaml"), policy.unwrap_or(POLICY));
     let (at, uid, issuer) = (stack.addresses, cluster_uid(cluster), &cluster.facts().issuer);
     let own_uid = std::os::unix::fs::MetadataExt::uid(&stack.folder.path().metadata().expect("our own folder"));
     let config = format!(
         "data: data
 listen: {{quic: '{}', web: '{}', admin: '{}'}}
-{policy_line}clusters:
+policy: policy.yaml
+clusters:
 - {{name: test, uid: {uid}, issuer: '{issuer}', keys: keys.json, agent: sallyport/sallyport-agent}}
-localSocket: {{path: ../socket, uids: [{own_uid}], groups: [platform], dangerSingleLocalVote: true}}
+localSocket: {{path: ../socket, uids: [{own_uid}], groups: [sallyport-approvers], dangerSingleLocalVote: true}}
 ",
         at.quic, at.web, at.admin
     );

@@ -8,7 +8,7 @@ use memchr::memmem;
 
 use super::bytes::escape_into;
 use super::frame::Presumed;
-use super::scan::{Carrier, Documents, Masker};
+use super::masker::{Carrier, Documents, Masker};
 use super::text::{BLOCK, Use};
 use super::{LAST_APPLIED, MaskError, MaskSummary};
 

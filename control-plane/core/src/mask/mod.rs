@@ -21,8 +21,10 @@ use crate::request_info::{RequestInfo, Verb};
 
 mod annotation;
 mod bytes;
+mod fast;
 mod frame;
 mod fuzz;
+mod masker;
 mod open;
 pub mod placeholder;
 mod scan;
@@ -36,7 +38,7 @@ mod tests;
 pub use placeholder::{
     FieldPath, PlaceholderKey, PlaceholderKeys, contains_placeholder, find_placeholder, is_placeholder,
 };
-pub use scan::Masker;
+pub use masker::Masker;
 pub use value::mask_value;
 
 use frame::Presumed;

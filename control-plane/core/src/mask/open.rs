@@ -1,8 +1,11 @@
 //! What a value is, given the container and the member it stands in.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it")]
+
 use super::MaskError;
 use super::frame::{Frame, Key, Kind, Presumed, Role};
-use super::scan::{Cursor, Masker, Subject};
+use super::masker::{Masker, Subject};
+use super::scan::Cursor;
 
 /// What happens to a value because of where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +90,7 @@ impl Masker {
             Fate::Pass => self.child(map),
             fate => {
                 self.replace_whole(fate, cursor, out);
-                Frame::new(Role::Swallowed, map, Presumed::NotSecret)
+                Frame::new(Role::Inert, map, Presumed::NotSecret)
             }
         };
         self.push_frame(frame, cursor)
@@ -112,12 +115,13 @@ impl Masker {
             },
             Role::ManagedFields if map => plain(Role::ManagedEntry),
             Role::ManagedEntry if map && self.key == Key::FieldsV1 => plain(Role::FieldsV1),
+            Role::ManagedFields | Role::ManagedEntry => plain(Role::Inert),
             Role::FieldsV1 if self.key == Key::FieldsOfData && self.carrier_is_secret() != Some(false) => {
                 plain(Role::FieldsOfData)
             }
             Role::Details if !map && self.key == Key::Causes => plain(Role::Causes),
             Role::Causes if map => plain(Role::Cause),
-            Role::Swallowed => plain(Role::Swallowed),
+            Role::FieldsV1 | Role::FieldsOfData | Role::Inert => plain(Role::Inert),
             _ => plain(Role::Plain),
         }
     }
@@ -143,7 +147,7 @@ impl Masker {
                 }
                 Frame::new(if top.is_object() { Role::Items } else { Role::Plain }, map, presumed)
             }
-            Key::Rows if !map && top.is_object() => Frame::new(Role::Rows, map, self.presumed_of_rows()),
+            Key::Rows if !map && top.role == Role::Object => Frame::new(Role::Rows, map, self.presumed_of_rows()),
             // The object of a watch event.
             Key::Object if map && top.root => Frame::new(Role::Object, map, top.presumed),
             Key::Details if map && self.is_status() => plain(Role::Details),

@@ -1,12 +1,14 @@
 //! The same masking for a document that is parsed anyway: plain recursion, in which everything about an object is known before any of
 //! it is judged. The scanner is tested against it.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it")]
+
 use serde_json::{Map, Value};
 use shared::limits::MASK_NESTED_DOCUMENTS;
 
 use super::frame::{Frame, Key, Kind, Presumed, Role};
 use super::placeholder::{Field, Scope};
-use super::scan::Carrier;
+use super::masker::Carrier;
 use super::{LAST_APPLIED, MaskContext, status};
 
 /// Masks a parsed document in place and says how many values were replaced.
@@ -55,8 +57,7 @@ impl Walk<'_> {
     /// An operation of a JSON Patch on a Secret: only what goes into labels is known to be no value.
     fn patch_operation(&mut self, operation: &mut Value) {
         let Value::Object(members) = operation else { return };
-        let labels =
-            members.get("path").and_then(Value::as_str).is_some_and(|path| path.starts_with("/metadata/labels"));
+        let labels = members.get("path").and_then(Value::as_str).is_some_and(|path| path.starts_with("/metadata/labels"));
         if let Some(value) = members.get_mut("value")
             && !labels
         {
@@ -103,10 +104,10 @@ impl Walk<'_> {
         let holds_token = frame.kind == Kind::Token || self.context.token && frame.role == Role::Object;
         match (Key::of(name.as_bytes()), &mut *value) {
             (Key::Data | Key::StringData, _) if secret => self.section(name, value),
-            (Key::Metadata, Value::Object(metadata)) if frame.is_object() => self.metadata(secret, metadata),
+            (Key::Metadata, Value::Object(metadata)) if frame.is_object() => self.metadata(frame, metadata),
             (Key::Annotations, Value::Object(annotations)) => self.annotations(false, annotations),
-            (Key::Items, Value::Array(_)) if frame.is_object() => self.items(value, presumed_of_items(frame)),
-            (Key::Rows, Value::Array(rows)) if frame.is_object() => {
+            (Key::Items, Value::Array(_)) if frame.is_object() => self.items(value, frame.presumed_of_items(true)),
+            (Key::Rows, Value::Array(rows)) if frame.role == Role::Object => {
                 let silent = frame.presumed == Presumed::Secret;
                 let presumed = if silent { Presumed::Secret } else { Presumed::Anything };
                 rows.iter_mut().for_each(|row| self.row(row, presumed));
@@ -167,13 +168,15 @@ impl Walk<'_> {
         }
     }
 
-    fn metadata(&mut self, secret: bool, metadata: &mut Map<String, Value>) {
+    fn metadata(&mut self, frame: &Frame, metadata: &mut Map<String, Value>) {
         for (name, value) in metadata.iter_mut() {
             match (Key::of(name.as_bytes()), &mut *value) {
-                (Key::Annotations, Value::Object(annotations)) => self.annotations(secret, annotations),
-                (Key::ManagedFields, Value::Array(entries)) if secret => {
-                    entries.iter_mut().for_each(empty_fields_of_data)
+                (Key::Annotations, Value::Object(annotations)) => self.annotations(frame.is_secret(false), annotations),
+                (Key::ManagedFields, Value::Array(entries)) if frame.is_secret(true) => {
+                    entries.iter_mut().for_each(empty_fields_of_data);
                 }
+                // Names of fields, no objects.
+                (Key::ManagedFields, Value::Array(_)) => {}
                 _ => self.plain(value),
             }
         }
@@ -209,7 +212,11 @@ impl Walk<'_> {
         };
         let mut inner = Walk {
             context: self.context,
-            carrier: Carrier { namespace: self.namespace.clone(), name: self.name.clone(), place: place.to_owned() },
+            carrier: Carrier {
+                namespace: self.namespace.clone(),
+                name: self.name.clone(),
+                place: place.to_owned(),
+            },
             level: self.level + 1,
             namespace: self.namespace.clone(),
             name: self.name.clone(),
@@ -271,14 +278,6 @@ impl Walk<'_> {
             key: key.as_bytes(),
         };
         *value = Value::String(self.context.keys.placeholder(&scope, &field));
-    }
-}
-
-/// Outside of where objects are expected only their own word counts.
-fn presumed_of_items(frame: &Frame) -> Presumed {
-    match frame.presumed_of_items(true) {
-        Presumed::Anything if frame.role != Role::Object => Presumed::NotSecret,
-        presumed => presumed,
     }
 }
 
