@@ -158,6 +158,8 @@ pub const CEL_SOURCE_BYTES: usize = 4096;
 /// Operators, brackets and commas in one CEL expression: the parser and the interpreter recurse, and a chain of some thousand
 /// operators overflows a thread's stack (seen with 2000 `+` terms on 2 MiB), which no handler can catch.
 pub const CEL_OPERATORS: usize = 400;
+/// Brackets inside brackets in one CEL expression: the parser takes some 10 KiB of stack for each (99 overflow 1 MiB).
+pub const CEL_BRACKETS: usize = 24;
 /// Depth of a parsed CEL expression; hand-written conditions stay below 20.
 pub const CEL_DEPTH: usize = 96;
 /// Loops inside loops in one CEL expression: containers × volumeMounts × a list to compare with is three.

@@ -135,7 +135,7 @@ fn rule() -> impl Strategy<Value = String> {
     let effects =
         prop::sample::select(vec!["effect: deny", "effect: hold", "risk: 45", "risk: +30", "risk: 100", "budget: 1"]);
     (matches, whens, effects)
-        .prop_map(|(matches, when, effect)| format!("- {{name: added, match: {matches}{when}, {effect}}}\n"))
+        .prop_map(|(matches, when, effect)| format!("- {{name: added, match: {matches}{when}, {effect}, mask: [a]}}\n"))
 }
 
 fn check(verdict: &Verdict) {
@@ -184,7 +184,7 @@ proptest! {
     fn a_stricter_rule_never_lowers_the_effect(line in line(), body in body(), rule in rule()) {
         let request = request(&line).body(body);
         let base = "- {name: bots, match: {resources: [serviceaccounts, pods]}, effect: allow, accept: [\"table/serviceaccounts:create\", \
-                    modifier/pod-privileged]}\n";
+                    modifier/pod-privileged], risk: +0}\n";
         let before = request.effect(&with_rules(base));
         let first = request.effect(&with_rules(&format!("{rule}{base}")));
         prop_assert!(first >= before, "{:?} before {:?}", first, before);
