@@ -2,4 +2,5 @@
 
 mod cluster;
 mod differential;
+mod stories;
 mod tidy;

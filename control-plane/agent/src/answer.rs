@@ -22,9 +22,12 @@ const PASSED: [HeaderName; 6] = [
 ];
 const PASSED_OF_DOCUMENTS: [HeaderName; 4] = [header::ETAG, header::LAST_MODIFIED, header::VARY, header::EXPIRES];
 
-const OPENAPI: [&str; 2] = [
+const OPENAPI: [&str; 4] = [
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
     "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+    // What is asked for with `@` is answered with a dot, since `@` may not stand in a media type (RFC 6838).
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
 ];
 
 /// Why an answer is not passed on.
