@@ -152,7 +152,7 @@ impl Approvals {
                 self.void(id, VoidReason::PolicyStricter)
                     .await
                     .map_err(|e| ClaimFailure::Refused(Refusal::Record(e)))?;
-                return Err(ClaimFailure::Stricter(hold));
+                return Err(ClaimFailure::Stricter(Box::new(hold)));
             }
         };
         let now = self.clock.now();
@@ -258,7 +258,7 @@ impl Approvals {
 /// Why an approved operation does not go on.
 pub(crate) enum ClaimFailure {
     /// Today it would be stricter: decide again.
-    Stricter(BoundHold),
+    Stricter(Box<BoundHold>),
     /// It is refused.
     Refused(Refusal),
 }

@@ -138,7 +138,7 @@ impl Gateway {
             // The outcome is on disk before the client sees the end of its answer.
             gateway.end(log, status, None).await;
             if let Some(client) = client {
-                drop(client.finish().await);
+                let _reader_left = client.finish().await.is_err();
             }
         });
         Response::from_parts(parts, client.boxed_unsync())

@@ -95,7 +95,7 @@ impl Gateway {
         if let Some(row) = known {
             match self.repeat(*row, &attributes, log).await? {
                 Before::Answered(response) => return Ok(response),
-                Before::Goes(same) => log = same,
+                Before::Goes(same) => log = *same,
             }
         }
         if let Some(answer) = self.answer_review(&session, &attributes) {
@@ -222,7 +222,21 @@ impl Gateway {
             Refusal::HoldDenied { .. } => Outcome::NotSent { why: NotSent::HoldDenied },
             Refusal::HoldOver { .. } => Outcome::NotSent { why: NotSent::HoldExpired },
             Refusal::NoAgent(_) | Refusal::NotSent => Outcome::NotSent { why: NotSent::NoAgent },
-            _ => Outcome::NotSent { why: NotSent::Denied },
+            Refusal::NoSession
+            | Refusal::Session(_)
+            | Refusal::Header(_)
+            | Refusal::NoOperationId
+            | Refusal::OperationId(_)
+            | Refusal::Body(_)
+            | Refusal::Request(_)
+            | Refusal::Stream
+            | Refusal::OtherContent
+            | Refusal::Record(_)
+            | Refusal::Denied(_)
+            | Refusal::TooManyHolds(_)
+            | Refusal::Outdated(_)
+            | Refusal::Issue(_)
+            | Refusal::Internal(_) => Outcome::NotSent { why: NotSent::Denied },
         };
         if let Err(error) = log.close(outcome, shape.reason.code(), Some(shape.message)).await {
             tracing::error!(error = %shared::chain::Chain(&error), "a refusal could not be recorded");
