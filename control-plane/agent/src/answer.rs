@@ -1,6 +1,6 @@
 //! The head of the API server's answer: what may be passed on at all, and under which headers.
 //!
-//! Only encodings that can be masked pass. Everything else is refused, never passed through (failures.md M1, M4).
+//! Only encodings that can be masked pass. Everything else is refused, never passed through (SECURITY.md M1, M4).
 
 use control_plane_core::request_info::{RequestInfo, Verb};
 use http::header::{self, HeaderName};
@@ -11,7 +11,7 @@ use shared::status::{Reason, Status};
 mod tests;
 
 /// Headers of the API server that reach the client. `ETag` and `Last-Modified` only where no object travels, for they could be made from
-/// values (failures.md M5).
+/// values (SECURITY.md M5).
 const PASSED: [HeaderName; 6] = [
     header::CONTENT_TYPE,
     header::CACHE_CONTROL,
