@@ -2,5 +2,9 @@
 
 mod cluster;
 mod differential;
+<<<<<<< HEAD
 mod stories;
+=======
+mod preconditions;
+>>>>>>> main
 mod tidy;
