@@ -2,9 +2,6 @@
 
 mod cluster;
 mod differential;
-<<<<<<< HEAD
-mod stories;
-=======
 mod preconditions;
->>>>>>> main
+mod stories;
 mod tidy;
