@@ -2,7 +2,17 @@
 //!
 //! Start reading at `gateway::serve`: one function shows the path of a request.
 
+pub mod agents;
+pub mod app;
+pub mod approvals;
 pub mod authn;
+pub mod cli;
 pub mod config;
+pub mod gateway;
+pub mod grants;
 pub mod metrics;
+pub mod peers;
+pub mod policies;
+pub mod sessions;
 pub mod store;
+pub mod web;

@@ -38,8 +38,8 @@ pub struct GatewayMetrics {
     pub seconds: Histogram,
     /// Seconds that holds waited.
     pub hold_seconds: Histogram,
-    /// Holds that wait now.
-    pub holds: Gauge,
+    /// Holds that were opened or changed.
+    pub hold_changes: Counter,
     /// Operations under way.
     pub running: Gauge,
 }
@@ -55,7 +55,7 @@ impl GatewayMetrics {
             attack_signals: Family::default(),
             seconds: Histogram::new(fast),
             hold_seconds: Histogram::new(slow),
-            holds: Gauge::default(),
+            hold_changes: Counter::default(),
             running: Gauge::default(),
         };
         registry.register(
@@ -75,7 +75,7 @@ impl GatewayMetrics {
             this.seconds.clone(),
         );
         registry.register("hold_seconds", "Time that held operations waited for people", this.hold_seconds.clone());
-        registry.register("holds", "Operations that wait for people now", this.holds.clone());
+        registry.register("hold_changes", "Holds that were opened, voted on or ended", this.hold_changes.clone());
         registry.register("operations_running", "Operations under way now", this.running.clone());
         this
     }

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use control_plane_core::attributes::Attributes;
+use control_plane_core::decision::{Effect, Verdict};
 use control_plane_core::identity::Identity;
+use control_plane_core::policy::SessionFacts;
 use serde::{Deserialize, Serialize};
 use shared::ids::{OperationId, SessionId};
 use shared::limits;
@@ -28,6 +31,7 @@ pub struct Session {
     /// Holds the reason once the session is over; long streams watch it.
     over: watch::Sender<Option<String>>,
     running: Mutex<HashMap<OperationId, watch::Receiver<bool>>>,
+    facts: Mutex<SessionFacts>,
 }
 
 /// An operation under way; its waiters are woken when it is dropped.
@@ -68,6 +72,7 @@ impl Session {
             expires: AtomicU64::new(row.expires.0),
             over: watch::Sender::new(row.closed_why.or_else(|| row.closed.map(|_| "closed".to_owned()))),
             running: Mutex::new(HashMap::new()),
+            facts: Mutex::new(SessionFacts::default()),
         })
     }
 
@@ -91,6 +96,33 @@ impl Session {
             return Err(SessionError::Expired(expires));
         }
         Ok(self.identity.clone().expiring(expires))
+    }
+
+    /// What policy may ask about the session's past.
+    pub fn facts(&self, now: Timestamp) -> SessionFacts {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        facts.age_seconds = now.since(self.opened).as_secs();
+        facts
+    }
+
+    /// Notes what was decided, for the facts of the next question.
+    pub fn note(&self, attributes: &Attributes, verdict: &Verdict) {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        match verdict.explanation().effect {
+            Effect::Allow => {
+                facts.operations += 1;
+                facts.risk_spent += u64::from(verdict.cost());
+            }
+            Effect::Hold => facts.holds += 1,
+            Effect::Deny => facts.denials += 1,
+        }
+        let info = attributes.info();
+        if !info.is_read() {
+            facts.writes += 1;
+            if facts.did.len() < limits::SESSION_DEEDS {
+                facts.did.insert(format!("{} {}", info.verb, info.resource_word()));
+            }
+        }
     }
 
     /// Resolves when the session is over.
@@ -181,7 +213,11 @@ impl Sessions {
     }
 
     /// Opens the session of a key, or renews it.
-    pub async fn open(&self, peer: PeerKey, request: SessionRequest) -> Result<(Arc<Session>, SessionReply), OpenError> {
+    pub async fn open(
+        &self,
+        peer: PeerKey,
+        request: SessionRequest,
+    ) -> Result<(Arc<Session>, SessionReply), OpenError> {
         let now = self.clock.now();
         let token = request.pod_token.expose();
         let (cluster, pod) = self.authn.pod(token, now)?;
@@ -213,7 +249,13 @@ impl Sessions {
         Ok((session, reply))
     }
 
-    async fn create(&self, peer: PeerKey, identity: Identity, token: &str, now: Timestamp) -> Result<Arc<Session>, OpenError> {
+    async fn create(
+        &self,
+        peer: PeerKey,
+        identity: Identity,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Session>, OpenError> {
         let id = SessionId::new(Uuid::now_v7());
         self.agents.review_token(&identity, id, token).await?;
         let expires = identity.expires();

@@ -3,6 +3,7 @@
 //! [`Verdict`] is the pure answer of policy. [`Attributes::decide`] turns it into a [`Decision`] by taking the attributes by value:
 //! an [`Allowed`] can't exist without a verdict that allows, or a hold whose approval was spent.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -71,16 +72,29 @@ impl Group {
     }
 }
 
+/// How a contribution moves the score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Weight {
+    /// Whatever else is found, the score is not below this (0–100). The highest of them is where the sum starts.
+    AtLeast(u8),
+    /// Points added to that (or, for a dry run, taken from it).
+    Plus(i16),
+    /// Found, and accepted by name by the rule that settled it: counts nothing.
+    Accepted,
+}
+
 /// One named part of the score.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contribution {
-    /// Where it comes from: `risk table`, `modifier`, `rule seed-rbac`.
-    pub source: String,
+    /// Where it comes from, and the name by which a rule may `accept` it: `table/secrets:get`, `modifier/pod-privileged`,
+    /// `rule/no-friday-deploys`.
+    pub source: Cow<'static, str>,
     /// What was found, as a short fact for a person: `creates a ServiceAccount`, `container "x" is privileged`.
-    pub fact: String,
-    /// Points. The table's entry is a floor; modifiers raise.
-    pub risk: i16,
+    pub fact: Cow<'static, str>,
+    /// What it does to the score.
+    pub weight: Weight,
 }
 
 /// Why it was decided so. Every contribution to the score is named.
@@ -121,6 +135,8 @@ pub struct Verdict {
     pub(crate) explanation: Explanation,
     pub(crate) group: Group,
     pub(crate) terms: Option<ApprovalTerms>,
+    pub(crate) mask: Vec<String>,
+    pub(crate) cost: u8,
 }
 
 impl Verdict {
@@ -137,6 +153,17 @@ impl Verdict {
     /// The group to impersonate if it is allowed.
     pub const fn group(&self) -> Group {
         self.group
+    }
+
+    /// Fields that the matching rules mask in addition to what the agent always masks.
+    pub fn mask(&self) -> &[String] {
+        &self.mask
+    }
+
+    /// What the operation takes from its session's risk budget: the caller adds it to the session's `risk_spent` when the
+    /// operation goes through.
+    pub const fn cost(&self) -> u8 {
+        self.cost
     }
 }
 
@@ -157,6 +184,7 @@ pub struct Allowed {
     pub(crate) attributes: Attributes,
     pub(crate) explanation: Explanation,
     pub(crate) group: Group,
+    pub(crate) mask: Vec<String>,
     /// Present exactly when the group is [`Group::Approved`] by way of a hold.
     pub(crate) approval: Option<ApprovalRef>,
 }
@@ -167,6 +195,7 @@ pub struct Hold {
     pub(crate) attributes: Attributes,
     pub(crate) explanation: Explanation,
     pub(crate) terms: ApprovalTerms,
+    pub(crate) mask: Vec<String>,
 }
 
 /// Refused by policy.
@@ -179,10 +208,12 @@ pub struct Denial {
 impl Attributes {
     /// Turns policy's answer into the next stage.
     pub fn decide(self, verdict: Verdict) -> Decision {
-        let Verdict { explanation, group, terms } = verdict;
+        let Verdict { explanation, group, terms, mask, cost: _ } = verdict;
         match (explanation.effect, terms) {
-            (Effect::Allow, _) => Decision::Allow(Allowed { attributes: self, explanation, group, approval: None }),
-            (Effect::Hold, Some(terms)) => Decision::Hold(Hold { attributes: self, explanation, terms }),
+            (Effect::Allow, _) => {
+                Decision::Allow(Allowed { attributes: self, explanation, group, mask, approval: None })
+            }
+            (Effect::Hold, Some(terms)) => Decision::Hold(Hold { attributes: self, explanation, terms, mask }),
             // A hold that nobody could approve is a denial.
             (Effect::Hold, None) | (Effect::Deny, _) => Decision::Deny(Denial { attributes: self, explanation }),
         }
@@ -211,12 +242,22 @@ impl Allowed {
     pub const fn group(&self) -> Group {
         self.group
     }
+
+    /// Fields to mask in addition to what the agent always masks.
+    pub fn mask(&self) -> &[String] {
+        &self.mask
+    }
 }
 
 impl Hold {
     /// Who must approve.
     pub const fn terms(&self) -> &ApprovalTerms {
         &self.terms
+    }
+
+    /// Fields to mask in addition to what the agent always masks.
+    pub fn mask(&self) -> &[String] {
+        &self.mask
     }
 }
 
@@ -307,11 +348,12 @@ impl BoundHold {
         if claimed.pin != *self.bound.pin() {
             return Err(ClaimError::Pin);
         }
-        let Hold { attributes, explanation, terms: _ } = self.hold;
+        let Hold { attributes, explanation, terms: _, mask } = self.hold;
         Ok(Allowed {
             attributes,
             explanation,
             group: Group::Approved,
+            mask,
             approval: Some(ApprovalRef {
                 approval: claimed.approval,
                 hold: claimed.hold,

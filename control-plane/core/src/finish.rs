@@ -235,10 +235,8 @@ fn bind(approved: WireRequest, parsed: Option<&ParsedBody>, state: &State<'_>) -
 /// A protobuf body becomes JSON: its value is known whole, and only that can be changed.
 fn with_body(mut request: WireRequest, encoding: Encoding, value: &Value) -> WireRequest {
     request.body = Bytes::from(body::wire(value));
-    let content_type = crate::request::content_type(match encoding {
-        Encoding::Protobuf => Encoding::Json,
-        other => other,
-    });
+    let encoding = if encoding == Encoding::Protobuf { Encoding::Json } else { encoding };
+    let content_type = crate::request::content_type(encoding);
     let [_, slot, ..] = &mut request.headers;
     *slot = Some(HeaderValue::from_static(content_type));
     request

@@ -18,8 +18,11 @@ use crate::request_info::{RequestInfo, RequestInfoError, Verb};
 
 mod accept;
 pub(crate) mod agree;
+mod fuzz;
 mod wire;
 
+#[doc(hidden)]
+pub use fuzz::fuzz_request;
 pub use wire::{FORWARDED, WireError, WireRequest};
 
 pub(crate) use wire::path_and_query;
@@ -325,7 +328,8 @@ fn read_body(
         Verb::Create | Verb::Update => Some(BodyKind::Object),
         Verb::Delete | Verb::DeleteCollection if !bytes.is_empty() => Some(BodyKind::Object),
         Verb::Patch => Some(BodyKind::Patch),
-        _ => None,
+        Verb::Delete | Verb::DeleteCollection => None,
+        Verb::Get | Verb::List | Verb::Watch | Verb::Post | Verb::Put | Verb::Head | Verb::Options => None,
     };
     let Some(kind) = kind else {
         if bytes.is_empty() {

@@ -69,6 +69,7 @@ impl Agents {
         authn: &Authn,
         connection: &Connection,
         request: &HelloRequest,
+        first: bool,
     ) -> Result<(Arc<AgentLink>, HelloReply), HelloError> {
         let now = self.clock.now();
         let (cluster, _) = authn.agent(request.token.expose(), now)?;
@@ -88,7 +89,10 @@ impl Agents {
             epoch: Epoch::new(epoch),
             read_key: ReadKey::new(&read_key),
         });
-        self.add(Arc::clone(&link));
+        // A second hello on the same connection shows a fresh token; the link is there already.
+        if first {
+            self.add(Arc::clone(&link));
+        }
         tracing::info!(
             agent.id = %link.id,
             cluster = %link.cluster,

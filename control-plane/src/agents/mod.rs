@@ -75,7 +75,12 @@ impl Agents {
     pub fn by_id(&self, id: AgentId) -> Option<Arc<AgentLink>> {
         let by_cluster = self.by_cluster.read().unwrap_or_else(PoisonError::into_inner);
         // The newest connection of a process is the one that lives.
-        by_cluster.values().flatten().rfind(|link| link.id == id && link.connection.close_reason().is_none()).cloned()
+        by_cluster
+            .values()
+            .flatten()
+            .filter(|link| link.id == id && link.connection.close_reason().is_none())
+            .last()
+            .cloned()
     }
 
     /// Whether every one of these clusters has an agent.

@@ -50,7 +50,8 @@ impl Accepted {
 
     /// Reads the body to its bound.
     pub(super) async fn read(self) -> Result<Read, Refusal> {
-        let body = collect_bounded(self.body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await.map_err(Refusal::Body)?;
+        let body =
+            collect_bounded(self.body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await.map_err(Refusal::Body)?;
         Ok(Read { parts: self.parts, body })
     }
 }

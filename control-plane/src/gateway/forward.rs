@@ -10,7 +10,7 @@ use shared::wire;
 use shared_net::exchange::{self, ExchangeError, ResponseBody};
 
 use crate::agents::AgentLink;
-use crate::grants::Issued;
+use crate::grants::Outgoing;
 
 /// What the agent's answer says of the send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,9 @@ pub(crate) enum ForwardError {
 }
 
 /// Sends a grant with its request. The answer is the agent's, with our own headers still on it.
-pub(crate) async fn forward(link: &AgentLink, issued: Issued) -> Result<Response<ResponseBody>, ForwardError> {
-    let Issued { grant, wire: request, key, row: _ } = issued;
+pub(crate) async fn forward(link: &AgentLink, outgoing: Outgoing) -> Result<Response<ResponseBody>, ForwardError> {
+    let Outgoing { grant, key } = outgoing;
+    let request = grant.request();
     let mut builder = http::Request::builder().method(request.method().clone()).uri(request.path_and_query());
     builder = builder.header(HOST, wire::HOST_KUBERNETES);
     for (name, value) in request.headers() {

@@ -25,7 +25,7 @@ pub(super) fn of(attributes: &Attributes, key: &DigestKey, recorder: &Recorder, 
         method: request.wire().method().to_string(),
         uri: request.wire().path_and_query().to_owned(),
         info: attributes.info().clone(),
-        body: super::masked::body(attributes),
+        body: recorder.mask.body(attributes),
         digest,
         digest_key: recorder.store.seal().seal(key),
         bytes_in: request.wire().body().len() as u64,
@@ -62,14 +62,9 @@ const fn word(verb: Verb) -> &'static str {
         Verb::Watch => "get --watch",
         Verb::Update => "replace",
         Verb::DeleteCollection => "delete --all",
-        Verb::Get
-        | Verb::Create
-        | Verb::Patch
-        | Verb::Delete
-        | Verb::Post
-        | Verb::Put
-        | Verb::Head
-        | Verb::Options => verb.as_str(),
+        Verb::Get | Verb::Create | Verb::Patch | Verb::Delete | Verb::Post | Verb::Put | Verb::Head | Verb::Options => {
+            verb.as_str()
+        }
     }
 }
 

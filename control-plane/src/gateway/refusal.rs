@@ -131,7 +131,7 @@ impl Refusal {
                 Shape { attack: true, ..shape(Reason::BadRequest, "operation_id", "the operation id is missing".into()) }
             }
             Self::OperationId(error) => shape(Reason::BadRequest, "operation_id", error.to_string()),
-            Self::Body(BodyError::TooLong { .. }) => shape(
+            Self::Body(BodyError::TooLarge { .. }) => shape(
                 Reason::RequestEntityTooLarge,
                 "body_size",
                 format!("the body is larger than {} bytes, as much as an API server takes", shared::limits::REQUEST_BODY_BYTES),
@@ -208,7 +208,9 @@ impl Refusal {
             ..Details::default()
         });
         let mut status = Status::failure(shape.reason, message).with_details(details.unwrap_or_default());
-        status = status.with_cause(Cause::new("SallyportRefusal", shape.kind)).with_cause(Cause::new("SallyportOperation", id));
+        status = status
+            .with_cause(Cause::new("SallyportRefusal", shape.kind))
+            .with_cause(Cause::new("SallyportOperation", id));
         for (name, value) in self.facts() {
             status = status.with_cause(Cause::new(name, value));
         }
@@ -223,7 +225,7 @@ impl Refusal {
                     ("SallyportRule", e.rule.to_string()),
                     ("SallyportRisk", format!("{} (held from {}, denied from {})", e.risk, e.hold_at, e.deny_at)),
                 ];
-                facts.extend(e.contributions.iter().map(|c| ("SallyportRiskFactor", c.to_string())));
+                facts.extend(e.contributions.iter().map(|c| ("SallyportRiskFactor", c.fact.to_string())));
                 facts.extend(e.notes.iter().map(|note| ("SallyportHelp", note.to_string())));
                 facts
             }

@@ -99,7 +99,11 @@ pub(super) fn recorded(response: Response<ResponseBody>, mut log: OperationLog) 
 }
 
 /// Refuses.
-pub(super) fn refuse(refusal: &Refusal, operation: Option<OperationId>, info: Option<&RequestInfo>) -> Response<BoxBody> {
+pub(super) fn refuse(
+    refusal: &Refusal,
+    operation: Option<OperationId>,
+    info: Option<&RequestInfo>,
+) -> Response<BoxBody> {
     let shape = refusal.shape();
     let status = refusal.status(operation, info);
     let mut response = Response::new(body::full(status.to_json()));

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use control_plane_core::lifecycle::{NotSent, Outcome};
+use control_plane_core::lifecycle::{Issued, Life, NewIssue, NotSent, OperationKey, Outcome};
 use http::Response;
 use http_body_util::BodyExt;
+use shared::ids::GrantId;
 use shared_net::body::{self, BoxBody};
 use shared_net::exchange::ResponseBody;
+use uuid::Uuid;
 
 use super::forward::{self, ForwardError, Sent, forward};
 use super::log::OperationLog;
@@ -14,99 +16,90 @@ use super::refusal::Refusal;
 use super::serve::{Ready, Refused};
 use super::{Gateway, reply};
 use crate::agents::AgentLink;
-use crate::grants::{Approved, Issued};
 use crate::sessions::{Running, Session};
 
 /// Pieces of an answer that wait for a client that is slower than the agent.
 const PIECES: usize = 16;
 
 impl Gateway {
-    /// Spends the right, and gives the agent's answer with its head noted.
+    /// Spends the right, and gives the agent's answer.
     pub(super) async fn send(&self, ready: Ready) -> Result<(Response<ResponseBody>, OperationLog), Refused> {
-        let Ready { allowed, approved, mut log } = ready;
-        let cluster = log.opening().cluster.clone();
-        let Some(link) = self.agents.pick(&cluster) else {
-            return Err(Refused { refusal: Refusal::NoAgent(cluster), log: Some(log) });
+        let Ready { allowed, issued, mut log } = ready;
+        let (issued, link) = match issued {
+            Some((issued, link)) => (Some(issued), link),
+            None => match self.issue(&log).await {
+                Ok((issued, link)) => (issued, link),
+                Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
+            },
         };
-        let (terms, spend) = approved.map_or((Approved::default(), None), |approved| (approved.terms, Some(approved.spend)));
-        let issued = match self.grants.issue(allowed, &link, terms) {
-            Ok(issued) => issued,
+        let outgoing = match self.grants.issue(allowed, issued, &link) {
+            Ok(outgoing) => outgoing,
             Err(error) => return Err(Refused { refusal: Refusal::Issue(error.to_string()), log: Some(log) }),
         };
-        // On record before it is sent; for an approved operation the same transaction spends the approval.
-        let recorded = match spend {
-            Some(spend) => self.approvals.spend(spend, issued.row.clone()).await,
-            None if log.is_durable() => self.recorder.store.write_grant(issued.row.clone()).await.map_err(Refusal::Record),
-            None => self.recorder.store.note_grant(issued.row.clone()).await.map_err(Refusal::Record),
-        };
-        if let Err(refusal) = recorded {
-            return Err(Refused { refusal, log: Some(log) });
-        }
-        log.sent(issued.row.jti, link.id);
-        self.answer_of(&link, issued, log).await
-    }
-
-    async fn answer_of(
-        &self,
-        link: &Arc<AgentLink>,
-        issued: Issued,
-        mut log: OperationLog,
-    ) -> Result<(Response<ResponseBody>, OperationLog), Refused> {
-        let jti = issued.row.jti;
-        match forward(link, issued).await {
+        log.sent(outgoing.grant.claims(), link.id);
+        match forward(&link, outgoing).await {
             Ok(mut response) => {
                 let (sent, refused) = forward::sent(response.headers_mut());
-                if let Some(kind) = &refused {
-                    tracing::warn!(operation.id = %log.opening().id, kind = ?kind, "the agent refused a grant");
+                if let Some(kind) = refused {
+                    tracing::warn!(operation.id = %log.opening().id, ?kind, "the agent refused a grant");
                     self.attack_signal("agent_refused");
                 }
-                let outcome = match sent {
+                log.outcome_is(match sent {
                     Sent::Yes => Outcome::of_status(response.status().as_u16()),
                     Sent::No => Outcome::NotSent { why: NotSent::AgentRefused },
                     Sent::Unknown => reply::lost(),
-                };
-                self.grant_ended(&log, jti, outcome).await;
-                log.outcome_is(outcome);
+                });
                 Ok((response, log))
             }
-            Err(ForwardError::NotSent(error)) => {
-                tracing::warn!(operation.id = %log.opening().id, error = %shared::chain::Chain(&*error), "a grant did not leave");
-                log.not_sent();
-                self.grant_ended(&log, jti, Outcome::NotSent { why: NotSent::NoAgent }).await;
-                Err(Refused { refusal: Refusal::NotSent, log: Some(log) })
-            }
-            Err(error @ ForwardError::NoAnswer(_)) => {
-                let text = shared::chain::Chain(&error).to_string();
-                tracing::warn!(operation.id = %log.opening().id, error = text, "no answer to a grant");
-                // A read may simply be repeated; of anything else the agent process is asked once it is back.
-                let outcome = if log.is_durable() { self.agents.settle(link, jti).await } else { reply::lost() };
-                self.grant_ended(&log, jti, outcome).await;
-                log.outcome_is(outcome);
-                let refusal = match outcome {
-                    Outcome::NotSent { .. } => Refusal::NotSent,
-                    Outcome::Unknown { .. } => Refusal::Unknown,
-                    Outcome::Ok { .. } | Outcome::Error { .. } => Refusal::Ended(outcome),
-                };
-                Err(Refused { refusal, log: Some(log) })
-            }
+            Err(error) => Err(self.lost(&link, error, log).await),
         }
     }
 
-    async fn grant_ended(&self, log: &OperationLog, jti: shared::ids::GrantId, outcome: Outcome) {
-        let store = &self.recorder.store;
-        let result = if log.is_durable() {
-            store.finish_grant(jti, outcome).await.map(drop)
-        } else {
-            store.note_grant_end(jti, outcome).await
-        };
-        if let Err(error) = result {
-            tracing::error!(grant.id = %jti, error = %shared::chain::Chain(&error), "a grant's end could not be recorded");
+    /// Picks an agent and puts the grant to come on record. A plain read's record is its operation's own row.
+    async fn issue(&self, log: &OperationLog) -> Result<(Option<Issued>, Arc<AgentLink>), Refusal> {
+        let cluster = log.opening().cluster.clone();
+        let link = self.agents.pick_or_wait(&cluster).await.ok_or(Refusal::NoAgent(cluster))?;
+        if !log.is_durable() {
+            return Ok((None, link));
         }
+        let key = OperationKey { session: log.opening().session, operation: log.opening().id };
+        let life = Life(self.recorder.store.life());
+        let new = NewIssue { jti: GrantId::new(Uuid::now_v7()), epoch: link.epoch, agent: link.id, life };
+        let now = self.recorder.clock.now();
+        let issued = self.recorder.store.change(move |t| {
+            let Some(operation) = t.operation(key)? else { return Ok(None) };
+            let Ok(step) = operation.issue(new, now) else { return Ok(None) };
+            t.save_operation(&step.state, None)?;
+            Ok(Some(step.effects))
+        });
+        let effects =
+            issued.await.map_err(Refusal::Record)?.ok_or(Refusal::Internal("the operation is over already"))?;
+        Ok((Some(effects.assert_durable()), link))
+    }
+
+    /// No answer came. What is certain is said so; of everything else the agent process is asked, if it is still there.
+    async fn lost(&self, link: &Arc<AgentLink>, error: ForwardError, mut log: OperationLog) -> Refused {
+        let text = shared::chain::Chain(&error).to_string();
+        tracing::warn!(operation.id = %log.opening().id, agent.id = %link.id, error = text, "no answer to a grant");
+        let outcome = match error {
+            ForwardError::NotSent(_) => Outcome::NotSent { why: NotSent::NoAgent },
+            ForwardError::NoAnswer(_) => match log.jti() {
+                Some(jti) if log.is_durable() => self.agents.ask(link, jti).await,
+                Some(_) | None => reply::lost(),
+            },
+        };
+        log.outcome_is(outcome);
+        let refusal = match outcome {
+            Outcome::NotSent { .. } => Refusal::NotSent,
+            Outcome::Unknown { .. } => Refusal::Unknown,
+            Outcome::Ok { .. } | Outcome::Error { .. } => Refusal::Ended(outcome),
+        };
+        Refused { refusal, log: Some(log) }
     }
 
     /// The record stage of what changes something: the answer is read to its end and recorded whoever still listens.
     /// The client's copy runs through a short queue, so a slow client slows the agent down instead of filling memory.
-    pub(super) async fn settle(
+    pub(super) fn settle(
         self: &Arc<Self>,
         response: Response<ResponseBody>,
         mut log: OperationLog,
@@ -145,7 +138,7 @@ impl Gateway {
             // The outcome is on disk before the client sees the end of its answer.
             gateway.end(log, status, None).await;
             if let Some(client) = client {
-                drop(client.finish().await);
+                let _reader_left = client.finish().await.is_err();
             }
         });
         Response::from_parts(parts, client.boxed_unsync())
@@ -160,7 +153,12 @@ impl Gateway {
     }
 
     /// Ties an answer to its session: when the session ends, the stream is cut.
-    pub(super) fn cut_on_end(&self, session: Arc<Session>, running: Running, response: Response<BoxBody>) -> Response<BoxBody> {
+    pub(super) fn cut_on_end(
+        &self,
+        session: Arc<Session>,
+        running: Running,
+        response: Response<BoxBody>,
+    ) -> Response<BoxBody> {
         response.map(|body| super::cut::Cut::new(body, session, running).boxed_unsync())
     }
 }

@@ -6,7 +6,7 @@ use control_plane_core::attributes::{Attributes, check_operation_id};
 use control_plane_core::decision::{Allowed, Decision};
 use control_plane_core::digest::DigestKey;
 use control_plane_core::intent::Intent;
-use control_plane_core::lifecycle::{NotSent, Outcome};
+use control_plane_core::lifecycle::{Issued, NotSent, Outcome};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
 use http::Response;
@@ -20,14 +20,15 @@ use super::log::OperationLog;
 use super::refusal::Refusal;
 use super::repeat::Before;
 use super::{Gateway, reply};
-use crate::grants::Approved;
+use crate::agents::AgentLink;
 use crate::sessions::{Claim, Running, Session};
 use crate::store::Rejected;
 
 /// An operation that passed every stage up to the decision to let it go.
 pub(super) struct Ready {
     pub(super) allowed: Allowed,
-    pub(super) approved: Option<crate::approvals::Approved>,
+    /// For an approved operation: the grant is on record already, with the agent it is for.
+    pub(super) issued: Option<(Issued, Arc<AgentLink>)>,
     pub(super) log: OperationLog,
 }
 
@@ -39,7 +40,11 @@ pub(super) struct Refused {
 
 impl Gateway {
     /// Carries one operation of a session. Never fails: a refusal is an answer too.
-    pub async fn serve(self: Arc<Self>, session: Option<Arc<Session>>, request: http::Request<Incoming>) -> Response<BoxBody> {
+    pub async fn serve(
+        self: Arc<Self>,
+        session: Option<Arc<Session>>,
+        request: http::Request<Incoming>,
+    ) -> Response<BoxBody> {
         // accept
         let accepted = match Accepted::new(request) {
             Ok(accepted) => accepted,
@@ -48,10 +53,14 @@ impl Gateway {
         let (id, what) = (accepted.id(), accepted.what());
         // identify
         let now = self.recorder.clock.now();
-        let Some(session) = session else { return self.turn_away(None, Some(id), "identify", what, &Refusal::NoSession).await };
+        let Some(session) = session else {
+            return self.turn_away(None, Some(id), "identify", what, &Refusal::NoSession).await;
+        };
         let identity = match session.identify(now) {
             Ok(identity) => identity,
-            Err(error) => return self.turn_away(Some(&session), Some(id), "identify", what, &Refusal::Session(error)).await,
+            Err(error) => {
+                return self.turn_away(Some(&session), Some(id), "identify", what, &Refusal::Session(error)).await;
+            }
         };
         // attribute
         let attributes = match self.attribute(&session, identity, accepted).await {
@@ -86,11 +95,11 @@ impl Gateway {
         if let Some(row) = known {
             match self.repeat(*row, &attributes, log).await? {
                 Before::Answered(response) => return Ok(response),
-                Before::Goes(same) => log = same,
+                Before::Goes(same) => log = *same,
             }
         }
         if let Some(answer) = self.answer_review(&session, &attributes) {
-            return Ok(self.local_answer(answer, log).await);
+            return Ok(self.local_answer(answer, log));
         }
         if attributes.request().upgrade().is_some() {
             return Err(Refused { refusal: Refusal::Stream, log: Some(log) });
@@ -100,7 +109,7 @@ impl Gateway {
         log.decided(verdict.explanation());
         session.note(&attributes, &verdict);
         let ready = match attributes.decide(verdict) {
-            Decision::Allow(allowed) => Ready { allowed, approved: None, log },
+            Decision::Allow(allowed) => Ready { allowed, issued: None, log },
             Decision::Deny(denial) => {
                 let refusal = Refusal::Denied(Box::new(denial.explanation().clone()));
                 return Err(Refused { refusal, log: Some(log) });
@@ -126,7 +135,7 @@ impl Gateway {
         let gateway = Arc::clone(self);
         self.recorder.tasks.spawn("operation", async move {
             let result = match gateway.send(ready).await {
-                Ok((response, log)) => Ok(gateway.settle(response, log, running).await),
+                Ok((response, log)) => Ok(gateway.settle(response, log, running)),
                 Err(refused) => Err(refused),
             };
             if let Err(Err(Refused { refusal, log: Some(log) })) = answer.send(result) {
@@ -189,7 +198,13 @@ impl Gateway {
         response
     }
 
-    async fn refuse(&self, refusal: Refusal, log: Option<OperationLog>, id: OperationId, info: &RequestInfo) -> Response<BoxBody> {
+    async fn refuse(
+        &self,
+        refusal: Refusal,
+        log: Option<OperationLog>,
+        id: OperationId,
+        info: &RequestInfo,
+    ) -> Response<BoxBody> {
         self.count(&refusal);
         let response = reply::refuse(&refusal, Some(id), Some(info));
         if let Some(log) = log {
@@ -203,10 +218,25 @@ impl Gateway {
         let shape = refusal.shape();
         let outcome = match refusal {
             Refusal::Unknown => reply::lost(),
+            Refusal::Ended(outcome) => *outcome,
             Refusal::HoldDenied { .. } => Outcome::NotSent { why: NotSent::HoldDenied },
             Refusal::HoldOver { .. } => Outcome::NotSent { why: NotSent::HoldExpired },
             Refusal::NoAgent(_) | Refusal::NotSent => Outcome::NotSent { why: NotSent::NoAgent },
-            _ => Outcome::NotSent { why: NotSent::Denied },
+            Refusal::NoSession
+            | Refusal::Session(_)
+            | Refusal::Header(_)
+            | Refusal::NoOperationId
+            | Refusal::OperationId(_)
+            | Refusal::Body(_)
+            | Refusal::Request(_)
+            | Refusal::Stream
+            | Refusal::OtherContent
+            | Refusal::Record(_)
+            | Refusal::Denied(_)
+            | Refusal::TooManyHolds(_)
+            | Refusal::Outdated(_)
+            | Refusal::Issue(_)
+            | Refusal::Internal(_) => Outcome::NotSent { why: NotSent::Denied },
         };
         if let Err(error) = log.close(outcome, shape.reason.code(), Some(shape.message)).await {
             tracing::error!(error = %shared::chain::Chain(&error), "a refusal could not be recorded");

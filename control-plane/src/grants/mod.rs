@@ -7,47 +7,33 @@ use std::path::Path;
 use control_plane_core::decision::Allowed;
 use control_plane_core::digest::DigestKey;
 use control_plane_core::grant::{self, ApprovalClaim, Grant, GrantError, Signer, Target, Terms};
-use control_plane_core::lifecycle::Life;
-use control_plane_core::request::WireRequest;
-use shared::ids::{GrantId, OperationId, SessionId};
+use control_plane_core::lifecycle::{Issued, Life};
+use control_plane_core::request_info::RequestInfo;
+use control_plane_core::version_pin::VersionPin;
+use shared::ids::GrantId;
 use shared::limits;
-use shared_net::clock::Clock;
 use uuid::Uuid;
 
 use crate::agents::AgentLink;
-use crate::store::{GrantRow, Store};
 
 /// Signs grants.
 pub struct Grants {
     signer: Signer,
-    store: Store,
-    clock: Clock,
+    /// Of the database, raised at each start.
+    life: u64,
 }
 
 /// A grant with what is to be sent under it. `forward` takes it by value.
-pub struct Issued {
-    /// The grant.
+pub struct Outgoing {
+    /// The grant, with its request.
     pub grant: Grant,
-    /// The request.
-    pub wire: WireRequest,
     /// Key of the request digest; travels beside the grant and is stored nowhere.
     pub key: DigestKey,
-    /// What the store keeps of the grant.
-    pub row: GrantRow,
-}
-
-/// What people approved, and may be read for it.
-#[derive(Default)]
-pub struct Approved {
-    /// The spent approval.
-    pub approval: Option<ApprovalClaim>,
-    /// Objects that the agent may read inside the operation.
-    pub reads: Vec<Target>,
 }
 
 impl Grants {
     /// Reads the signing key `grant.key` (Ed25519, PKCS#8) of the data folder, or makes it.
-    pub fn load_or_create(folder: &Path, store: Store, clock: Clock) -> std::io::Result<Self> {
+    pub fn load_or_create(folder: &Path, life: u64) -> std::io::Result<Self> {
         let path = folder.join("grant.key");
         let der = match std::fs::read(&path) {
             Ok(der) => der,
@@ -62,8 +48,9 @@ impl Grants {
             }
             Err(error) => return Err(error),
         };
-        let signer = Signer::from_pkcs8(&der).map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e.to_string()))?;
-        Ok(Self { signer, store, clock })
+        let signer = Signer::from_pkcs8(&der)
+            .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e.to_string()))?;
+        Ok(Self { signer, life })
     }
 
     /// The key that agents check grants with.
@@ -71,41 +58,48 @@ impl Grants {
         self.signer.public_key()
     }
 
-    /// Spends an [`Allowed`] into a grant for one connection. Nothing is recorded or sent yet.
-    pub fn issue(&self, allowed: Allowed, link: &AgentLink, approved: Approved) -> Result<Issued, GrantError> {
+    /// Spends an [`Allowed`] into a grant for one connection. `issued` is the proof that it is on record; only plain reads go without.
+    pub fn issue(&self, allowed: Allowed, issued: Option<Issued>, link: &AgentLink) -> Result<Outgoing, GrantError> {
         let attributes = allowed.attributes();
-        let (session, operation): (SessionId, OperationId) = (attributes.session(), attributes.operation());
-        let wire = attributes.request().wire().clone();
+        if !attributes.info().is_read() && !issued.as_ref().is_some_and(|issued| issued.is_for(&allowed)) {
+            return Err(GrantError::Unapproved);
+        }
         let key = DigestKey::new(shared_net::crypto::random());
-        let approval = approved.approval.as_ref().map(|approval| approval.approval);
-        // A watch or log may last as long as the server lets it; everything else is over when its answer is.
+        let approval = allowed.approval().map(|mine| ApprovalClaim {
+            approval: mine.approval,
+            hold: mine.hold,
+            intent: mine.intent,
+            pin: mine.pin.clone(),
+            expires: mine.expires,
+        });
+        // The agent reads the live object once more, just before it sends, to compare it with what people saw.
+        let reads = approval
+            .as_ref()
+            .filter(|approval| approval.pin != VersionPin::None)
+            .and_then(|_| target(attributes.info()));
         let terms = Terms {
-            jti: GrantId::new(Uuid::new_v4()),
-            operation,
-            session,
-            cluster: link.cluster.clone(),
+            jti: issued.map_or_else(|| GrantId::new(Uuid::now_v7()), |issued| issued.issue().jti),
             epoch: link.epoch,
-            life: Life(self.store.life()),
+            life: Life(self.life),
             ttl: limits::GRANT_TTL,
             until: limits::STREAM_LIFE,
-            digest: wire.digest(&key),
-            mask: Vec::new(),
-            reads: approved.reads,
-            approval: approved.approval,
+            digest_key: &key,
+            mask: allowed.mask().to_vec(),
+            reads: reads.into_iter().collect(),
+            approval,
         };
         let grant = grant::issue(allowed, terms, &self.signer, Some(&link.read_key))?;
-        let row = GrantRow {
-            jti: grant.claims().jti,
-            session,
-            operation,
-            cluster: link.cluster.clone(),
-            agent: link.id,
-            epoch: link.epoch.to_string(),
-            approval,
-            claims: serde_json::to_string(grant.claims()).map_err(|_| GrantError::Serialise)?,
-            issued: self.clock.now(),
-            outcome: None,
-        };
-        Ok(Issued { grant, wire, key, row })
+        Ok(Outgoing { grant, key })
     }
+}
+
+fn target(info: &RequestInfo) -> Option<Target> {
+    let live = info.live_object()?;
+    Some(Target {
+        api_group: live.api_group,
+        api_version: live.api_version,
+        namespace: live.namespace,
+        resource: live.resource,
+        name: live.name,
+    })
 }

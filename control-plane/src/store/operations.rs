@@ -2,7 +2,7 @@
 
 use control_plane_core::decision::Explanation;
 use control_plane_core::digest::Digest;
-use control_plane_core::lifecycle::{OperationKey, OperationRecord, Outcome};
+use control_plane_core::lifecycle::{NotSent, OperationKey, OperationRecord, Outcome};
 use control_plane_core::request_info::RequestInfo;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -72,6 +72,24 @@ pub struct Closing {
     pub claims: Option<String>,
     /// The masked answer.
     pub response: Response,
+}
+
+impl Closing {
+    /// The end of an operation of which nothing was sent and nothing more is known.
+    pub fn not_sent(why: NotSent, closed: Timestamp, reason: &str) -> Self {
+        Self {
+            outcome: Outcome::NotSent { why },
+            status: 0,
+            reason: Some(reason.to_owned()),
+            closed,
+            explanation: None,
+            hold: None,
+            jti: None,
+            agent: None,
+            claims: None,
+            response: Response::default(),
+        }
+    }
 }
 
 /// The masked answer as far as it is kept.
@@ -148,7 +166,6 @@ pub struct OperationRow {
     /// The grant it ran under.
     pub jti: Option<GrantId>,
     /// How it ended; `None` while it runs.
-    #[serde(flatten)]
     pub outcome: Option<Outcome>,
     /// HTTP status that the client got.
     pub status: Option<u16>,

@@ -1,4 +1,4 @@
-//! The matrix of who may vote, row by row (failures.md P8).
+//! The matrix of who may vote, row by row (SECURITY.md P8).
 
 use std::time::Duration;
 

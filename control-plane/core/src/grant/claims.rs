@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::identity::Asker;
 use crate::ledger::Epoch;
 use crate::lifecycle::Life;
-use crate::request_info::RequestInfo;
+use crate::request_info::{RequestInfo, Verb};
 use crate::version_pin::VersionPin;
 
 /// The claims, complete. A claim more, a claim less or a claim twice is refused.
@@ -129,6 +129,40 @@ pub struct Target {
     pub resource: String,
     /// Name.
     pub name: String,
+}
+
+impl Target {
+    /// The object that a read of it would show.
+    pub fn of(info: &RequestInfo) -> Self {
+        Self {
+            api_group: info.api_group.clone(),
+            api_version: info.api_version.clone(),
+            namespace: info.namespace.clone(),
+            resource: info.resource.clone(),
+            name: info.name.clone(),
+        }
+    }
+
+    /// The GET of it.
+    pub fn info(&self) -> RequestInfo {
+        RequestInfo {
+            is_resource_request: true,
+            non_resource_path: String::new(),
+            verb: Verb::Get,
+            api_group: self.api_group.clone(),
+            api_version: self.api_version.clone(),
+            namespace: self.namespace.clone(),
+            resource: self.resource.clone(),
+            subresource: String::new(),
+            name: self.name.clone(),
+            proxy_path: String::new(),
+        }
+    }
+
+    /// Its path in the API, escaped.
+    pub fn path(&self) -> String {
+        self.info().path()
+    }
 }
 
 /// The spent approval, and what it was given for.

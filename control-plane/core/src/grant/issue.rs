@@ -2,27 +2,22 @@
 
 use std::time::Duration;
 
-use shared::ids::{GrantId, OperationId, SessionId};
+use shared::ids::GrantId;
 use shared::limits;
 
 use super::claims::{ApprovalClaim, GrantClaims, Impersonation, Purpose, Target};
 use super::jws::{ReadKey, Signer};
 use crate::decision::{Allowed, Group};
-use crate::digest::Digest;
+use crate::digest::DigestKey;
 use crate::ledger::Epoch;
 use crate::lifecycle::Life;
+use crate::request::WireRequest;
 
-/// What the control plane adds to an [`Allowed`]: ids that it drew, the connection it will use, and bounds.
+/// What the control plane adds to an [`Allowed`]: an id and a digest key that it drew, the connection it will use, and bounds.
 #[derive(Debug)]
-pub struct Terms {
-    /// Fresh and random; unique for all time.
+pub struct Terms<'a> {
+    /// Fresh: a UUIDv7, unique for all time.
     pub jti: GrantId,
-    /// The operation.
-    pub operation: OperationId,
-    /// Its session.
-    pub session: SessionId,
-    /// Name of the cluster.
-    pub cluster: String,
     /// The agent's connection.
     pub epoch: Epoch,
     /// Life of the database.
@@ -31,8 +26,8 @@ pub struct Terms {
     pub ttl: Duration,
     /// Longest that the answer may last, at most [`limits::STREAM_LIFE`].
     pub until: Duration,
-    /// Request digest of what the agent will receive.
-    pub digest: Digest,
+    /// Key of the request digest; it travels beside the grant.
+    pub digest_key: &'a DigestKey,
     /// JSON paths that policy masks in addition.
     pub mask: Vec<String>,
     /// Objects that the agent may read inside this operation.
@@ -41,11 +36,12 @@ pub struct Terms {
     pub approval: Option<ApprovalClaim>,
 }
 
-/// The right to perform one operation once. Not `Clone`: `forward` sends it by value.
+/// The right to perform one operation once, with the request that it is for. Not `Clone`: `forward` sends it by value.
 #[derive(Debug)]
 pub struct Grant {
     token: String,
     claims: GrantClaims,
+    request: WireRequest,
 }
 
 impl Grant {
@@ -57,6 +53,11 @@ impl Grant {
     /// What it says, for the record.
     pub const fn claims(&self) -> &GrantClaims {
         &self.claims
+    }
+
+    /// What to send with it.
+    pub const fn request(&self) -> &WireRequest {
+        &self.request
     }
 }
 
@@ -92,7 +93,12 @@ pub enum GrantError {
 /// # Errors
 /// [`GrantError`]; the `Allowed` is spent all the same.
 #[expect(clippy::needless_pass_by_value, reason = "taking the Allowed by value is what spends it")]
-pub fn issue(allowed: Allowed, terms: Terms, signer: &Signer, read_key: Option<&ReadKey>) -> Result<Grant, GrantError> {
+pub fn issue(
+    allowed: Allowed,
+    terms: Terms<'_>,
+    signer: &Signer,
+    read_key: Option<&ReadKey>,
+) -> Result<Grant, GrantError> {
     bound("ttl", terms.ttl.as_millis(), limits::GRANT_TTL.as_millis())?;
     bound("until", terms.until.as_millis(), limits::STREAM_LIFE.as_millis())?;
     bound("reads", terms.reads.len() as u128, limits::GRANT_READS as u128)?;
@@ -111,16 +117,16 @@ pub fn issue(allowed: Allowed, terms: Terms, signer: &Signer, read_key: Option<&
     };
     let claims = GrantClaims {
         jti: terms.jti,
-        operation: terms.operation,
-        session: terms.session,
+        operation: attributes.operation(),
+        session: attributes.session(),
         aud: terms.epoch,
-        cluster: terms.cluster,
+        cluster: attributes.cluster().to_owned(),
         life: terms.life,
         ttl: millis(terms.ttl),
         until: millis(terms.until),
         purpose,
         info: attributes.info().clone(),
-        digest: terms.digest,
+        digest: attributes.request().digest(terms.digest_key),
         impersonation,
         mask: terms.mask,
         reads: terms.reads,
@@ -132,7 +138,7 @@ pub fn issue(allowed: Allowed, terms: Terms, signer: &Signer, read_key: Option<&
         Some(_) | None => signer.token(&bytes),
     };
     bound("token", token.len() as u128, limits::GRANT_BYTES as u128)?;
-    Ok(Grant { token, claims })
+    Ok(Grant { token, claims, request: attributes.request().wire().clone() })
 }
 
 impl GrantClaims {

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{HeaderMap, Method, Uri};
 use shared::limits;
 use shared::time::Timestamp;
 
@@ -14,13 +16,19 @@ use crate::decision::Group;
 use crate::digest::DigestKey;
 use crate::ledger::{Epoch, Ledger, SpendError, Spent, Ticket};
 use crate::lifecycle::Life;
-use crate::request::WireRequest;
+use crate::request::{Request, WireRequest};
 
 /// What arrived with a grant, and where.
 #[derive(Debug)]
 pub struct Arrived<'a> {
-    /// The request, complete.
-    pub request: WireRequest,
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path and query.
+    pub uri: &'a Uri,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Its body, complete.
+    pub body: Bytes,
     /// Key of its digest, from `header::DIGEST_KEY`.
     pub digest_key: &'a DigestKey,
     /// The connection that it came over.
@@ -124,14 +132,14 @@ impl VerifyError {
 #[derive(Debug)]
 pub struct MatchedGrant {
     claims: GrantClaims,
-    request: WireRequest,
+    request: Request,
 }
 
 /// A spent grant with the one request that it is for. Not `Clone`: the send stage takes it by value.
 #[derive(Debug)]
 pub struct VerifiedGrant {
     claims: GrantClaims,
-    request: WireRequest,
+    request: Request,
     spent: Spent,
 }
 
@@ -151,14 +159,27 @@ pub fn verify(token: &str, keys: &VerifyKeys, arrived: Arrived<'_>) -> Result<Ma
     let claims: GrantClaims = serde_json::from_slice(&claims).map_err(|_| VerifyError::Claims)?;
     here_and_now(&claims, &arrived)?;
     right_kind(&claims, form, arrived.now)?;
-    let info = arrived.request.reparse().map_err(|_| VerifyError::Unreadable)?;
-    if info != claims.info {
-        return Err(VerifyError::Info);
-    }
-    if arrived.request.digest(arrived.digest_key) != claims.digest {
+    let request = same_request(&claims, arrived)?;
+    Ok(MatchedGrant { claims, request })
+}
+
+/// Is what arrived what was judged? Its digest must be that of the claims; then it is read anew, by the same code as in the control
+/// plane, must come out with the RequestInfo of the claims, and must be written exactly as we write it.
+fn same_request(claims: &GrantClaims, arrived: Arrived<'_>) -> Result<Request, VerifyError> {
+    let Arrived { method, uri, headers, body, .. } = arrived;
+    let wire = WireRequest::arrived(method, uri, headers, body.clone()).map_err(|_| VerifyError::Unreadable)?;
+    // First, so that nothing is parsed that was not granted.
+    if wire.digest(arrived.digest_key) != claims.digest {
         return Err(VerifyError::Digest);
     }
-    Ok(MatchedGrant { claims, request: arrived.request })
+    let request = Request::parse(method, uri, headers, body).map_err(|_| VerifyError::Unreadable)?;
+    if *request.info() != claims.info {
+        return Err(VerifyError::Info);
+    }
+    if *request.wire() != wire {
+        return Err(VerifyError::Unreadable);
+    }
+    Ok(request)
 }
 
 /// Is it for this cluster, this connection, this life, and still in time?
@@ -236,7 +257,7 @@ impl MatchedGrant {
     }
 
     /// The request that it fits.
-    pub const fn request(&self) -> &WireRequest {
+    pub const fn request(&self) -> &Request {
         &self.request
     }
 
@@ -257,7 +278,7 @@ impl VerifiedGrant {
     }
 
     /// The request that it is for.
-    pub const fn request(&self) -> &WireRequest {
+    pub const fn request(&self) -> &Request {
         &self.request
     }
 

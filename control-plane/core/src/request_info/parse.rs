@@ -133,14 +133,15 @@ fn unknown(path: &Path) -> RequestInfoError {
 /// Discovery, version, health and OpenAPI. Not /metrics, /logs, /debug, /flagz, /statusz: they tell of the server, not of the cluster's
 /// objects, and some of them of everybody's.
 fn is_public(segments: &[&str]) -> bool {
-    match segments {
+    matches!(
+        segments,
         ["api" | "apis" | "version"]
-        | ["openapi", "v2"]
-        | [".well-known", "openid-configuration"]
-        | ["openid", "v1", "jwks"] => true,
-        ["openapi", "v3", ..] | ["healthz" | "livez" | "readyz", ..] => true,
-        _ => false,
-    }
+            | ["openapi", "v2"]
+            | ["openapi", "v3", ..]
+            | [".well-known", "openid-configuration"]
+            | ["openid", "v1", "jwks"]
+            | ["healthz" | "livez" | "readyz", ..]
+    )
 }
 
 fn non_resource(method: &Method, path: &Path) -> Result<RequestInfo, RequestInfoError> {
@@ -247,7 +248,8 @@ fn with_options(mut info: RequestInfo, query: &Query) -> Result<RequestInfo, Req
         Verb::List => &["limit", "timeoutSeconds"],
         Verb::Delete => &["gracePeriodSeconds"],
         Verb::DeleteCollection => &["limit", "timeoutSeconds", "gracePeriodSeconds"],
-        _ => &[],
+        Verb::Get | Verb::Watch | Verb::Create | Verb::Update | Verb::Patch => &[],
+        Verb::Post | Verb::Put | Verb::Head | Verb::Options => &[],
     };
     for key in integers {
         if let Some(value) = query.get(key)

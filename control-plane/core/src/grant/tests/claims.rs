@@ -1,4 +1,4 @@
-//! Claims that are signed and wrong (failures.md I5, T1, T2, T9).
+//! Claims that are signed and wrong (SECURITY.md I5, T1, T2, T9).
 
 use super::*;
 
@@ -7,7 +7,7 @@ use super::*;
 fn validly_signed_and_still_wrong() {
     let side = Side::new();
     let claims = serde_json::to_value(side.write().claims()).unwrap();
-    let expired = json!({"approval": Uuid::nil(), "hold": Uuid::nil(), "intent": side.digest(&write_request()),
+    let expired = json!({"approval": Uuid::nil(), "hold": Uuid::nil(), "intent": side.digest_key.digest(&[b"i"]),
         "pin": {"state": "none"}, "expires": 999});
     let cases = [
         ("another cluster", with(&claims, "cluster", json!("b")), VerifyError::Cluster),

@@ -2,7 +2,8 @@
 
 use super::*;
 
-pub(super) const BODY: &str = r#"{"metadata":{"name":"b"}}"#;
+pub(super) const URI: &str = "/api/v1/namespaces/ns/configmaps?fieldManager=x&fieldValidation=Strict";
+pub(super) const BODY: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b"}}"#;
 
 /// Keys and facts that both sides of one connection know.
 pub(super) struct Side {
@@ -10,6 +11,7 @@ pub(super) struct Side {
     pub(super) raw: Ed25519KeyPair,
     pub(super) read_key: [u8; 32],
     pub(super) epoch: Epoch,
+    pub(super) digest_key: DigestKey,
 }
 
 fn key_pair(seed: u8) -> Ed25519KeyPair {
@@ -25,15 +27,7 @@ impl Side {
         let signer = signer(1);
         let raw = key_pair(1);
         assert_eq!(signer.public_key(), raw.public_key().as_ref());
-        Self { signer, raw, read_key: [2; 32], epoch: Epoch::new([3; 32]) }
-    }
-
-    pub(super) fn digest_key() -> DigestKey {
-        DigestKey::new([5; 32])
-    }
-
-    pub(super) fn digest(&self, request: &WireRequest) -> crate::digest::Digest {
-        request.digest(&Self::digest_key())
+        Self { signer, raw, read_key: [2; 32], epoch: Epoch::new([3; 32]), digest_key: DigestKey::new([5; 32]) }
     }
 
     pub(super) fn ledger(&self) -> Ledger {
@@ -42,41 +36,33 @@ impl Side {
         ledger
     }
 
-    pub(super) fn terms(&self, request: &WireRequest) -> Terms {
+    pub(super) fn terms(&self) -> Terms<'_> {
         Terms {
             jti: GrantId::new(Uuid::from_u128(1)),
-            operation: OperationId::new(Uuid::from_u128(2)),
-            session: SessionId::new(Uuid::from_u128(3)),
-            cluster: "a".to_owned(),
             epoch: self.epoch,
             life: Life(7),
             ttl: Duration::from_secs(5),
             until: Duration::from_secs(60),
-            digest: self.digest(request),
+            digest_key: &self.digest_key,
             mask: Vec::new(),
             reads: Vec::new(),
             approval: None,
         }
     }
 
-    pub(super) fn issue(
-        &self,
-        request: &WireRequest,
-        group: Group,
-        rule: &str,
-        terms: Terms,
-    ) -> Result<Grant, GrantError> {
-        issue(allowed(request, group, rule), terms, &self.signer, Some(&ReadKey::new(&self.read_key)))
+    pub(super) fn issue(&self, request: &Raw, group: Group, rule: &str, terms: Terms<'_>) -> Result<Grant, GrantError> {
+        let key = ReadKey::new(&self.read_key);
+        issue(allowed(request, group, rule), terms, &self.signer, Some(&key))
     }
 
     pub(super) fn write(&self) -> Grant {
         let request = write_request();
-        self.issue(&request, Group::Write, "default/write", self.terms(&request)).unwrap()
+        self.issue(&request, Group::Write, "default/write", self.terms()).unwrap()
     }
 
     pub(super) fn read(&self) -> Grant {
         let request = read_request();
-        self.issue(&request, Group::Read, "default/read", self.terms(&request)).unwrap()
+        self.issue(&request, Group::Read, "default/read", self.terms()).unwrap()
     }
 
     /// The agent's side: the keys of the true control plane, whoever `self` is.
@@ -84,13 +70,16 @@ impl Side {
         VerifyKeys::new(&Self::new().signer.public_key(), ReadKey::new(&self.read_key)).unwrap()
     }
 
-    pub(super) fn verify(&self, token: &str, request: WireRequest) -> Result<MatchedGrant, VerifyError> {
+    pub(super) fn verify(&self, token: &str, request: Raw) -> Result<MatchedGrant, VerifyError> {
         verify(
             token,
             &self.keys(),
             Arrived {
-                request,
-                digest_key: &Self::digest_key(),
+                method: &request.method,
+                uri: &request.uri,
+                headers: &request.headers,
+                body: request.body,
+                digest_key: &self.digest_key,
                 epoch: self.epoch,
                 cluster: "a",
                 life: Life(7),
@@ -145,30 +134,43 @@ pub(super) fn approval() -> ApprovalClaim {
     ApprovalClaim {
         approval: ApprovalId::new(Uuid::from_u128(11)),
         hold: HoldId::new(Uuid::from_u128(12)),
-        intent: Side::digest_key().digest(&[b"intent"]),
+        intent: DigestKey::new([5; 32]).digest(&[b"intent"]),
         pin: VersionPin::None,
         expires: Timestamp(2000),
     }
 }
 
-pub(super) fn write_request() -> WireRequest {
-    request("POST", "/api/v1/namespaces/ns/configmaps?b=1&a=2", BODY)
+pub(super) fn write_request() -> Raw {
+    request("POST", URI, BODY)
 }
 
-pub(super) fn read_request() -> WireRequest {
+pub(super) fn read_request() -> Raw {
     request("GET", "/api/v1/namespaces/ns/pods/p", "")
 }
 
-pub(super) fn request(method: &str, uri: &str, body: &str) -> WireRequest {
+pub(super) fn request(method: &str, uri: &str, body: &str) -> Raw {
     let mut headers = http::HeaderMap::new();
+    headers.insert(http::header::ACCEPT, http::HeaderValue::from_static("application/json"));
     if !body.is_empty() {
         headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     }
-    let body = bytes::Bytes::copy_from_slice(body.as_bytes());
-    WireRequest::arrived(&method.parse().unwrap(), &uri.parse().unwrap(), &headers, body).unwrap()
+    Raw {
+        method: method.parse().unwrap(),
+        uri: uri.parse().unwrap(),
+        headers,
+        body: bytes::Bytes::copy_from_slice(body.as_bytes()),
+    }
 }
 
-fn allowed(request: &WireRequest, group: Group, rule: &str) -> Allowed {
+/// A request as it stands on the wire.
+pub(super) struct Raw {
+    pub(super) method: http::Method,
+    pub(super) uri: http::Uri,
+    pub(super) headers: http::HeaderMap,
+    pub(super) body: bytes::Bytes,
+}
+
+fn allowed(request: &Raw, group: Group, rule: &str) -> Allowed {
     let identity = Identity {
         pod: PodIdentity {
             cluster: "a".to_owned(),
@@ -180,7 +182,11 @@ fn allowed(request: &WireRequest, group: Group, rule: &str) -> Allowed {
         ci: None,
         expires: Timestamp(u64::MAX),
     };
-    let attributes = Attributes { identity, info: request.reparse().unwrap() };
+    let body = request.body.clone();
+    let parsed = Request::parse(&request.method, &request.uri, &request.headers, body).unwrap();
+    let operation = OperationId::new(Uuid::from_u128(2));
+    let session = SessionId::new(Uuid::from_u128(3));
+    let attributes = Attributes::new(identity, operation, session, parsed);
     let explanation = Explanation {
         rule: rule.to_owned(),
         effect: Effect::Allow,
@@ -190,7 +196,7 @@ fn allowed(request: &WireRequest, group: Group, rule: &str) -> Allowed {
         contributions: Vec::new(),
         notes: Vec::new(),
     };
-    let verdict = Verdict { explanation, group, terms: None };
+    let verdict = Verdict { explanation, group, terms: None, mask: Vec::new(), cost: 0 };
     let Decision::Allow(allowed) = attributes.decide(verdict) else {
         panic!("not allowed");
     };

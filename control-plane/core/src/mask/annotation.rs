@@ -1,0 +1,131 @@
+//! Documents inside annotations, masked by a nested masker that reads the unescaped text and whose output is escaped again.
+//!
+//! Up to the look-ahead the text is collected first, so that what it is can be known before any of it is written: a ConfigMap's
+//! last-applied (`apiVersion, data, kind`) is left alone, and a text that turns out not to be JSON is judged whole. A longer one is
+//! masked as it comes: at once where it may be a Secret's, and cut where it stops being JSON.
+
+use memchr::memmem;
+
+use super::bytes::escape_into;
+use super::frame::Presumed;
+use super::masker::{Carrier, Documents, Masker};
+use super::text::{BLOCK, Use};
+use super::{LAST_APPLIED, MaskError, MaskSummary};
+
+impl Masker {
+    /// A collected annotation is complete.
+    pub(super) fn end_annotation(&mut self, strict: bool, out: &mut Vec<u8>) {
+        let text = std::mem::take(&mut self.text);
+        let mark = out.len();
+        // Of what is known to be no Secret, only a `kind` that comes too late shows whether guessing is needed.
+        let guess = self.carrier_is_secret() != Some(false);
+        let mut result = self.mask_text(&text, strict, guess, out);
+        if !guess && matches!(result, Err(MaskError::TooLate { .. })) {
+            out.truncate(mark);
+            result = self.mask_text(&text, strict, true, out);
+        }
+        match result {
+            Ok(summary) => self.summary.masked += summary.masked,
+            Err(error) => {
+                out.truncate(mark);
+                if strict || !error.is_not_json() || may_quote_secret(&text) {
+                    self.placeholder("Annotation", "annotation", None, out);
+                } else {
+                    escape_into(&text, out);
+                }
+            }
+        }
+        self.text = text;
+    }
+
+    /// Masks a whole text into `out`, which on failure holds a part of it.
+    fn mask_text(
+        &mut self,
+        text: &[u8],
+        strict: bool,
+        guess: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<MaskSummary, MaskError> {
+        let mut inner = self.begin_inner(strict, guess);
+        let result = self.feed(&mut inner, text, out).and_then(|()| inner.close());
+        self.inner = Some(inner);
+        result
+    }
+
+    fn feed(&mut self, inner: &mut Self, text: &[u8], out: &mut Vec<u8>) -> Result<(), MaskError> {
+        for block in text.chunks(BLOCK) {
+            self.scratch.clear();
+            inner.push(block, &mut self.scratch)?;
+            escape_into(&self.scratch, out);
+        }
+        Ok(())
+    }
+
+    /// What was collected is longer than its bound: hand it on.
+    pub(super) fn spill(&mut self, out: &mut Vec<u8>) -> Result<(), MaskError> {
+        let mut inner = match (self.text_use, self.inner.take()) {
+            (Use::Feed, Some(inner)) => inner,
+            (Use::Collect { strict }, unused) => {
+                self.inner = unused;
+                self.begin_inner(strict, true)
+            }
+            // No other use of a string overflows into here.
+            _ => return Err(MaskError::Truncated { length: self.consumed }),
+        };
+        let text = std::mem::take(&mut self.text);
+        let fed = self.feed(&mut inner, &text, out);
+        self.text = text;
+        self.text.clear();
+        self.overflow = false;
+        self.text_use = if fed.is_ok() { Use::Feed } else { Use::Cut };
+        if fed.is_err() {
+            self.summary.masked += inner.summary.masked + 1;
+        }
+        self.inner = Some(inner);
+        Ok(())
+    }
+
+    /// A fed annotation is complete.
+    pub(super) fn end_feed(&mut self, out: &mut Vec<u8>) {
+        let Some(mut inner) = self.inner.take() else { return };
+        let text = std::mem::take(&mut self.text);
+        let result = self.feed(&mut inner, &text, out).and_then(|()| inner.close());
+        self.text = text;
+        // Nothing more comes, so a document that is cut off here has been masked as far as it goes.
+        self.summary.masked += inner.summary.masked + u64::from(result.is_err());
+        self.inner = Some(inner);
+    }
+
+    /// The nested masker, ready for a new text; made once and kept.
+    fn begin_inner(&mut self, strict: bool, guess: bool) -> Box<Self> {
+        let subject = self.live.checked_sub(1).and_then(|last| self.subjects.get(last));
+        let own = |name: Option<&[u8]>, other: &str| {
+            let own = name.filter(|name| !name.is_empty());
+            own.map_or_else(|| other.to_owned(), |own| String::from_utf8_lossy(own).into_owned())
+        };
+        let namespace = own(subject.map(|subject| subject.namespace.as_slice()), &self.context.namespace);
+        let name = own(subject.map(|subject| subject.name.as_slice()), &self.context.name);
+        let place = String::from_utf8_lossy(&self.name).into_owned();
+        let of_secret = strict && place == LAST_APPLIED && self.carrier_is_secret() == Some(true);
+        let presumed = if of_secret { Presumed::Secret } else { Presumed::Anything };
+        let documents = if strict { Documents::One } else { Documents::Many };
+        let mut inner = match self.inner.take() {
+            Some(inner) => inner,
+            None => Box::new(Self::nested(self.context.clone(), self.level + 1, presumed, documents)),
+        };
+        inner.restart();
+        inner.presumed = presumed;
+        inner.documents = documents;
+        inner.guess = guess;
+        // Unnamed, it is taken for what it stands in.
+        inner.context.namespace.clone_from(&namespace);
+        inner.context.name.clone_from(&name);
+        inner.carrier = Carrier { namespace, name, place };
+        inner
+    }
+}
+
+/// Whether a text that isn't JSON may still be a Secret's manifest, as YAML in braces is.
+fn may_quote_secret(text: &[u8]) -> bool {
+    matches!(text.trim_ascii_start(), [b'{' | b'[', ..]) && memmem::find(text, b"Secret").is_some()
+}

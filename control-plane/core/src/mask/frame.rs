@@ -1,0 +1,258 @@
+//! What the scanner remembers of each open container, and what follows from it for the values inside.
+//!
+//! The rule (SECURITY.md M1): an object may be a Secret while its apiVersion is unknown or of the core group *and* its kind
+//! is unknown or `Secret`. The API server writes `kind` and `apiVersion` first in typed objects, and `apiVersion, data, kind` in
+//! untyped ones, so `data` can come before the kind is known: then it is masked at once.
+
+/// Members whose names mean something. Everything else is `Other`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    Other,
+    Kind,
+    ApiVersion,
+    Data,
+    StringData,
+    Metadata,
+    Items,
+    Rows,
+    Object,
+    Annotations,
+    ManagedFields,
+    FieldsV1,
+    FieldsOfData,
+    Name,
+    Namespace,
+    Details,
+    Causes,
+    Message,
+    Status,
+    Spec,
+    Token,
+}
+
+impl Key {
+    /// The decoded name. `data` is matched without regard to case: the API server is exact, but masking too much costs nothing here.
+    pub(super) fn of(name: &[u8]) -> Self {
+        // By length first: within an arm every comparison is one of integers.
+        match name.len() {
+            4 if name == b"kind" => Self::Kind,
+            4 if name == b"name" => Self::Name,
+            4 if name == b"spec" => Self::Spec,
+            4 if name == b"rows" => Self::Rows,
+            4 if name.eq_ignore_ascii_case(b"data") => Self::Data,
+            5 if name == b"items" => Self::Items,
+            5 if name == b"token" => Self::Token,
+            6 if name == b"status" => Self::Status,
+            6 if name == b"object" => Self::Object,
+            6 if name == b"causes" => Self::Causes,
+            6 if name == b"f:data" => Self::FieldsOfData,
+            7 if name == b"details" => Self::Details,
+            7 if name == b"message" => Self::Message,
+            8 if name == b"metadata" => Self::Metadata,
+            8 if name == b"fieldsV1" => Self::FieldsV1,
+            9 if name == b"namespace" => Self::Namespace,
+            10 if name == b"apiVersion" => Self::ApiVersion,
+            10 if name.eq_ignore_ascii_case(b"stringData") => Self::StringData,
+            11 if name == b"annotations" => Self::Annotations,
+            12 if name == b"f:stringData" => Self::FieldsOfData,
+            13 if name == b"managedFields" => Self::ManagedFields,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What a container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Outside of any document.
+    Top,
+    /// Where a Kubernetes object is expected: the document, an element of `items`, the object of a watch event or of a table row.
+    Object,
+    /// Anything else; still becomes an object once it says `kind` or `apiVersion`.
+    Plain,
+    Items,
+    Rows,
+    Row,
+    Metadata,
+    Annotations,
+    ManagedFields,
+    ManagedEntry,
+    FieldsV1,
+    /// `f:data` of a Secret: names of keys, no values.
+    FieldsOfData,
+    /// `data` or `stringData` of what is masked.
+    SecretData,
+    Details,
+    Causes,
+    Cause,
+    /// `spec` or `status` of a TokenRequest or TokenReview.
+    TokenHolder,
+    /// Where nothing is looked for: inside a value that was replaced, and in the part of `managedFields` that holds names only.
+    Inert,
+}
+
+/// What `kind` said. Ordered: of several, the last of these counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Unknown,
+    Other,
+    Status,
+    /// TokenRequest, TokenReview.
+    Token,
+    /// `List`: may hold anything.
+    List,
+    Secret,
+}
+
+impl Kind {
+    fn of(text: &[u8]) -> Self {
+        match text {
+            b"List" => Self::List,
+            b"Status" => Self::Status,
+            b"TokenRequest" | b"TokenReview" => Self::Token,
+            _ if text.eq_ignore_ascii_case(b"Secret") => Self::Secret,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What `apiVersion` said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Api {
+    Unknown,
+    /// No group: `v1`, and whatever else has no slash.
+    Core,
+    /// A named group.
+    Foreign,
+}
+
+/// What is assumed of an object that says neither kind nor apiVersion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presumed {
+    /// The request asked for Secrets; holds whatever the object says of itself.
+    Secret,
+    /// Anything.
+    Anything,
+    /// Its list says that it is something else.
+    NotSecret,
+}
+
+/// Something turned out to be a Secret after a part of it was passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooLate;
+
+/// One open container.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    pub(super) role: Role,
+    /// A map, not an array.
+    pub(super) map: bool,
+    pub(super) kind: Kind,
+    api: Api,
+    pub(super) presumed: Presumed,
+    /// The outermost container of the document.
+    pub(super) root: bool,
+    /// A `data` was passed on as that of something else.
+    passed_data: bool,
+    /// `items` were passed on as no Secrets.
+    passed_items: bool,
+    /// Some `kind` said `SecretList`.
+    secret_list: bool,
+}
+
+impl Frame {
+    pub(super) const TOP: Self = Self::new(Role::Top, false, Presumed::NotSecret);
+
+    pub(super) const fn new(role: Role, map: bool, presumed: Presumed) -> Self {
+        Self {
+            role,
+            map,
+            kind: Kind::Unknown,
+            api: Api::Unknown,
+            presumed,
+            root: false,
+            passed_data: false,
+            passed_items: false,
+            secret_list: false,
+        }
+    }
+
+    /// Whether it can say `kind` and `apiVersion`.
+    pub(super) const fn is_candidate(&self) -> bool {
+        self.map && matches!(self.role, Role::Object | Role::Plain)
+    }
+
+    /// Whether it is taken for a Kubernetes object.
+    pub(super) fn is_object(&self) -> bool {
+        self.role == Role::Object || self.kind != Kind::Unknown || self.api != Api::Unknown
+    }
+
+    /// Whether its `data` is masked. `guess` is what to do where only a later member could tell.
+    pub(super) fn is_secret(&self, guess: bool) -> bool {
+        if self.presumed == Presumed::Secret {
+            return true;
+        }
+        match (self.kind, self.api) {
+            (Kind::Secret, api) => api != Api::Foreign,
+            (Kind::Unknown, Api::Core) => guess && (self.role != Role::Object || self.presumed == Presumed::Anything),
+            (Kind::Unknown, Api::Unknown) => guess && self.role == Role::Object && self.presumed == Presumed::Anything,
+            (Kind::Unknown, Api::Foreign) => false,
+            (Kind::List | Kind::Status | Kind::Token | Kind::Other, _) => false,
+        }
+    }
+
+    /// What is assumed of the elements of its `items`. Outside of where objects are expected only their own word counts.
+    pub(super) fn presumed_of_items(&self, guess: bool) -> Presumed {
+        let anything = if self.role == Role::Object { Presumed::Anything } else { Presumed::NotSecret };
+        if self.presumed == Presumed::Secret {
+            return Presumed::Secret;
+        }
+        match (self.kind, self.api) {
+            (_, Api::Foreign) => Presumed::NotSecret,
+            _ if self.secret_list => Presumed::Secret,
+            (Kind::List, _) => anything,
+            (Kind::Unknown, _) if guess => anything,
+            (Kind::Unknown | Kind::Secret | Kind::Status | Kind::Token | Kind::Other, _) => Presumed::NotSecret,
+        }
+    }
+
+    /// A `data` goes out as it is.
+    pub(super) const fn pass_data(&mut self) {
+        self.passed_data = true;
+    }
+
+    /// `items` go out as no Secrets.
+    pub(super) const fn pass_items(&mut self) {
+        self.passed_items = true;
+    }
+
+    /// Takes in a `kind`. Of several the most secret one counts.
+    pub(super) fn set_kind(&mut self, text: &[u8]) -> Result<(), TooLate> {
+        let new = Kind::of(text);
+        self.secret_list |= text.eq_ignore_ascii_case(b"SecretList");
+        if new as u8 > self.kind as u8 {
+            self.kind = new;
+        }
+        self.check()
+    }
+
+    /// Takes in an `apiVersion`. Of several the core one counts.
+    pub(super) fn set_api(&mut self, text: &[u8]) -> Result<(), TooLate> {
+        if !text.contains(&b'/') {
+            if self.api == Api::Foreign && (self.passed_data || self.passed_items) {
+                return Err(TooLate);
+            }
+            self.api = Api::Core;
+        } else if self.api == Api::Unknown {
+            self.api = Api::Foreign;
+        }
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), TooLate> {
+        let listed = self.secret_list || self.kind == Kind::List && self.role == Role::Object;
+        let late =
+            self.api != Api::Foreign && (self.passed_data && self.kind == Kind::Secret || self.passed_items && listed);
+        if late { Err(TooLate) } else { Ok(()) }
+    }
+}

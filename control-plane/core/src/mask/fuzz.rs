@@ -1,0 +1,110 @@
+//! What must hold for any bytes whatever; run by the fuzz target and, over its corpus, by an ordinary test.
+
+use std::sync::Arc;
+
+use memchr::memmem;
+use serde_json::Value;
+
+use super::{MaskContext, MaskError, Masker, PlaceholderKey, PlaceholderKeys, is_placeholder, mask_value};
+use crate::request_info::{RequestInfo, Verb};
+
+/// See [`super::fuzz_mask`].
+pub(super) fn fuzz(data: &[u8]) {
+    for (resource, verb) in
+        [("secrets", Verb::Get), ("pods", Verb::List), ("secrets", Verb::Watch), ("configmaps", Verb::Watch)]
+    {
+        let context = context(resource, verb);
+        let whole = run(&context, std::iter::once(data));
+        for size in [1, 7] {
+            let pieces = run(&context, data.chunks(size));
+            assert_eq!(whole.as_ref().ok(), pieces.as_ref().ok(), "chunks of {size}");
+        }
+        let Ok(output) = whole else {
+            continue;
+        };
+        // (A top-level array is a JSON Patch to the reference.)
+        if let Ok(value) = serde_json::from_slice::<Value>(data)
+            && !value.is_array()
+            && says_what_it_is(&value)
+        {
+            assert!(serde_json::from_slice::<Value>(&output).is_ok(), "JSON in, JSON out");
+            nothing_left(&value, data, &output, &context);
+        }
+    }
+}
+
+/// Whether each `kind` and `apiVersion` is a string. Of several the reference sees the last, which may then say nothing.
+fn says_what_it_is(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().all(says_what_it_is),
+        Value::Object(members) => members.iter().all(|(name, value)| {
+            says_what_it_is(value) && (value.is_string() || name != "kind" && name != "apiVersion")
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
+}
+
+/// Every value that the reference masks, and that stands nowhere else in the input, is gone.
+fn nothing_left(value: &Value, input: &[u8], output: &[u8], context: &MaskContext) {
+    let mut masked = value.clone();
+    mask_value(&mut masked, context);
+    let mut values = Vec::new();
+    differences(value, &masked, &mut values);
+    for value in values {
+        // As it would be written inside a string.
+        let text = Value::String(value).to_string();
+        let text = text.trim_matches('"').as_bytes();
+        if text.len() >= 6 && memmem::find_iter(input, text).count() == 1 {
+            assert!(memmem::find(output, text).is_none(), "{}", String::from_utf8_lossy(text));
+        }
+    }
+}
+
+fn differences(before: &Value, after: &Value, values: &mut Vec<String>) {
+    match (before, after) {
+        (Value::String(before), Value::String(after)) if is_placeholder(after) => values.push(before.clone()),
+        (Value::Array(before), Value::Array(after)) => {
+            before.iter().zip(after).for_each(|(before, after)| differences(before, after, values));
+        }
+        (Value::Object(before), Value::Object(after)) => {
+            for (name, before) in before {
+                // Where a token stands is judged as it comes (typed objects say their kind first), and an annotation that
+                // serde_json can't read is replaced whole by the reference alone.
+                if let Some(after) = after.get(name)
+                    && name != "token"
+                    && name != "annotations"
+                {
+                    differences(before, after, values);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn run<'a>(context: &MaskContext, pieces: impl Iterator<Item = &'a [u8]>) -> Result<Vec<u8>, MaskError> {
+    let mut masker = Masker::new(context.clone());
+    let mut output = Vec::new();
+    for piece in pieces {
+        masker.push(piece, &mut output)?;
+    }
+    masker.finish()?;
+    Ok(output)
+}
+
+fn context(resource: &str, verb: Verb) -> MaskContext {
+    let info = RequestInfo {
+        is_resource_request: true,
+        non_resource_path: String::new(),
+        verb,
+        api_group: String::new(),
+        api_version: "v1".to_owned(),
+        namespace: "default".to_owned(),
+        resource: resource.to_owned(),
+        subresource: String::new(),
+        name: "db".to_owned(),
+        proxy_path: String::new(),
+    };
+    let keys = PlaceholderKeys::new(PlaceholderKey::new([7; 32]), None);
+    MaskContext::response(Arc::new(keys), "prod", &info)
+}

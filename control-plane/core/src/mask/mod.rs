@@ -1,0 +1,178 @@
+//! Masking: the one choke point through which every response body leaves the agent.
+//!
+//! [`Masker`] reads JSON as it arrives, in pieces of any size, and writes it on with every value of a Secret replaced by a
+//! [`placeholder`]. It never holds a document: memory is bounded by nesting depth, by the longest member name, and by a look-ahead of
+//! [`MASK_LOOKAHEAD_BYTES`](shared::limits::MASK_LOOKAHEAD_BYTES) for documents inside annotations. It masks by what things *are*
+//! (SECURITY.md M1), and where the request asked for Secrets, by that too, whichever masks more. Input that isn't JSON, is cut off, or
+//! shows too late what it was, is an error, upon which the caller must end the stream: never a truncated success.
+//!
+//! What is masked: `data` and `stringData` of Secrets wherever they stand (lists, lists in lists, watch events, table rows, inside
+//! other objects); documents in annotations, first of all `kubectl.kubernetes.io/last-applied-configuration` (M2); messages of a
+//! `Status` about Secrets but for a few known shapes (M3); tokens of TokenRequest and TokenReview (M7). `managedFields` hold names, not
+//! values, for all that a Secret consists of; should there ever be more below `f:data`, it is emptied.
+//!
+//! What is not: text in other annotations that isn't JSON, string values that hold a manifest elsewhere, literal environment values.
+//!
+//! [`mask_value`] does the same, plainly, for documents that are parsed anyway (request bodies, before record, page and log).
+
+use std::sync::Arc;
+
+use crate::request_info::{RequestInfo, Verb};
+
+mod annotation;
+mod bytes;
+mod fast;
+mod frame;
+mod fuzz;
+mod masker;
+mod open;
+pub mod placeholder;
+mod scan;
+mod status;
+mod text;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use masker::Masker;
+pub use placeholder::{
+    FieldPath, PlaceholderKey, PlaceholderKeys, contains_placeholder, find_placeholder, is_placeholder,
+};
+pub use value::mask_value;
+
+use frame::Presumed;
+
+/// The annotation in which kubectl keeps what was applied last (k8s.io/api core/v1 annotation_key_constants.go).
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// What a masker must know of the request whose bodies it masks.
+#[derive(Clone, Debug)]
+pub struct MaskContext {
+    keys: Arc<PlaceholderKeys>,
+    cluster: Arc<str>,
+    /// The request's namespace and name: used in placeholders where the object's own come too late.
+    namespace: String,
+    name: String,
+    /// The request asked for Secrets.
+    secrets: bool,
+    /// The request asked for a token.
+    token: bool,
+    /// What a document without kind and apiVersion is taken for.
+    root: Presumed,
+    /// A watch: any number of documents, one after the other.
+    stream: bool,
+}
+
+impl MaskContext {
+    /// For the response to a request.
+    pub fn response(keys: Arc<PlaceholderKeys>, cluster: &str, info: &RequestInfo) -> Self {
+        let mut context = Self::request(keys, cluster, info);
+        if context.root == Presumed::NotSecret {
+            // The server's word counts here, not the request's: a reply that says nothing may be anything.
+            context.root = Presumed::Anything;
+        }
+        context.stream = info.verb == Verb::Watch;
+        context
+    }
+
+    /// For the body of the request itself, which may be a patch that names no kind.
+    pub fn request(keys: Arc<PlaceholderKeys>, cluster: &str, info: &RequestInfo) -> Self {
+        let core = info.is_resource_request && info.api_group.is_empty();
+        let secrets = core && info.resource == "secrets";
+        Self {
+            keys,
+            cluster: Arc::from(cluster),
+            namespace: info.namespace.clone(),
+            name: info.name.clone(),
+            secrets,
+            token: core && info.resource == "serviceaccounts" && info.subresource == "token",
+            root: if secrets {
+                Presumed::Secret
+            } else if info.is_resource_request {
+                Presumed::NotSecret
+            } else {
+                Presumed::Anything
+            },
+            stream: false,
+        }
+    }
+}
+
+/// What a finished masker did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MaskSummary {
+    /// Values, messages and whole annotations that were replaced.
+    pub masked: u64,
+    /// Documents that passed: one, or the events of a watch.
+    pub documents: u64,
+}
+
+/// The body can't be masked, so it must not be passed on. Offsets count the bytes of the (innermost) document's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MaskError {
+    /// Not JSON (RFC 8259), or a scalar where only an object makes sense.
+    #[error("byte {byte:#04x} at offset {offset} is not JSON here")]
+    Syntax {
+        /// Where.
+        offset: u64,
+        /// What stands there.
+        byte: u8,
+    },
+    /// Something follows the only document.
+    #[error("the document ends before offset {offset}, and more follows")]
+    Trailing {
+        /// Where the first byte too many stands.
+        offset: u64,
+    },
+    /// Not UTF-8.
+    #[error("not UTF-8 at offset {offset}")]
+    Utf8 {
+        /// Where.
+        offset: u64,
+    },
+    /// The input ended in mid document, or there was none.
+    #[error("the body ends in mid document, after {length} bytes")]
+    Truncated {
+        /// Bytes that came.
+        length: u64,
+    },
+    /// More containers inside one another than [`MASK_DEPTH`](shared::limits::MASK_DEPTH).
+    #[error("nested deeper than {limit}")]
+    Depth {
+        /// The limit.
+        limit: usize,
+    },
+    /// A name whose value must be masked, but which is longer than [`MASK_KEY_BYTES`](shared::limits::MASK_KEY_BYTES).
+    #[error("a member to be masked has a name longer than {limit} bytes")]
+    Key {
+        /// The limit.
+        limit: usize,
+    },
+    /// Something said to be a Secret only after its data was passed on. Typed and sorted objects never do.
+    #[error("at offset {offset} something turns out to be about a Secret of which a part was passed on before")]
+    TooLate {
+        /// Where that showed.
+        offset: u64,
+    },
+    /// `managedFields` of a Secret that hold more than names below `f:data`.
+    #[error("managedFields of a Secret hold a value at offset {offset}")]
+    ManagedFields {
+        /// Where.
+        offset: u64,
+    },
+}
+
+impl MaskError {
+    /// Whether the text merely isn't one JSON document, as opposed to one that can't be masked.
+    const fn is_not_json(self) -> bool {
+        matches!(self, Self::Syntax { .. } | Self::Trailing { .. } | Self::Truncated { .. } | Self::Utf8 { .. })
+    }
+}
+
+/// Entry of the fuzz target, also run over its corpus by an ordinary test: whatever the bytes, the masker must not panic, must give the
+/// same for every chunking, must leave nothing of a known value of a Secret, and must write JSON if it accepts.
+#[doc(hidden)]
+pub fn fuzz_mask(data: &[u8]) {
+    fuzz::fuzz(data);
+}

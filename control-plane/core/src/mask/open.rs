@@ -1,0 +1,223 @@
+//! What a value is, given the container and the member it stands in.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it"
+)]
+
+use super::MaskError;
+use super::frame::{Frame, Key, Kind, Presumed, Role};
+use super::masker::{Masker, Subject};
+use super::scan::Cursor;
+
+/// What happens to a value because of where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Pass,
+    /// A value of a Secret's `data`.
+    Field,
+    /// A whole `data` that isn't a map.
+    Section,
+    Token,
+    /// Below `f:data`: emptied.
+    Empty,
+}
+
+impl Masker {
+    /// The fate of a value that is not a map under `data` (that one is looked into).
+    #[inline]
+    pub(super) fn fate(&self) -> Fate {
+        match self.top.role {
+            Role::SecretData => Fate::Field,
+            Role::Object | Role::Plain
+                if matches!(self.key, Key::Data | Key::StringData)
+                    && self.top.map
+                    && self.top.is_secret(self.guess) =>
+            {
+                Fate::Section
+            }
+            Role::TokenHolder if self.key == Key::Token => Fate::Token,
+            Role::FieldsOfData => Fate::Empty,
+            _ => Fate::Pass,
+        }
+    }
+
+    /// Writes what stands in place of the value, without quotes.
+    pub(super) fn replace(&mut self, fate: Fate, out: &mut Vec<u8>) {
+        let depth = self.stack.len();
+        match fate {
+            Fate::Pass => {}
+            Fate::Field => {
+                let section = self.section;
+                self.placeholder("Secret", section, Some(depth.saturating_sub(1)), out);
+            }
+            Fate::Section => {
+                self.ordinal += 1;
+                let section = section_of(self.key);
+                self.placeholder("Secret", section, Some(depth), out);
+            }
+            Fate::Token => self.placeholder("Token", "token", Some(depth.saturating_sub(1)), out),
+            Fate::Empty => out.extend_from_slice(b"{}"),
+        }
+    }
+
+    /// Like [`Self::replace`], as a value of its own: the bytes of the old one are dropped until it ends.
+    pub(super) fn replace_whole(&mut self, fate: Fate, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) {
+        self.swallow(cursor, out);
+        if fate == Fate::Empty {
+            self.replace(fate, out);
+        } else {
+            out.push(b'"');
+            self.replace(fate, out);
+            out.push(b'"');
+        }
+    }
+
+    /// A number, `true` or `false` begins.
+    pub(super) fn hide_scalar(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) {
+        let fate = self.fate();
+        if fate == Fate::Pass {
+            self.note_passed();
+        } else {
+            self.replace_whole(fate, cursor, out);
+        }
+    }
+
+    /// A value passes; should it turn out to have been a Secret's, that is an error.
+    #[inline]
+    pub(super) fn note_passed(&mut self) {
+        if matches!(self.key, Key::Data | Key::StringData) && self.top.is_candidate() {
+            self.top.pass_data();
+        }
+    }
+
+    /// A map or an array begins.
+    pub(super) fn open(&mut self, map: bool, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+        let frame = match self.fate() {
+            Fate::Section if map => {
+                self.section = section_of(self.key);
+                self.ordinal += 1;
+                Frame::new(Role::SecretData, true, Presumed::NotSecret)
+            }
+            Fate::Pass => {
+                self.note_passed();
+                self.child(map)
+            }
+            fate => {
+                self.replace_whole(fate, cursor, out);
+                Frame::new(Role::Inert, map, Presumed::NotSecret)
+            }
+        };
+        self.push_frame(frame, cursor)
+    }
+
+    fn child(&mut self, map: bool) -> Frame {
+        let plain = |role| Frame::new(role, map, Presumed::NotSecret);
+        match self.top.role {
+            Role::Top => {
+                let mut root = Frame::new(if map { Role::Object } else { Role::Items }, map, self.presumed);
+                root.root = true;
+                root
+            }
+            Role::Object | Role::Plain => self.child_of_object(map),
+            Role::Items => Frame::new(if map { Role::Object } else { Role::Items }, map, self.top.presumed),
+            Role::Rows if map => Frame::new(Role::Row, map, self.top.presumed),
+            Role::Row if map && self.key == Key::Object => Frame::new(Role::Object, map, self.top.presumed),
+            Role::Metadata => match self.key {
+                Key::Annotations if map => plain(Role::Annotations),
+                Key::ManagedFields if !map => plain(Role::ManagedFields),
+                _ => plain(Role::Plain),
+            },
+            Role::ManagedFields if map => plain(Role::ManagedEntry),
+            Role::ManagedEntry if map && self.key == Key::FieldsV1 => plain(Role::FieldsV1),
+            Role::ManagedFields | Role::ManagedEntry => plain(Role::Inert),
+            Role::FieldsV1 if self.key == Key::FieldsOfData && self.carrier_is_secret() != Some(false) => {
+                plain(Role::FieldsOfData)
+            }
+            Role::Details if !map && self.key == Key::Causes => plain(Role::Causes),
+            Role::Causes if map => plain(Role::Cause),
+            Role::FieldsV1 | Role::FieldsOfData | Role::Inert => plain(Role::Inert),
+            _ => plain(Role::Plain),
+        }
+    }
+
+    fn child_of_object(&mut self, map: bool) -> Frame {
+        let plain = |role| Frame::new(role, map, Presumed::NotSecret);
+        let top = self.top;
+        match self.key {
+            Key::Other => plain(Role::Plain),
+            Key::Annotations if map => plain(Role::Annotations),
+            Key::Metadata if map && top.is_object() => {
+                self.open_subject();
+                plain(Role::Metadata)
+            }
+            Key::Items if !map => {
+                let presumed = if top.is_object() { top.presumed_of_items(self.guess) } else { Presumed::NotSecret };
+                if presumed == Presumed::NotSecret {
+                    self.top.pass_items();
+                }
+                Frame::new(if top.is_object() { Role::Items } else { Role::Plain }, map, presumed)
+            }
+            Key::Rows if !map && top.role == Role::Object => Frame::new(Role::Rows, map, self.presumed_of_rows()),
+            // The object of a watch event.
+            Key::Object if map && top.root => Frame::new(Role::Object, map, top.presumed),
+            Key::Details if map && self.is_status() => plain(Role::Details),
+            Key::Status | Key::Spec if map && self.holds_token() => plain(Role::TokenHolder),
+            _ => plain(Role::Plain),
+        }
+    }
+
+    fn presumed_of_rows(&self) -> Presumed {
+        match self.top.presumed {
+            Presumed::Secret => Presumed::Secret,
+            Presumed::Anything | Presumed::NotSecret => Presumed::Anything,
+        }
+    }
+
+    /// Whether the open map is a `Status`, or may be one about Secrets.
+    pub(super) fn is_status(&self) -> bool {
+        self.top.is_candidate()
+            && (self.top.kind == Kind::Status
+                || self.top.kind == Kind::Unknown && self.top.presumed == Presumed::Secret)
+    }
+
+    fn holds_token(&self) -> bool {
+        self.top.kind == Kind::Token || self.context.token && self.top.role == Role::Object
+    }
+
+    /// `metadata` of the open object begins: its names will be wanted for placeholders.
+    fn open_subject(&mut self) {
+        let depth = self.stack.len();
+        let again = self.live.checked_sub(1).and_then(|last| self.subjects.get(last));
+        if again.is_some_and(|subject| subject.depth == depth) {
+            return;
+        }
+        if self.subjects.len() == self.live {
+            self.subjects.push(Subject::default());
+        }
+        if let Some(subject) = self.subjects.get_mut(self.live) {
+            subject.depth = depth;
+            subject.namespace.clear();
+            subject.name.clear();
+            self.live += 1;
+        }
+    }
+
+    /// Whether the innermost object with metadata around here is a Secret; `None` if that is not known.
+    pub(super) fn carrier_is_secret(&self) -> Option<bool> {
+        let subject = self.live.checked_sub(1).and_then(|last| self.subjects.get(last))?;
+        let frame = if subject.depth == self.stack.len() { &self.top } else { self.stack.get(subject.depth)? };
+        match (frame.is_secret(true), frame.is_secret(false)) {
+            (true, true) => Some(true),
+            (false, _) => Some(false),
+            (true, false) => None,
+        }
+    }
+}
+
+const fn section_of(key: Key) -> &'static str {
+    match key {
+        Key::StringData => "stringData",
+        _ => "data",
+    }
+}

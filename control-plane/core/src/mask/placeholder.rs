@@ -1,0 +1,272 @@
+//! What stands where a secret value stood, and how it is recognised when it comes back.
+//!
+//! A placeholder is the base64 of a sentence that ends in a MAC over the *place* of the value (never over the value: equal values must
+//! not show as equal, SECURITY.md M5). All have the same length, and all are valid base64, because typed clients decode `Secret.data`.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use aws_lc_rs::{constant_time, digest, hmac};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use memchr::memmem::Finder;
+use serde_json::Value;
+use shared::secret::Secret;
+
+/// What a person reads who decodes a placeholder. Its length is a multiple of three, so its base64 is the constant start of every one.
+const SENTENCE: &str = "sallyport: masked value; write it back unchanged or leave the field out ";
+/// Bytes of the MAC that are kept: 216 bits, a multiple of three.
+const MAC_BYTES: usize = 27;
+/// The MAC in base64url.
+const MAC_CHARS: usize = MAC_BYTES / 3 * 4;
+/// Bytes of every placeholder.
+pub const PLACEHOLDER_BYTES: usize = (SENTENCE.len() + MAC_CHARS) / 3 * 4;
+
+/// One key: 32 random bytes, a Secret made at install time and mounted in all agents, never in the control plane.
+#[derive(Clone, Debug)]
+pub struct PlaceholderKey(Secret<[u8; 32]>);
+
+impl PlaceholderKey {
+    /// Wraps bytes that the caller read or drew.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(Secret::new(bytes))
+    }
+
+    /// The key for everything that shares `scope`: HMAC-SHA-256 (RFC 2104).
+    fn scope(&self, scope: &Scope<'_>) -> ScopeKey {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.0.expose()));
+        for part in [
+            "sallyport/placeholder/1",
+            scope.cluster,
+            scope.carrier_namespace,
+            scope.carrier_name,
+            scope.place,
+            scope.namespace,
+            scope.kind,
+        ] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut key = [0; 32];
+        key.copy_from_slice(context.sign().as_ref());
+        ScopeKey(Secret::new(key))
+    }
+}
+
+/// The key that masks, and during a rotation the one before it, which is still recognised.
+#[derive(Clone, Debug)]
+pub struct PlaceholderKeys {
+    current: PlaceholderKey,
+    previous: Option<PlaceholderKey>,
+}
+
+impl PlaceholderKeys {
+    /// `previous` is set during a rotation only.
+    pub const fn new(current: PlaceholderKey, previous: Option<PlaceholderKey>) -> Self {
+        Self { current, previous }
+    }
+
+    /// The placeholder of a field.
+    pub fn placeholder(&self, scope: &Scope<'_>, field: &Field<'_>) -> String {
+        let mut out = Vec::with_capacity(PLACEHOLDER_BYTES);
+        self.scope(scope).write(field, &mut out);
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    /// Whether `text` is the placeholder of exactly this field, under the current key or the one before.
+    pub fn fits(&self, scope: &Scope<'_>, field: &Field<'_>, text: &str) -> bool {
+        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().any(|key| {
+            let mut expected = Vec::with_capacity(PLACEHOLDER_BYTES);
+            key.scope(scope).write(field, &mut expected);
+            constant_time::verify_slices_are_equal(&expected, text.as_bytes()).is_ok()
+        })
+    }
+
+    pub(super) fn scope(&self, scope: &Scope<'_>) -> ScopeKey {
+        self.current.scope(scope)
+    }
+}
+
+/// What many fields share: where they were found, and the kind and namespace they belong to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scope<'a> {
+    /// Our name of the cluster.
+    pub cluster: &'a str,
+    /// Namespace of the object in whose annotation the document stands; empty for a field of the object itself.
+    pub carrier_namespace: &'a str,
+    /// Name of that object; empty for a field of the object itself.
+    pub carrier_name: &'a str,
+    /// Name of that annotation; empty for a field of the object itself.
+    pub place: &'a str,
+    /// Namespace of the object that the field belongs to.
+    pub namespace: &'a str,
+    /// Its kind, `Secret` for whatever is masked as one.
+    pub kind: &'a str,
+}
+
+/// One field of one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Name of the object; where it was not known in time, that of the request or of the carrier.
+    pub name: &'a str,
+    /// Which object of its document it is, counted from 1, if its name was not known when the field came; else 0.
+    pub ordinal: u64,
+    /// `data`, `stringData`, `token`, …
+    pub section: &'a str,
+    /// Member of the section; empty if the section itself was replaced.
+    pub key: &'a [u8],
+}
+
+/// The key of a [`Scope`], drawn once for all fields of a namespace in a list.
+#[derive(Clone, Debug)]
+pub(super) struct ScopeKey(Secret<[u8; 32]>);
+
+impl ScopeKey {
+    /// Appends the placeholder of a field.
+    ///
+    /// The MAC is SHA-256 over the scope's key and the length-prefixed parts, cut to 216 bits. A keyed hash is safe here although it
+    /// isn't HMAC: no two inputs are prefixes of one another (lengths come first), which makes the cascade a pseudo-random function
+    /// (Bellare, Canetti, Krawczyk, FOCS 1996), and the cut leaves nothing to extend. An HMAC per field would be half of the masker's
+    /// whole time.
+    pub(super) fn write(&self, field: &Field<'_>, out: &mut Vec<u8>) {
+        // One buffer on the stack for the usual field: the one-shot digest is twice as fast as an incremental one.
+        let mut fixed = [0; 192];
+        let lengths = [field.name.len(), field.section.len(), field.key.len()];
+        let parts: [&[u8]; 3] = [field.name.as_bytes(), field.section.as_bytes(), field.key];
+        let mut head = [0; 32 + 8 + 12];
+        let (key, rest) = head.split_at_mut(32);
+        key.copy_from_slice(self.0.expose());
+        let (ordinal, sizes) = rest.split_at_mut(8);
+        ordinal.copy_from_slice(&field.ordinal.to_be_bytes());
+        for (to, length) in sizes.chunks_exact_mut(4).zip(lengths) {
+            // Names and keys are bounded far below 4 GiB.
+            to.copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+        }
+        let total = head.len() + lengths.iter().sum::<usize>();
+        let mac = if let Some(input) = fixed.get_mut(..total) {
+            let mut left: &mut [u8] = input;
+            for part in [head.as_slice()].into_iter().chain(parts) {
+                let (to, after) = left.split_at_mut(part.len());
+                to.copy_from_slice(part);
+                left = after;
+            }
+            digest::digest(&digest::SHA256, input)
+        } else {
+            let mut context = digest::Context::new(&digest::SHA256);
+            context.update(&head);
+            for part in parts {
+                context.update(part);
+            }
+            context.finish()
+        };
+        write_text(mac.as_ref(), out);
+    }
+}
+
+fn write_text(mac: &[u8], out: &mut Vec<u8>) {
+    static START: LazyLock<Vec<u8>> = LazyLock::new(|| STANDARD.encode(SENTENCE).into_bytes());
+    let mut chars = [0; MAC_CHARS];
+    let mut text = [0; MAC_CHARS / 3 * 4];
+    let cut = mac.get(..MAC_BYTES).unwrap_or(mac);
+    // Both buffers have exactly the encoded size, so neither call can fail; a failure would leave zeros, which is not base64.
+    if URL_SAFE_NO_PAD.encode_slice(cut, &mut chars).is_ok() && STANDARD.encode_slice(chars, &mut text).is_ok() {
+        out.extend_from_slice(&START);
+        out.extend_from_slice(&text);
+    }
+}
+
+/// Whether the whole text is a placeholder, in base64 or decoded. Says nothing of whose it is.
+pub fn is_placeholder(text: &str) -> bool {
+    let decoded;
+    let plain = if text.len() == PLACEHOLDER_BYTES {
+        match STANDARD.decode(text) {
+            Ok(bytes) => {
+                decoded = bytes;
+                decoded.as_slice()
+            }
+            Err(_) => return false,
+        }
+    } else {
+        text.as_bytes()
+    };
+    plain
+        .strip_prefix(SENTENCE.as_bytes())
+        .is_some_and(|mac| mac.len() == MAC_CHARS && URL_SAFE_NO_PAD.decode(mac).is_ok())
+}
+
+/// Whether a placeholder, or a recognisable piece of one, occurs anywhere in the bytes: as it is, decoded, or either of them inside
+/// something that was base64-encoded again (a `.dockerconfigjson`, a wrapped line). Wide on purpose: a false alarm is a refused write,
+/// a miss destroys a value.
+pub fn contains_placeholder(bytes: &[u8]) -> bool {
+    static NEEDLES: LazyLock<Vec<Finder<'static>>> = LazyLock::new(needles);
+    NEEDLES.iter().any(|needle| needle.find(bytes).is_some())
+}
+
+/// Two pieces of the sentence, so that a line break through one leaves the other whole.
+fn needles() -> Vec<Finder<'static>> {
+    let (first, rest) = SENTENCE.as_bytes().split_at(24);
+    let (second, _) = rest.split_at(24);
+    let mut needles = Vec::new();
+    for piece in [first, second] {
+        needles.push(piece.to_vec());
+        needles.extend(at_every_offset(piece));
+        needles.extend(at_every_offset(STANDARD.encode(piece).as_bytes()));
+    }
+    needles.iter().map(|needle| Finder::new(needle).into_owned()).collect()
+}
+
+/// The part of the base64 of `piece` that doesn't depend on what stands around it, for each of the three ways it can fall on groups.
+fn at_every_offset(piece: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    (0..3).map(move |before| {
+        let mut bytes = vec![0; before];
+        bytes.extend_from_slice(piece);
+        let text = STANDARD.encode(&bytes).into_bytes();
+        // Characters that also encode bits of a neighbour are left out.
+        let from = (before * 8).div_ceil(6);
+        let to = bytes.len() * 8 / 6;
+        text.get(from..to).unwrap_or_default().to_vec()
+    })
+}
+
+/// Where in a document something was found, as a JSON Pointer (RFC 6901).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldPath(Vec<String>);
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in &self.0 {
+            write!(f, "/{}", part.replace('~', "~0").replace('/', "~1"))?;
+        }
+        Ok(())
+    }
+}
+
+/// The first string or member name that carries a placeholder, in a request body of any kind.
+pub fn find_placeholder(value: &Value) -> Option<FieldPath> {
+    let mut path = Vec::new();
+    find(value, &mut path).then(|| FieldPath(path))
+}
+
+/// serde_json reads no deeper than 128, so the recursion is bounded.
+fn find(value: &Value, path: &mut Vec<String>) -> bool {
+    match value {
+        Value::String(text) => contains_placeholder(text.as_bytes()),
+        Value::Array(items) => items.iter().enumerate().any(|(index, item)| {
+            path.push(index.to_string());
+            let found = find(item, path);
+            if !found {
+                path.pop();
+            }
+            found
+        }),
+        Value::Object(members) => members.iter().any(|(name, member)| {
+            path.push(name.clone());
+            let found = contains_placeholder(name.as_bytes()) || find(member, path);
+            if !found {
+                path.pop();
+            }
+            found
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}

@@ -1,0 +1,175 @@
+//! Messages of a `Status` about Secrets (SECURITY.md M3). Error texts of the API server may quote the object, the patch or a part of it
+//! (k8s.io/apimachinery pkg/api/errors, pkg/util/validation/field), so only a few exact shapes, which hold nothing but names, are shown.
+
+/// What stands in place of a message that may quote a value. Reason, code and details say what happened.
+pub(super) const GENERIC: &str =
+    "Sallyport does not show this message, because it may quote the value of a Secret; reason and code are unchanged";
+
+/// Texts without any variable part.
+const CONSTANT: &[&str] = &[
+    "Unauthorized",
+    "the server could not find the requested resource",
+    "The resourceVersion for the provided watch is too old.",
+    "etcdserver: request timed out",
+    "etcdserver: leader changed",
+    "Too many requests, please try again later.",
+];
+
+/// What may follow `<resource> "<name>" `.
+const AFTER_NAME: &[&str] = &["not found", "already exists"];
+
+const CONFLICT: &str = "the object has been modified; please apply your changes to the latest version and try again";
+
+/// Whether a message is one of the shapes that hold names only.
+pub(super) fn is_harmless(message: &str) -> bool {
+    CONSTANT.contains(&message)
+        || about_object(message)
+        || forbidden(message).is_some()
+        || conflict(message).is_some()
+        || too_old(message).is_some()
+        || immutable(message).is_some()
+        || unserved(message).is_some()
+}
+
+/// Whether a message is about a Secret although nothing else said so: it names one as its subject, or quotes one.
+pub(super) fn speaks_of_secret(message: &str) -> bool {
+    let lower = message.to_ascii_lowercase();
+    let subject = lower.strip_prefix("operation cannot be fulfilled on ").unwrap_or(&lower);
+    subject.starts_with("secret \"")
+        || subject.starts_with("secrets \"")
+        || subject.starts_with("secrets is ")
+        || lower.contains(r#""kind":"secret"#)
+        || lower.contains(r#"\"kind\":\"secret"#)
+        || lower.contains(r#"kind\\\":\\\"secret"#)
+}
+
+/// `secrets "x" not found`, `secrets "x" already exists`.
+fn about_object(message: &str) -> bool {
+    let Some((_, rest)) = resource(message).and_then(|(_, rest)| quoted_name(rest.strip_prefix(' ')?)) else {
+        return false;
+    };
+    rest.strip_prefix(' ').is_some_and(|end| AFTER_NAME.contains(&end))
+}
+
+/// `secrets "x" is forbidden: User "u" cannot get resource "secrets" in API group "" in the namespace "n"`.
+fn forbidden(message: &str) -> Option<()> {
+    let (_, rest) = resource(message)?;
+    let rest = match rest.strip_prefix(' ').and_then(quoted_name) {
+        Some((_, rest)) => rest,
+        None => rest,
+    };
+    let rest = rest.strip_prefix(" is forbidden: User ")?;
+    let (_, rest) = quoted(rest, |byte| byte.is_ascii_alphanumeric() || b"-_.:/@".contains(&byte))?;
+    let (_, rest) = word(rest.strip_prefix(" cannot ")?, |byte| byte.is_ascii_lowercase())?;
+    let (_, rest) = quoted(rest.strip_prefix(" resource ")?, is_resource_byte)?;
+    let (_, rest) = quoted(rest.strip_prefix(" in API group ")?, is_name_byte)?;
+    if rest == " at the cluster scope" {
+        return Some(());
+    }
+    let (_, rest) = quoted_name(rest.strip_prefix(" in the namespace ")?)?;
+    rest.is_empty().then_some(())
+}
+
+/// `Operation cannot be fulfilled on secrets "x": the object has been modified; …`.
+fn conflict(message: &str) -> Option<()> {
+    let (_, rest) = resource(message.strip_prefix("Operation cannot be fulfilled on ")?)?;
+    let (_, rest) = quoted_name(rest.strip_prefix(' ')?)?;
+    (rest.strip_prefix(": ")? == CONFLICT).then_some(())
+}
+
+/// `too old resource version: 1 (2)`.
+fn too_old(message: &str) -> Option<()> {
+    let digit = |byte: u8| byte.is_ascii_digit();
+    let (_, rest) = word(message.strip_prefix("too old resource version: ")?, digit)?;
+    let (_, rest) = word(rest.strip_prefix(" (")?, digit)?;
+    (rest == ")").then_some(())
+}
+
+/// ``Secret "x" is invalid: data: Forbidden: field is immutable when `immutable` is set``.
+fn immutable(message: &str) -> Option<()> {
+    let (_, rest) = quoted_name(message.strip_prefix("Secret ")?)?;
+    let rest = rest.strip_prefix(" is invalid: ")?;
+    let rest = rest.strip_prefix("data: ").or_else(|| rest.strip_prefix("immutable: "))?;
+    (rest == "Forbidden: field is immutable when `immutable` is set").then_some(())
+}
+
+/// `The get operation against secrets could not be completed at this time, please try again.`
+fn unserved(message: &str) -> Option<()> {
+    let (_, rest) = word(message.strip_prefix("The ")?, |byte| byte.is_ascii_lowercase())?;
+    let (_, rest) = resource(rest.strip_prefix(" operation against ")?)?;
+    (rest == " could not be completed at this time, please try again.").then_some(())
+}
+
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+}
+
+const fn is_resource_byte(byte: u8) -> bool {
+    is_name_byte(byte) || byte == b'/'
+}
+
+fn resource(text: &str) -> Option<(&str, &str)> {
+    word(text, is_resource_byte)
+}
+
+/// A name as Kubernetes allows it (RFC 1123 subdomain), in quotes. A value in base64 or with capitals does not pass for one.
+fn quoted_name(text: &str) -> Option<(&str, &str)> {
+    let (name, rest) = quoted(text, is_name_byte)?;
+    (!name.is_empty() && name.len() <= 253).then_some((name, rest))
+}
+
+fn quoted(text: &str, allowed: impl Fn(u8) -> bool) -> Option<(&str, &str)> {
+    let (inside, rest) = text.strip_prefix('"')?.split_once('"')?;
+    inside.bytes().all(allowed).then_some((inside, rest))
+}
+
+fn word(text: &str, allowed: impl Fn(u8) -> bool) -> Option<(&str, &str)> {
+    let end = text.bytes().position(|byte| !allowed(byte)).unwrap_or(text.len());
+    if end == 0 { None } else { text.split_at_checked(end) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn m3_harmless_shapes() {
+        for text in [
+            r#"secrets "db" not found"#,
+            r#"secrets "db" already exists"#,
+            r#"deployments.apps "web" not found"#,
+            r#"secrets "db" is forbidden: User "sallyport:runner" cannot get resource "secrets" in API group "" in the namespace "default""#,
+            r#"secrets is forbidden: User "sallyport:runner" cannot list resource "secrets" in API group "" at the cluster scope"#,
+            r#"Operation cannot be fulfilled on secrets "db": the object has been modified; please apply your changes to the latest version and try again"#,
+            "too old resource version: 1 (22)",
+            "Secret \"db\" is invalid: data: Forbidden: field is immutable when `immutable` is set",
+            "The get operation against secrets could not be completed at this time, please try again.",
+        ] {
+            assert!(is_harmless(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn m3_anything_more_is_not_harmless() {
+        for text in [
+            r#"secrets "db" not found: hunter2"#,
+            r#"secrets "HUNTER2" not found"#,
+            r#"secrets "db" is forbidden: hunter2"#,
+            r#"secrets "db" is forbidden: User "u" cannot get resource "secrets" in API group "" in the namespace "default": hunter2"#,
+            r#"Secret "db" is invalid: data[p]: Invalid value: "hunter2""#,
+            r#"Operation cannot be fulfilled on secrets "db": hunter2"#,
+            "too old resource version: 1 (22) hunter2",
+            r#""hunter2" not found"#,
+            "",
+        ] {
+            assert!(!is_harmless(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn m3_subject() {
+        assert!(speaks_of_secret(r#"Secret "db" is invalid: data[p]: Invalid value: "hunter2""#));
+        assert!(speaks_of_secret(r#"patch: Invalid value: "{\"kind\":\"Secret\"}""#));
+        assert!(!speaks_of_secret(r#"Pod "x" is invalid: spec.volumes[0].secret.secretName: Required value"#));
+    }
+}

@@ -1,0 +1,376 @@
+//! Strings: which of them pass, which are read, which are held back, which are replaced.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it"
+)]
+
+use shared::limits::{MASK_KEY_BYTES, MASK_LOOKAHEAD_BYTES, MASK_MESSAGE_BYTES, MASK_NESTED_DOCUMENTS};
+
+use super::bytes::{Escape, Surrogates, Unescaped, escape_into, plain_run};
+use super::frame::{Key, Role};
+use super::masker::Masker;
+use super::open::Fate;
+use super::scan::{Cursor, State};
+use super::{LAST_APPLIED, MaskError, status};
+
+/// What is done with the string value that is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Copied.
+    Keep,
+    /// Replaced; what stands in its place has been written.
+    Drop,
+    /// Copied, and its text is wanted.
+    Read(Fact),
+    /// A `Status` message: held back until it is complete.
+    Hold,
+    /// An annotation that has shown nothing but blanks so far.
+    Peek,
+    /// An annotation with a document in it: held back until it is complete or longer than the look-ahead.
+    Collect { strict: bool },
+    /// The rest of such an annotation, fed to the nested masker in blocks.
+    Feed,
+    /// The rest of such an annotation after its text turned out not to be JSON.
+    Cut,
+}
+
+/// Strings whose text is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fact {
+    Kind,
+    ApiVersion,
+    Name,
+    Namespace,
+    DetailsKind,
+}
+
+/// Bytes that are fed to a nested masker at once.
+pub(super) const BLOCK: usize = 1024;
+
+impl Masker {
+    /// What to do with a string that begins here and is not replaced.
+    #[inline]
+    fn use_of_string(&self) -> Use {
+        match self.top.role {
+            Role::Object | Role::Plain => match self.key {
+                Key::Kind if self.top.map => Use::Read(Fact::Kind),
+                Key::ApiVersion if self.top.map => Use::Read(Fact::ApiVersion),
+                Key::Message if self.is_status() => Use::Hold,
+                _ => Use::Keep,
+            },
+            Role::Metadata => match self.key {
+                Key::Name => Use::Read(Fact::Name),
+                Key::Namespace => Use::Read(Fact::Namespace),
+                _ => Use::Keep,
+            },
+            Role::Annotations if self.name == LAST_APPLIED.as_bytes() => Use::Collect { strict: true },
+            Role::Annotations => Use::Peek,
+            Role::Details if self.key == Key::Kind => Use::Read(Fact::DetailsKind),
+            Role::Cause if self.key == Key::Message => Use::Hold,
+            _ => Use::Keep,
+        }
+    }
+
+    #[inline]
+    pub(super) fn begin_string(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+        let kept = match self.top.role {
+            Role::Inert => true,
+            Role::Plain | Role::Object | Role::Metadata => self.key == Key::Other,
+            _ => false,
+        };
+        if kept {
+            cursor.at += 1;
+            if cursor.skip_string(self.no_controls) {
+                self.end_value(cursor);
+            } else {
+                self.text_use = Use::Keep;
+                self.state = State::InString;
+            }
+            return Ok(());
+        }
+        self.begin_special(cursor, out)
+    }
+
+    /// A string begins that may be more than copied.
+    fn begin_special(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+        let fate = self.fate();
+        if fate == Fate::Empty {
+            self.replace_whole(fate, cursor, out);
+        }
+        cursor.at += 1;
+        let text_use = if fate == Fate::Pass {
+            self.note_passed();
+            self.use_of_string()
+        } else {
+            Use::Keep
+        };
+        match text_use {
+            Use::Keep | Use::Read(_) if matches!(fate, Fate::Pass | Fate::Empty) => {
+                let rest = cursor.rest();
+                let length = plain_run(rest, self.no_controls);
+                if rest.get(length) == Some(&b'"') {
+                    cursor.at += length + 1;
+                    if let Use::Read(fact) = text_use {
+                        self.learn(fact, rest.get(..length).unwrap_or_default(), cursor)?;
+                    }
+                    self.end_value(cursor);
+                    return Ok(());
+                }
+                self.text_use = text_use;
+            }
+            Use::Keep => {
+                cursor.keep(out);
+                self.replace(fate, out);
+                if cursor.skip_string(self.no_controls) {
+                    cursor.kept = cursor.at - 1;
+                    self.end_value(cursor);
+                    return Ok(());
+                }
+                self.mute();
+                self.text_use = Use::Drop;
+            }
+            Use::Hold => {
+                self.mute_string(cursor, out);
+                self.text_use = text_use;
+            }
+            Use::Collect { .. } if self.level >= MASK_NESTED_DOCUMENTS => {
+                self.mute_string(cursor, out);
+                self.placeholder("Annotation", "annotation", None, out);
+                self.text_use = Use::Drop;
+            }
+            Use::Collect { .. } => {
+                self.mute_string(cursor, out);
+                self.text_use = text_use;
+            }
+            Use::Read(_) | Use::Peek | Use::Drop | Use::Feed | Use::Cut => self.text_use = text_use,
+        }
+        self.text.clear();
+        self.overflow = false;
+        self.state = State::InString;
+        Ok(())
+    }
+
+    /// Drops the inside of the string from here on; its quotes stay.
+    fn mute_string(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) {
+        cursor.keep(out);
+        self.mute();
+    }
+
+    fn mute(&mut self) {
+        self.muted = true;
+        // Never equal to a depth at which a value ends: the end of the string lifts it.
+        self.muted_depth = usize::MAX;
+    }
+
+    /// Reads on in a string value.
+    pub(super) fn string(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+        if self.text_use == Use::Peek && !self.peek(cursor, out) {
+            return Ok(());
+        }
+        let ended = match self.text_use {
+            Use::Keep | Use::Drop | Use::Peek | Use::Cut => self.skip(cursor)?,
+            Use::Read(_) => self.decode_into(cursor, MASK_KEY_BYTES)?,
+            Use::Hold => self.decode_into(cursor, MASK_MESSAGE_BYTES)?,
+            Use::Collect { .. } => self.decode_into(cursor, self.lookahead())?,
+            Use::Feed => self.decode_into(cursor, BLOCK)?,
+        };
+        if self.overflow && matches!(self.text_use, Use::Collect { .. } | Use::Feed) {
+            return self.spill(out);
+        }
+        if !ended {
+            return Ok(());
+        }
+        match self.text_use {
+            Use::Keep | Use::Peek => {}
+            Use::Drop | Use::Cut => self.unmute(cursor),
+            Use::Read(fact) => {
+                let text = std::mem::take(&mut self.text);
+                let learnt = self.learn(fact, &text, cursor);
+                self.text = text;
+                learnt?;
+            }
+            Use::Hold => {
+                self.end_message(out);
+                self.unmute(cursor);
+            }
+            Use::Collect { strict } => {
+                self.end_annotation(strict, out);
+                self.unmute(cursor);
+            }
+            Use::Feed => {
+                self.end_feed(out);
+                self.unmute(cursor);
+            }
+        }
+        self.end_value(cursor);
+        Ok(())
+    }
+
+    /// Bytes of an annotation that are held back. Less in nested documents, so that all together stay small.
+    fn lookahead(&self) -> usize {
+        MASK_LOOKAHEAD_BYTES >> (2 * self.level.min(4))
+    }
+
+    /// The closing quote was just read, and is copied.
+    fn unmute(&mut self, cursor: &mut Cursor<'_>) {
+        self.muted = false;
+        cursor.kept = cursor.at.saturating_sub(1);
+    }
+
+    /// Looks for the first character of an annotation that isn't blank. False if there is none yet.
+    fn peek(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> bool {
+        while cursor.peek() == Some(b' ') {
+            cursor.at += 1;
+        }
+        match cursor.peek() {
+            None => return false,
+            // An escape may stand for a brace or a line break before one.
+            Some(b'{' | b'[' | b'\\') if self.level < MASK_NESTED_DOCUMENTS => {
+                self.mute_string(cursor, out);
+                self.text_use = Use::Collect { strict: false };
+            }
+            Some(b'{' | b'[' | b'\\') => {
+                self.mute_string(cursor, out);
+                self.placeholder("Annotation", "annotation", None, out);
+                self.text_use = Use::Drop;
+            }
+            Some(_) => self.text_use = Use::Keep,
+        }
+        true
+    }
+
+    /// Reads on in a string whose text isn't wanted.
+    fn skip(&mut self, cursor: &mut Cursor<'_>) -> Result<bool, MaskError> {
+        if self.escape == Escape::None && cursor.skip_string(self.no_controls) {
+            return Ok(true);
+        }
+        self.decode(cursor, |_, _| ())
+    }
+
+    /// Decodes into `text`, up to `limit` bytes; stops early, with `overflow`, for those who want to empty it.
+    fn decode_into(&mut self, cursor: &mut Cursor<'_>, limit: usize) -> Result<bool, MaskError> {
+        let mut text = std::mem::take(&mut self.text);
+        let stop = matches!(self.text_use, Use::Collect { .. } | Use::Feed);
+        let result = self.decode_while(cursor, if stop { BLOCK } else { usize::MAX }, |part, overflow| {
+            if stop {
+                text.extend_from_slice(part);
+                *overflow = text.len() > limit;
+                return !*overflow;
+            }
+            let room = limit.saturating_sub(text.len());
+            *overflow |= part.len() > room;
+            text.extend_from_slice(part.get(..part.len().min(room)).unwrap_or_default());
+            true
+        });
+        self.text = text;
+        result
+    }
+
+    /// Reads on in a string, name or value; `sink` gets its decoded text. True once the closing quote was read.
+    pub(super) fn decode(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        mut sink: impl FnMut(&[u8], &mut bool),
+    ) -> Result<bool, MaskError> {
+        self.decode_while(cursor, usize::MAX, |part, overflow| {
+            sink(part, overflow);
+            true
+        })
+    }
+
+    fn decode_while(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        block: usize,
+        mut sink: impl FnMut(&[u8], &mut bool) -> bool,
+    ) -> Result<bool, MaskError> {
+        let mut go_on = true;
+        while go_on {
+            let Some(byte) = cursor.peek() else { return Ok(false) };
+            if self.escape != Escape::None {
+                match self.escape.step(byte) {
+                    Unescaped::Invalid => return Err(self.syntax(cursor)),
+                    Unescaped::More(next) => self.escape = next,
+                    Unescaped::Char(char) => {
+                        self.escape = Escape::None;
+                        let before = self.surrogates.close();
+                        go_on = emit([before, Some(char)], &mut self.overflow, &mut sink);
+                    }
+                    Unescaped::Surrogate(unit) => {
+                        self.escape = Escape::None;
+                        go_on = emit(self.surrogates.unit(unit), &mut self.overflow, &mut sink);
+                    }
+                }
+                cursor.at += 1;
+                continue;
+            }
+            if byte == b'\\' {
+                self.escape = Escape::Backslash;
+                cursor.at += 1;
+                continue;
+            }
+            if let Some(lone) = self.surrogates.close() {
+                emit([Some(lone), None], &mut self.overflow, &mut sink);
+                self.surrogates = Surrogates::default();
+            }
+            if byte == b'"' {
+                cursor.at += 1;
+                return Ok(true);
+            }
+            // In blocks where the sink may want to stop.
+            let rest = cursor.rest();
+            let rest = rest.get(..block.min(rest.len())).unwrap_or_default();
+            let length = plain_run(rest, self.no_controls);
+            if length == 0 {
+                return Err(self.syntax(cursor));
+            }
+            go_on = sink(rest.get(..length).unwrap_or_default(), &mut self.overflow);
+            cursor.at += length;
+        }
+        Ok(false)
+    }
+
+    fn learn(&mut self, fact: Fact, text: &[u8], cursor: &Cursor<'_>) -> Result<(), MaskError> {
+        let known = match fact {
+            Fact::Kind => self.top.set_kind(text),
+            Fact::ApiVersion => self.top.set_api(text),
+            Fact::Name | Fact::Namespace => {
+                if let Some(subject) = self.live.checked_sub(1).and_then(|last| self.subjects.get_mut(last)) {
+                    let to = if fact == Fact::Name { &mut subject.name } else { &mut subject.namespace };
+                    to.clear();
+                    to.extend_from_slice(text);
+                }
+                Ok(())
+            }
+            Fact::DetailsKind => {
+                let secrets = text.eq_ignore_ascii_case(b"secrets") || text.eq_ignore_ascii_case(b"secret");
+                self.status_of_secret |= secrets;
+                if secrets && self.message_passed { Err(super::frame::TooLate) } else { Ok(()) }
+            }
+        };
+        known.map_err(|_| MaskError::TooLate { offset: self.offset(cursor) })
+    }
+
+    /// The message of a `Status` or of one of its causes is complete.
+    fn end_message(&mut self, out: &mut Vec<u8>) {
+        // What was cut at the bound may end in mid character, and is not shown anyway.
+        let text = std::str::from_utf8(&self.text).unwrap_or_default();
+        let about_secret = self.context.secrets || self.status_of_secret || status::speaks_of_secret(text);
+        let harmless = status::is_harmless(text);
+        if self.overflow || about_secret && !harmless {
+            self.summary.masked += 1;
+            escape_into(status::GENERIC.as_bytes(), out);
+            return;
+        }
+        self.message_passed |= !harmless;
+        escape_into(&self.text, out);
+    }
+}
+
+fn emit(chars: [Option<char>; 2], overflow: &mut bool, sink: &mut impl FnMut(&[u8], &mut bool) -> bool) -> bool {
+    chars
+        .into_iter()
+        .flatten()
+        .fold(true, |go_on, char| sink(char.encode_utf8(&mut [0; 4]).as_bytes(), overflow) && go_on)
+}

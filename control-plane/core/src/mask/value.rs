@@ -1,0 +1,298 @@
+//! The same masking for a document that is parsed anyway: plain recursion, in which everything about an object is known before any of
+//! it is judged. The scanner is tested against it.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it"
+)]
+
+use serde_json::{Map, Value};
+use shared::limits::MASK_NESTED_DOCUMENTS;
+
+use super::frame::{Frame, Key, Kind, Presumed, Role};
+use super::masker::Carrier;
+use super::placeholder::{Field, Scope};
+use super::{LAST_APPLIED, MaskContext, status};
+
+/// Masks a parsed document in place and says how many values were replaced.
+///
+/// Meant for request bodies before record, page and log ([`MaskContext::request`]): beside whole objects these are patches, so a JSON
+/// Patch (RFC 6902) of a Secret is masked too. serde_json reads no deeper than 128, which bounds the recursion.
+pub fn mask_value(value: &mut Value, context: &MaskContext) -> usize {
+    let mut walk = Walk {
+        context,
+        carrier: Carrier::default(),
+        level: 0,
+        namespace: context.namespace.clone(),
+        name: context.name.clone(),
+        named: false,
+        ordinal: 0,
+        masked: 0,
+    };
+    match value {
+        Value::Array(items) if context.secrets => items.iter_mut().for_each(|item| walk.patch_operation(item)),
+        _ => walk.root(value, context.root, true),
+    }
+    walk.masked
+}
+
+struct Walk<'a> {
+    context: &'a MaskContext,
+    carrier: Carrier,
+    level: u8,
+    namespace: String,
+    name: String,
+    named: bool,
+    ordinal: u64,
+    masked: usize,
+}
+
+impl Walk<'_> {
+    /// A document, or an element of a list.
+    fn root(&mut self, value: &mut Value, presumed: Presumed, root: bool) {
+        match value {
+            Value::Object(map) => self.map(map, Some(presumed), root),
+            Value::Array(_) => self.items(value, presumed),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    /// An operation of a JSON Patch on a Secret: only what goes into labels is known to be no value.
+    fn patch_operation(&mut self, operation: &mut Value) {
+        let Value::Object(members) = operation else { return };
+        let labels =
+            members.get("path").and_then(Value::as_str).is_some_and(|path| path.starts_with("/metadata/labels"));
+        if let Some(value) = members.get_mut("value")
+            && !labels
+        {
+            self.replace(value, "Secret", "patch", "");
+        }
+    }
+
+    /// `position` is what is assumed of the map where an object is expected, `None` elsewhere.
+    fn map(&mut self, map: &mut Map<String, Value>, position: Option<Presumed>, root: bool) {
+        let role = if position.is_some() { Role::Object } else { Role::Plain };
+        let mut frame = Frame::new(role, true, position.unwrap_or(Presumed::NotSecret));
+        // Nothing has been passed on yet, so neither can come too late.
+        let text = |name: &str| map.get(name).and_then(Value::as_str).map(str::as_bytes);
+        let _kind = text("kind").map(|kind| frame.set_kind(kind));
+        let _api = text("apiVersion").map(|api| frame.set_api(api));
+        let outer = (self.namespace.clone(), self.name.clone(), self.named);
+        if frame.is_object() {
+            self.enter(map);
+        }
+        for (name, value) in map.iter_mut() {
+            self.member(&frame, root, name, value);
+        }
+        if frame.is_object() {
+            (self.namespace, self.name, self.named) = outer;
+        }
+    }
+
+    fn enter(&mut self, map: &Map<String, Value>) {
+        let own = |name: &str| map.get("metadata").and_then(|metadata| metadata.get(name)).and_then(Value::as_str);
+        let or = |own: Option<&str>, other: &str| own.filter(|own| !own.is_empty()).unwrap_or(other).to_owned();
+        self.named = own("name").is_some_and(|name| !name.is_empty());
+        self.namespace = or(own("namespace"), &self.context.namespace);
+        self.name = or(own("name"), &self.context.name);
+        if self.level > 0 {
+            self.namespace = or(own("namespace"), &self.carrier.namespace);
+            self.name = or(own("name"), &self.carrier.name);
+        }
+    }
+
+    fn member(&mut self, frame: &Frame, root: bool, name: &str, value: &mut Value) {
+        let secret = frame.is_secret(frame.role == Role::Object);
+        let silent = frame.kind == Kind::Unknown && frame.presumed == Presumed::Secret;
+        let is_status = frame.kind == Kind::Status || silent;
+        let holds_token = frame.kind == Kind::Token || self.context.token && frame.role == Role::Object;
+        match (Key::of(name.as_bytes()), &mut *value) {
+            (Key::Data | Key::StringData, _) if secret => self.section(name, value),
+            (Key::Metadata, Value::Object(metadata)) if frame.is_object() => self.metadata(frame, metadata),
+            (Key::Annotations, Value::Object(annotations)) => self.annotations(false, annotations),
+            (Key::Items, Value::Array(_)) if frame.is_object() => self.items(value, frame.presumed_of_items(true)),
+            (Key::Rows, Value::Array(rows)) if frame.role == Role::Object => {
+                let silent = frame.presumed == Presumed::Secret;
+                let presumed = if silent { Presumed::Secret } else { Presumed::Anything };
+                rows.iter_mut().for_each(|row| self.row(row, presumed));
+            }
+            (Key::Object, Value::Object(object)) if root => self.map(object, Some(frame.presumed), false),
+            (Key::Message, Value::String(message)) if is_status => self.message(message, self.context.secrets),
+            (Key::Details, Value::Object(details)) if is_status => self.details(details),
+            (Key::Status | Key::Spec, Value::Object(holder)) if holds_token => self.token_holder(holder),
+            _ => self.plain(value),
+        }
+    }
+
+    fn plain(&mut self, value: &mut Value) {
+        match value {
+            Value::Object(map) => self.map(map, None, false),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.plain(item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    fn items(&mut self, value: &mut Value, presumed: Presumed) {
+        for item in value.as_array_mut().into_iter().flatten() {
+            self.root(item, presumed, false);
+        }
+    }
+
+    fn row(&mut self, row: &mut Value, presumed: Presumed) {
+        for (name, value) in row.as_object_mut().into_iter().flatten() {
+            match value {
+                Value::Object(object) if name == "object" => self.map(object, Some(presumed), false),
+                _ => self.plain(value),
+            }
+        }
+    }
+
+    fn token_holder(&mut self, holder: &mut Map<String, Value>) {
+        for (name, value) in holder.iter_mut() {
+            if name == "token" {
+                self.replace(value, "Token", "token", "");
+            } else {
+                self.plain(value);
+            }
+        }
+    }
+
+    fn section(&mut self, name: &str, value: &mut Value) {
+        let section = if name.eq_ignore_ascii_case("data") { "data" } else { "stringData" };
+        self.ordinal += 1;
+        match value {
+            Value::Object(fields) => {
+                for (key, field) in fields.iter_mut() {
+                    self.replace(field, "Secret", section, key);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                self.replace(value, "Secret", section, "");
+            }
+        }
+    }
+
+    fn metadata(&mut self, frame: &Frame, metadata: &mut Map<String, Value>) {
+        for (name, value) in metadata.iter_mut() {
+            match (Key::of(name.as_bytes()), &mut *value) {
+                (Key::Annotations, Value::Object(annotations)) => self.annotations(frame.is_secret(false), annotations),
+                (Key::ManagedFields, Value::Array(entries)) if frame.is_secret(true) => {
+                    entries.iter_mut().for_each(empty_fields_of_data);
+                }
+                // Names of fields, no objects.
+                (Key::ManagedFields, Value::Array(_)) => {}
+                _ => self.plain(value),
+            }
+        }
+    }
+
+    fn annotations(&mut self, of_secret: bool, annotations: &mut Map<String, Value>) {
+        for (name, value) in annotations.iter_mut() {
+            match value {
+                Value::String(text) => {
+                    let strict = name == LAST_APPLIED;
+                    let blank = [' ', '\n', '\r', '\t'];
+                    if strict || text.trim_start_matches(blank).starts_with(['{', '[']) {
+                        self.document(name, of_secret && strict, strict, value);
+                    }
+                }
+                Value::Object(_) | Value::Array(_) => self.plain(value),
+                Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            }
+        }
+    }
+
+    /// An annotation with a document in it, or with several if it isn't last-applied.
+    fn document(&mut self, place: &str, of_secret: bool, strict: bool, value: &mut Value) {
+        let text = value.as_str().unwrap_or_default();
+        let parsed: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
+        let mut documents = match parsed {
+            Ok(documents)
+                if self.level < MASK_NESTED_DOCUMENTS
+                    && (!strict || documents.len() == 1)
+                    && documents.iter().all(|document| document.is_object() || document.is_array()) =>
+            {
+                documents
+            }
+            Ok(_) => return self.replace(value, "Annotation", "annotation", place),
+            Err(_) if strict || self.level >= MASK_NESTED_DOCUMENTS || text.contains("Secret") => {
+                return self.replace(value, "Annotation", "annotation", place);
+            }
+            Err(_) => return,
+        };
+        let mut inner = Walk {
+            context: self.context,
+            carrier: Carrier { namespace: self.namespace.clone(), name: self.name.clone(), place: place.to_owned() },
+            level: self.level + 1,
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            named: false,
+            ordinal: 0,
+            masked: 0,
+        };
+        for document in &mut documents {
+            inner.root(document, if of_secret { Presumed::Secret } else { Presumed::Anything }, true);
+        }
+        if inner.masked > 0 {
+            self.masked += inner.masked;
+            *value = Value::String(documents.iter().map(Value::to_string).collect());
+        }
+    }
+
+    fn details(&mut self, details: &mut Map<String, Value>) {
+        let kind = details.get("kind").and_then(Value::as_str).unwrap_or_default();
+        let about_secret = self.context.secrets || ["secret", "secrets"].contains(&kind.to_ascii_lowercase().as_str());
+        for (name, value) in details.iter_mut() {
+            let Some(causes) = value.as_array_mut().filter(|_| name == "causes") else {
+                self.plain(value);
+                continue;
+            };
+            for (name, value) in causes.iter_mut().filter_map(Value::as_object_mut).flatten() {
+                match value {
+                    Value::String(message) if name == "message" => self.message(message, about_secret),
+                    _ => self.plain(value),
+                }
+            }
+        }
+    }
+
+    fn message(&mut self, message: &mut String, about_secret: bool) {
+        if (about_secret || status::speaks_of_secret(message)) && !status::is_harmless(message) {
+            self.masked += 1;
+            status::GENERIC.clone_into(message);
+        }
+    }
+
+    /// Puts the placeholder in place of a value that isn't null.
+    fn replace(&mut self, value: &mut Value, kind: &str, section: &str, key: &str) {
+        if value.is_null() {
+            return;
+        }
+        self.masked += 1;
+        let scope = Scope {
+            cluster: &self.context.cluster,
+            carrier_namespace: &self.carrier.namespace,
+            carrier_name: &self.carrier.name,
+            place: &self.carrier.place,
+            namespace: &self.namespace,
+            kind,
+        };
+        let field = Field {
+            name: &self.name,
+            ordinal: if self.named { 0 } else { self.ordinal },
+            section,
+            key: key.as_bytes(),
+        };
+        *value = Value::String(self.context.keys.placeholder(&scope, &field));
+    }
+}
+
+/// Below `f:data` of a Secret stand names; a value there would be one of the Secret's.
+fn empty_fields_of_data(entry: &mut Value) {
+    let fields = entry.get_mut("fieldsV1").and_then(Value::as_object_mut);
+    for (_, below) in fields.into_iter().flatten().filter(|(name, _)| *name == "f:data" || *name == "f:stringData") {
+        for (_, value) in below.as_object_mut().into_iter().flatten() {
+            *value = Value::Object(Map::new());
+        }
+    }
+}
