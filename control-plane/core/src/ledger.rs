@@ -134,10 +134,7 @@ impl Spent {
 
     /// Where to report the end, for code that gives the right to send away.
     pub const fn ticket(&self) -> Ticket {
-        Ticket {
-            epoch: self.epoch,
-            jti: self.jti,
-        }
+        Ticket { epoch: self.epoch, jti: self.jti }
     }
 }
 
@@ -206,9 +203,7 @@ impl Entries {
 
     fn answer(&self, jti: GrantId) -> Answer {
         if let Some(outcome) = self.finished.get(&jti) {
-            Answer::Spent {
-                outcome: Some(*outcome),
-            }
+            Answer::Spent { outcome: Some(*outcome) }
         } else if self.running.contains(&jti) {
             Answer::Spent { outcome: None }
         } else if self.is_forgotten(jti) {
@@ -226,10 +221,7 @@ impl Ledger {
             life,
             open: BTreeMap::new(),
             sealed: VecDeque::new(),
-            bounds: Bounds {
-                entries: limits::LEDGER_ENTRIES,
-                epochs: limits::LEDGER_EPOCHS,
-            },
+            bounds: Bounds { entries: limits::LEDGER_ENTRIES, epochs: limits::LEDGER_EPOCHS },
         }
     }
 
@@ -305,10 +297,7 @@ impl Ledger {
     /// [`SpendError::LifeTooLow`] if a later one was seen: an old copy of the database, or a process that should be dead.
     pub fn see_life(&mut self, life: Life) -> Result<(), SpendError> {
         if life < self.life {
-            return Err(SpendError::LifeTooLow {
-                seen: self.life,
-                got: life,
-            });
+            return Err(SpendError::LifeTooLow { seen: self.life, got: life });
         }
         self.life = life;
         Ok(())
@@ -318,10 +307,7 @@ impl Ledger {
     pub fn finish(&mut self, ticket: Ticket, outcome: Outcome) -> bool {
         let entries = match self.open.get_mut(&ticket.epoch) {
             Some(entries) => Some(entries),
-            None => self
-                .sealed
-                .iter_mut()
-                .find_map(|(epoch, entries)| (*epoch == ticket.epoch).then_some(entries)),
+            None => self.sealed.iter_mut().find_map(|(epoch, entries)| (*epoch == ticket.epoch).then_some(entries)),
         };
         entries.is_some_and(|entries| {
             let was_running = entries.running.remove(&ticket.jti);

@@ -40,11 +40,7 @@ impl Admin {
     /// # Errors
     /// The address can't be bound.
     pub async fn bind(address: SocketAddr, readiness: Readiness, metrics: Metrics) -> io::Result<Self> {
-        Ok(Self {
-            listener: TcpListener::bind(address).await?,
-            readiness,
-            metrics,
-        })
+        Ok(Self { listener: TcpListener::bind(address).await?, readiness, metrics })
     }
 
     /// Where it is bound.
@@ -110,10 +106,7 @@ fn reply<B>(request: &Request<B>, readiness: &Readiness, metrics: &Metrics, drai
             if pending.is_empty() {
                 text(StatusCode::OK, "ok\n")
             } else {
-                text(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    format!("waiting for {}\n", pending.join(", ")),
-                )
+                text(StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}\n", pending.join(", ")))
             }
         }
         "/metrics" => match metrics.encode() {
@@ -134,10 +127,7 @@ fn reply<B>(request: &Request<B>, readiness: &Readiness, metrics: &Metrics, drai
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 
@@ -146,13 +136,7 @@ mod tests {
     use super::*;
 
     fn get(path: &str, readiness: &Readiness, draining: bool) -> StatusCode {
-        reply(
-            &Request::get(path).body(()).unwrap(),
-            readiness,
-            &Metrics::new(),
-            draining,
-        )
-        .status()
+        reply(&Request::get(path).body(()).unwrap(), readiness, &Metrics::new(), draining).status()
     }
 
     #[test]
@@ -167,9 +151,6 @@ mod tests {
         assert_eq!(get("/metrics", &readiness, false), StatusCode::OK);
         assert_eq!(get("/quit", &readiness, false), StatusCode::NOT_FOUND);
         let post = Request::post("/livez").body(()).unwrap();
-        assert_eq!(
-            reply(&post, &readiness, &Metrics::new(), false).status(),
-            StatusCode::METHOD_NOT_ALLOWED
-        );
+        assert_eq!(reply(&post, &readiness, &Metrics::new(), false).status(), StatusCode::METHOD_NOT_ALLOWED);
     }
 }

@@ -208,10 +208,7 @@ mod tests {
         for _ in 0..3 {
             sender.send(Bytes::from_static(b"xxxx")).await.unwrap();
         }
-        assert!(matches!(
-            collect_bounded(body, 11, WAIT).await,
-            Err(BodyError::TooLarge { limit: 11 })
-        ));
+        assert!(matches!(collect_bounded(body, 11, WAIT).await, Err(BodyError::TooLarge { limit: 11 })));
         assert!(matches!(
             collect_bounded(full("123456789012"), 11, WAIT).await,
             Err(BodyError::TooLarge { limit: 11 })
@@ -221,17 +218,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_and_a_lost_source_are_errors() {
         let (sender, body) = channel(1);
-        assert!(matches!(
-            collect_bounded(body, 10, WAIT).await,
-            Err(BodyError::Idle { .. })
-        ));
+        assert!(matches!(collect_bounded(body, 10, WAIT).await, Err(BodyError::Idle { .. })));
         assert_eq!(sender.send(Bytes::new()).await, Err(ReaderGone));
         let (sender, body) = channel(1);
         sender.send(Bytes::from_static(b"x")).await.unwrap();
         drop(sender);
-        assert!(matches!(
-            collect_bounded(body, 10, WAIT).await,
-            Err(BodyError::Broken(_))
-        ));
+        assert!(matches!(collect_bounded(body, 10, WAIT).await, Err(BodyError::Broken(_))));
     }
 }

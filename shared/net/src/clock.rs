@@ -34,9 +34,7 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System { .. } => {
-                let since = SystemTime::now()
-                    .duration_since(SystemTime::UNIX_EPOCH)
-                    .unwrap_or_default();
+                let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
                 Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
             }
             Source::Manual(manual, _) => {
@@ -82,10 +80,7 @@ impl ManualClock {
     /// A clock that stands at `start`.
     pub fn new(start: Timestamp) -> Self {
         Self {
-            manual: Arc::new(Mutex::new(Manual {
-                start,
-                elapsed: Duration::ZERO,
-            })),
+            manual: Arc::new(Mutex::new(Manual { start, elapsed: Duration::ZERO })),
             ticks: watch::Sender::new(Duration::ZERO),
         }
     }
@@ -127,15 +122,9 @@ mod tests {
             hand.advance(Duration::from_secs(1));
         };
         tokio::join!(sleeper, mover);
-        assert_eq!(
-            (clock.now(), clock.monotonic()),
-            (Timestamp(6000), Duration::from_secs(5))
-        );
+        assert_eq!((clock.now(), clock.monotonic()), (Timestamp(6000), Duration::from_secs(5)));
         hand.jump(Timestamp(100_000));
-        assert_eq!(
-            (clock.now(), clock.monotonic()),
-            (Timestamp(100_000), Duration::from_secs(5))
-        );
+        assert_eq!((clock.now(), clock.monotonic()), (Timestamp(100_000), Duration::from_secs(5)));
     }
 
     #[test]

@@ -19,10 +19,7 @@ pub fn install_default() {
 }
 
 /// `N` bytes from the system's generator.
-#[expect(
-    clippy::expect_used,
-    reason = "without randomness no key is safe; stopping is the only closed answer"
-)]
+#[expect(clippy::expect_used, reason = "without randomness no key is safe; stopping is the only closed answer")]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");

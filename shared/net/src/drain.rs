@@ -38,10 +38,7 @@ pub struct Guard(#[expect(dead_code, reason = "counted by its sender")] watch::R
 pub fn channel() -> (DrainTrigger, Drain) {
     let (sender, mode) = watch::channel(None);
     let guards = watch::Sender::new(());
-    let drain = Drain {
-        mode,
-        guards: guards.clone(),
-    };
+    let drain = Drain { mode, guards: guards.clone() };
     (DrainTrigger { mode: sender, guards }, drain)
 }
 

@@ -157,9 +157,7 @@ impl Endpoint {
 
 async fn handshake(incoming: quinn::Incoming, permit: OwnedSemaphorePermit) -> Result<Connection, ConnectError> {
     let address = incoming.remote_address();
-    let connecting = incoming
-        .accept()
-        .map_err(|source| ConnectError::Handshake { address, source })?;
+    let connecting = incoming.accept().map_err(|source| ConnectError::Handshake { address, source })?;
     let connection = tokio::time::timeout(limits::HANDSHAKE, connecting)
         .await
         .map_err(|_| ConnectError::Slow { address })?
@@ -234,10 +232,7 @@ impl Connection {
     /// The TLS stack refuses.
     pub fn export(&self, label: &[u8]) -> Result<[u8; 32], ExportError> {
         let mut bytes = [0; 32];
-        self.0
-            .quic
-            .export_keying_material(&mut bytes, label, &[])
-            .map_err(|_| ExportError)?;
+        self.0.quic.export_keying_material(&mut bytes, label, &[]).map_err(|_| ExportError)?;
         Ok(bytes)
     }
 

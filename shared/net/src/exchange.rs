@@ -76,14 +76,7 @@ where
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Ends at once: it hands the stream over to `hyper::upgrade::on`.
-        std::future::poll_fn(|cx| {
-            if driver.done(cx) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+        std::future::poll_fn(|cx| if driver.done(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
     Ok(response.map(|incoming| ResponseBody { incoming, driver }))
 }
@@ -97,11 +90,7 @@ impl Driver {
     /// Moves what can be moved; says whether nothing is left to do.
     fn done(&mut self, cx: &mut Context<'_>) -> bool {
         // An error of the connection also reaches the answer or its body, where it is handled.
-        if self
-            .0
-            .as_mut()
-            .is_some_and(|future| future.as_mut().poll(cx).is_ready())
-        {
+        if self.0.as_mut().is_some_and(|future| future.as_mut().poll(cx).is_ready()) {
             self.0 = None;
         }
         self.0.is_none()
@@ -116,9 +105,7 @@ pub struct ResponseBody {
 
 impl std::fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ResponseBody")
-            .field("incoming", &self.incoming)
-            .finish_non_exhaustive()
+        f.debug_struct("ResponseBody").field("incoming", &self.incoming).finish_non_exhaustive()
     }
 }
 

@@ -24,10 +24,7 @@ impl Metrics {
 
     /// Registers a metric (a clone of it; they share their values). Unit in the name, `help` a sentence without its full stop.
     pub fn register(&self, name: &str, help: &str, metric: impl Metric) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .register(name, help, metric);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).register(name, help, metric);
     }
 
     /// The OpenMetrics text.

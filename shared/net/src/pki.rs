@@ -109,19 +109,13 @@ pub struct Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("pin", &self.pin)
-            .finish_non_exhaustive()
+        f.debug_struct("Identity").field("pin", &self.pin).finish_non_exhaustive()
     }
 }
 
 impl Clone for Identity {
     fn clone(&self) -> Self {
-        Self {
-            chain: self.chain.clone(),
-            key: self.key.clone_key(),
-            pin: self.pin,
-        }
+        Self { chain: self.chain.clone(), key: self.key.clone_key(), pin: self.pin }
     }
 }
 
@@ -188,12 +182,7 @@ impl Ca {
     pub fn generate(name: &str, now: Timestamp) -> Result<Self, PkiError> {
         let key = KeyPair::generate()?;
         let certificate = ca_params(name, now)?.self_signed(&key)?;
-        Ok(Self {
-            certificate: certificate.der().clone(),
-            pem: certificate.pem(),
-            name: name.to_owned(),
-            key,
-        })
+        Ok(Self { certificate: certificate.der().clone(), pem: certificate.pem(), name: name.to_owned(), key })
     }
 
     /// Reads the authority from `ca.key` and `ca.crt` in `folder`, or makes and writes it when *neither* is there. The key's file is
@@ -216,10 +205,7 @@ impl Ca {
     }
 
     fn load(key_path: &Path, certificate_path: &Path, name: &str) -> Result<Self, PkiError> {
-        let content = |path: &Path, expected| PkiError::Content {
-            path: path.to_owned(),
-            expected,
-        };
+        let content = |path: &Path, expected| PkiError::Content { path: path.to_owned(), expected };
         let read = |path: &Path| std::fs::read_to_string(path).map_err(|source| file_error(path, source));
         let key = KeyPair::from_pem(&read(key_path)?).map_err(|_| content(key_path, "a private key in PEM"))?;
         let pem = read(certificate_path)?;
@@ -231,12 +217,7 @@ impl Ca {
         if spki != key.subject_public_key_info() {
             return Err(content(certificate_path, "the certificate of the key beside it"));
         }
-        Ok(Self {
-            key,
-            certificate,
-            pem,
-            name: name.to_owned(),
-        })
+        Ok(Self { key, certificate, pem, name: name.to_owned() })
     }
 
     /// What peers pin.
@@ -267,9 +248,7 @@ impl Ca {
             let name = (*name).try_into().map_err(|_| PkiError::Value("this name"))?;
             params.subject_alt_names.push(SanType::DnsName(name));
         }
-        params
-            .subject_alt_names
-            .extend(addresses.iter().copied().map(SanType::IpAddress));
+        params.subject_alt_names.extend(addresses.iter().copied().map(SanType::IpAddress));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(&params, &key)
@@ -279,10 +258,7 @@ impl Ca {
         // The issuer's name and key identifier follow from its name and key alone; the date does not enter.
         let ca = ca_params(&self.name, Timestamp::default())?;
         let certificate = params.signed_by(key, &Issuer::from_params(&ca, &self.key))?;
-        Ok(Identity::from_parts(
-            vec![certificate.der().clone(), self.certificate.clone()],
-            key,
-        ))
+        Ok(Identity::from_parts(vec![certificate.der().clone(), self.certificate.clone()], key))
     }
 }
 
@@ -315,10 +291,7 @@ fn date(at: Timestamp) -> Result<time::OffsetDateTime, PkiError> {
 }
 
 fn file_error(path: &Path, source: io::Error) -> PkiError {
-    PkiError::File {
-        path: path.to_owned(),
-        source,
-    }
+    PkiError::File { path: path.to_owned(), source }
 }
 
 fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), PkiError> {
@@ -330,7 +303,5 @@ fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), PkiError> {
         .mode(mode)
         .open(path)
         .map_err(|source| file_error(path, source))?;
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .map_err(|source| file_error(path, source))
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(|source| file_error(path, source))
 }

@@ -25,10 +25,7 @@ impl Readiness {
     pub fn wait_for(&self, name: &'static str) -> Pending {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *waiting.entry(name).or_default() += 1;
-        Pending {
-            set: self.clone(),
-            name,
-        }
+        Pending { set: self.clone(), name }
     }
 
     /// Whether nothing is waited for.
@@ -38,12 +35,7 @@ impl Readiness {
 
     /// What is waited for, by name.
     pub fn pending(&self) -> Vec<&'static str> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .copied()
-            .collect()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 }
 

@@ -23,12 +23,7 @@ pub struct QuicIo {
 impl QuicIo {
     /// Joins the halves of a stream.
     pub const fn new(send: SendStream, recv: RecvStream) -> Self {
-        Self {
-            send,
-            recv,
-            finished: false,
-            unwanted: false,
-        }
+        Self { send, recv, finished: false, unwanted: false }
     }
 }
 

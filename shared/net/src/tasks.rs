@@ -36,10 +36,7 @@ impl TaskSet {
     /// A family of its own. Must be used inside a tokio runtime.
     pub fn new() -> Self {
         Self {
-            shared: Arc::new(Shared {
-                panics: AtomicU64::new(0),
-                fatal: watch::Sender::new(None),
-            }),
+            shared: Arc::new(Shared { panics: AtomicU64::new(0), fatal: watch::Sender::new(None) }),
             cancel: CancellationToken::new(),
             alive: watch::Sender::new(()),
         }
@@ -48,11 +45,7 @@ impl TaskSet {
     /// A family that can be cancelled by itself, and is cancelled with this one. Panics count here.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            cancel: self.cancel.child_token(),
-            alive: watch::Sender::new(()),
-        }
+        Self { shared: Arc::clone(&self.shared), cancel: self.cancel.child_token(), alive: watch::Sender::new(()) }
     }
 
     /// Starts a task. A panic in it is logged and counted, and ends only this task.

@@ -122,9 +122,7 @@ pub fn init(config: &LogConfig) -> Result<(), TryInitError> {
             .with_writer(io::stderr);
         registry.with(layer).try_init()
     } else {
-        registry
-            .with(tracing_subscriber::fmt::layer().with_writer(io::stderr))
-            .try_init()
+        registry.with(tracing_subscriber::fmt::layer().with_writer(io::stderr)).try_init()
     }
 }
 

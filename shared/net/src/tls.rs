@@ -49,12 +49,7 @@ impl PeerKey {
 
 /// The public key of a certificate in DER.
 pub(crate) fn spki(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
-    Some(
-        ParsedCertificate::try_from(certificate)
-            .ok()?
-            .subject_public_key_info()
-            .to_vec(),
-    )
+    Some(ParsedCertificate::try_from(certificate).ok()?.subject_public_key_info().to_vec())
 }
 
 /// The configuration of the listening side.

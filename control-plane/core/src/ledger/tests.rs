@@ -32,13 +32,7 @@ fn other_connections_and_lower_lives_are_refused() {
     let mut ledger = ledger(10, 2);
     ledger.open_epoch(E1).unwrap();
     assert_eq!(ledger.spend(E2, Life(3), jti(1)), Err(SpendError::EpochUnknown));
-    assert_eq!(
-        ledger.spend(E1, Life(2), jti(1)),
-        Err(SpendError::LifeTooLow {
-            seen: Life(3),
-            got: Life(2)
-        })
-    );
+    assert_eq!(ledger.spend(E1, Life(2), jti(1)), Err(SpendError::LifeTooLow { seen: Life(3), got: Life(2) }));
     ledger.seal_epoch(E1);
     assert_eq!(ledger.spend(E1, Life(3), jti(1)), Err(SpendError::EpochSealed));
     assert_eq!(ledger.open_epoch(E1), Err(OpenError::Known));
@@ -79,11 +73,7 @@ fn full_of_running_operations_refuses() {
     assert_eq!(ledger.spend(E1, Life(1), jti(3)), Err(SpendError::Full));
     ledger.finish(first.ticket(), OK);
     let _third = ledger.spend(E1, Life(1), jti(3)).unwrap();
-    assert_eq!(
-        ledger.spend(E1, Life(1), jti(1)),
-        Err(SpendError::TooOld),
-        "forgotten, yet never again"
-    );
+    assert_eq!(ledger.spend(E1, Life(1), jti(1)), Err(SpendError::TooOld), "forgotten, yet never again");
     assert_eq!(ledger.answer(E1, jti(1)), Answer::NotKnown);
 }
 
@@ -112,26 +102,17 @@ fn sealed_epochs_are_bounded() {
 fn lease_names_are_stable_dns_names() {
     let name = spent_lease_name(ApprovalId::new(Uuid::from_u128(1)));
     assert_eq!(name.len(), 70);
-    assert!(
-        name.bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    );
+    assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'));
     assert_ne!(name, spent_lease_name(ApprovalId::new(Uuid::from_u128(2))));
     // Agents of different versions must agree on it.
-    assert_eq!(
-        name,
-        "spent-12ec88a49349b0e9929566202282c389a1468dc647bef6cceab5aa9e4b0fdd0b"
-    );
+    assert_eq!(name, "spent-12ec88a49349b0e9929566202282c389a1468dc647bef6cceab5aa9e4b0fdd0b");
 }
 
 #[test]
 fn epoch_text_round_trip() {
     assert_eq!(E1.to_string().parse(), Ok(E1));
     assert_eq!("AAAA".parse::<Epoch>(), Err(EpochError));
-    assert_eq!(
-        serde_json::from_str::<Epoch>(&serde_json::to_string(&E1).unwrap()).unwrap(),
-        E1
-    );
+    assert_eq!(serde_json::from_str::<Epoch>(&serde_json::to_string(&E1).unwrap()).unwrap(), E1);
 }
 
 proptest! {

@@ -34,11 +34,7 @@ pub enum Outcome {
 impl Outcome {
     /// By the API server's status.
     pub const fn of_status(status: u16) -> Self {
-        if status < 400 {
-            Self::Ok { status }
-        } else {
-            Self::Error { status }
-        }
+        if status < 400 { Self::Ok { status } } else { Self::Error { status } }
     }
 
     /// Whether the API server may have seen it.

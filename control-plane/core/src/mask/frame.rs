@@ -152,7 +152,7 @@ pub(super) struct Frame {
     pub(super) presumed: Presumed,
     /// The outermost container of the document.
     pub(super) root: bool,
-    /// A `data` map was passed on as that of something else.
+    /// A `data` was passed on as that of something else.
     passed_data: bool,
     /// `items` were passed on as no Secrets.
     passed_items: bool,
@@ -216,7 +216,7 @@ impl Frame {
         }
     }
 
-    /// A `data` map goes out as it is.
+    /// A `data` goes out as it is.
     pub(super) const fn pass_data(&mut self) {
         self.passed_data = true;
     }
@@ -251,8 +251,8 @@ impl Frame {
 
     fn check(&self) -> Result<(), TooLate> {
         let listed = self.secret_list || self.kind == Kind::List && self.role == Role::Object;
-        let late = self.api != Api::Foreign
-            && (self.passed_data && self.kind == Kind::Secret || self.passed_items && listed);
+        let late =
+            self.api != Api::Foreign && (self.passed_data && self.kind == Kind::Secret || self.passed_items && listed);
         if late { Err(TooLate) } else { Ok(()) }
     }
 }

@@ -35,10 +35,10 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use masker::Masker;
 pub use placeholder::{
     FieldPath, PlaceholderKey, PlaceholderKeys, contains_placeholder, find_placeholder, is_placeholder,
 };
-pub use masker::Masker;
 pub use value::mask_value;
 
 use frame::Presumed;

@@ -25,7 +25,9 @@ impl Masker {
         match self.top.role {
             Role::SecretData => Fate::Field,
             Role::Object | Role::Plain
-                if matches!(self.key, Key::Data | Key::StringData) && self.top.map && self.top.is_secret(self.guess) =>
+                if matches!(self.key, Key::Data | Key::StringData)
+                    && self.top.map
+                    && self.top.is_secret(self.guess) =>
             {
                 Fate::Section
             }
@@ -67,12 +69,21 @@ impl Masker {
     }
 
     /// A number, `true` or `false` begins.
-    pub(super) fn hide_scalar(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+    pub(super) fn hide_scalar(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) {
         let fate = self.fate();
-        if fate != Fate::Pass {
+        if fate == Fate::Pass {
+            self.note_passed();
+        } else {
             self.replace_whole(fate, cursor, out);
         }
-        Ok(())
+    }
+
+    /// A value passes; should it turn out to have been a Secret's, that is an error.
+    #[inline]
+    pub(super) fn note_passed(&mut self) {
+        if matches!(self.key, Key::Data | Key::StringData) && self.top.is_candidate() {
+            self.top.pass_data();
+        }
     }
 
     /// A map or an array begins.
@@ -83,7 +94,10 @@ impl Masker {
                 self.ordinal += 1;
                 Frame::new(Role::SecretData, true, Presumed::NotSecret)
             }
-            Fate::Pass => self.child(map),
+            Fate::Pass => {
+                self.note_passed();
+                self.child(map)
+            }
             fate => {
                 self.replace_whole(fate, cursor, out);
                 Frame::new(Role::Inert, map, Presumed::NotSecret)
@@ -132,10 +146,6 @@ impl Masker {
                 self.open_subject();
                 plain(Role::Metadata)
             }
-            Key::Data | Key::StringData if map => {
-                self.top.pass_data();
-                plain(Role::Plain)
-            }
             Key::Items if !map => {
                 let presumed = if top.is_object() { top.presumed_of_items(self.guess) } else { Presumed::NotSecret };
                 if presumed == Presumed::NotSecret {
@@ -162,7 +172,8 @@ impl Masker {
     /// Whether the open map is a `Status`, or may be one about Secrets.
     pub(super) fn is_status(&self) -> bool {
         self.top.is_candidate()
-            && (self.top.kind == Kind::Status || self.top.kind == Kind::Unknown && self.top.presumed == Presumed::Secret)
+            && (self.top.kind == Kind::Status
+                || self.top.kind == Kind::Unknown && self.top.presumed == Presumed::Secret)
     }
 
     fn holds_token(&self) -> bool {

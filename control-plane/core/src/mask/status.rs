@@ -2,7 +2,8 @@
 //! (kubernetes-wire.md §7 rows 6, 7, 31), so only a few exact shapes, which hold nothing but names, are shown.
 
 /// What stands in place of a message that may quote a value. Reason, code and details say what happened.
-pub(super) const GENERIC: &str = "Sallyport does not show this message, because it may quote the value of a Secret; reason and code are unchanged";
+pub(super) const GENERIC: &str =
+    "Sallyport does not show this message, because it may quote the value of a Secret; reason and code are unchanged";
 
 /// Texts without any variable part.
 const CONSTANT: &[&str] = &[
@@ -169,8 +170,6 @@ mod tests {
     fn m3_subject() {
         assert!(speaks_of_secret(r#"Secret "db" is invalid: data[p]: Invalid value: "hunter2""#));
         assert!(speaks_of_secret(r#"patch: Invalid value: "{\"kind\":\"Secret\"}""#));
-        assert!(!speaks_of_secret(
-            r#"Pod "x" is invalid: spec.volumes[0].secret.secretName: Required value"#
-        ));
+        assert!(!speaks_of_secret(r#"Pod "x" is invalid: spec.volumes[0].secret.secretName: Required value"#));
     }
 }

@@ -77,8 +77,7 @@ pub(super) fn secret() -> Value {
 }
 
 /// Members in the order in which the API server writes typed objects (serde_json sorts them).
-pub(super) const SECRET: &str =
-    r#"{"kind":"Secret","apiVersion":"v1","metadata":{"name":"db","namespace":"default"},"data":{"p":"Q0FOQVJZLXZhbHVl"},"type":"Opaque"}"#;
+pub(super) const SECRET: &str = r#"{"kind":"Secret","apiVersion":"v1","metadata":{"name":"db","namespace":"default"},"data":{"p":"Q0FOQVJZLXZhbHVl"},"type":"Opaque"}"#;
 
 #[test]
 fn corpus_of_the_fuzz_target() {

@@ -4,8 +4,8 @@ use shared::limits::{MASK_KEY_BYTES, MASK_LOOKAHEAD_BYTES, MASK_MESSAGE_BYTES, M
 
 use super::bytes::{Escape, Surrogates, Unescaped, escape_into, plain_run};
 use super::frame::{Key, Role};
-use super::open::Fate;
 use super::masker::Masker;
+use super::open::Fate;
 use super::scan::{Cursor, State};
 use super::{LAST_APPLIED, MaskError, status};
 
@@ -94,7 +94,12 @@ impl Masker {
             self.replace_whole(fate, cursor, out);
         }
         cursor.at += 1;
-        let text_use = if fate == Fate::Pass { self.use_of_string() } else { Use::Keep };
+        let text_use = if fate == Fate::Pass {
+            self.note_passed();
+            self.use_of_string()
+        } else {
+            Use::Keep
+        };
         match text_use {
             Use::Keep | Use::Read(_) if matches!(fate, Fate::Pass | Fate::Empty) => {
                 let rest = cursor.rest();
@@ -358,10 +363,9 @@ impl Masker {
     }
 }
 
-fn emit(
-    chars: [Option<char>; 2],
-    overflow: &mut bool,
-    sink: &mut impl FnMut(&[u8], &mut bool) -> bool,
-) -> bool {
-    chars.into_iter().flatten().fold(true, |go_on, char| sink(char.encode_utf8(&mut [0; 4]).as_bytes(), overflow) && go_on)
+fn emit(chars: [Option<char>; 2], overflow: &mut bool, sink: &mut impl FnMut(&[u8], &mut bool) -> bool) -> bool {
+    chars
+        .into_iter()
+        .flatten()
+        .fold(true, |go_on, char| sink(char.encode_utf8(&mut [0; 4]).as_bytes(), overflow) && go_on)
 }
