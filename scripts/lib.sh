@@ -4,13 +4,20 @@
 #   die TEXT                   one sentence on stderr, exit 1
 #   say TEXT                   one line of progress on stderr (stdout is for results)
 #   step TEXT COMMAND ARG...   run a long command and show that it is alive
+#   run COMMAND ARG...         print a command and run it, its output shown: a failure can be repeated by hand
 #   need CMD PACKAGE WHY       make sure that a command exists, installing its Debian package if not
+#   need_rust                  make sure that there is a Rust that is new enough, and a C compiler for its dependencies
 
 say() { printf '%s\n' "$*" >&2; }
 
 die() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
 	exit 1
+}
+
+run() {
+	say "+ $*"
+	"$@"
 }
 
 # Where binaries and virtual environments are kept between runs: outside the tree, by version, so that only a new
@@ -98,4 +105,17 @@ with_lock() {
 		fi
 		"$@"
 	)
+}
+
+# need_rust: cargo is not installed by us, for a machine's owner chooses how to have it. A C compiler is: aws-lc and
+# SQLite are compiled from C.
+need_rust() {
+	local root wanted have
+	root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+	wanted=$(awk -F'"' '$1 == "rust-version = " { print $2 }' "$root/Cargo.toml")
+	command -v cargo >/dev/null || die "Rust $wanted or newer is needed: install it from https://rustup.rs and try again."
+	have=$(cargo --version | awk '{ print $2 }')
+	[[ $(printf '%s\n' "$wanted" "$have" | sort -V | head -n 1) == "$wanted" ]] ||
+		die "Rust $wanted or newer is needed, and this is $have: 'rustup update' brings it."
+	need cc build-essential "aws-lc and SQLite are compiled from C"
 }

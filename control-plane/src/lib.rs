@@ -1,1 +1,18 @@
-//! To come.
+//! Sallyport's control plane: decides and remembers.
+//!
+//! Start reading at `gateway::serve`: one function shows the path of a request.
+
+pub mod agents;
+pub mod app;
+pub mod approvals;
+pub mod authn;
+pub mod cli;
+pub mod config;
+pub mod gateway;
+pub mod grants;
+pub mod metrics;
+pub mod peers;
+pub mod policies;
+pub mod sessions;
+pub mod store;
+pub mod web;

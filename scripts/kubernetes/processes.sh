@@ -10,6 +10,8 @@ start() {
 	shift 2
 	setsid "$@" >>"$dir/logs/$name.log" 2>&1 </dev/null 8>&- 9>&- &
 	printf '%s %s %s\n' "$name" "$!" "$(born "$!")" >>"$dir/pids"
+	# So that this shell does not report its end.
+	disown "$!"
 }
 
 # born PID: prints nothing for a process that is not there or is a zombie.

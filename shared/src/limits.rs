@@ -12,8 +12,13 @@ pub const HEADERS: usize = 100;
 pub const URI_BYTES: usize = 16 * 1024;
 /// Bytes of a body under our own `control` host.
 pub const CONTROL_BODY_BYTES: usize = 64 * 1024;
+/// Characters of a client's own words about itself that are kept and shown.
+pub const CLIENT_TEXT_CHARS: usize = 256;
 /// Nesting of a body that policy reads; the API server stops at 10 000, real objects stay below 30.
 pub const BODY_DEPTH: usize = 128;
+/// Values in a body that policy reads: a few bytes can stand for a value of some hundred bytes in memory, and of 1.5 MB (etcd's limit) real
+/// objects have a value per 15 bytes or more.
+pub const BODY_NODES: usize = 200_000;
 /// Operations in a JSON Patch that policy reads (the API server takes 10 000).
 pub const JSON_PATCH_OPERATIONS: usize = 1000;
 /// Bytes of a live object that policy and approvers see (etcd's own limit is 1.5 MiB).
@@ -44,11 +49,37 @@ pub const OPEN_STREAM: Duration = Duration::from_secs(10);
 
 /// Clients on one sidecar at once.
 pub const SIDECAR_CONNECTIONS: usize = 256;
+/// HTTP/2 requests of one client at once; the API server allows 250, kubectl and helm use a handful.
+pub const SIDECAR_STREAMS: u32 = 100;
+/// How long a request that was not sent yet waits for a connection to the control plane; then the client is told to come back.
+pub const CONNECT_WAIT: Duration = Duration::from_secs(3);
+/// How often a request whose stream the control plane reset is put again (under the same id) on the same connection.
+pub const REPEATS: u32 = 1;
+/// Opening or renewing a session: the control plane may ask an agent for a TokenReview.
+pub const SESSION_WAIT: Duration = Duration::from_secs(15);
+/// First attempt at a handshake; doubles with each failure up to [`HANDSHAKE`], because a fresh attempt meets a restarted peer sooner
+/// than the retransmissions of an old one.
+pub const CONNECT_FIRST: Duration = Duration::from_secs(2);
+/// First pause between two attempts to reach the control plane.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+/// Longest pause between two attempts; a crowd of sidecars must not flood a control plane that comes back.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Longest pause between two attempts while a request waits.
+pub const BACKOFF_BUSY: Duration = Duration::from_millis(500);
+/// How often token files are compared with what was last sent; kubelet renews them at 80 % of their life.
+pub const TOKEN_POLL: Duration = Duration::from_secs(10);
+/// TCP keep-alive and HTTP/2 ping of local clients.
+pub const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long operations may take to finish once the process was asked to go; two seconds below Kubernetes' default grace period.
+pub const DRAIN: Duration = Duration::from_secs(28);
+
 /// Peers on one control plane at once.
 pub const PEER_CONNECTIONS: usize = 20_000;
 /// Operations of one session under way at once.
 pub const SESSION_OPERATIONS: usize = 512;
-/// Holds of one asker that wait at once: more would only tire the approver (failures.md P9).
+/// Kinds of deed (`create serviceaccounts`) that a session remembers for conditions on its past.
+pub const SESSION_DEEDS: usize = 256;
+/// Holds of one asker that wait at once: more would only tire the approver (SECURITY.md P9).
 pub const ASKER_HOLDS: usize = 32;
 /// Holds that wait at once, in all.
 pub const HOLDS: usize = 10_000;
@@ -56,15 +87,41 @@ pub const HOLDS: usize = 10_000;
 pub const HOLD_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long after its approval a hold may be claimed.
 pub const CLAIM_WAIT: Duration = Duration::from_secs(600);
-/// How long a session's same request meets the same denial without people being asked again (failures.md P9).
+/// How long a session's same request meets the same denial without people being asked again (SECURITY.md P9).
 pub const DENIAL_STICKS: Duration = Duration::from_secs(3600);
 /// Votes on one hold that may be needed; more people than that can't be got together.
 pub const QUORUM_MAX: u8 = 16;
 /// Bytes of a reason that an approver gives; kubectl prints it in one line.
 pub const REASON_BYTES: usize = 1024;
+/// How long after an approval's expiry its Lease stays in the cluster: more than the clocks of two nodes can differ.
+pub const SPENT_LEASE_KEEP: Duration = Duration::from_secs(3600);
+/// Starts of the control plane that its database remembers, to find out that it is an old copy.
+pub const LIVES: usize = 1024;
 
 /// Longest life of a grant, on the agent's monotonic clock from receipt.
 pub const GRANT_TTL: Duration = Duration::from_secs(10);
+/// Bytes of a grant: its request's path twice, sixteen reads, ids and a signature stay far below; a head has room for it.
+pub const GRANT_BYTES: usize = 32 * 1024;
+/// Objects that one grant lets the agent read: the live object and a helm release's stored revisions.
+pub const GRANT_READS: usize = 16;
+/// JSON paths that one grant masks in addition.
+pub const GRANT_MASK_PATHS: usize = 64;
+/// Longest that any answer may last, exec sessions and watches included; policy sets less.
+pub const STREAM_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// How often an operation is tried again whose version pin holds while its precondition does not (a status write came between).
+pub const PIN_RETRIES: u32 = 3;
+/// The head of the API server's answer: its own limits are 60 s for calls and 34 s for writes.
+pub const UPSTREAM_HEAD: Duration = Duration::from_secs(75);
+/// How often a silent connection to the API server is asked whether it lives.
+pub const UPSTREAM_KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Idle HTTP/1.1 connections to the API server that are kept for the next watch or log.
+pub const UPSTREAM_IDLE_STREAMS: usize = 4;
+/// Leases of spent approvals that are looked at in one sweep.
+pub const SPENT_SWEEP: usize = 500;
+/// Grants in one question to an agent's ledger.
+pub const LEDGER_QUESTIONS: usize = 1000;
+/// Shortest and longest pause before a peer dials again; drawn at random in between, doubling.
+pub const REDIAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// Spent grants that an agent remembers per epoch.
 pub const LEDGER_ENTRIES: usize = 100_000;
 /// Connections that an agent's ledger knows at once, and as many that are over: an agent has one, or two while it changes over.
@@ -83,11 +140,34 @@ pub const RECORD_BATCH: usize = 512;
 pub const RECORD_WAIT: Duration = Duration::from_secs(5);
 /// Bytes of a (masked) response body that are kept in the record and may be replayed to a sidecar that lost its connection.
 pub const RECORDED_BODY_BYTES: usize = 3 * 1024 * 1024;
+/// The same for a plain read, of which there are many: longer answers are recorded by digest and length alone.
+pub const RECORDED_READ_BYTES: usize = 64 * 1024;
 
 /// Bytes of a policy file.
 pub const POLICY_BYTES: usize = 1024 * 1024;
+/// Rules in a policy file.
+pub const POLICY_RULES: usize = 10_000;
+/// Nesting of a policy file; real ones stay below 8.
+pub const POLICY_DEPTH: usize = 32;
+/// Values in a policy file, so that a small file can't expand into a large one.
+pub const POLICY_VALUES: usize = 500_000;
+/// Mistakes that are reported of one policy file.
+pub const POLICY_MISTAKES: usize = 200;
 /// Bytes of one CEL expression.
 pub const CEL_SOURCE_BYTES: usize = 4096;
+/// Operators, brackets and commas in one CEL expression: the parser and the interpreter recurse, and a chain of some thousand
+/// operators overflows a thread's stack (seen with 2000 `+` terms on 2 MiB), which no handler can catch.
+pub const CEL_OPERATORS: usize = 400;
+/// Brackets inside brackets in one CEL expression: the parser takes some 10 KiB of stack for each (99 overflow 1 MiB).
+pub const CEL_BRACKETS: usize = 24;
+/// Depth of a parsed CEL expression; hand-written conditions stay below 20.
+pub const CEL_DEPTH: usize = 96;
+/// Loops inside loops in one CEL expression: containers × volumeMounts × a list to compare with is three.
+pub const CEL_LOOP_NESTING: usize = 3;
+/// Values (scalars, lists, maps) of one object that conditions see; a larger object is judged as unreadable.
+pub const CEL_INPUT_VALUES: usize = 50_000;
+/// Bytes of one compiled regular expression in a condition.
+pub const CEL_REGEX_BYTES: usize = 256 * 1024;
 /// Loop steps that one operation's conditions may take together.
 pub const CEL_TICKS: u64 = 20_000;
 /// Wall time that one operation's conditions may take together.

@@ -1,1 +1,37 @@
-fn main() {}
+//! `sallyport-sidecar [ready | check-config]`; everything else is said by the environment.
+
+use std::process::ExitCode;
+
+use shared::chain::Chain;
+use shared::config::EXIT_CONFIG;
+use shared_net::clock::Clock;
+use sidecar::config::Config;
+use sidecar::{app, ready, signals};
+
+#[expect(clippy::print_stderr, reason = "a command line program says why it ends")]
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1);
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(problems) => {
+            eprint!("{problems}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    shared_net::crypto::install_default();
+    let result = match command.as_deref() {
+        None => shared_net::telemetry::init(&config.log).map_err(Into::into).and_then(|()| {
+            signals::block_on(async { app::build(config, Clock::system()).await?.run(signals::stop()).await })
+        }),
+        Some("ready") => signals::block_on(async { Ok(ready::check(&config).await?) }),
+        Some("check-config") => Ok(()),
+        Some(other) => Err(anyhow::anyhow!("unknown command {other:?}; expected ready, check-config, or none")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sallyport-sidecar: {}", Chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,15 @@
-//! Harness.
+//! Harness of the stories: a real API server, unchanged clients, and the logs of our processes.
+//!
+//! What is missing fails a test; nothing here skips one. So the harness panics where a test would.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure of the harness is the failure of the test that uses it"
+)]
+
+pub mod cluster;
+pub mod differential;
+pub mod kubectl;
+pub mod logs;
+pub mod stack;
+pub mod tidy;

@@ -1,1 +1,18 @@
-//! To come.
+//! The agent: the only process with a credential of its cluster. It verifies every grant itself, sends nothing that was not granted,
+//! and masks inside the cluster.
+//!
+//! Start reading at [`operation`], which shows the path of one granted request.
+
+pub mod answer;
+pub mod app;
+pub mod config;
+pub mod link;
+pub mod masked;
+pub mod metrics;
+pub mod operation;
+pub mod refusal;
+pub mod report;
+pub mod rules;
+pub mod serve;
+pub mod spent;
+pub mod upstream;

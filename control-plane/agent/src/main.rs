@@ -1,1 +1,38 @@
-fn main() {}
+//! `sallyport-agent [FILE]`: enforces grants inside one cluster.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use agent::{app, config};
+use shared::config::EXIT_CONFIG;
+use shared_net::clock::Clock;
+
+#[expect(clippy::print_stderr, reason = "logging can't be started without a configuration")]
+fn main() -> ExitCode {
+    let config = match config::load(std::env::args_os().nth(1).map(PathBuf::from)) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprint!("sallyport-agent: {problems}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sallyport-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: config::Config) -> anyhow::Result<()> {
+    shared_net::crypto::install_default();
+    app::start_logging(&config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stop = app::stop_signal()?;
+        let bound = app::build(config, Clock::system()).await?;
+        tracing::info!(admin = %bound.admin_address()?, "started");
+        bound.run(stop).await
+    })
+}

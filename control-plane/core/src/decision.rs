@@ -3,13 +3,20 @@
 //! [`Verdict`] is the pure answer of policy. [`Attributes::decide`] turns it into a [`Decision`] by taking the attributes by value:
 //! an [`Allowed`] can't exist without a verdict that allows, or a hold whose approval was spent.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use shared::ids::{ApprovalId, HoldId};
+use shared::time::Timestamp;
+
 use crate::attributes::Attributes;
+use crate::digest::Digest;
+use crate::lifecycle::{Bound, Claimed};
+use crate::version_pin::VersionPin;
 
 /// What is to happen. Ordered by strictness, so that the strictest of several is their maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,13 +30,20 @@ pub enum Effect {
     Deny,
 }
 
-impl fmt::Display for Effect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Effect {
+    /// As policy files, records and metrics write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Allow => "allow",
             Self::Hold => "hold",
             Self::Deny => "deny",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -58,16 +72,29 @@ impl Group {
     }
 }
 
+/// How a contribution moves the score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Weight {
+    /// Whatever else is found, the score is not below this (0–100). The highest of them is where the sum starts.
+    AtLeast(u8),
+    /// Points added to that (or, for a dry run, taken from it).
+    Plus(i16),
+    /// Found, and accepted by name by the rule that settled it: counts nothing.
+    Accepted,
+}
+
 /// One named part of the score.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contribution {
-    /// Where it comes from: `risk table`, `modifier`, `rule seed-rbac`.
-    pub source: String,
+    /// Where it comes from, and the name by which a rule may `accept` it: `table/secrets:get`, `modifier/pod-privileged`,
+    /// `rule/no-friday-deploys`.
+    pub source: Cow<'static, str>,
     /// What was found, as a short fact for a person: `creates a ServiceAccount`, `container "x" is privileged`.
-    pub fact: String,
-    /// Points. The table's entry is a floor; modifiers raise.
-    pub risk: i16,
+    pub fact: Cow<'static, str>,
+    /// What it does to the score.
+    pub weight: Weight,
 }
 
 /// Why it was decided so. Every contribution to the score is named.
@@ -108,6 +135,8 @@ pub struct Verdict {
     pub(crate) explanation: Explanation,
     pub(crate) group: Group,
     pub(crate) terms: Option<ApprovalTerms>,
+    pub(crate) mask: Vec<String>,
+    pub(crate) cost: u8,
 }
 
 impl Verdict {
@@ -124,6 +153,17 @@ impl Verdict {
     /// The group to impersonate if it is allowed.
     pub const fn group(&self) -> Group {
         self.group
+    }
+
+    /// Fields that the matching rules mask in addition to what the agent always masks.
+    pub fn mask(&self) -> &[String] {
+        &self.mask
+    }
+
+    /// What the operation takes from its session's risk budget: the caller adds it to the session's `risk_spent` when the
+    /// operation goes through.
+    pub const fn cost(&self) -> u8 {
+        self.cost
     }
 }
 
@@ -144,6 +184,9 @@ pub struct Allowed {
     pub(crate) attributes: Attributes,
     pub(crate) explanation: Explanation,
     pub(crate) group: Group,
+    pub(crate) mask: Vec<String>,
+    /// Present exactly when the group is [`Group::Approved`] by way of a hold.
+    pub(crate) approval: Option<ApprovalRef>,
 }
 
 /// Must wait for people.
@@ -152,6 +195,7 @@ pub struct Hold {
     pub(crate) attributes: Attributes,
     pub(crate) explanation: Explanation,
     pub(crate) terms: ApprovalTerms,
+    pub(crate) mask: Vec<String>,
 }
 
 /// Refused by policy.
@@ -164,10 +208,12 @@ pub struct Denial {
 impl Attributes {
     /// Turns policy's answer into the next stage.
     pub fn decide(self, verdict: Verdict) -> Decision {
-        let Verdict { explanation, group, terms } = verdict;
+        let Verdict { explanation, group, terms, mask, cost: _ } = verdict;
         match (explanation.effect, terms) {
-            (Effect::Allow, _) => Decision::Allow(Allowed { attributes: self, explanation, group }),
-            (Effect::Hold, Some(terms)) => Decision::Hold(Hold { attributes: self, explanation, terms }),
+            (Effect::Allow, _) => {
+                Decision::Allow(Allowed { attributes: self, explanation, group, mask, approval: None })
+            }
+            (Effect::Hold, Some(terms)) => Decision::Hold(Hold { attributes: self, explanation, terms, mask }),
             // A hold that nobody could approve is a denial.
             (Effect::Hold, None) | (Effect::Deny, _) => Decision::Deny(Denial { attributes: self, explanation }),
         }
@@ -196,11 +242,130 @@ impl Allowed {
     pub const fn group(&self) -> Group {
         self.group
     }
+
+    /// Fields to mask in addition to what the agent always masks.
+    pub fn mask(&self) -> &[String] {
+        &self.mask
+    }
 }
 
 impl Hold {
     /// Who must approve.
     pub const fn terms(&self) -> &ApprovalTerms {
         &self.terms
+    }
+
+    /// Fields to mask in addition to what the agent always masks.
+    pub fn mask(&self) -> &[String] {
+        &self.mask
+    }
+}
+
+/// The approval that an [`Allowed`] rests on: what the grant says of it, and what the agent checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApprovalRef {
+    /// Its id: the agent's Lease in the cluster is named after it.
+    pub approval: ApprovalId,
+    /// The hold that people said yes to.
+    pub hold: HoldId,
+    /// What they said yes to.
+    pub intent: Digest,
+    /// The state of the object that they saw: the agent sends only if it is still so.
+    pub pin: VersionPin,
+    /// From then on the agent refuses it.
+    pub expires: Timestamp,
+}
+
+/// A [`Hold`] whose operation is written down as waiting on a hold record.
+#[derive(Debug)]
+pub struct BoundHold {
+    hold: Hold,
+    bound: Bound,
+}
+
+/// What was claimed belongs to something else. The hold is lost with it: the operation is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimError {
+    /// Another operation's.
+    #[error("the approval was spent for another operation")]
+    Operation,
+    /// Another hold's.
+    #[error("the approval is of another hold")]
+    Hold,
+    /// Of another request.
+    #[error("the approval is of another request")]
+    Intent,
+    /// Of another state of the object.
+    #[error("the approval is of another state of the object")]
+    Pin,
+}
+
+impl Allowed {
+    /// The approval it rests on, if people had to say yes.
+    pub const fn approval(&self) -> Option<&ApprovalRef> {
+        self.approval.as_ref()
+    }
+}
+
+impl Hold {
+    /// Waits on a hold record, with the proof that the operation belongs to it.
+    pub const fn bind(self, bound: Bound) -> BoundHold {
+        BoundHold { hold: self, bound }
+    }
+}
+
+impl BoundHold {
+    /// What was judged.
+    pub const fn attributes(&self) -> &Attributes {
+        &self.hold.attributes
+    }
+
+    /// Why it waits.
+    pub const fn explanation(&self) -> &Explanation {
+        &self.hold.explanation
+    }
+
+    /// What it waits on.
+    pub const fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    /// Turns waiting into the right to one grant, of `sallyport:approved`. The only way from a hold to an [`Allowed`].
+    ///
+    /// # Errors
+    /// See [`ClaimError`].
+    pub fn claim(self, claimed: Claimed) -> Result<Allowed, ClaimError> {
+        if claimed.operation != self.bound.operation() {
+            return Err(ClaimError::Operation);
+        }
+        if claimed.hold != self.bound.hold() {
+            return Err(ClaimError::Hold);
+        }
+        if claimed.intent != *self.bound.intent() {
+            return Err(ClaimError::Intent);
+        }
+        if claimed.pin != *self.bound.pin() {
+            return Err(ClaimError::Pin);
+        }
+        let Hold { attributes, explanation, terms: _, mask } = self.hold;
+        Ok(Allowed {
+            attributes,
+            explanation,
+            group: Group::Approved,
+            mask,
+            approval: Some(ApprovalRef {
+                approval: claimed.approval,
+                hold: claimed.hold,
+                intent: claimed.intent,
+                pin: claimed.pin,
+                expires: claimed.expires,
+            }),
+        })
+    }
+
+    /// Judged again, it may not be used as approved: back to the decision, under today's verdict.
+    pub fn decide_again(self, today: Verdict) -> Decision {
+        self.hold.attributes.decide(today)
     }
 }

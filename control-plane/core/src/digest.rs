@@ -26,13 +26,33 @@ impl DigestKey {
 
     /// Digest of several parts. Each is preceded by its length, so that no two lists of parts share an input.
     pub fn digest(&self, parts: &[&[u8]]) -> Digest {
-        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.0.expose()));
+        let mut stream = self.stream();
         for part in parts {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part);
+            stream.update(&(part.len() as u64).to_be_bytes());
+            stream.update(part);
         }
+        stream.finish()
+    }
+
+    /// Digest of bytes that come piece by piece; the split into pieces does not matter.
+    pub fn stream(&self) -> DigestStream {
+        DigestStream(hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.0.expose())))
+    }
+}
+
+/// A digest under way.
+pub struct DigestStream(hmac::Context);
+
+impl DigestStream {
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all of them.
+    pub fn finish(self) -> Digest {
         let mut bytes = [0; 32];
-        bytes.copy_from_slice(context.sign().as_ref());
+        bytes.copy_from_slice(self.0.sign().as_ref());
         Digest(bytes)
     }
 }
@@ -44,6 +64,12 @@ pub struct Digest([u8; 32]);
 impl PartialEq for Digest {
     fn eq(&self, other: &Self) -> bool {
         constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+impl std::hash::Hash for Digest {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 

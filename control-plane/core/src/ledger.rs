@@ -18,6 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use shared::ids::{ApprovalId, GrantId};
 use shared::limits;
+use shared::time::Timestamp;
 
 use crate::lifecycle::{Answer, Life, Outcome};
 
@@ -351,6 +352,16 @@ pub fn spent_lease_name(approval: ApprovalId) -> String {
         }
     }
     name
+}
+
+/// Whether an agent refuses an approval by its own clock, whatever the grant says.
+pub fn approval_is_over(expires: Timestamp, now: Timestamp) -> bool {
+    now >= expires
+}
+
+/// Whether an agent may delete the Lease of an approval: only when no agent accepts that approval any more, by whatever clock.
+pub fn spent_lease_is_over(expires: Timestamp, now: Timestamp) -> bool {
+    now >= expires.after(limits::SPENT_LEASE_KEEP)
 }
 
 #[cfg(test)]

@@ -5,11 +5,24 @@
 //! [`grant::VerifiedGrant`]. Their fields are private, none is `Clone`, and each step takes the one before by value.
 
 pub mod attributes;
+pub mod body;
 pub mod decision;
 pub mod digest;
+pub mod finish;
+pub mod four_eyes;
+pub mod grant;
+pub mod headers;
 pub mod identity;
+pub mod intent;
+pub mod internal;
 pub mod ledger;
 pub mod lifecycle;
 pub mod mask;
+mod percent;
+pub mod policy;
+pub mod query;
+pub mod request;
 pub mod request_info;
+pub mod risk;
+pub mod statement;
 pub mod version_pin;

@@ -24,6 +24,9 @@ use crate::endpoint::{Connection, OpenError};
 use crate::stream::QuicIo;
 use crate::tasks::{CancelOnDrop, TaskSet};
 
+// hyper's own bound, which it keeps on the stack; setting it to the same number would cost an allocation per head.
+const _: () = assert!(limits::HEADERS == 100);
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
@@ -57,7 +60,7 @@ where
     let io = connection.open().await.map_err(ExchangeError::NotSent)?;
     let (mut sender, driver) = client::Builder::new()
         .max_buf_size(limits::HEAD_BYTES)
-        .max_headers(limits::HEADERS)
+        .max_header_size(limits::HEAD_BYTES)
         .handshake(TokioIo::new(io))
         .await
         .map_err(ExchangeError::MaybeSent)?;
@@ -194,10 +197,12 @@ where
         .keep_alive(false)
         // Must stay off: with it a caller that left would not cancel its handler.
         .half_close(false)
+        // What the answer says stays what it says.
+        .auto_date_header(false)
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEAD_WAIT)
         .max_buf_size(limits::HEAD_BYTES)
-        .max_headers(limits::HEADERS)
+        .max_header_size(limits::HEAD_BYTES)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades()
         .await;
@@ -205,3 +210,6 @@ where
         tracing::debug!(error = %shared::chain::Chain(&error), "exchange ended early");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -305,3 +305,6 @@ fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), PkiError> {
         .map_err(|source| file_error(path, source))?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(|source| file_error(path, source))
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,8 @@ impl AsyncWrite for QuicIo {
                 self.unwanted = true;
                 Poll::Ready(Ok(buf.len()))
             }
-            other => other.map_err(io::Error::from),
+            Poll::Ready(result) => Poll::Ready(result.map_err(io::Error::from)),
+            Poll::Pending => Poll::Pending,
         }
     }
 

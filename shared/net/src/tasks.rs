@@ -103,8 +103,9 @@ impl TaskSet {
     /// Resolves with the name of a core task that panicked; `run` then ends the process.
     pub async fn fatal(&self) -> &'static str {
         let mut fatal = self.shared.fatal.subscribe();
-        match fatal.wait_for(Option::is_some).await {
-            Ok(name) => name.unwrap_or("unknown"),
+        let name = fatal.wait_for(Option::is_some).await.map(|name| name.unwrap_or("unknown"));
+        match name {
+            Ok(name) => name,
             Err(_) => std::future::pending().await,
         }
     }

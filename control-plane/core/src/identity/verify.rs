@@ -183,9 +183,9 @@ pub fn approver(
 
 impl Identity {
     /// A pod, and the CI job beside it. Expires with the first of its tokens.
-    pub fn of_pod(pod: (PodIdentity, Timestamp), ci: Option<(CiIdentity, Timestamp)>) -> Self {
-        let expires = ci.as_ref().map_or(pod.1, |(_, expires)| pod.1.min(*expires));
-        Self { pod: pod.0, ci: ci.map(|(identity, _)| identity), expires }
+    pub fn of_pod(pod: Verified<PodIdentity>, ci: Option<Verified<CiIdentity>>) -> Self {
+        let expires = ci.as_ref().map_or(pod.expires, |ci| pod.expires.min(ci.expires));
+        Self { pod: pod.value, ci: ci.map(|ci| ci.value), expires }
     }
 
     /// Whether a renewal shows the same pod and the same job: a session's identity can't be changed once set.

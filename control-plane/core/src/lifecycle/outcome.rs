@@ -37,6 +37,16 @@ impl Outcome {
         if status < 400 { Self::Ok { status } } else { Self::Error { status } }
     }
 
+    /// One word, for metrics and lists.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok { .. } => "ok",
+            Self::Error { .. } => "error",
+            Self::Unknown { .. } => "unknown",
+            Self::NotSent { .. } => "not_sent",
+        }
+    }
+
     /// Whether the API server may have seen it.
     pub const fn may_have_run(self) -> bool {
         !matches!(self, Self::NotSent { .. })

@@ -1,6 +1,6 @@
 //! What the scanner remembers of each open container, and what follows from it for the values inside.
 //!
-//! The rule (design §9, crates.md 2.17): an object may be a Secret while its apiVersion is unknown or of the core group *and* its kind
+//! The rule (SECURITY.md M1): an object may be a Secret while its apiVersion is unknown or of the core group *and* its kind
 //! is unknown or `Secret`. The API server writes `kind` and `apiVersion` first in typed objects, and `apiVersion, data, kind` in
 //! untyped ones, so `data` can come before the kind is known: then it is masked at once.
 

@@ -1,4 +1,4 @@
-//! Where values travel (failures.md M1, M2, M3, M7): each carrier and its harmless twin.
+//! Where values travel (SECURITY.md M1, M2, M3, M7): each carrier and its harmless twin.
 
 use super::super::status::GENERIC;
 use super::*;

@@ -1,4 +1,4 @@
-//! What can't be read is refused (failures.md M4), wherever it is cut.
+//! What can't be read is refused (SECURITY.md M4), wherever it is cut.
 
 use super::*;
 

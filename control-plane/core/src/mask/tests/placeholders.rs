@@ -1,4 +1,4 @@
-//! Placeholders say nothing of the value (failures.md M5) and are recognised when they come back (M6).
+//! Placeholders say nothing of the value (SECURITY.md M5) and are recognised when they come back (M6).
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};

@@ -1,0 +1,193 @@
+//! The head of the API server's answer: what may be passed on at all, and under which headers.
+//!
+//! Only encodings that can be masked pass. Everything else is refused, never passed through (SECURITY.md M1, M4).
+
+use control_plane_core::request_info::{RequestInfo, Verb};
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use shared::status::{Reason, Status};
+
+#[cfg(test)]
+mod tests;
+
+/// Headers of the API server that reach the client. `ETag` and `Last-Modified` only where no object travels, for they could be made from
+/// values (SECURITY.md M5).
+const PASSED: [HeaderName; 6] = [
+    header::CONTENT_TYPE,
+    header::CACHE_CONTROL,
+    header::WARNING,
+    header::RETRY_AFTER,
+    HeaderName::from_static("x-kubernetes-pf-flowschema-uid"),
+    HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid"),
+];
+const PASSED_OF_DOCUMENTS: [HeaderName; 4] = [header::ETAG, header::LAST_MODIFIED, header::VARY, header::EXPIRES];
+
+const OPENAPI: [&str; 4] = [
+    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+    // What is asked for with `@` is answered with a dot, since `@` may not stand in a media type (RFC 6838).
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
+];
+
+/// Why an answer is not passed on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerError {
+    /// 301, 302, 303, 307, 308 and the like.
+    #[error("it is a redirect ({0}), which is never followed")]
+    Redirect(u16),
+    /// 101 without a question for it, and other 1xx.
+    #[error("it switches protocols without being asked to")]
+    Switch,
+    /// 401: it is the agent that it doesn't know, never the client.
+    #[error("it does not accept the agent's credential")]
+    Unauthorized,
+    /// Compressed or otherwise encoded.
+    #[error("it is encoded, and cannot be masked so")]
+    Encoding,
+    /// Protobuf, CBOR, HTML, …
+    #[error("its content type cannot be masked")]
+    MediaType,
+}
+
+impl AnswerError {
+    /// One word for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Redirect(_) => "answer-redirect",
+            Self::Switch => "answer-switch",
+            Self::Unauthorized => "answer-unauthorized",
+            Self::Encoding => "answer-encoding",
+            Self::MediaType => "answer-media-type",
+        }
+    }
+}
+
+/// What to do with the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Treatment {
+    /// JSON: through the masker.
+    Mask,
+    /// A text or document without objects in it.
+    Pass,
+    /// There is none.
+    Empty,
+    /// An error in plain text about a resource: nobody can say what it quotes, so a `Status` with the same code stands in for it.
+    Replace,
+}
+
+/// Decides by status and headers.
+///
+/// # Errors
+/// The answer may not be passed on.
+pub fn check<B>(info: &RequestInfo, is_head: bool, response: &Response<B>) -> Result<Treatment, AnswerError> {
+    let status = response.status();
+    if status.is_informational() {
+        return Err(AnswerError::Switch);
+    }
+    if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+        return Err(AnswerError::Redirect(status.as_u16()));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        return Err(AnswerError::Unauthorized);
+    }
+    let headers = response.headers();
+    let encoded = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if encoded {
+        return Err(AnswerError::Encoding);
+    }
+    if is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Ok(Treatment::Empty);
+    }
+    let Some(media_type) = media_type(headers)? else {
+        let nothing = headers.get(header::CONTENT_LENGTH).is_some_and(|value| value.as_bytes() == b"0");
+        // Never an empty 200: an answer without type and length could be anything.
+        return if nothing && !status.is_success() { Ok(Treatment::Empty) } else { Err(AnswerError::MediaType) };
+    };
+    let openapi = !info.is_resource_request && info.non_resource_path.starts_with("/openapi/");
+    match media_type.as_str() {
+        // Schemas hold no objects, and much that looks like one.
+        "application/json" if openapi => Ok(Treatment::Pass),
+        "application/json" => Ok(Treatment::Mask),
+        other if openapi && OPENAPI.contains(&other) => Ok(Treatment::Pass),
+        "text/plain" if !info.is_resource_request || is_log(info) => Ok(Treatment::Pass),
+        "text/plain" if !status.is_success() => Ok(Treatment::Replace),
+        _ => Err(AnswerError::MediaType),
+    }
+}
+
+/// Logs are text of the pod's own making, which policy allows or not.
+fn is_log(info: &RequestInfo) -> bool {
+    info.is_resource_request
+        && info.api_group.is_empty()
+        && info.resource == "pods"
+        && info.subresource == "log"
+        && info.verb == Verb::Get
+}
+
+/// Type and subtype in lower case, without parameters; `None` if there is no header.
+fn media_type(headers: &HeaderMap) -> Result<Option<String>, AnswerError> {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(AnswerError::MediaType);
+    }
+    let text = value.to_str().map_err(|_| AnswerError::MediaType)?;
+    let plain = text.split(';').next().unwrap_or_default().trim();
+    Ok(Some(plain.to_ascii_lowercase()))
+}
+
+/// Whether the answer may go on for long, so that it needs a connection of its own and no limit on silence.
+pub fn is_stream(info: &RequestInfo, path_and_query: &str) -> bool {
+    info.verb == Verb::Watch || (is_log(info) && follows(path_and_query))
+}
+
+/// Any `follow` counts: the worst that can happen is a connection of its own.
+fn follows(path_and_query: &str) -> bool {
+    path_and_query.split_once('?').is_some_and(|(_, query)| query.split('&').any(|pair| pair.starts_with("follow")))
+}
+
+/// The headers that are passed on.
+pub fn headers(info: &RequestInfo, from: &HeaderMap) -> HeaderMap {
+    let mut to = HeaderMap::with_capacity(8);
+    let documents = if info.is_resource_request { &[][..] } else { &PASSED_OF_DOCUMENTS[..] };
+    for name in PASSED.iter().chain(documents) {
+        for value in from.get_all(name) {
+            to.append(name, value.clone());
+        }
+    }
+    to
+}
+
+/// Content type of everything that we write ourselves.
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What stands in for a text that is not passed on: the same code, in a form that clients print well.
+pub fn stand_in(status: StatusCode) -> Status {
+    let reason = match status.as_u16() {
+        403 => Reason::Forbidden,
+        404 => Reason::NotFound,
+        405 => Reason::MethodNotAllowed,
+        406 => Reason::NotAcceptable,
+        409 => Reason::Conflict,
+        413 => Reason::RequestEntityTooLarge,
+        415 => Reason::UnsupportedMediaType,
+        429 => Reason::TooManyRequests,
+        502 => Reason::BadGateway,
+        503 => Reason::ServiceUnavailable,
+        504 => Reason::Timeout,
+        400..=499 => Reason::BadRequest,
+        _ => Reason::InternalError,
+    };
+    let message = match status {
+        // The API server's own words, which tools look for.
+        StatusCode::NOT_FOUND => "the server could not find the requested resource".to_owned(),
+        _ => format!("the API server answered {} in plain text, which is not passed on", status.as_u16()),
+    };
+    let mut stand_in = Status::failure(reason, message);
+    stand_in.code = status.as_u16();
+    stand_in
+}

@@ -1,0 +1,196 @@
+//! Puts the parts together, starts them, and ends them in order.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::ids::AgentId;
+use shared::{limits, wire};
+use shared_net::admin::Admin;
+use shared_net::clock::Clock;
+use shared_net::drain::{self, Drain, DrainTrigger};
+use shared_net::endpoint::Endpoint;
+use shared_net::metrics::Metrics;
+use shared_net::pki::{self, Identity};
+use shared_net::ready::Readiness;
+use shared_net::tasks::TaskSet;
+use shared_net::{quic, telemetry};
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::link::{self, Dialler};
+use crate::metrics::AgentMetrics;
+use crate::operation::Agent;
+use crate::report::SharedLedger;
+use crate::rules::Ours;
+use crate::spent::SpentLeases;
+use crate::upstream::{REFRESH, Upstream};
+
+/// How often Leases of approvals that expired are looked for.
+const SWEEP: Duration = Duration::from_secs(600);
+/// How often the API server's port is tried.
+const PROBE: Duration = Duration::from_secs(10);
+/// What is left for requests that run when the process is told to end.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// Everything bound, nothing started.
+#[derive(Debug)]
+pub struct Bound {
+    agent: Arc<Agent>,
+    dialler: Dialler,
+    admin: Admin,
+    readiness: Readiness,
+    tasks: TaskSet,
+    trigger: DrainTrigger,
+    drain: Drain,
+}
+
+/// Binds and builds. Must run inside the runtime.
+///
+/// # Errors
+/// Something can't be bound or built; the text says what.
+pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
+    let metrics = Metrics::new();
+    let readiness = Readiness::new();
+    let tasks = TaskSet::new();
+    let (trigger, drain) = drain::channel();
+    let id = AgentId::new(Uuid::new_v4());
+    let upstream = Upstream::new(config.api_server)?;
+    let admin = Admin::bind(config.listen, readiness.clone(), metrics.clone()).await?;
+    let identity = Identity::self_signed(clock.now(), pki::CA_LIFE)?;
+    let dialler = Dialler {
+        endpoint: client_endpoint()?,
+        config: quic::client_config(&identity, config.pin)?,
+        address: config.address,
+        token_file: config.token_file,
+        id,
+        cluster_uid: config.cluster_uid,
+    };
+    let agent = Arc::new(Agent {
+        cluster: config.cluster,
+        placeholders: Arc::new(config.placeholders),
+        ours: Ours::new(config.protected),
+        ledger: SharedLedger::new(),
+        spent: SpentLeases::new(upstream.clone(), &config.namespace, id),
+        upstream,
+        clock,
+        tasks: tasks.clone(),
+        metrics: AgentMetrics::register(&metrics),
+    });
+    Ok(Bound { agent, dialler, admin, readiness, tasks, trigger, drain })
+}
+
+/// Both families where the system has IPv6, else IPv4.
+fn client_endpoint() -> io::Result<Endpoint> {
+    Endpoint::client(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))
+        .or_else(|_| Endpoint::client(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))))
+}
+
+impl Bound {
+    /// Where /livez, /readyz and /metrics are.
+    ///
+    /// # Errors
+    /// The socket is gone.
+    pub fn admin_address(&self) -> io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
+    /// The agent itself, for tests that count.
+    pub fn agent(&self) -> Arc<Agent> {
+        Arc::clone(&self.agent)
+    }
+
+    /// Runs until `stop` resolves and what runs has ended, or a part without which nothing works has failed.
+    ///
+    /// # Errors
+    /// Names the part that failed.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self { agent, dialler, admin, readiness, tasks, trigger, drain } = self;
+        let endpoint = dialler.endpoint.clone();
+        tasks.spawn_core("credential", keep_credential(Arc::clone(&agent), readiness.clone()));
+        tasks.spawn_core("probe", probe(Arc::clone(&agent), readiness.clone()));
+        tasks.spawn("sweep", sweep(Arc::clone(&agent)));
+        tasks.spawn_core("admin", admin.run(tasks.clone(), drain.clone()));
+        tasks.spawn_core("link", link::run(dialler, agent, readiness, drain));
+        let failed = tokio::select! {
+            () = stop => None,
+            name = tasks.fatal() => Some(name),
+        };
+        tracing::info!("draining");
+        let finished = trigger.drain(DRAIN).await;
+        endpoint.close(wire::code::SHUTDOWN, "the agent ends").await;
+        tasks.cancel();
+        tracing::info!(finished, "ended");
+        match failed {
+            None => Ok(()),
+            Some(name) => anyhow::bail!("the task {name} failed"),
+        }
+    }
+}
+
+/// The kubelet rotates the token; an old one is refused by the API server.
+async fn keep_credential(agent: Arc<Agent>, readiness: Readiness) {
+    let mut waiting = Some(readiness.wait_for("credential"));
+    loop {
+        match agent.upstream.refresh_credential().await {
+            Ok(()) => drop(waiting.take()),
+            Err(error) => tracing::warn!(%error, "the cluster credential can't be read"),
+        }
+        agent.clock.sleep(REFRESH).await;
+    }
+}
+
+/// Ready means that the API server can be reached. A connection is all that is made: without a grant nothing may be asked.
+async fn probe(agent: Arc<Agent>, readiness: Readiness) {
+    let mut waiting = Some(readiness.wait_for("API server"));
+    loop {
+        match (agent.upstream.is_reachable().await, waiting.is_some()) {
+            (true, true) => drop(waiting.take()),
+            (false, false) => {
+                tracing::warn!(api_server = %agent.upstream.authority(), "the API server can't be reached");
+                waiting = Some(readiness.wait_for("API server"));
+            }
+            (true, false) | (false, true) => {}
+        }
+        agent.clock.sleep(PROBE).await;
+    }
+}
+
+async fn sweep(agent: Arc<Agent>) {
+    loop {
+        // First after a while: at start there are better things to do.
+        agent.clock.sleep(SWEEP).await;
+        match agent.spent.sweep(agent.clock.now()).await {
+            Ok(0) => {}
+            Ok(deleted) => tracing::info!(deleted, "Leases of expired approvals deleted"),
+            Err(error) => tracing::warn!(%error, "Leases of expired approvals can't be swept"),
+        }
+    }
+}
+
+/// Starts logging.
+///
+/// # Errors
+/// It was started before.
+pub fn start_logging(config: &Config) -> anyhow::Result<()> {
+    telemetry::init(&config.log).map_err(|error| anyhow::anyhow!("logging can't be started: {error}"))
+}
+
+/// Resolves on SIGTERM or SIGINT.
+///
+/// # Errors
+/// Signals can't be caught.
+pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+const _: () = assert!(limits::AGENT_SILENCE.as_millis() < limits::IDLE.as_millis());

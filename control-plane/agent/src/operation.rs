@@ -1,0 +1,302 @@
+//! The path of one granted request, in order. Each step takes what the one before gave; nothing is sent by any other way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use control_plane_core::digest::DigestKey;
+use control_plane_core::finish::{Reads, finish};
+use control_plane_core::grant::{self, Arrived, MatchedGrant, Target, VerifiedGrant, VerifyKeys};
+use control_plane_core::headers::wants_upgrade;
+use control_plane_core::ledger::Epoch;
+use control_plane_core::mask::{MaskContext, Masker, PlaceholderKeys, find_placeholder};
+use control_plane_core::request::WireRequest;
+use control_plane_core::request_info::{RequestInfo, Verb};
+use control_plane_core::version_pin::VersionPin;
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use serde_json::Value;
+use shared::{limits, wire};
+use shared_net::body::{BoxBody, BoxError, collect_bounded, empty, full};
+use shared_net::clock::Clock;
+use shared_net::tasks::TaskSet;
+
+use crate::answer::{self, Treatment};
+use crate::masked::{Bounds, MaskedBody};
+use crate::metrics::AgentMetrics;
+use crate::refusal::{Refusal, Sent};
+use crate::report::{Report, SharedLedger};
+use crate::rules::Ours;
+use crate::spent::SpentLeases;
+use crate::upstream::{Lane, Upstream, UpstreamError};
+
+/// What every operation of this process needs.
+#[derive(Debug)]
+pub struct Agent {
+    /// Our name of the cluster.
+    pub cluster: String,
+    /// The keys of placeholders.
+    pub placeholders: Arc<PlaceholderKeys>,
+    /// What is ours.
+    pub ours: Ours,
+    /// The ledger.
+    pub ledger: SharedLedger,
+    /// The cluster's own ledger of approvals.
+    pub spent: SpentLeases,
+    /// The API server.
+    pub upstream: Upstream,
+    /// Time.
+    pub clock: Clock,
+    /// Tasks that outlive an exchange: writes that were sent are followed to their answer.
+    pub tasks: TaskSet,
+    /// Counters.
+    pub metrics: AgentMetrics,
+}
+
+/// What belongs to one connection to the control plane.
+#[derive(Debug)]
+pub struct Link {
+    /// Its exporter value, which grants name.
+    pub epoch: Epoch,
+    /// What its grants are checked with.
+    pub keys: VerifyKeys,
+}
+
+/// Answers one request of host `kubernetes`.
+pub async fn serve<B>(agent: &Arc<Agent>, link: &Link, request: Request<B>) -> Response<BoxBody>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    match perform(agent, link, request).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            agent.metrics.refused(&refusal);
+            let attack = refusal.is_attack_signal();
+            let reason = refusal.label();
+            tracing::warn!(reason, attack, error = %shared::chain::Chain(&refusal), "refused");
+            refusal.reply()
+        }
+    }
+}
+
+/// verify → refuse → spend → (approval: spend for good) → send → check → mask.
+async fn perform<B>(agent: &Arc<Agent>, link: &Link, request: Request<B>) -> Result<Response<BoxBody>, Refusal>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let received = agent.clock.monotonic();
+    let (head, body) = request.into_parts();
+    let (token, digest_key) = presented(&head.headers)?;
+    let body = collect_bounded(body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await.map_err(Refusal::Body)?;
+
+    let arrived = Arrived {
+        method: &head.method,
+        uri: &head.uri,
+        headers: &head.headers,
+        body,
+        digest_key: &digest_key,
+        epoch: link.epoch,
+        cluster: &agent.cluster,
+        life: agent.ledger.life(),
+        waited: agent.clock.monotonic().saturating_sub(received),
+        now: agent.clock.now(),
+    };
+    let matched = grant::verify(token, &link.keys, arrived).map_err(Refusal::Verify)?;
+    refuse(agent, &head, &matched)?;
+    let (grant, mut report) = agent.ledger.spend(matched).map_err(Refusal::Spend)?;
+    let info = grant.request().info().clone();
+    let is_head = head.method == Method::HEAD;
+    let until = Duration::from_millis(grant.claims().until);
+    let long = answer::is_stream(&info, grant.request().wire().path_and_query());
+
+    if let Some(approval) = &grant.claims().approval {
+        let spent = agent.spent.spend(approval, grant.claims().operation).await;
+        if matches!(spent, Err(Refusal::ApprovalSpent)) {
+            report.spent_before();
+        }
+        spent?;
+    }
+    let lane = if long { Lane::Stream } else { Lane::Call };
+    let response = send(agent, grant, received, lane, report).await?;
+
+    agent.metrics.answered(response.status().as_u16());
+    let treatment = answer::check(&info, is_head, &response).map_err(Refusal::Answer)?;
+    let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
+    Ok(pass_on(agent, &info, response, treatment, &bounds))
+}
+
+/// Grant and digest key, each exactly once.
+fn presented(headers: &HeaderMap) -> Result<(&str, DigestKey), Refusal> {
+    let one = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => value.to_str().map_err(|_| Refusal::NoGrant),
+            _ => Err(Refusal::NoGrant),
+        }
+    };
+    let token = one(wire::header::GRANT)?;
+    let key = URL_SAFE_NO_PAD
+        .decode(one(wire::header::DIGEST_KEY)?)
+        .ok()
+        .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+        .ok_or(Refusal::NoGrant)?;
+    Ok((token, DigestKey::new(key)))
+}
+
+/// What is not carried out whatever the grant says, and what this version can't do.
+fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(), Refusal> {
+    let request = matched.request();
+    if request.upgrade().is_some() || request.info().is_connect() || wants_upgrade(&head.headers) {
+        return Err(Refusal::Connect);
+    }
+    agent.ours.check(request).map_err(Refusal::Rule)?;
+    if !matched.claims().mask.is_empty() {
+        return Err(Refusal::MaskRules);
+    }
+    if let Some(field) = request.body().and_then(|body| find_placeholder(&body.value)) {
+        return Err(Refusal::Placeholder { field: field.to_string() });
+    }
+    Ok(())
+}
+
+/// Carries a spent grant out. A read is given up with its exchange. A write that was sent is followed to its answer by a task of its own,
+/// so that its outcome is known when the control plane asks after a crash.
+async fn send(
+    agent: &Arc<Agent>,
+    grant: VerifiedGrant,
+    received: Duration,
+    lane: Lane,
+    report: Report,
+) -> Result<Response<Incoming>, Refusal> {
+    if grant.request().info().is_read() {
+        return attempt(agent, grant, received, lane, report).await;
+    }
+    let (answer, waiting) = tokio::sync::oneshot::channel();
+    let own = Arc::clone(agent);
+    agent.tasks.spawn("write", async move {
+        let result = attempt(&own, grant, received, lane, report).await;
+        // Nobody waits any more if the exchange was cancelled. The report has the outcome either way.
+        drop(answer.send(result));
+    });
+    waiting.await.unwrap_or(Err(Refusal::Upstream(UpstreamError::Lost)))
+}
+
+/// Prepares and sends; up to three times again where only the precondition that we wrote was in the way and the pin still holds.
+async fn attempt(
+    agent: &Agent,
+    grant: VerifiedGrant,
+    received: Duration,
+    lane: Lane,
+    mut report: Report,
+) -> Result<Response<Incoming>, Refusal> {
+    let mut tries: u32 = 0;
+    loop {
+        let wire = prepare(agent, &grant).await?;
+        if tries == 0 && !grant.in_time(agent.clock.monotonic().saturating_sub(received)) {
+            return Err(Refusal::Late);
+        }
+        let ours = wire != *grant.request().wire();
+        report.sending();
+        let response = agent.upstream.forward(&grant, &wire, lane).await.map_err(|error| {
+            if error.sent() == Sent::No {
+                report.not_sent();
+            }
+            Refusal::Upstream(error)
+        })?;
+        report.answered(response.status().as_u16());
+        if response.status() != StatusCode::CONFLICT || !ours || tries >= limits::PIN_RETRIES {
+            return Ok(response);
+        }
+        tries = tries.saturating_add(1);
+    }
+}
+
+/// What is sent: the approved request, or that with the precondition of the state just read, if that is the state that was approved.
+async fn prepare(agent: &Agent, grant: &VerifiedGrant) -> Result<WireRequest, Refusal> {
+    let request = grant.request();
+    let approved = request.wire().clone();
+    let claims = grant.claims();
+    let pin = match &claims.approval {
+        None => return Ok(approved),
+        Some(approval) => &approval.pin,
+    };
+    if *pin == VersionPin::None {
+        return Ok(approved);
+    }
+    let info = request.info().live_object().ok_or(Refusal::Read)?;
+    let target = Target::of(&info);
+    if !claims.reads.contains(&target) {
+        return Err(Refusal::Read);
+    }
+    let live = read(agent, grant, &target, &info).await?;
+    let reads = Reads { live: live.as_ref() };
+    finish(approved, request.body(), pin, reads).map_err(Refusal::Finish)
+}
+
+/// One object, masked as approvers saw it; `None`: there is none.
+async fn read(
+    agent: &Agent,
+    grant: &VerifiedGrant,
+    target: &Target,
+    info: &RequestInfo,
+) -> Result<Option<Value>, Refusal> {
+    let response = agent.upstream.read(grant, target).await.map_err(|error| {
+        tracing::warn!(error = %shared::chain::Chain(&error), "an object that was approved can't be read");
+        Refusal::Read
+    })?;
+    let treatment = answer::check(info, false, &response).map_err(|_| Refusal::Read)?;
+    match (response.status(), treatment) {
+        (StatusCode::OK, Treatment::Mask) => {}
+        (StatusCode::NOT_FOUND, Treatment::Mask) => return Ok(None),
+        _ => return Err(Refusal::Read),
+    }
+    let body = collect_bounded(response.into_body(), limits::LIVE_OBJECT_BYTES, limits::BODY_WAIT)
+        .await
+        .map_err(|_| Refusal::Read)?;
+    let mut masker = agent.masker(info);
+    let mut masked = Vec::with_capacity(body.len());
+    masker.push(&body, &mut masked).map_err(|_| Refusal::Read)?;
+    masker.finish().map_err(|_| Refusal::Read)?;
+    serde_json::from_slice(&masked).map(Some).map_err(|_| Refusal::Read)
+}
+
+/// The answer that leaves the agent.
+fn pass_on(
+    agent: &Agent,
+    info: &RequestInfo,
+    response: Response<Incoming>,
+    treatment: Treatment,
+    bounds: &Bounds,
+) -> Response<BoxBody> {
+    let (head, body) = response.into_parts();
+    let mut headers = answer::headers(info, &head.headers);
+    let body = match treatment {
+        Treatment::Empty => empty(),
+        Treatment::Replace => {
+            headers.insert(header::CONTENT_TYPE, answer::JSON);
+            full(Bytes::from(answer::stand_in(head.status).to_json()))
+        }
+        Treatment::Mask | Treatment::Pass => {
+            let masker = (treatment == Treatment::Mask).then(|| agent.masker(info));
+            MaskedBody::new(body, masker, &agent.clock, bounds, agent.metrics.clone()).boxed_unsync()
+        }
+    };
+    headers.insert(wire::header::SENT, Sent::Yes.header());
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = headers;
+    response
+}
+
+impl Agent {
+    fn masker(&self, info: &RequestInfo) -> Masker {
+        let keys = Arc::clone(&self.placeholders);
+        Masker::new(MaskContext::response(keys, &self.cluster, info))
+    }
+}

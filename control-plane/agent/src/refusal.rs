@@ -1,0 +1,234 @@
+//! Every way in which the agent says no, and what it says then: one table.
+
+use bytes::Bytes;
+use control_plane_core::finish::FinishError;
+use control_plane_core::grant::VerifyError;
+use control_plane_core::ledger::SpendError;
+use control_plane_core::version_pin::PinBroken;
+use http::{HeaderValue, Response, StatusCode, header};
+use shared::status::{Cause, Reason, Status};
+use shared::wire;
+use shared_net::body::{BodyError, BoxBody, full};
+
+use crate::answer::AnswerError;
+use crate::rules::RuleRefusal;
+use crate::upstream::UpstreamError;
+
+/// Whether the request was sent to the API server: `header::SENT`, on every answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sent {
+    /// No byte of it.
+    No,
+    /// It was, and the API server answered.
+    Yes,
+    /// It may have been carried out; nobody here can tell.
+    Unknown,
+}
+
+impl Sent {
+    /// As in the header.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Yes => "yes",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    pub(crate) const fn header(self) -> HeaderValue {
+        HeaderValue::from_static(self.as_str())
+    }
+}
+
+/// Why a granted request is not carried out, or its answer not passed on.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No grant, two grants, or no digest key beside it.
+    #[error("the request carries no readable grant")]
+    NoGrant,
+    /// Its body could not be read.
+    #[error("the body can't be read")]
+    Body(#[source] BodyError),
+    /// A stream in both directions.
+    #[error("exec, attach, port-forward and proxies are not carried by this version of Sallyport")]
+    Connect,
+    /// The grant does not give the right.
+    #[error("the grant does not allow this request")]
+    Verify(#[source] VerifyError),
+    /// Refused whatever the grant says.
+    #[error("refused inside the cluster, whatever was granted")]
+    Rule(#[source] RuleRefusal),
+    /// Masking rules that this agent can't carry out.
+    #[error("the grant asks for masking that this agent does not know")]
+    MaskRules,
+    /// A placeholder would be written over a value.
+    #[error(
+        "the field {field} holds a placeholder of Sallyport instead of a value; writing it would destroy the value"
+    )]
+    Placeholder {
+        /// Where.
+        field: String,
+    },
+    /// The ledger does not take the grant.
+    #[error("the grant can't be spent")]
+    Spend(#[source] SpendError),
+    /// The cluster's own ledger says that the approval was spent.
+    #[error("the approval was spent before")]
+    ApprovalSpent,
+    /// The cluster's own ledger gave no clear answer.
+    #[error("the cluster's ledger of spent approvals can't be written")]
+    LedgerClosed,
+    /// An object that the version pin is about could not be read.
+    #[error("the object that was approved can't be read")]
+    Read,
+    /// The pin does not hold, or the precondition can't be written.
+    #[error("what was approved can't be sent as it was approved")]
+    Finish(#[source] FinishError),
+    /// Preparing took longer than the grant lives.
+    #[error("the grant's time was over before the request could be sent")]
+    Late,
+    /// The API server could not be asked, or did not answer.
+    #[error("the API server gave no answer")]
+    Upstream(#[source] UpstreamError),
+    /// It answered in a way that is not passed on.
+    #[error("the API server's answer can't be passed on")]
+    Answer(#[source] AnswerError),
+}
+
+impl Refusal {
+    /// One word for metrics and for `header::REFUSED`; a closed list.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::NoGrant => "no-grant",
+            Self::Body(_) => "body",
+            Self::Connect => "connect",
+            Self::Verify(error) => error.label(),
+            Self::Rule(rule) => rule.label(),
+            Self::MaskRules => "mask-rules",
+            Self::Placeholder { .. } => "placeholder",
+            Self::Spend(error) => match error {
+                SpendError::LifeTooLow { .. } => "spend-life",
+                SpendError::EpochUnknown => "spend-epoch-unknown",
+                SpendError::EpochSealed => "spend-epoch-sealed",
+                SpendError::AlreadySpent => "spend-replay",
+                SpendError::TooOld => "spend-too-old",
+                SpendError::Full => "spend-full",
+            },
+            Self::ApprovalSpent => "approval-spent",
+            Self::LedgerClosed => "spent-ledger",
+            Self::Read => "pin-read",
+            Self::Finish(FinishError::Pin(_)) => "pin-broken",
+            Self::Finish(_) => "finish",
+            Self::Late => "late",
+            Self::Upstream(error) => error.label(),
+            Self::Answer(error) => error.label(),
+        }
+    }
+
+    /// Whether an honest control plane never causes it: counted as a signal of an attack.
+    pub const fn is_attack_signal(&self) -> bool {
+        match self {
+            Self::NoGrant | Self::Rule(_) | Self::ApprovalSpent => true,
+            // The network may have been slow.
+            Self::Verify(VerifyError::Expired | VerifyError::ApprovalExpired) => false,
+            Self::Verify(_) => true,
+            Self::Spend(error) => match error {
+                SpendError::LifeTooLow { .. } | SpendError::EpochUnknown | SpendError::AlreadySpent => true,
+                SpendError::EpochSealed | SpendError::TooOld | SpendError::Full => false,
+            },
+            Self::Body(_)
+            | Self::Connect
+            | Self::MaskRules
+            | Self::Placeholder { .. }
+            | Self::LedgerClosed
+            | Self::Read
+            | Self::Finish(_)
+            | Self::Late
+            | Self::Upstream(_)
+            | Self::Answer(_) => false,
+        }
+    }
+
+    /// What became of the request.
+    pub const fn sent(&self) -> Sent {
+        match self {
+            Self::Upstream(error) => error.sent(),
+            Self::Answer(_) => Sent::Yes,
+            // It was sent once, by whoever spent the approval, and not by anything that this process remembers.
+            Self::ApprovalSpent => Sent::Unknown,
+            Self::NoGrant
+            | Self::Body(_)
+            | Self::Connect
+            | Self::Verify(_)
+            | Self::Rule(_)
+            | Self::MaskRules
+            | Self::Placeholder { .. }
+            | Self::Spend(_)
+            | Self::LedgerClosed
+            | Self::Read
+            | Self::Finish(_)
+            | Self::Late => Sent::No,
+        }
+    }
+
+    const fn reason(&self) -> Reason {
+        match self {
+            // 403 and never 409 or 422: `kubectl --force` turns those into delete and create.
+            Self::NoGrant
+            | Self::Verify(_)
+            | Self::Rule(_)
+            | Self::MaskRules
+            | Self::Placeholder { .. }
+            | Self::Spend(_)
+            | Self::ApprovalSpent
+            | Self::Finish(_)
+            | Self::Late
+            | Self::Connect => Reason::Forbidden,
+            Self::Body(BodyError::TooLarge { .. }) => Reason::RequestEntityTooLarge,
+            Self::Body(_) => Reason::BadRequest,
+            Self::LedgerClosed | Self::Read => Reason::ServiceUnavailable,
+            Self::Upstream(error) => error.reason(),
+            Self::Answer(_) => Reason::BadGateway,
+        }
+    }
+
+    /// The sentence for a person. Written here alone: never an inner error's text, but for those that our own rules word.
+    fn message(&self) -> String {
+        match self {
+            Self::Rule(rule) => format!("{self}: {rule}"),
+            Self::Finish(FinishError::Pin(PinBroken { field, .. })) => {
+                format!("the object has changed since it was approved ({field}); ask again")
+            }
+            Self::Upstream(error) => format!("{self}: {error}"),
+            Self::Answer(error) => format!("{self}: {error}"),
+            Self::NoGrant
+            | Self::Body(_)
+            | Self::Connect
+            | Self::Verify(_)
+            | Self::MaskRules
+            | Self::Placeholder { .. }
+            | Self::Spend(_)
+            | Self::ApprovalSpent
+            | Self::LedgerClosed
+            | Self::Read
+            | Self::Finish(_)
+            | Self::Late => self.to_string(),
+        }
+    }
+
+    /// The answer to the control plane: a `Status`, and whether anything was sent.
+    pub fn reply(&self) -> Response<BoxBody> {
+        let reason = self.reason();
+        let status = Status::failure(reason, self.message())
+            .with_cause(Cause::new("SallyportAgentRefused", self.label()))
+            .with_cause(Cause::new("SallyportSent", self.sent().as_str()));
+        let code = StatusCode::from_u16(reason.code()).unwrap_or(StatusCode::BAD_GATEWAY);
+        let mut response = Response::new(full(Bytes::from(status.to_json())));
+        *response.status_mut() = code;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(wire::header::SENT, self.sent().header());
+        headers.insert(wire::header::REFUSED, HeaderValue::from_static(self.label()));
+        response
+    }
+}

@@ -1,0 +1,160 @@
+//! What the agent refuses whatever the grant says (ARCHITECTURE.md, Grants): Sallyport's own parts can't be changed through Sallyport,
+//! not even by a compromised control plane.
+//!
+//! Pure functions of the request. Users and groups need no rule here: a grant can't name one beside ours (`core::grant::Impersonation`).
+
+use std::collections::BTreeSet;
+
+use control_plane_core::body::{Encoding, ParsedBody};
+use control_plane_core::request::Request;
+use control_plane_core::request_info::{RequestInfo, Verb};
+use serde_json::Value;
+
+#[cfg(test)]
+mod tests;
+
+/// Names of cluster-scoped objects that are ours begin with this.
+const OURS: &str = "sallyport";
+/// Names of our groups, users and roles contain this.
+const OUR_NAMES: &str = "sallyport:";
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// Cluster-scoped kinds of which some objects are ours.
+const GUARDED: [(&str, &str); 10] = [
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicies"),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
+    (RBAC, "clusterroles"),
+    (RBAC, "clusterrolebindings"),
+    (RBAC, "roles"),
+    (RBAC, "rolebindings"),
+];
+
+/// Why. `Display` is the sentence for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum RuleRefusal {
+    /// Anything but a read in a namespace of ours.
+    #[error("Sallyport's own namespace can't be changed through Sallyport")]
+    OwnNamespace,
+    /// One of our webhooks, policies, roles or bindings.
+    #[error("Sallyport's own webhooks, policies, roles and bindings can't be changed through Sallyport")]
+    OwnObject,
+    /// All objects of a kind of which some are ours.
+    #[error("this deletes objects of Sallyport among others; delete by name")]
+    Collection,
+    /// A role or binding that names us.
+    #[error(
+        "roles and bindings that name Sallyport's users, groups or ServiceAccounts can't be written through Sallyport"
+    )]
+    RbacNamesUs,
+    /// A JSON Patch that moves parts of a role or binding around, so that its text does not show what it makes.
+    #[error("a JSON Patch of a role or binding may not copy or move")]
+    RbacCopy,
+    /// A role or binding whose body can't be read.
+    #[error("a role or binding needs a body that can be read")]
+    RbacUnreadable,
+}
+
+impl RuleRefusal {
+    /// One word for metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::OwnNamespace => "rule-own-namespace",
+            Self::OwnObject => "rule-own-object",
+            Self::Collection => "rule-collection",
+            Self::RbacNamesUs => "rule-rbac-names-us",
+            Self::RbacCopy => "rule-rbac-copy",
+            Self::RbacUnreadable => "rule-rbac-unreadable",
+        }
+    }
+}
+
+/// What is ours in this cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ours {
+    namespaces: BTreeSet<String>,
+}
+
+impl Ours {
+    /// The namespaces that Sallyport's parts run in. Every ServiceAccount there is ours.
+    pub const fn new(namespaces: BTreeSet<String>) -> Self {
+        Self { namespaces }
+    }
+
+    /// Checks one request.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn check(&self, request: &Request) -> Result<(), RuleRefusal> {
+        let info = request.info();
+        if !info.is_resource_request || info.is_read() {
+            return Ok(());
+        }
+        if self.namespaces.contains(request.object_namespace()) || self.namespaces.contains(&info.namespace) {
+            return Err(RuleRefusal::OwnNamespace);
+        }
+        if is_guarded(info) {
+            if info.verb == Verb::DeleteCollection {
+                return Err(RuleRefusal::Collection);
+            }
+            let names = [request.object_name(), request.generate_name(), &info.name];
+            if names.iter().any(|name| name.starts_with(OURS)) {
+                return Err(RuleRefusal::OwnObject);
+            }
+        }
+        if info.api_group == RBAC {
+            self.check_rbac(info, request.body())?;
+        }
+        Ok(())
+    }
+
+    fn check_rbac(&self, info: &RequestInfo, body: Option<&ParsedBody>) -> Result<(), RuleRefusal> {
+        let Some(body) = body else {
+            return if info.verb == Verb::Delete { Ok(()) } else { Err(RuleRefusal::RbacUnreadable) };
+        };
+        if body.encoding == Encoding::JsonPatch {
+            let operations = body.value.as_array().ok_or(RuleRefusal::RbacUnreadable)?;
+            for operation in operations {
+                match operation.get("op").and_then(Value::as_str) {
+                    Some("add" | "remove" | "replace" | "test") => {}
+                    Some("copy" | "move") => return Err(RuleRefusal::RbacCopy),
+                    Some(_) | None => return Err(RuleRefusal::RbacUnreadable),
+                }
+            }
+        }
+        if self.names_us(&body.value) {
+            return Err(RuleRefusal::RbacNamesUs);
+        }
+        Ok(())
+    }
+
+    /// Any text, as value or as member name, that is one of our names, one of our namespaces, or means the ServiceAccounts there. A patch
+    /// may hold a piece of a subject only, so the bare namespace counts: too much rather than too little.
+    fn names_us(&self, value: &Value) -> bool {
+        match value {
+            Value::String(text) => self.is_our_name(text),
+            Value::Array(items) => items.iter().any(|item| self.names_us(item)),
+            Value::Object(members) => {
+                members.iter().any(|(name, member)| self.is_our_name(name) || self.names_us(member))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+
+    fn is_our_name(&self, text: &str) -> bool {
+        if text.contains(OUR_NAMES) || self.namespaces.contains(text) {
+            return true;
+        }
+        let user = text.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+        let namespace =
+            user.map_or_else(|| text.strip_prefix("system:serviceaccounts:"), |(namespace, _)| Some(namespace));
+        namespace.is_some_and(|namespace| self.namespaces.contains(namespace))
+    }
+}
+
+fn is_guarded(info: &RequestInfo) -> bool {
+    GUARDED.iter().any(|(group, resource)| info.api_group == *group && info.resource == *resource)
+}

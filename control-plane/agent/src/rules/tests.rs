@@ -1,0 +1,170 @@
+//! One table per rule: what it refuses, and the nearest things that it lets through.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use serde_json::json;
+
+use super::*;
+
+fn ours() -> Ours {
+    Ours::new(["sallyport", "sallyport-system"].map(str::to_owned).into())
+}
+
+fn request(method: &str, path: &str, body: &str) -> Request {
+    let mut headers = HeaderMap::new();
+    let mut method = method;
+    let mut media_type = "application/json";
+    match method {
+        "JSON-PATCH" => (method, media_type) = ("PATCH", "application/json-patch+json"),
+        "MERGE" => (method, media_type) = ("PATCH", "application/merge-patch+json"),
+        "STRATEGIC" => (method, media_type) = ("PATCH", "application/strategic-merge-patch+json"),
+        "APPLY" => (method, media_type) = ("PATCH", "application/apply-patch+yaml"),
+        _ => {}
+    }
+    if !body.is_empty() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    }
+    let (method, uri): (Method, Uri) = (method.parse().unwrap(), path.parse().unwrap());
+    Request::parse(&method, &uri, &headers, Bytes::copy_from_slice(body.as_bytes())).expect(path)
+}
+
+fn check(method: &str, path: &str, body: &str) -> Result<(), RuleRefusal> {
+    ours().check(&request(method, path, body))
+}
+
+const POD: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}"#;
+
+#[test]
+fn nothing_is_changed_in_our_namespaces() {
+    for (method, path, body) in [
+        ("POST", "/api/v1/namespaces/sallyport/pods", POD),
+        ("POST", "/api/v1/namespaces/sallyport-system/pods", POD),
+        ("DELETE", "/api/v1/namespaces/sallyport/pods/p", ""),
+        ("DELETE", "/api/v1/namespaces/sallyport/pods", ""),
+        ("PUT", "/api/v1/namespaces/sallyport/configmaps/approvers", r#"{"metadata":{"name":"approvers"}}"#),
+        ("MERGE", "/apis/apps/v1/namespaces/sallyport/deployments/sallyport-agent", "{}"),
+        ("MERGE", "/apis/apps/v1/namespaces/sallyport/deployments/sallyport-agent/scale", "{}"),
+        ("POST", "/api/v1/namespaces/sallyport/serviceaccounts/agent/token", r#"{"kind":"TokenRequest"}"#),
+        ("GET", "/api/v1/namespaces/sallyport/pods/p/exec?command=sh&stdout=true", ""),
+        ("POST", "/api/v1/namespaces/sallyport/pods/p/exec?command=sh&stdout=true", ""),
+        ("GET", "/api/v1/namespaces/sallyport/pods/p/attach?stdout=true", ""),
+        ("GET", "/api/v1/namespaces/sallyport/pods/p/portforward", ""),
+        ("GET", "/api/v1/namespaces/sallyport/pods/p/proxy/metrics", ""),
+        ("GET", "/api/v1/namespaces/sallyport/services/x/proxy/", ""),
+        ("MERGE", "/api/v1/namespaces/sallyport/pods/p/ephemeralcontainers", "{}"),
+        ("POST", "/api/v1/namespaces/sallyport/pods/p/eviction", r#"{"metadata":{"name":"p"}}"#),
+        ("DELETE", "/apis/coordination.k8s.io/v1/namespaces/sallyport/leases/spent-0", ""),
+        ("DELETE", "/api/v1/namespaces/sallyport", ""),
+        ("MERGE", "/api/v1/namespaces/sallyport", r#"{"metadata":{"labels":{"x":"y"}}}"#),
+        ("PUT", "/api/v1/namespaces/sallyport/finalize", r#"{"metadata":{"name":"sallyport"}}"#),
+        ("POST", "/api/v1/namespaces", r#"{"kind":"Namespace","metadata":{"name":"sallyport-system"}}"#),
+    ] {
+        assert_eq!(check(method, path, body), Err(RuleRefusal::OwnNamespace), "{method} {path}");
+    }
+    for (method, path, body) in [
+        ("GET", "/api/v1/namespaces/sallyport/pods", ""),
+        ("GET", "/api/v1/namespaces/sallyport/pods?watch=1", ""),
+        ("GET", "/api/v1/namespaces/sallyport/pods/p/log", ""),
+        ("POST", "/api/v1/namespaces/sallyport2/pods", POD),
+        ("DELETE", "/api/v1/namespaces/default", ""),
+        ("GET", "/healthz", ""),
+        ("POST", "/api/v1/namespaces", r#"{"kind":"Namespace","metadata":{"name":"x"}}"#),
+    ] {
+        assert_eq!(check(method, path, body), Ok(()), "{method} {path}");
+    }
+}
+
+#[test]
+fn our_own_objects_by_name() {
+    let admission = "/apis/admissionregistration.k8s.io/v1";
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let collections = [
+        format!("{admission}/mutatingwebhookconfigurations"),
+        format!("{admission}/validatingwebhookconfigurations"),
+        format!("{admission}/validatingadmissionpolicies"),
+        format!("{admission}/validatingadmissionpolicybindings"),
+        format!("/apis/admissionregistration.k8s.io/v1beta1/mutatingadmissionpolicies"),
+        format!("/apis/admissionregistration.k8s.io/v1beta1/mutatingadmissionpolicybindings"),
+        format!("{rbac}/clusterroles"),
+        format!("{rbac}/clusterrolebindings"),
+        format!("{rbac}/namespaces/x/roles"),
+        format!("{rbac}/namespaces/x/rolebindings"),
+    ];
+    let body = |name: &str| json!({"metadata": {"name": name}}).to_string();
+    for collection in &collections {
+        for name in ["sallyport", "sallyport-injector", "sallyport.dev", "sallyportx"] {
+            let path = format!("{collection}/{name}");
+            for (method, path, body) in [
+                ("DELETE", &path, String::new()),
+                ("PUT", &path, body(name)),
+                ("MERGE", &path, "{}".to_owned()),
+                ("JSON-PATCH", &path, "[]".to_owned()),
+                ("POST", collection, body(name)),
+            ] {
+                assert_eq!(check(method, path, &body), Err(RuleRefusal::OwnObject), "{method} {path}");
+            }
+            assert_eq!(check("GET", &path, ""), Ok(()), "reading is harmless");
+        }
+        let generated = json!({"metadata": {"generateName": "sallyport-"}}).to_string();
+        assert_eq!(check("POST", collection, &generated), Err(RuleRefusal::OwnObject));
+        assert_eq!(check("DELETE", collection, ""), Err(RuleRefusal::Collection), "{collection}");
+        assert_eq!(check("DELETE", &format!("{collection}/other"), ""), Ok(()));
+        assert_eq!(check("POST", collection, &body("other")), Ok(()));
+    }
+    assert_eq!(check("DELETE", "/api/v1/namespaces/x/configmaps/sallyport", ""), Ok(()));
+    assert_eq!(check("DELETE", "/api/v1/namespaces/x/configmaps", ""), Ok(()));
+}
+
+#[test]
+fn rbac_bodies_that_name_us() {
+    let binding = "/apis/rbac.authorization.k8s.io/v1/namespaces/x/rolebindings";
+    let cluster = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    for subject in [
+        json!({"kind": "Group", "name": "sallyport:approved"}),
+        json!({"kind": "User", "name": "sallyport:runner"}),
+        json!({"kind": "ServiceAccount", "name": "agent", "namespace": "sallyport"}),
+        json!({"kind": "User", "name": "system:serviceaccount:sallyport:agent"}),
+        json!({"kind": "Group", "name": "system:serviceaccounts:sallyport-system"}),
+        json!({"namespace": "sallyport"}),
+        json!({"sallyport:x": 1}),
+    ] {
+        let body = json!({"metadata": {"name": "b"}, "subjects": [subject]}).to_string();
+        let patch = json!([{"op": "add", "path": "/subjects/-", "value": subject}]).to_string();
+        for (method, path, body) in [
+            ("POST", binding.to_owned(), &body),
+            ("POST", cluster.to_owned(), &body),
+            ("PUT", format!("{binding}/b"), &body),
+            ("MERGE", format!("{binding}/b"), &body),
+            ("STRATEGIC", format!("{binding}/b"), &body),
+            ("APPLY", format!("{cluster}/b"), &body),
+            ("JSON-PATCH", format!("{cluster}/b"), &patch),
+        ] {
+            assert_eq!(check(method, &path, body), Err(RuleRefusal::RbacNamesUs), "{method} {body}");
+        }
+    }
+    // A role that may impersonate us, and a piece of a subject.
+    let role = r#"{"metadata":{"name":"r"},"rules":[{"verbs":["impersonate"],"resources":["groups"],"resourceNames":["sallyport:read"]}]}"#;
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    assert_eq!(check("POST", roles, role), Err(RuleRefusal::RbacNamesUs));
+    let piece = r#"[{"op":"replace","path":"/subjects/0/namespace","value":"sallyport"}]"#;
+    assert_eq!(check("JSON-PATCH", &format!("{cluster}/b"), piece), Err(RuleRefusal::RbacNamesUs));
+    let harmless =
+        json!({"metadata": {"name": "b"}, "subjects": [{"kind": "User", "name": "system:serviceaccount:x:y"}]});
+    assert_eq!(check("POST", binding, &harmless.to_string()), Ok(()));
+}
+
+#[test]
+fn rbac_patches_that_hide_what_they_make() {
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/b";
+    for (patch, refusal) in [
+        (r#"[{"op":"copy","from":"/metadata/labels/x","path":"/subjects/0/name"}]"#, RuleRefusal::RbacCopy),
+        (r#"[{"op":"move","from":"/metadata/labels/x","path":"/subjects/0/name"}]"#, RuleRefusal::RbacCopy),
+        (r#"[{"op":"test","path":"/x","value":1},{"op":"copy","from":"/a","path":"/b"}]"#, RuleRefusal::RbacCopy),
+    ] {
+        assert_eq!(check("JSON-PATCH", path, patch), Err(refusal), "{patch}");
+    }
+    let plain = r#"[{"op":"add","path":"/subjects/-","value":{"kind":"User","name":"jane"}}]"#;
+    assert_eq!(check("JSON-PATCH", path, plain), Ok(()));
+    let elsewhere = r#"[{"op":"copy","from":"/a","path":"/b"}]"#;
+    assert_eq!(check("JSON-PATCH", "/api/v1/namespaces/x/configmaps/c", elsewhere), Ok(()));
+}

@@ -1,0 +1,78 @@
+//! Control plane, agent and API server, connected.
+
+use std::fs;
+use std::sync::Arc;
+
+use agent::app;
+use agent::config::{self, InCluster};
+use agent::operation::Agent;
+use shared_net::clock::Clock;
+use shared_net::tasks::TaskSet;
+use tokio::sync::oneshot;
+
+use crate::api_server::ApiServer;
+use crate::control_plane::{AgentLink, ControlPlane};
+
+pub(crate) const TOKEN: &str = "the-agents-own-token";
+
+pub(crate) struct World {
+    pub(crate) control_plane: ControlPlane,
+    pub(crate) api: ApiServer,
+    pub(crate) agent: Arc<Agent>,
+    pub(crate) admin: std::net::SocketAddr,
+    pub(crate) tasks: TaskSet,
+    _stop: oneshot::Sender<()>,
+    _files: tempfile::TempDir,
+}
+
+impl World {
+    /// Starts all three and waits until the agent was greeted.
+    pub(crate) async fn start() -> (Self, AgentLink) {
+        Self::start_with(Clock::system()).await
+    }
+
+    pub(crate) async fn start_with(clock: Clock) -> (Self, AgentLink) {
+        let tasks = TaskSet::new();
+        let mut control_plane = ControlPlane::start(&tasks);
+        let api = ApiServer::start(&tasks).await;
+        let files = tempfile::tempdir().unwrap();
+        let dir = files.path();
+        fs::write(dir.join("ca"), &api.ca_pem).unwrap();
+        fs::write(dir.join("token"), format!("{TOKEN}\n")).unwrap();
+        fs::write(dir.join("key"), [9; 32]).unwrap();
+        let text = format!(
+            "cluster: a\nclusterUid: uid-of-a\ncontrolPlane: {{address: '{}', pin: '{}'}}\ntokenFile: {dir}/token\n\
+             placeholderKeys: {{current: {dir}/key}}\nlisten: 127.0.0.1:0\n\
+             apiServer: {{url: 'https://{}', caFile: {dir}/ca, tokenFile: {dir}/token}}\n",
+            control_plane.address,
+            control_plane.pin,
+            api.address,
+            dir = dir.display(),
+        );
+        let config = config::parse(&text, &InCluster::default()).unwrap();
+        let bound = app::build(config, clock).await.unwrap();
+        let agent = bound.agent();
+        // The credential is read by a task of its own; requests that come before it would be refused.
+        agent.upstream.refresh_credential().await.unwrap();
+        let admin = bound.admin_address().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        tasks.spawn_core("agent", async move {
+            let stop = async {
+                // Dropped or sent, both mean to stop.
+                drop(stopped.await);
+            };
+            bound.run(stop).await.unwrap();
+        });
+        let link = control_plane.agent().await;
+        let world = Self { control_plane, api, agent, admin, tasks, _stop: stop, _files: files };
+        (world, link)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.tasks.cancel();
+        assert_eq!(self.tasks.panics(), 0, "no task may panic");
+        assert_eq!(self.agent.tasks.panics(), 0, "no task of the agent may panic");
+    }
+}

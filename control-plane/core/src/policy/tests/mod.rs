@@ -1,0 +1,6 @@
+mod behaviour;
+mod doors;
+mod files;
+mod matrix;
+mod properties;
+mod support;

@@ -1,0 +1,62 @@
+//! Secrets: what they are for decides what one more or one less does.
+
+use serde_json::Value;
+
+use super::super::Found;
+use super::{entries, text_at};
+
+const HELM_TYPE: &str = "helm.sh/release.v1";
+const HELM_NAME: &str = "sh.helm.release.v1.";
+const HELM_NOTE: &str = "helm keeps its releases in Secrets, and a masked release is silently taken for none: helm support comes \
+    later, until then use kubectl, or helm template | kubectl apply";
+
+/// What the request names: helm's releases, lists over all namespaces.
+pub(super) fn requested(found: &mut Found<'_, '_>) {
+    let question = found.question;
+    let info = question.info;
+    if !info.api_group.is_empty() || info.resource != "secrets" {
+        return;
+    }
+    if info.name.is_empty() && info.namespace.is_empty() && info.is_read() {
+        found.plus("modifier/secrets-everywhere", 5, "tells every Secret of the cluster by name".into());
+    }
+    let selects_helm = question.query.iter().any(|(key, value)| match key.as_str() {
+        "labelSelector" => value.split(',').any(|term| {
+            matches!(term.trim(), "owner=helm" | "owner==helm") || term.trim().replace(' ', "") == "ownerin(helm)"
+        }),
+        "fieldSelector" => value.split(',').any(|term| {
+            let (key, value) = term.split_once('=').unwrap_or((term, ""));
+            let value = value.trim_start_matches('=');
+            (key == "type" && value == HELM_TYPE) || (key == "metadata.name" && value.starts_with(HELM_NAME))
+        }),
+        _ => false,
+    });
+    if selects_helm || info.name.starts_with(HELM_NAME) {
+        found.forbid("default/helm-releases", HELM_NOTE);
+    }
+}
+
+/// What the body is.
+pub(super) fn written(found: &mut Found<'_, '_>, document: &Value) {
+    let kind = text_at(document, &["type"]);
+    let for_account =
+        entries(document, &["metadata", "annotations"]).any(|(key, _)| key == "kubernetes.io/service-account.name");
+    if kind == "kubernetes.io/service-account-token" || for_account {
+        found.at_least(
+            "modifier/token-secret",
+            90,
+            "makes the cluster write a token into it that never expires".into(),
+        );
+    }
+    if kind == "bootstrap.kubernetes.io/token"
+        || text_at(document, &["metadata", "name"]).starts_with("bootstrap-token-")
+    {
+        found.at_least("modifier/bootstrap-token", 95, "is a token with which a new node may join".into());
+    }
+    if kind == "kubernetes.io/tls" {
+        found.at_least("modifier/secret-of-ingress", 50, "is a certificate that an ingress shows to everybody".into());
+    }
+    if kind == HELM_TYPE || text_at(document, &["metadata", "name"]).starts_with(HELM_NAME) {
+        found.forbid("default/helm-releases", HELM_NOTE);
+    }
+}

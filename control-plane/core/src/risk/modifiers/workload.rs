@@ -1,0 +1,141 @@
+//! What a workload adds to its pods: it makes them again, on every node, from another image, in another number.
+
+use serde_json::Value;
+
+use super::super::Found;
+use super::{SYSTEM_NAMESPACES, at, items, text_at};
+use crate::policy::question::Live;
+use crate::request_info::{RequestInfo, Verb};
+
+/// From this number of replicas on it costs.
+const MANY: u64 = 50;
+
+/// Templates, images, scale.
+pub(super) fn apply(found: &mut Found<'_, '_>, document: &Value) {
+    let info = found.question.info;
+    let main = info.subresource.is_empty();
+    match (info.api_group.as_str(), info.resource.as_str()) {
+        ("apps", "daemonsets") if main => {
+            found.plus("modifier/every-node", 15, "runs its pods on every node".into());
+            images(found, document);
+        }
+        ("apps", "deployments" | "replicasets" | "statefulsets") | ("batch", "jobs" | "cronjobs") if main => {
+            found.plus("modifier/workload", 5, "makes its pods again and again".into());
+            images(found, document);
+        }
+        ("", "replicationcontrollers" | "podtemplates") if main => {
+            found.plus("modifier/workload", 5, "makes its pods again and again".into());
+            images(found, document);
+        }
+        ("", "pods") if main => images(found, document),
+        ("autoscaling", "horizontalpodautoscalers") if main => autoscaler(found, document),
+        _ => {}
+    }
+    if main || info.subresource == "scale" {
+        scale(found, document);
+    }
+}
+
+/// The path of the containers of this resource's pods.
+fn spec<'v>(info: &RequestInfo, object: &'v Value) -> Option<&'v Value> {
+    match info.resource.as_str() {
+        "pods" => object.get("spec"),
+        "podtemplates" => at(object, &["template", "spec"]),
+        "cronjobs" => at(object, &["spec", "jobTemplate", "spec", "template", "spec"]),
+        _ => at(object, &["spec", "template", "spec"]),
+    }
+}
+
+fn containers(spec: &Value) -> impl Iterator<Item = (&str, &str)> {
+    ["initContainers", "containers"]
+        .into_iter()
+        .flat_map(|list| items(spec, list))
+        .map(|container| (text_at(container, &["name"]), text_at(container, &["image"])))
+        .filter(|(_, image)| !image.is_empty())
+}
+
+/// An image of a running workload is its supply chain. Whether it changes can be told from the live object alone; without that
+/// every image in the body counts as another one.
+fn images(found: &mut Found<'_, '_>, document: &Value) {
+    let question = found.question;
+    let Some(spec) = spec(question.info, document) else { return };
+    let creates = question.info.verb == Verb::Create || matches!(question.live, Live::Absent);
+    let live = match question.live {
+        Live::Present(object) => self::spec(question.info, object),
+        Live::NotRead | Live::Absent => None,
+    };
+    for (name, image) in containers(spec) {
+        let unchanged = live.is_some_and(|live| containers(live).any(|known| known == (name, image)));
+        if unchanged {
+            continue;
+        }
+        let pinned = Pinned::of(image);
+        let image = super::super::shown(image);
+        if creates {
+            if pinned == Pinned::No && !found.has("modifier/image-unpinned") {
+                found.plus("modifier/image-unpinned", 3, format!("image \"{image}\" has no fixed tag").into());
+            }
+            continue;
+        }
+        let risk = if pinned == Pinned::No { 60 } else { 45 };
+        found.at_least("modifier/image-change", risk, format!("changes an image to \"{image}\"").into());
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pinned {
+    No,
+    Tag,
+    Digest,
+}
+
+impl Pinned {
+    /// How surely a reference means one image: by digest, by a tag that somebody chose, or by whatever is newest.
+    fn of(image: &str) -> Self {
+        if image.contains("@sha256:") {
+            return Self::Digest;
+        }
+        // A colon before the last slash belongs to a registry's port.
+        let last = image.rsplit('/').next().unwrap_or_default();
+        match last.split_once(':') {
+            None | Some((_, "latest" | "")) => Self::No,
+            Some(_) => Self::Tag,
+        }
+    }
+}
+
+/// To nothing is an outage, to very many is a bill.
+fn scale(found: &mut Found<'_, '_>, document: &Value) {
+    let question = found.question;
+    let info = question.info;
+    let scalable = matches!(
+        (info.api_group.as_str(), info.resource.as_str()),
+        ("apps", "deployments" | "replicasets" | "statefulsets") | ("", "replicationcontrollers")
+    ) || info.subresource == "scale";
+    let Some(wanted) = at(document, &["spec", "replicas"]).filter(|_| scalable) else { return };
+    let live = match question.live {
+        Live::Present(object) => at(object, &["spec", "replicas"]),
+        Live::NotRead | Live::Absent => None,
+    };
+    if live == Some(wanted) {
+        return;
+    }
+    let wanted = wanted.as_u64().unwrap_or(0);
+    if wanted == 0 && info.verb != Verb::Create {
+        let system = SYSTEM_NAMESPACES.contains(&info.namespace.as_str());
+        found.at_least(
+            "modifier/scale-zero",
+            if system { 80 } else { 50 },
+            "scales to zero: nothing of it runs".into(),
+        );
+    } else if wanted >= MANY {
+        found.at_least("modifier/scale-large", 40, format!("scales to {wanted}").into());
+    }
+}
+
+fn autoscaler(found: &mut Found<'_, '_>, document: &Value) {
+    let most = at(document, &["spec", "maxReplicas"]).and_then(Value::as_u64).unwrap_or(0);
+    if most >= MANY {
+        found.at_least("modifier/scale-large", 40, format!("may scale to {most}").into());
+    }
+}

@@ -1,0 +1,197 @@
+//! Workloads and what stands around them: groups that an ordinary deployment writes to.
+
+use super::{Resource, Row, kinds, rows};
+
+pub(super) const KINDS: &[Resource] = kinds! {
+    "apps" Namespaced:
+        "controllerrevisions" "ControllerRevision", "daemonsets" "DaemonSet", "deployments" "Deployment",
+        "replicasets" "ReplicaSet", "statefulsets" "StatefulSet";
+    "batch" Namespaced: "cronjobs" "CronJob", "jobs" "Job";
+    "autoscaling" Namespaced: "horizontalpodautoscalers" "HorizontalPodAutoscaler";
+    "policy" Namespaced: "poddisruptionbudgets" "PodDisruptionBudget";
+    "coordination.k8s.io" Namespaced: "leases" "Lease", "leasecandidates" "LeaseCandidate";
+    "discovery.k8s.io" Namespaced: "endpointslices" "EndpointSlice";
+    "events.k8s.io" Namespaced: "events" "Event";
+    "scheduling.k8s.io" Namespaced: "podgroups" "PodGroup", "workloads" "Workload";
+    "scheduling.k8s.io" Cluster: "priorityclasses" "PriorityClass";
+    "resource.k8s.io" Namespaced: "resourceclaims" "ResourceClaim", "resourceclaimtemplates" "ResourceClaimTemplate";
+    "resource.k8s.io" Cluster:
+        "deviceclasses" "DeviceClass", "devicetaintrules" "DeviceTaintRule",
+        "resourcepoolstatusrequests" "ResourcePoolStatusRequest", "resourceslices" "ResourceSlice";
+    "networking.k8s.io" Namespaced: "ingresses" "Ingress", "networkpolicies" "NetworkPolicy";
+    "networking.k8s.io" Cluster: "ingressclasses" "IngressClass", "ipaddresses" "IPAddress", "servicecidrs" "ServiceCIDR";
+};
+
+pub(super) const APPS: &[Row] = rows! { "apps";
+    "controllerrevisions" read 10 "reads old templates of a workload";
+    "controllerrevisions" put 50 "writes an old template that a rollback brings to life";
+    "controllerrevisions" delete 45 "deletes an old template, so that nobody can roll back to it";
+    "controllerrevisions" purge 70 "deletes old templates";
+    "daemonsets" read 5 "reads DaemonSets";
+    "daemonsets" put 40 "runs code on every node";
+    "daemonsets" delete 55 "deletes a workload and its pods on every node";
+    "daemonsets" purge 80 "deletes workloads and their pods on every node";
+    "daemonsets/status" get 5 "reads a workload's status";
+    "daemonsets/status" change 30 "writes a workload's status";
+    "deployments" read 5 "reads Deployments";
+    "deployments" put 30 "runs code";
+    "deployments" delete 50 "deletes a workload and its pods";
+    "deployments" purge 75 "deletes workloads and their pods";
+    "deployments/scale" get 5 "reads a workload's scale";
+    "deployments/scale" change 20 "scales a workload";
+    "deployments/status" get 5 "reads a workload's status";
+    "deployments/status" change 30 "writes a workload's status";
+    "replicasets" read 5 "reads ReplicaSets";
+    "replicasets" put 30 "runs code";
+    "replicasets" delete 50 "deletes a workload and its pods";
+    "replicasets" purge 75 "deletes workloads and their pods";
+    "replicasets/scale" get 5 "reads a workload's scale";
+    "replicasets/scale" change 20 "scales a workload";
+    "replicasets/status" get 5 "reads a workload's status";
+    "replicasets/status" change 30 "writes a workload's status";
+    "statefulsets" read 5 "reads StatefulSets";
+    "statefulsets" put 30 "runs code";
+    "statefulsets" delete 55 "deletes a workload with state and its pods";
+    "statefulsets" purge 80 "deletes workloads with state and their pods";
+    "statefulsets/scale" get 5 "reads a workload's scale";
+    "statefulsets/scale" change 20 "scales a workload";
+    "statefulsets/status" get 5 "reads a workload's status";
+    "statefulsets/status" change 30 "writes a workload's status";
+};
+
+pub(super) const BATCH: &[Row] = rows! { "batch";
+    "cronjobs" read 5 "reads CronJobs";
+    "cronjobs" put 30 "runs code, again and again";
+    "cronjobs" delete 40 "deletes a schedule and its jobs";
+    "cronjobs" purge 70 "deletes schedules and their jobs";
+    "cronjobs/status" get 5 "reads a CronJob's status";
+    "cronjobs/status" change 30 "writes a CronJob's status";
+    "jobs" read 5 "reads Jobs";
+    "jobs" put 30 "runs code";
+    "jobs" delete 35 "ends a job and its pods";
+    "jobs" purge 70 "ends jobs and their pods";
+    "jobs/status" get 5 "reads a job's status";
+    "jobs/status" change 30 "writes a job's status";
+};
+
+pub(super) const AUTOSCALING: &[Row] = rows! { "autoscaling";
+    "horizontalpodautoscalers" read 5 "reads autoscalers";
+    "horizontalpodautoscalers" put 30 "lets a workload be scaled by numbers";
+    "horizontalpodautoscalers" delete 35 "stops scaling a workload";
+    "horizontalpodautoscalers" purge 70 "stops scaling many workloads";
+    "horizontalpodautoscalers/status" get 5 "reads an autoscaler's status";
+    "horizontalpodautoscalers/status" change 30 "writes an autoscaler's status";
+};
+
+pub(super) const POLICY: &[Row] = rows! { "policy";
+    "poddisruptionbudgets" read 5 "reads disruption budgets";
+    "poddisruptionbudgets" create 30 "creates a disruption budget, which can block a node's drain";
+    "poddisruptionbudgets" change 35 "changes how many pods may be missing";
+    "poddisruptionbudgets" delete 35 "lifts a disruption budget";
+    "poddisruptionbudgets" purge 70 "lifts disruption budgets";
+    "poddisruptionbudgets/status" get 5 "reads a disruption budget's status";
+    "poddisruptionbudgets/status" change 30 "writes a disruption budget's status";
+};
+
+pub(super) const COORDINATION: &[Row] = rows! { "coordination.k8s.io";
+    "leases" read 5 "reads leases";
+    "leases" put 45 "takes or moves a lease, with which controllers choose their leader";
+    "leases" delete 45 "deletes a lease, with which controllers choose their leader";
+    "leases" purge 70 "deletes leases";
+    "leasecandidates" read 5 "reads lease candidates";
+    "leasecandidates" put 45 "stands for a lease";
+    "leasecandidates" delete 45 "takes a candidate out";
+    "leasecandidates" purge 70 "takes candidates out";
+};
+
+pub(super) const DISCOVERY: &[Row] = rows! { "discovery.k8s.io";
+    "endpointslices" read 5 "reads endpoints";
+    "endpointslices" put 60 "sends a Service's traffic where the writer wants";
+    "endpointslices" delete 60 "cuts a Service off from its pods";
+    "endpointslices" purge 75 "cuts many Services off from their pods";
+};
+
+pub(super) const EVENTS: &[Row] = rows! { "events.k8s.io";
+    "events" read 5 "reads events";
+    "events" put 5 "writes an event, which anybody may forge";
+    "events" delete 20 "deletes traces";
+    "events" purge 70 "deletes the traces of a namespace";
+};
+
+pub(super) const SCHEDULING: &[Row] = rows! { "scheduling.k8s.io";
+    "podgroups" read 5 "reads pod groups";
+    "podgroups" put 40 "writes a pod group, which the scheduler places as one";
+    "podgroups" delete 45 "deletes a pod group";
+    "podgroups" purge 70 "deletes pod groups";
+    "podgroups/status" get 5 "reads a pod group's status";
+    "podgroups/status" change 40 "writes a pod group's status";
+    "priorityclasses" read 5 "reads priorities";
+    "priorityclasses" put 45 "makes a priority, whose pods push others out";
+    "priorityclasses" delete 50 "deletes a priority";
+    "priorityclasses" purge 75 "deletes priorities";
+    "workloads" read 5 "reads scheduling workloads";
+    "workloads" put 40 "writes a scheduling workload";
+    "workloads" delete 45 "deletes a scheduling workload";
+    "workloads" purge 70 "deletes scheduling workloads";
+};
+
+pub(super) const RESOURCE: &[Row] = rows! { "resource.k8s.io";
+    "deviceclasses" read 5 "reads device classes";
+    "deviceclasses" put 40 "writes a class of devices";
+    "deviceclasses" delete 45 "deletes a class of devices";
+    "deviceclasses" purge 70 "deletes classes of devices";
+    "devicetaintrules" read 5 "reads device taints";
+    "devicetaintrules" put 60 "takes devices away from pods";
+    "devicetaintrules" delete 60 "lifts a device's taint";
+    "devicetaintrules" purge 75 "lifts devices' taints";
+    "devicetaintrules/status" get 5 "reads a device taint's status";
+    "devicetaintrules/status" change 40 "writes a device taint's status";
+    "resourceclaims" read 5 "reads device claims";
+    "resourceclaims" put 40 "claims devices of a node";
+    "resourceclaims" delete 40 "gives devices back";
+    "resourceclaims" purge 70 "gives devices back";
+    "resourceclaims/status" get 5 "reads a device claim's status";
+    "resourceclaims/status" change 60 "writes a device claim's status: which devices it got";
+    "resourceclaimtemplates" read 5 "reads templates of device claims";
+    "resourceclaimtemplates" put 40 "writes a template of device claims";
+    "resourceclaimtemplates" delete 40 "deletes a template of device claims";
+    "resourceclaimtemplates" purge 70 "deletes templates of device claims";
+    "resourcepoolstatusrequests" read 5 "reads questions about device pools";
+    "resourcepoolstatusrequests" put 40 "asks about device pools";
+    "resourcepoolstatusrequests" delete 40 "deletes a question about device pools";
+    "resourcepoolstatusrequests" purge 70 "deletes questions about device pools";
+    "resourcepoolstatusrequests/status" get 5 "reads an answer about device pools";
+    "resourcepoolstatusrequests/status" change 40 "writes an answer about device pools";
+    "resourceslices" read 5 "reads what devices nodes have";
+    "resourceslices" put 80 "writes what devices a node has";
+    "resourceslices" delete 80 "takes devices off a node";
+    "resourceslices" purge 90 "takes devices off nodes";
+};
+
+pub(super) const NETWORKING: &[Row] = rows! { "networking.k8s.io";
+    "ingressclasses" read 5 "reads ingress classes";
+    "ingressclasses" put 60 "chooses the controller that serves ingresses";
+    "ingressclasses" delete 60 "deletes an ingress class";
+    "ingressclasses" purge 75 "deletes ingress classes";
+    "ingresses" read 5 "reads ingresses";
+    "ingresses" put 50 "exposes a Service to the outside";
+    "ingresses" delete 50 "cuts a Service off from the outside";
+    "ingresses" purge 75 "cuts Services off from the outside";
+    "ingresses/status" get 5 "reads an ingress's status";
+    "ingresses/status" change 50 "writes an ingress's status, which DNS follows";
+    "ipaddresses" read 5 "reads Service addresses";
+    "ipaddresses" put 45 "writes which Service has an address";
+    "ipaddresses" delete 45 "frees a Service's address";
+    "ipaddresses" purge 70 "frees Services' addresses";
+    "networkpolicies" read 5 "reads network policies";
+    "networkpolicies" create 60 "creates a network policy, which opens as well as closes";
+    "networkpolicies" change 70 "changes what pods may reach";
+    "networkpolicies" delete 80 "deletes a network policy and opens what it closed";
+    "networkpolicies" purge 90 "deletes network policies and opens what they closed";
+    "servicecidrs" read 5 "reads Service address ranges";
+    "servicecidrs" put 60 "writes the range of Service addresses";
+    "servicecidrs" delete 70 "deletes a range of Service addresses";
+    "servicecidrs" purge 80 "deletes ranges of Service addresses";
+    "servicecidrs/status" get 5 "reads an address range's status";
+    "servicecidrs/status" change 50 "writes an address range's status";
+};

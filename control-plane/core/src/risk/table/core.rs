@@ -1,0 +1,127 @@
+//! The core group.
+
+use super::{Resource, Row, kinds, rows};
+
+pub(super) const KINDS: &[Resource] = kinds! {
+    "" Namespaced:
+        "bindings" "Binding", "configmaps" "ConfigMap", "endpoints" "Endpoints", "events" "Event", "limitranges" "LimitRange",
+        "persistentvolumeclaims" "PersistentVolumeClaim", "pods" "Pod", "podtemplates" "PodTemplate",
+        "replicationcontrollers" "ReplicationController", "resourcequotas" "ResourceQuota", "secrets" "Secret",
+        "serviceaccounts" "ServiceAccount", "services" "Service";
+    "" Cluster:
+        "componentstatuses" "ComponentStatus", "namespaces" "Namespace", "nodes" "Node", "persistentvolumes" "PersistentVolume";
+};
+
+pub(super) const ROWS: &[Row] = rows! {
+    "bindings" create 70 "chooses the node of a pending pod";
+    "componentstatuses" read 5 "reads component statuses";
+    "configmaps" read 10 "reads configuration, which often holds more than configuration";
+    "configmaps" create 20 "creates a ConfigMap";
+    "configmaps" change 25 "changes configuration that pods read";
+    "configmaps" delete 35 "deletes configuration that pods may need to start";
+    "configmaps" purge 70 "deletes every ConfigMap that matches";
+    "endpoints" read 5 "reads endpoints";
+    "endpoints" put 60 "sends a Service's traffic where the writer wants";
+    "endpoints" delete 60 "cuts a Service off from its pods";
+    "endpoints" purge 75 "cuts many Services off from their pods";
+    "events" read 5 "reads events";
+    "events" put 5 "writes an event, which anybody may forge";
+    "events" delete 20 "deletes traces";
+    "events" purge 70 "deletes the traces of a namespace";
+    "limitranges" read 5 "reads limits";
+    "limitranges" put 35 "changes what pods of the namespace may take";
+    "limitranges" delete 45 "lifts the limits of a namespace";
+    "limitranges" purge 70 "lifts every limit of a namespace";
+    "namespaces" read 5 "reads namespaces";
+    "namespaces" create 40 "creates a namespace, without policies of its own";
+    "namespaces" change 60 "changes a namespace's labels, which select its policies";
+    "namespaces" delete 95 "deletes a namespace and everything in it";
+    "namespaces" purge 95 "deletes namespaces and everything in them";
+    "namespaces/finalize" change 85 "finalizes a namespace and orphans what is left in it";
+    "namespaces/status" get 5 "reads a namespace's status";
+    "namespaces/status" change 60 "writes a namespace's status";
+    "nodes" read 5 "reads nodes";
+    "nodes" create 80 "adds a node that pods and their secrets can be sent to";
+    "nodes" change 60 "changes labels and taints, which steer pods to nodes";
+    "nodes" delete 85 "deletes a node and its pods";
+    "nodes" purge 95 "deletes nodes and their pods";
+    "nodes/proxy" any 97 "speaks to a kubelet: runs commands in every pod of the node, past audit and admission";
+    "nodes/configz" any 40 "reads a kubelet's configuration";
+    "nodes/healthz" any 10 "reads a kubelet's health";
+    "nodes/log" any 40 "reads a node's log files";
+    "nodes/metrics" any 10 "reads a kubelet's metrics";
+    "nodes/pods" any 30 "reads a kubelet's pods with their environment";
+    "nodes/stats" any 10 "reads a kubelet's statistics";
+    "nodes/status" get 5 "reads a node's status";
+    "nodes/status" change 50 "writes a node's status: capacity, addresses, conditions";
+    "persistentvolumeclaims" read 5 "reads volume claims";
+    "persistentvolumeclaims" create 20 "claims storage";
+    "persistentvolumeclaims" change 25 "changes a volume claim";
+    "persistentvolumeclaims" delete 75 "deletes a volume claim, and with most classes its data";
+    "persistentvolumeclaims" purge 85 "deletes volume claims, and with most classes their data";
+    "persistentvolumeclaims/status" get 5 "reads a volume claim's status";
+    "persistentvolumeclaims/status" change 30 "writes a volume claim's status";
+    "persistentvolumes" read 5 "reads volumes";
+    "persistentvolumes" create 75 "creates a volume, whose source can be anything that a node can reach";
+    "persistentvolumes" change 75 "changes a volume's source or reclaim policy";
+    "persistentvolumes" delete 75 "deletes a volume";
+    "persistentvolumes" purge 90 "deletes volumes";
+    "persistentvolumes/status" get 5 "reads a volume's status";
+    "persistentvolumes/status" change 50 "writes a volume's status";
+    "pods" read 5 "reads pods";
+    "pods" create 30 "runs code";
+    "pods" change 30 "changes a pod";
+    "pods" delete 35 "ends a pod, past any disruption budget";
+    "pods" purge 70 "ends every pod that matches";
+    "pods/attach" any 70 "speaks to a running process of a container";
+    "pods/binding" create 70 "chooses the node of a pending pod";
+    "pods/ephemeralcontainers" get 5 "reads a pod's ephemeral containers";
+    "pods/ephemeralcontainers" change 75 "runs code inside a running pod, where it sees that pod's environment";
+    "pods/eviction" create 35 "evicts a pod";
+    "pods/exec" any 70 "runs a command in a container, which has all secrets of its pod";
+    "pods/log" get 20 "reads what a container logs";
+    "pods/portforward" any 50 "reaches any port of a pod";
+    "pods/proxy" any 55 "sends HTTP requests to any port of a pod";
+    "pods/resize" get 5 "reads a pod's resources";
+    "pods/resize" change 25 "changes a running pod's resources";
+    "pods/status" get 5 "reads a pod's status";
+    "pods/status" change 30 "writes a pod's status, which Services follow";
+    "podtemplates" read 5 "reads pod templates";
+    "podtemplates" put 30 "writes a template of pods";
+    "podtemplates" delete 35 "deletes a pod template";
+    "podtemplates" purge 70 "deletes pod templates";
+    "replicationcontrollers" read 5 "reads replication controllers";
+    "replicationcontrollers" put 30 "runs code";
+    "replicationcontrollers" delete 50 "deletes a workload and its pods";
+    "replicationcontrollers" purge 75 "deletes workloads and their pods";
+    "replicationcontrollers/scale" get 5 "reads a workload's scale";
+    "replicationcontrollers/scale" change 20 "scales a workload";
+    "replicationcontrollers/status" get 5 "reads a workload's status";
+    "replicationcontrollers/status" change 30 "writes a workload's status";
+    "resourcequotas" read 5 "reads quotas";
+    "resourcequotas" put 35 "changes what a namespace may take";
+    "resourcequotas" delete 45 "lifts a namespace's quota";
+    "resourcequotas" purge 70 "lifts every quota of a namespace";
+    "resourcequotas/status" get 5 "reads a quota's status";
+    "resourcequotas/status" change 35 "writes a quota's status";
+    "secrets" get 25 "reads a Secret, its values masked";
+    "secrets" list 35 "lists Secrets, their values masked";
+    "secrets" create 35 "creates a Secret";
+    "secrets" change 60 "changes credentials; the reply of a patch is a read as well";
+    "secrets" delete 60 "deletes credentials";
+    "secrets" purge 85 "deletes every Secret that matches, and returns them";
+    "serviceaccounts" read 5 "reads ServiceAccounts";
+    "serviceaccounts" create 40 "creates a ServiceAccount: an identity that outlives this job";
+    "serviceaccounts" change 45 "changes a ServiceAccount: its secrets, registries, tokens in its pods";
+    "serviceaccounts" delete 45 "deletes a ServiceAccount and its tokens";
+    "serviceaccounts" purge 75 "deletes ServiceAccounts and their tokens";
+    "serviceaccounts/token" create 85 "makes a token with which anybody can act as that ServiceAccount";
+    "services" read 5 "reads Services";
+    "services" create 20 "creates a Service";
+    "services" change 25 "changes a Service";
+    "services" delete 50 "deletes a Service: its clients lose it, and another may take its name";
+    "services" purge 75 "deletes Services";
+    "services/proxy" any 55 "sends HTTP requests to any port of a Service";
+    "services/status" get 5 "reads a Service's status";
+    "services/status" change 55 "writes a Service's status, whose addresses nodes route to it";
+};

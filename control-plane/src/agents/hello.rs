@@ -1,0 +1,117 @@
+//! An agent says who it is; from then on its connection carries granted operations.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use control_plane_core::grant::ReadKey;
+use control_plane_core::ledger::Epoch;
+use serde::{Deserialize, Serialize};
+use shared::ids::AgentId;
+use shared::secret::Secret;
+use shared::time::Timestamp;
+use shared::wire;
+use shared_net::endpoint::Connection;
+
+use super::{AgentLink, Agents};
+use crate::authn::{Authn, AuthnError};
+
+/// What an agent sends.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HelloRequest {
+    token: Secret<String>,
+    agent: AgentId,
+    cluster_uid: String,
+    #[serde(default)]
+    version: String,
+}
+
+/// What it gets.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HelloReply {
+    /// Our name of its cluster, which grants carry.
+    pub cluster: String,
+    /// Life of the database; the agent refuses a lower one than it has seen.
+    pub life: u64,
+    /// The Ed25519 public key of grants, base64url.
+    pub grant_key: String,
+    /// Our clock.
+    pub now: Timestamp,
+}
+
+/// Why a connection is no agent's.
+#[derive(Debug, thiserror::Error)]
+pub enum HelloError {
+    /// The token.
+    #[error(transparent)]
+    Authn(#[from] AuthnError),
+    /// The agent stands in another cluster than its token is of.
+    #[error("cluster {name} has uid {expected:?} here, the agent says {got:?}")]
+    OtherCluster {
+        /// Our name of it.
+        name: String,
+        /// As configured.
+        expected: String,
+        /// As the agent reads it.
+        got: String,
+    },
+    /// The TLS exporter failed.
+    #[error("the connection gave no exporter value")]
+    Export,
+}
+
+impl Agents {
+    /// Makes a connection an agent's.
+    pub fn hello(
+        &self,
+        authn: &Authn,
+        connection: &Connection,
+        request: &HelloRequest,
+        first: bool,
+    ) -> Result<(Arc<AgentLink>, HelloReply), HelloError> {
+        let now = self.clock.now();
+        let (cluster, _) = authn.agent(request.token.expose(), now)?;
+        if request.cluster_uid != cluster.uid {
+            return Err(HelloError::OtherCluster {
+                name: cluster.name.clone(),
+                expected: cluster.uid.clone(),
+                got: request.cluster_uid.chars().take(80).collect(),
+            });
+        }
+        let epoch = connection.export(wire::EXPORTER_EPOCH).map_err(|_| HelloError::Export)?;
+        let read_key = connection.export(wire::EXPORTER_READ_GRANTS).map_err(|_| HelloError::Export)?;
+        let link = Arc::new(AgentLink {
+            id: request.agent,
+            cluster: cluster.name.clone(),
+            connection: connection.clone(),
+            epoch: Epoch::new(epoch),
+            read_key: ReadKey::new(&read_key),
+        });
+        // A second hello on the same connection shows a fresh token; the link is there already.
+        if first {
+            self.add(Arc::clone(&link));
+        }
+        tracing::info!(
+            agent.id = %link.id,
+            cluster = %link.cluster,
+            agent.version = %request.version.chars().take(40).collect::<String>(),
+            "agent connected"
+        );
+        let reply = HelloReply {
+            cluster: cluster.name.clone(),
+            life: self.store.life(),
+            grant_key: URL_SAFE_NO_PAD.encode(self.grants.public_key()),
+            now,
+        };
+        Ok((link, reply))
+    }
+
+    /// Keeps a link registered until its connection ends.
+    pub async fn attend(&self, link: Arc<AgentLink>) {
+        let reason = link.connection.closed().await;
+        self.remove(&link);
+        tracing::warn!(agent.id = %link.id, cluster = %link.cluster, %reason, "agent disconnected; its unspent grants are void");
+    }
+}

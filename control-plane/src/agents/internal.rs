@@ -1,0 +1,177 @@
+//! Internal operations: what we ask the cluster for ourselves. A closed list; each has an id, a record and a grant of its own, and its
+//! `Allowed` comes from a built-in rule `internal/<name>`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use control_plane_core::attributes::Attributes;
+use control_plane_core::digest::DigestKey;
+use control_plane_core::grant::Purpose;
+use control_plane_core::identity::Identity;
+use control_plane_core::identity::verify::SIDECAR_AUDIENCE;
+use control_plane_core::internal;
+use control_plane_core::lifecycle::{Issued, Life, NewIssue, OperationKey, OperationRecord};
+use control_plane_core::request::Request;
+use control_plane_core::request_info::RequestInfo;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use serde_json::{Value, json};
+use shared::ids::{GrantId, OperationId, SessionId};
+use shared::limits;
+use shared_net::body::collect_bounded;
+use uuid::Uuid;
+
+use super::{AgentLink, Agents};
+use crate::authn::AuthnError;
+use crate::gateway::forward::{self, Sent, forward};
+
+/// An internal operation may take so long in all.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// Why an internal operation gave nothing. Whoever needed it fails closed.
+#[derive(Debug, thiserror::Error)]
+pub enum InternalError {
+    /// No agent.
+    #[error("no agent of cluster {0} is connected")]
+    NoAgent(String),
+    /// It could not be made or granted.
+    #[error("the question could not be put")]
+    NotMade(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No answer.
+    #[error("the agent did not answer in time")]
+    NoAnswer,
+    /// An answer that helps nobody.
+    #[error("the cluster answered {0}")]
+    Status(u16),
+    /// Not what was asked for.
+    #[error("the answer is not an object")]
+    Unreadable,
+}
+
+fn not_made(error: impl std::error::Error + Send + Sync + 'static) -> InternalError {
+    InternalError::NotMade(Box::new(error))
+}
+
+impl Agents {
+    /// The live object that a request is about, masked; `None` where there is none.
+    pub async fn live_read(&self, for_whom: &Attributes, target: &RequestInfo) -> Result<Option<Value>, InternalError> {
+        let request = Request::read(target).map_err(not_made)?;
+        let id = OperationId::new(Uuid::now_v7());
+        let attributes = Attributes::new(for_whom.identity().clone(), id, for_whom.session(), request);
+        let (status, body) = self.ask_cluster(Purpose::LiveRead, attributes, for_whom.cluster()).await?;
+        match status {
+            StatusCode::OK => match serde_json::from_slice(&body) {
+                Ok(object @ Value::Object(_)) => Ok(Some(object)),
+                Ok(_) | Err(_) => Err(InternalError::Unreadable),
+            },
+            StatusCode::NOT_FOUND => Ok(None),
+            other => Err(InternalError::Status(other.as_u16())),
+        }
+    }
+
+    /// Whether the cluster says that a pod's token is alive. An agent can only say no: the signature was checked here before.
+    pub async fn review_token(&self, identity: &Identity, session: SessionId, token: &str) -> Result<(), AuthnError> {
+        let cluster = &identity.pod().cluster;
+        if self.pick_or_wait(cluster).await.is_none() {
+            return Err(AuthnError::NoReview(cluster.clone()));
+        }
+        let review = json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": { "token": token, "audiences": [SIDECAR_AUDIENCE] },
+        });
+        let failed = |error: InternalError| AuthnError::Review(shared::chain::Chain(&error).to_string());
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let uri = Uri::from_static("/apis/authentication.k8s.io/v1/tokenreviews");
+        let request = Request::parse(&Method::POST, &uri, &headers, Bytes::from(review.to_string()))
+            .map_err(not_made)
+            .map_err(failed)?;
+        let attributes = Attributes::new(identity.clone(), OperationId::new(Uuid::now_v7()), session, request);
+        let (status, body) = self.ask_cluster(Purpose::TokenReview, attributes, cluster).await.map_err(failed)?;
+        if !status.is_success() {
+            return Err(failed(InternalError::Status(status.as_u16())));
+        }
+        let answer: Value = serde_json::from_slice(&body).map_err(|_| failed(InternalError::Unreadable))?;
+        agrees(&answer, identity).map_err(|why| AuthnError::Review(why.to_owned()))
+    }
+
+    async fn ask_cluster(
+        &self,
+        what: Purpose,
+        attributes: Attributes,
+        cluster: &str,
+    ) -> Result<(StatusCode, Bytes), InternalError> {
+        let link = self.pick_or_wait(cluster).await.ok_or_else(|| InternalError::NoAgent(cluster.to_owned()))?;
+        tokio::time::timeout(WAIT, self.ask_agent(what, attributes, &link))
+            .await
+            .map_err(|_| InternalError::NoAnswer)?
+    }
+
+    async fn ask_agent(
+        &self,
+        what: Purpose,
+        attributes: Attributes,
+        link: &Arc<AgentLink>,
+    ) -> Result<(StatusCode, Bytes), InternalError> {
+        let (id, session, info) = (attributes.operation(), attributes.session(), attributes.info().clone());
+        let allowed = internal::allow(what, attributes).map_err(not_made)?;
+        let outgoing = self.grants.issue(allowed, self.issued(id, session, link), link).map_err(not_made)?;
+        let jti = outgoing.grant.claims().jti;
+        let mut response = forward(link, outgoing).await.map_err(not_made)?;
+        let (sent, refused) = forward::sent(response.headers_mut());
+        let status = response.status();
+        tracing::info!(
+            operation.id = %id,
+            operation.kind = what.rule(),
+            session.id = %session,
+            grant.id = %jti,
+            agent.id = %link.id,
+            verb = info.verb.as_str(),
+            resource = %info.resource,
+            namespace = %info.namespace,
+            name = %info.name,
+            status = status.as_u16(),
+            "internal operation"
+        );
+        if refused.is_some() || sent != Sent::Yes {
+            return Err(InternalError::Status(status.as_u16()));
+        }
+        let body = collect_bounded(response.into_body(), limits::LIVE_OBJECT_BYTES, WAIT).await.map_err(not_made)?;
+        Ok((status, body))
+    }
+
+    /// An internal operation changes nothing, so its issue need not be on disk; a token review is a POST all the same.
+    fn issued(&self, operation: OperationId, session: SessionId, link: &AgentLink) -> Option<Issued> {
+        let key = OperationKey { session, operation };
+        let digest = DigestKey::new(shared_net::crypto::random()).digest(&[]);
+        let now = self.clock.now();
+        let record = OperationRecord::open(key, digest, now);
+        let life = Life(self.store.life());
+        let new = NewIssue { jti: GrantId::new(Uuid::now_v7()), epoch: link.epoch, agent: link.id, life };
+        record.issue(new, now).ok().map(|step| step.effects.assert_durable())
+    }
+}
+
+/// Compares the review with what the signature said.
+fn agrees(answer: &Value, identity: &Identity) -> Result<(), &'static str> {
+    let status = answer.get("status").ok_or("no status")?;
+    if status.get("authenticated") != Some(&Value::Bool(true)) {
+        return Err("the token is not alive: its pod or ServiceAccount is gone, or it was revoked");
+    }
+    let audiences = status.get("audiences").and_then(Value::as_array).ok_or("no audiences")?;
+    if !audiences.iter().any(|audience| audience == SIDECAR_AUDIENCE) {
+        return Err("the token is for another audience");
+    }
+    let pod = identity.pod();
+    let user = status.get("user").ok_or("no user")?;
+    let name = format!("system:serviceaccount:{}:{}", pod.namespace, pod.service_account);
+    if user.get("username").and_then(Value::as_str) != Some(&name) {
+        return Err("the cluster takes the token for another ServiceAccount's");
+    }
+    let uid = user.pointer("/extra/authentication.kubernetes.io~1pod-uid/0").and_then(Value::as_str);
+    if uid != Some(&pod.pod_uid) {
+        return Err("the cluster takes the token for another pod's");
+    }
+    Ok(())
+}

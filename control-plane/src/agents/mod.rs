@@ -1,0 +1,116 @@
+//! The agents that are connected, and what is said to them.
+//!
+//! An agent's right to its connection is its ServiceAccount token, verified under the cluster's pinned keys; it is shown on every
+//! connection, so no client certificate of long life exists that could be stolen. Each connection is an epoch of its own: a grant
+//! names one, and the loss of the connection voids every grant that was not spent.
+
+mod hello;
+mod internal;
+mod settle;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use control_plane_core::grant::ReadKey;
+use control_plane_core::ledger::Epoch;
+use shared::ids::AgentId;
+use shared_net::endpoint::Connection;
+use tokio::sync::watch;
+
+pub use hello::{HelloError, HelloReply, HelloRequest};
+pub use internal::InternalError;
+
+use crate::grants::Grants;
+use crate::store::Store;
+use shared_net::clock::Clock;
+
+/// One connection of one agent process.
+pub struct AgentLink {
+    /// The process.
+    pub id: AgentId,
+    /// Its cluster.
+    pub cluster: String,
+    /// The connection.
+    pub connection: Connection,
+    /// What grants for this connection carry as `aud`.
+    pub epoch: Epoch,
+    /// Key of plain reads' grants on this connection.
+    pub read_key: ReadKey,
+}
+
+/// The agents of all clusters.
+pub struct Agents {
+    by_cluster: RwLock<HashMap<String, Vec<Arc<AgentLink>>>>,
+    turn: AtomicUsize,
+    changed: watch::Sender<u64>,
+    grants: Arc<Grants>,
+    store: Store,
+    clock: Clock,
+}
+
+impl Agents {
+    /// None is connected yet.
+    pub fn new(grants: Arc<Grants>, store: Store, clock: Clock) -> Self {
+        Self {
+            by_cluster: RwLock::new(HashMap::new()),
+            turn: AtomicUsize::new(0),
+            changed: watch::Sender::new(0),
+            grants,
+            store,
+            clock,
+        }
+    }
+
+    /// A connected agent of the cluster; several take turns.
+    pub fn pick(&self, cluster: &str) -> Option<Arc<AgentLink>> {
+        let by_cluster = self.by_cluster.read().unwrap_or_else(PoisonError::into_inner);
+        let links = by_cluster.get(cluster)?;
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let alive = |link: &&Arc<AgentLink>| link.connection.close_reason().is_none();
+        links.iter().cycle().skip(turn % links.len().max(1)).take(links.len()).find(alive).cloned()
+    }
+
+    /// The connection of a certain agent process, if it has one.
+    pub fn by_id(&self, id: AgentId) -> Option<Arc<AgentLink>> {
+        let by_cluster = self.by_cluster.read().unwrap_or_else(PoisonError::into_inner);
+        // The newest connection of a process is the one that lives.
+        by_cluster
+            .values()
+            .flatten()
+            .filter(|link| link.id == id && link.connection.close_reason().is_none())
+            .last()
+            .cloned()
+    }
+
+    /// Whether every one of these clusters has an agent.
+    pub fn serves(&self, cluster: &str) -> bool {
+        self.pick(cluster).is_some()
+    }
+
+    /// Connected agents by cluster.
+    pub fn count(&self, cluster: &str) -> usize {
+        self.by_cluster.read().unwrap_or_else(PoisonError::into_inner).get(cluster).map_or(0, Vec::len)
+    }
+
+    /// Told whenever an agent comes or goes.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn add(&self, link: Arc<AgentLink>) {
+        let mut by_cluster = self.by_cluster.write().unwrap_or_else(PoisonError::into_inner);
+        by_cluster.entry(link.cluster.clone()).or_default().push(link);
+        drop(by_cluster);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    fn remove(&self, link: &Arc<AgentLink>) {
+        let mut by_cluster = self.by_cluster.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(links) = by_cluster.get_mut(&link.cluster) {
+            links.retain(|other| !Arc::ptr_eq(other, link));
+        }
+        drop(by_cluster);
+        self.changed.send_modify(|n| *n += 1);
+    }
+}

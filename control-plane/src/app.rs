@@ -1,0 +1,281 @@
+//! Puts the process together: `build` binds every socket and reads every key, `run` serves until told to stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use control_plane_core::four_eyes::Mode;
+use shared::time::Timestamp;
+use shared::{limits, wire};
+use shared_net::admin::Admin;
+use shared_net::clock::Clock;
+use shared_net::drain::{self, Drain, DrainTrigger};
+use shared_net::endpoint::Endpoint;
+use shared_net::metrics::Metrics;
+use shared_net::pki::{Ca, Identity, KeyPin};
+use shared_net::quic;
+use shared_net::ready::Readiness;
+use shared_net::tasks::TaskSet;
+
+use crate::agents::Agents;
+use crate::approvals::Approvals;
+use crate::authn::Authn;
+use crate::config::Config;
+use crate::gateway::{Gateway, Recorder, RequestMask};
+use crate::grants::Grants;
+use crate::metrics::GatewayMetrics;
+use crate::peers::Peers;
+use crate::policies::Policies;
+use crate::sessions::Sessions;
+use crate::store::Store;
+use crate::web::{self, Web};
+
+/// Server certificates live so long; made anew at each start.
+const CERTIFICATE_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Time for what runs to end after the first signal.
+const DRAIN: Duration = Duration::from_secs(25);
+/// Between two looks at what is due.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// A control plane whose sockets are bound.
+pub struct App {
+    endpoint: Endpoint,
+    peers: Arc<Peers>,
+    web: Web,
+    admin: Admin,
+    pin: KeyPin,
+    sessions: Arc<Sessions>,
+    approvals: Arc<Approvals>,
+    policies: Arc<Policies>,
+    agents: Arc<Agents>,
+    store: Store,
+    writer: std::thread::JoinHandle<()>,
+    clock: Clock,
+    readiness: Readiness,
+    clusters: Vec<String>,
+    tasks: TaskSet,
+    trigger: DrainTrigger,
+    drain: Drain,
+}
+
+/// Where a control plane listens, and the key that its peers pin.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// For sidecars and agents.
+    pub quic: SocketAddr,
+    /// The web API.
+    pub web: SocketAddr,
+    /// /livez, /readyz, /metrics.
+    pub admin: SocketAddr,
+    /// Pin of the CA's key.
+    pub pin: KeyPin,
+}
+
+/// Binds, opens, reads.
+///
+/// # Errors
+/// Whatever keeps it from starting, with what to do about it.
+pub async fn build(config: Config, clock: Clock) -> anyhow::Result<App> {
+    use anyhow::Context as _;
+    let metrics = Metrics::new();
+    let readiness = Readiness::new();
+    let (trigger, drain) = drain::channel();
+    let tasks = TaskSet::new();
+    let (identity, pin) = own_identity(&config, clock.now())?;
+    let server = quic::server_config(&identity).context("the TLS configuration is refused")?;
+    let endpoint =
+        Endpoint::server(config.quic, server).with_context(|| format!("UDP {} can't be bound", config.quic))?;
+    let (store, writer) = Store::open(&config.data).context("the store can't be opened")?;
+    let grants =
+        Arc::new(Grants::load_or_create(&config.data, store.life()).context("the grant key can't be read or made")?);
+    let authn = Arc::new(Authn::new(&config)?);
+    let gateway_metrics = Arc::new(GatewayMetrics::new(&metrics));
+    let policies = Arc::new(Policies::load(config.policy.clone()));
+    let mode = mode(&config);
+    let approvals = Arc::new(Approvals::new(store.clone(), clock.clone(), mode, Arc::clone(&gateway_metrics)));
+    let agents = Arc::new(Agents::new(Arc::clone(&grants), store.clone(), clock.clone()));
+    let sessions = Arc::new(Sessions::new(Arc::clone(&authn), Arc::clone(&agents), store.clone(), clock.clone()));
+    let recorder = Recorder {
+        store: store.clone(),
+        clock: clock.clone(),
+        tasks: tasks.child(),
+        metrics: gateway_metrics,
+        mask: RequestMask::new(),
+    };
+    let gateway =
+        Arc::new(Gateway::new(Arc::clone(&agents), grants, Arc::clone(&policies), Arc::clone(&approvals), recorder));
+    let peers = Peers::new(
+        gateway,
+        Arc::clone(&sessions),
+        Arc::clone(&agents),
+        Arc::clone(&authn),
+        tasks.child(),
+        drain.clone(),
+    );
+    let web = web::build(
+        &config,
+        &identity,
+        web::Parts {
+            authn,
+            approvals: Arc::clone(&approvals),
+            sessions: Arc::clone(&sessions),
+            policies: Arc::clone(&policies),
+            store: store.clone(),
+            clock: clock.clone(),
+        },
+    )
+    .await?;
+    let admin = Admin::bind(config.admin, readiness.clone(), metrics)
+        .await
+        .with_context(|| format!("TCP {} can't be bound", config.admin))?;
+    Ok(App {
+        endpoint,
+        peers: Arc::new(peers),
+        web,
+        admin,
+        pin,
+        sessions,
+        approvals,
+        policies,
+        agents,
+        store,
+        writer,
+        clock,
+        readiness,
+        clusters: config.clusters.into_keys().collect(),
+        tasks,
+        trigger,
+        drain,
+    })
+}
+
+/// Whether one vote over the local socket is enough.
+fn mode(config: &Config) -> Mode {
+    let single = config.local_socket.as_ref().is_some_and(|socket| socket.danger_single_local_vote);
+    if single { Mode::Try } else { Mode::Serve }
+}
+
+/// The CA of this control plane and a certificate for this run. Peers pin the CA's key, so the certificate may be new at each start.
+fn own_identity(config: &Config, now: Timestamp) -> anyhow::Result<(Identity, KeyPin)> {
+    use anyhow::Context as _;
+    std::fs::create_dir_all(&config.data)
+        .with_context(|| format!("the data folder {} can't be made", config.data.display()))?;
+    let ca = Ca::load_or_create(&config.data, "sallyport", now);
+    let ca = ca.context("the control plane's own CA can't be read or made")?;
+    let names = [wire::SERVER_NAME, "localhost"];
+    let addresses = [config.quic.ip(), [127, 0, 0, 1].into()];
+    let identity = ca.issue_server(&names, &addresses, now, CERTIFICATE_LIFE);
+    Ok((identity.context("no server certificate could be issued")?, ca.pin()))
+}
+
+impl App {
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// A socket is gone.
+    pub fn addresses(&self) -> std::io::Result<Addresses> {
+        Ok(Addresses {
+            quic: self.endpoint.local_addr()?,
+            web: self.web.local_addr()?,
+            admin: self.admin.local_addr()?,
+            pin: self.pin,
+        })
+    }
+
+    /// Serves until `stop` resolves, then drains: no new work, what runs is finished, records are flushed, peers are told.
+    ///
+    /// # Errors
+    /// A task without which the process is of no use died.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+        let Self {
+            endpoint,
+            peers,
+            web,
+            admin,
+            sessions,
+            approvals,
+            policies,
+            agents,
+            store,
+            writer,
+            clock,
+            readiness,
+            ..
+        } = self;
+        let (tasks, drain) = (self.tasks, self.drain);
+        let background = TaskSet::new();
+        background.spawn("admin", admin.run(background.clone(), drain.clone()));
+        background.spawn_core("policy", async move { policies.follow().await });
+        background.spawn_core("readiness", truth(readiness, store.clone(), Arc::clone(&agents), self.clusters));
+        let sweeper = Arc::clone(&approvals);
+        background.spawn_core("sweep", sweep(sweeper, sessions, agents, store.clone(), clock));
+        tasks.spawn_core("web", web.run(tasks.clone(), drain.clone()));
+        let accepting = endpoint.clone();
+        let (accept_tasks, accept_drain) = (tasks.clone(), drain.clone());
+        tasks.spawn_core("accept", async move {
+            let serve = move |connection| Arc::clone(&peers).serve(connection);
+            accepting.accept(limits::PEER_CONNECTIONS, &accept_tasks, accept_drain, serve).await;
+        });
+        drop(drain);
+        let died = tokio::select! {
+            () = stop => None,
+            name = tasks.fatal() => Some(name),
+            name = background.fatal() => Some(name),
+        };
+        tracing::info!("draining");
+        if !self.trigger.drain(DRAIN).await {
+            tracing::warn!("the drain took too long; what still runs is cut");
+        }
+        tasks.cancel();
+        tasks.wait().await;
+        endpoint.close(wire::code::SHUTDOWN, "going away").await;
+        background.cancel();
+        background.wait().await;
+        drop((approvals, store));
+        // The writer ends when its last handle is gone, after everything queued is on disk.
+        let flushed = tokio::task::spawn_blocking(move || writer.join());
+        if tokio::time::timeout(limits::RECORD_WAIT, flushed).await.is_err() {
+            tracing::error!("the store's writer did not end in time");
+        }
+        match died {
+            None => Ok(()),
+            Some(name) => anyhow::bail!("the task {name:?} died"),
+        }
+    }
+}
+
+/// Keeps `/readyz` true to what the process depends on: a store that writes, and an agent for every cluster.
+async fn truth(readiness: Readiness, store: Store, agents: Arc<Agents>, clusters: Vec<String>) {
+    let mut store_pending = Some(readiness.wait_for("the store writes"));
+    let mut agents_pending = Some(readiness.wait_for("every cluster has an agent"));
+    loop {
+        let writes = store.probe().await.is_ok();
+        store_pending =
+            if writes { None } else { store_pending.or_else(|| Some(readiness.wait_for("the store writes"))) };
+        let served = clusters.iter().all(|cluster| agents.serves(cluster));
+        agents_pending = if served {
+            None
+        } else {
+            agents_pending.or_else(|| Some(readiness.wait_for("every cluster has an agent")))
+        };
+        tokio::time::sleep(SWEEP).await;
+    }
+}
+
+/// Ends what is due, and what earlier lives left open.
+async fn sweep(approvals: Arc<Approvals>, sessions: Arc<Sessions>, agents: Arc<Agents>, store: Store, clock: Clock) {
+    let started = clock.now();
+    if let Err(error) = agents.recover_all(&store).await {
+        tracing::error!(error = %shared::chain::Chain(&error), "what an earlier life left open could not be read");
+    }
+    loop {
+        if let Err(error) = approvals.sweep().await {
+            tracing::error!(error = %shared::chain::Chain(&error), "holds could not be swept");
+        }
+        if let Err(error) = agents.close_stale(&store, started).await {
+            tracing::error!(error = %shared::chain::Chain(&error), "stale operations could not be closed");
+        }
+        sessions.sweep(clock.now());
+        tokio::time::sleep(SWEEP).await;
+    }
+}

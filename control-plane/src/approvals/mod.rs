@@ -1,0 +1,406 @@
+//! Where operations wait for people. The rules are in `core::lifecycle` and `core::four_eyes`; here are the transactions around them
+//! and the waking of those who wait.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use control_plane_core::attributes::Attributes;
+use control_plane_core::decision::{Allowed, BoundHold, Hold, Verdict};
+use control_plane_core::digest::DigestKey;
+use control_plane_core::four_eyes::{Behind, Mode, Voter};
+use control_plane_core::intent::Intent;
+use control_plane_core::lifecycle::{
+    self, Ballot, Bound, Candidate, HoldRecord, Issued, Join, NewIssue, OperationKey, Phase, Recheck, SpendRefusal,
+    StillFine, VoidReason, VoteEffect, VoteError,
+};
+use control_plane_core::version_pin::VersionPin;
+use shared::ids::{ApprovalId, HoldId, SessionId};
+use shared::limits;
+use shared::time::Timestamp;
+use shared_net::clock::Clock;
+use tokio::sync::{broadcast, watch};
+use uuid::Uuid;
+
+use crate::gateway::refusal::Refusal;
+use crate::metrics::GatewayMetrics;
+use crate::store::{HoldTransaction, Store, StoreError};
+
+/// Something that people who watch want to know.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase", tag = "event")]
+pub enum Event {
+    /// A hold was opened or changed.
+    Hold {
+        /// Which.
+        hold: HoldId,
+        /// What it is now.
+        phase: &'static str,
+    },
+}
+
+/// The holds of this process.
+pub struct Approvals {
+    store: Store,
+    clock: Clock,
+    mode: Mode,
+    metrics: Arc<GatewayMetrics>,
+    waiters: Mutex<HashMap<HoldId, watch::Sender<u64>>>,
+    events: broadcast::Sender<Event>,
+}
+
+/// Why a vote failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BallotError {
+    /// There is no such hold.
+    #[error("there is no hold of that id")]
+    Unknown,
+    /// The rules.
+    #[error(transparent)]
+    Vote(#[from] VoteError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+enum Opened {
+    Waits(Box<HoldRecord>, Box<Bound>),
+    Denied(Box<HoldRecord>),
+    Full(String),
+}
+
+impl Approvals {
+    /// Waits for nobody yet; holds of earlier lives are in the store.
+    pub fn new(store: Store, clock: Clock, mode: Mode, metrics: Arc<GatewayMetrics>) -> Self {
+        let (events, _) = broadcast::channel(1024);
+        Self { store, clock, mode, metrics, waiters: Mutex::new(HashMap::new()), events }
+    }
+
+    /// How votes over the local socket count.
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Puts an operation into a hold: the one that the same asker has for the same thing, or a new one.
+    pub(crate) async fn open(
+        &self,
+        hold: Hold,
+        pin: VersionPin,
+        nobody_behind: bool,
+        show: serde_json::Value,
+    ) -> Result<(BoundHold, HoldId), Refusal> {
+        let attributes = hold.attributes();
+        let request = HoldRequest::new(attributes, &hold, pin, nobody_behind, show);
+        let now = self.clock.now();
+        let opened = self.store.change(move |t| request.place(t, now)).await.map_err(Refusal::Record)?;
+        match opened {
+            Opened::Waits(record, bound) => {
+                self.tell(&record);
+                let id = record.id();
+                Ok((hold.bind(*bound), id))
+            }
+            Opened::Denied(record) => Err(over(&record)),
+            Opened::Full(why) => Err(Refusal::TooManyHolds(why)),
+        }
+    }
+
+    /// Waits until the hold changes; `None` once it is over for good or unknown.
+    pub(crate) async fn approved(&self, id: HoldId, until: Option<Timestamp>) -> Result<HoldRecord, Refusal> {
+        let mut changes = self.watch(id);
+        loop {
+            changes.borrow_and_update();
+            let row = self.store.hold(id).await.map_err(Refusal::Record)?;
+            let Some(row) = row else { return Err(Refusal::Internal("the hold is gone")) };
+            match row.record.phase() {
+                Phase::Approved { .. } | Phase::Spent { .. } => return Ok(row.record),
+                Phase::Waiting { .. } => {}
+                Phase::Denied { .. } | Phase::Expired { .. } | Phase::Void { .. } => return Err(over(&row.record)),
+            }
+            let now = self.clock.now();
+            let deadline = until.map_or_else(|| row.record.deadline(), |until| until.min(row.record.deadline()));
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = self.clock.sleep(deadline.since(now)) => {
+                    if until.is_some_and(|until| self.clock.now() >= until) {
+                        let why = "nobody has approved it before the client's own time limit; it still waits".to_owned();
+                        return Err(Refusal::HoldOver { hold: id, why });
+                    }
+                    self.sweep().await.map_err(Refusal::Record)?;
+                }
+            }
+        }
+    }
+
+    /// Judges an approved hold again and spends its approval for this operation, on record before this answers.
+    pub(crate) async fn claim(
+        &self,
+        hold: BoundHold,
+        today: &Verdict,
+        new: NewIssue,
+    ) -> Result<(Allowed, Issued), ClaimFailure> {
+        let (id, key) = (hold.bound().hold(), hold.bound().operation());
+        let Some(row) = self.store.hold(id).await.map_err(|e| ClaimFailure::Refused(Refusal::Record(e)))? else {
+            return Err(ClaimFailure::Refused(Refusal::Internal("the hold is gone")));
+        };
+        let fine = match lifecycle::recheck(&row.record, today, self.mode) {
+            Recheck::StillFine(fine) => fine,
+            Recheck::NewHold(_) | Recheck::Denied => {
+                self.void(id, VoidReason::PolicyStricter)
+                    .await
+                    .map_err(|e| ClaimFailure::Refused(Refusal::Record(e)))?;
+                return Err(ClaimFailure::Stricter(Box::new(hold)));
+            }
+        };
+        let now = self.clock.now();
+        let spent = self.store.change(move |t| spend(t, id, key, fine, new, now)).await;
+        let (claimed, issued, record) = match spent.map_err(|e| ClaimFailure::Refused(Refusal::Record(e)))? {
+            Ok(spent) => spent,
+            Err(refusal) => {
+                let why = refusal.to_string();
+                return Err(ClaimFailure::Refused(Refusal::HoldOver { hold: id, why }));
+            }
+        };
+        self.tell(&record);
+        let allowed = hold.claim(claimed);
+        let allowed = allowed.map_err(|error| ClaimFailure::Refused(Refusal::Outdated(error.to_string())))?;
+        Ok((allowed, issued))
+    }
+
+    /// Counts a vote.
+    pub async fn vote(
+        &self,
+        id: HoldId,
+        voter: Voter,
+        ballot: Ballot,
+    ) -> Result<(VoteEffect, HoldRecord), BallotError> {
+        let (mode, now) = (self.mode, self.clock.now());
+        let approval = ApprovalId::new(Uuid::new_v4());
+        let voted = self.store.change(move |t| {
+            let Some(hold) = t.hold(id)? else { return Ok(Err(BallotError::Unknown)) };
+            Ok(match hold.vote(&voter, ballot, approval, mode, now) {
+                Err(error) => Err(BallotError::Vote(error)),
+                Ok(step) => {
+                    t.save_hold(&step.state)?;
+                    Ok((step.effects, step.state))
+                }
+            })
+        });
+        let (effect, record) = voted.await??;
+        self.tell(&record);
+        Ok((effect.assert_durable(), record))
+    }
+
+    /// Ends holds whose time has come, and the operations that waited on holds that are over.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let ended = self.store.change(move |t| {
+            let mut ended = Vec::new();
+            for hold in t.due(now)? {
+                if let Some(step) = hold.expire(now) {
+                    t.save_hold(&step.state)?;
+                    settle(t, &step.state, now)?;
+                    ended.push(step.state);
+                }
+            }
+            Ok(ended)
+        });
+        for record in ended.await? {
+            self.tell(&record);
+        }
+        Ok(())
+    }
+
+    /// Makes the holds of a session void: it was revoked.
+    pub async fn void_session(&self, session: SessionId) -> Result<(), StoreError> {
+        for row in self.store.holds(true, u32::try_from(limits::HOLDS).unwrap_or(u32::MAX)).await? {
+            if row.record.session() == session {
+                self.void(row.record.id(), VoidReason::SessionRevoked).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn void(&self, id: HoldId, why: VoidReason) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let voided = self.store.change(move |t| {
+            let Some(step) = t.hold(id)?.and_then(|hold| hold.void(why, now)) else { return Ok(None) };
+            t.save_hold(&step.state)?;
+            settle(t, &step.state, now)?;
+            Ok(Some(step.state))
+        });
+        if let Some(record) = voided.await? {
+            self.tell(&record);
+        }
+        Ok(())
+    }
+
+    fn watch(&self, id: HoldId) -> watch::Receiver<u64> {
+        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        waiters.retain(|_, sender| sender.receiver_count() > 0);
+        waiters.entry(id).or_insert_with(|| watch::Sender::new(0)).subscribe()
+    }
+
+    /// Wakes those who wait on a hold, and those who look.
+    fn tell(&self, record: &HoldRecord) {
+        if let Some(sender) = self.waiters.lock().unwrap_or_else(PoisonError::into_inner).get(&record.id()) {
+            sender.send_modify(|n| *n += 1);
+        }
+        // Nobody may be looking.
+        drop(self.events.send(Event::Hold { hold: record.id(), phase: record.phase().as_str() }));
+        self.metrics.hold_changes.inc();
+    }
+}
+
+/// Why an approved operation does not go on.
+pub(crate) enum ClaimFailure {
+    /// Today it would be stricter: decide again.
+    Stricter(Box<BoundHold>),
+    /// It is refused.
+    Refused(Refusal),
+}
+
+/// What is needed to place an operation into a hold, owned, so that it can go into the writer's transaction.
+struct HoldRequest {
+    key: OperationKey,
+    intent: Intent,
+    opening: lifecycle::Opening,
+    digest_key: DigestKey,
+    explanation: control_plane_core::decision::Explanation,
+    show: serde_json::Value,
+}
+
+impl HoldRequest {
+    fn new(attributes: &Attributes, hold: &Hold, pin: VersionPin, nobody: bool, show: serde_json::Value) -> Self {
+        let key = OperationKey { session: attributes.session(), operation: attributes.operation() };
+        let intent = Intent::of(attributes);
+        let digest_key = DigestKey::new(shared_net::crypto::random());
+        let asker = attributes.identity().asker();
+        let opening = lifecycle::Opening {
+            id: HoldId::new(Uuid::now_v7()),
+            operation: key,
+            behind: Behind::of(&asker, nobody),
+            asker,
+            cluster: attributes.cluster().to_owned(),
+            request: attributes.info().clone(),
+            intent: intent.digest(&digest_key),
+            pin,
+            terms: hold.terms().clone(),
+        };
+        Self { key, intent, opening, digest_key, explanation: hold.explanation().clone(), show }
+    }
+
+    /// Runs in the transaction.
+    fn place(self, t: &HoldTransaction<'_>, now: Timestamp) -> Result<Opened, StoreError> {
+        let Some(operation) = t.operation(self.key)? else {
+            return Err(StoreError::Corrupt("a hold without its operation"));
+        };
+        let asker = &self.opening.asker;
+        let since =
+            Timestamp(now.0.saturating_sub(u64::try_from(limits::HOLD_WAIT_MAX.as_millis()).unwrap_or(u64::MAX)));
+        for (record, key) in t.holds_of(asker, since)? {
+            let candidate = Candidate {
+                operation: self.key,
+                asker: asker.clone(),
+                cluster: self.opening.cluster.clone(),
+                intent: self.intent.digest(&key),
+                pin: self.opening.pin.clone(),
+            };
+            match record.join(&candidate, now) {
+                Join::Not => {}
+                Join::Denied => return Ok(Opened::Denied(Box::new(record))),
+                Join::Replace => {
+                    if let Some(step) = record.void(VoidReason::ObjectMoved, now) {
+                        t.save_hold(&step.state)?;
+                        settle(t, &step.state, now)?;
+                    }
+                }
+                Join::Wait(bound) => return wait(t, &operation, record, bound, &self.explanation),
+            }
+        }
+        let waiting = t.waiting(asker)?;
+        match HoldRecord::open(self.opening, waiting, now) {
+            Err(error) => Ok(Opened::Full(error.to_string())),
+            Ok((record, bound)) => {
+                t.insert_hold(&record, &self.digest_key, &self.show)?;
+                wait(t, &operation, record, bound, &self.explanation)
+            }
+        }
+    }
+}
+
+fn wait(
+    t: &HoldTransaction<'_>,
+    operation: &lifecycle::OperationRecord,
+    record: HoldRecord,
+    bound: Bound,
+    explanation: &control_plane_core::decision::Explanation,
+) -> Result<Opened, StoreError> {
+    let Ok(waiting) = operation.wait(bound.clone()) else {
+        return Err(StoreError::Corrupt("a hold for an operation that is over"));
+    };
+    t.save_operation(&waiting, Some(record.id()))?;
+    t.explain(waiting.key(), explanation)?;
+    Ok(Opened::Waits(Box::new(record), Box::new(bound)))
+}
+
+type Spent = Result<(lifecycle::Claimed, Issued, HoldRecord), SpendRefusal>;
+
+fn spend(
+    t: &HoldTransaction<'_>,
+    id: HoldId,
+    key: OperationKey,
+    fine: StillFine,
+    new: NewIssue,
+    now: Timestamp,
+) -> Result<Spent, StoreError> {
+    let (Some(hold), Some(operation)) = (t.hold(id)?, t.operation(key)?) else {
+        return Err(StoreError::Corrupt("a hold without its operation"));
+    };
+    Ok(match lifecycle::spend(&hold, &operation, fine, new, now) {
+        Err(refusal) => Err(refusal),
+        Ok(step) => {
+            let lifecycle::Spend { hold, operation } = step.state;
+            t.save_hold(&hold)?;
+            t.save_operation(&operation, Some(id))?;
+            // The others that waited on this hold are over: its approval was for one.
+            settle(t, &hold, now)?;
+            // Given out by `change` only after the commit.
+            let lifecycle::Go { claimed, issued } = step.effects.assert_durable();
+            Ok((claimed, issued, hold))
+        }
+    })
+}
+
+/// Ends the operations that waited on a hold that is over for them.
+fn settle(t: &HoldTransaction<'_>, hold: &HoldRecord, now: Timestamp) -> Result<(), StoreError> {
+    for waiter in t.waiters(hold.id())? {
+        if let Some(step) = waiter.settle(hold, now) {
+            let reason = step.state.outcome().map(|outcome| outcome.to_string()).unwrap_or_default();
+            t.end_operation(&step.state, 403, &reason, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// The refusal that belongs to a hold that is over.
+fn over(record: &HoldRecord) -> Refusal {
+    let hold = record.id();
+    let why = match record.phase() {
+        Phase::Denied { subject, reason, .. } => {
+            return Refusal::HoldDenied { hold, by: subject.clone(), reason: reason.clone() };
+        }
+        Phase::Expired { approval: None, .. } => "nobody approved it in time",
+        Phase::Expired { .. } => "it was approved, but not claimed in time",
+        Phase::Void { why: VoidReason::ObjectMoved, .. } => "the object changed while it waited",
+        Phase::Void { why: VoidReason::SessionRevoked, .. } => "its session was revoked",
+        Phase::Void { why: VoidReason::PolicyStricter, .. } => "policy became stricter while it waited",
+        Phase::Void { why: VoidReason::Restored, .. } => "the control plane was restored from a backup",
+        Phase::Spent { .. } => "another try of the same request used the approval",
+        Phase::Waiting { .. } | Phase::Approved { .. } => "it still waits",
+    };
+    Refusal::HoldOver { hold, why: why.to_owned() }
+}

@@ -1,0 +1,115 @@
+//! The command line: `serve` is the control plane itself; everything else speaks to its web API.
+
+mod approvals;
+mod client;
+mod policy;
+mod serve;
+mod sessions;
+mod text;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use shared::config::{EXIT_CONFIG, Problems};
+
+/// Just-in-time access to Kubernetes for AI agents and CI jobs.
+#[derive(Parser)]
+#[command(name = "sallyport", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the control plane.
+    Serve {
+        /// Its configuration, a YAML file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Check a configuration file and say everything that is wrong with it.
+    CheckConfig {
+        /// The file.
+        config: PathBuf,
+    },
+    /// Print the pin of a data folder's CA key, which sidecars and agents are configured with.
+    Pin {
+        /// The control plane's data folder.
+        data: PathBuf,
+    },
+    /// Operations that wait for people.
+    Approvals {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: approvals::Command,
+    },
+    /// What runners did.
+    Sessions {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: sessions::Command,
+    },
+    /// Check a policy file, or ask what it would say.
+    Policy {
+        #[command(subcommand)]
+        command: policy::Command,
+    },
+}
+
+/// Where the control plane is.
+#[derive(Args, Clone)]
+pub(crate) struct Server {
+    /// Its local Unix socket.
+    #[arg(long, env = "SALLYPORT_SOCKET", global = true)]
+    socket: Option<PathBuf>,
+    /// Its web API, for example https://sallyport.example:8443.
+    #[arg(long, env = "SALLYPORT_SERVER", global = true)]
+    server: Option<String>,
+    /// CA certificate of the web API.
+    #[arg(long, env = "SALLYPORT_CA", global = true)]
+    ca: Option<PathBuf>,
+    /// File with your OIDC token.
+    #[arg(long, env = "SALLYPORT_TOKEN_FILE", global = true)]
+    token_file: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// Parses the arguments and does what they say.
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve { config } => return serve::serve(&config),
+        Command::CheckConfig { config } => serve::check(&config),
+        Command::Pin { data } => serve::pin(&data),
+        Command::Approvals { server, command } => wait(approvals::run(server, command)),
+        Command::Sessions { server, command } => wait(sessions::run(server, command)),
+        Command::Policy { command } => policy::run(command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn wait(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+}
+
+/// Says what is wrong, once, and gives the exit code.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let code = if error.is::<Problems>() { EXIT_CONFIG } else { 1 };
+    drop(writeln!(std::io::stderr(), "error: {error:#}"));
+    ExitCode::from(code)
+}
+
+/// Prints to standard output; a reader that left (`| head`) is no error.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    drop(out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()));
+}

@@ -1,0 +1,297 @@
+//! The control plane's configuration: one YAML file. Raw text becomes parsed values; every mistake is reported at once.
+//!
+//! Nothing that widens access has a default. Paths are taken relative to the file.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use shared::config::Problems;
+
+/// The file as typed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct RawConfig {
+    data: PathBuf,
+    listen: RawListen,
+    #[serde(default)]
+    policy: Option<PathBuf>,
+    clusters: Vec<RawCluster>,
+    #[serde(default)]
+    ci_issuers: Vec<RawIssuer>,
+    #[serde(default)]
+    approver_issuers: Vec<RawIssuer>,
+    #[serde(default)]
+    local_socket: Option<RawSocket>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct RawListen {
+    quic: String,
+    web: String,
+    admin: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct RawCluster {
+    name: String,
+    uid: String,
+    issuer: String,
+    keys: PathBuf,
+    agent: String,
+    #[serde(default)]
+    require_ci: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct RawIssuer {
+    issuer: String,
+    audience: String,
+    #[serde(default)]
+    kind: Option<String>,
+    #[serde(default)]
+    ca: Option<PathBuf>,
+    #[serde(default)]
+    require: BTreeMap<String, String>,
+    #[serde(default)]
+    person: Option<String>,
+    #[serde(default)]
+    groups: Option<String>,
+    #[serde(default)]
+    danger_allow_private_address: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct RawSocket {
+    path: PathBuf,
+    uids: Vec<u32>,
+    groups: Vec<String>,
+    #[serde(default)]
+    danger_single_local_vote: bool,
+}
+
+/// What a start needs; every value is parsed.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Folder of database, CA and keys.
+    pub data: PathBuf,
+    /// UDP address for sidecars and agents.
+    pub quic: SocketAddr,
+    /// TCP address of the web API (HTTPS).
+    pub web: SocketAddr,
+    /// TCP address of /livez, /readyz, /metrics.
+    pub admin: SocketAddr,
+    /// The policy file; `None` is the built-in default policy.
+    pub policy: Option<PathBuf>,
+    /// The clusters, by name.
+    pub clusters: BTreeMap<String, Cluster>,
+    /// Issuers of CI jobs' tokens.
+    pub ci_issuers: Vec<Issuer>,
+    /// Issuers of approvers' tokens.
+    pub approver_issuers: Vec<Issuer>,
+    /// The local Unix socket; off where absent.
+    pub local_socket: Option<LocalSocket>,
+}
+
+/// A cluster that `install` pinned.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Our name of it.
+    pub name: String,
+    /// uid of its kube-system namespace: what an approval is bound to.
+    pub uid: String,
+    /// `iss` of its ServiceAccount tokens.
+    pub issuer: String,
+    /// File with the pinned key set (JWKS) of that issuer.
+    pub keys: PathBuf,
+    /// Namespace of the agent's ServiceAccount.
+    pub agent_namespace: String,
+    /// Name of the agent's ServiceAccount.
+    pub agent_service_account: String,
+    /// Whether a session needs a CI provider's token beside the pod's.
+    pub require_ci: bool,
+}
+
+/// Whose claims are named how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IssuerKind {
+    /// GitHub Actions.
+    Github,
+    /// GitLab.
+    Gitlab,
+    /// Any OIDC provider.
+    Oidc,
+}
+
+/// An OIDC issuer that we trust for one purpose.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    /// `iss`, an https URL.
+    pub issuer: String,
+    /// `aud` that its tokens must carry; ours alone.
+    pub audience: String,
+    /// Shape of its claims.
+    pub kind: IssuerKind,
+    /// CA certificates for its TLS, where public ones don't do.
+    pub ca: Option<PathBuf>,
+    /// Claims that must be there with exactly this value.
+    pub require: BTreeMap<String, String>,
+    /// Claim that names the person; `None` where no person is mapped.
+    pub person: Option<String>,
+    /// Claim with the groups (approvers only).
+    pub groups: Option<String>,
+    /// Fetch its keys from loopback and private addresses too (tests, in-house providers).
+    pub danger_allow_private_address: bool,
+}
+
+/// The local socket, for `sallyport try` and break-glass.
+#[derive(Clone, Debug)]
+pub struct LocalSocket {
+    /// Its path; created with mode 0600.
+    pub path: PathBuf,
+    /// uids that may speak.
+    pub uids: Vec<u32>,
+    /// Groups that a local caller counts as a member of.
+    pub groups: Vec<String>,
+    /// One local vote is enough. Only for `try`: every answer says so.
+    pub danger_single_local_vote: bool,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, Problems> {
+        let mut problems = Problems::new();
+        let file = path.display().to_string();
+        let raw = std::fs::read_to_string(path)
+            .map_err(|error| format!("can't be read: {error}"))
+            .and_then(|text| serde_saphyr::from_str::<RawConfig>(&text).map_err(|error| error.to_string()));
+        let folder = path.parent().unwrap_or_else(|| Path::new("."));
+        let config = problems.take(&file, raw).map(|raw| check(raw, folder, &mut problems));
+        problems.finish(config.flatten())
+    }
+}
+
+fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Option<Config> {
+    let address = |key: &str, text: &str, problems: &mut Problems| {
+        let parsed = text.parse::<SocketAddr>();
+        problems.take(key, parsed.map_err(|_| format!("{text:?} is not an address; write for example 0.0.0.0:7443")))
+    };
+    let quic = address("listen.quic", &raw.listen.quic, problems);
+    let web = address("listen.web", &raw.listen.web, problems);
+    let admin = address("listen.admin", &raw.listen.admin, problems);
+    if raw.clusters.is_empty() {
+        problems.push("clusters", "name at least one cluster");
+    }
+    let mut clusters = BTreeMap::new();
+    for (index, cluster) in raw.clusters.into_iter().enumerate() {
+        let key = format!("clusters[{index}]");
+        if let Some(cluster) = check_cluster(cluster, &key, folder, problems)
+            && let Some(twin) = clusters.insert(cluster.name.clone(), cluster)
+        {
+            problems.push(format!("{key}.name"), format!("{:?} is named twice", twin.name));
+        }
+    }
+    let mut issuers = |list: Vec<RawIssuer>, key: &str| {
+        let checked =
+            list.into_iter().enumerate().map(|(i, raw)| check_issuer(raw, &format!("{key}[{i}]"), folder, problems));
+        checked.collect::<Vec<_>>()
+    };
+    let ci_issuers = issuers(raw.ci_issuers, "ciIssuers");
+    let approver_issuers = issuers(raw.approver_issuers, "approverIssuers");
+    if approver_issuers.is_empty() && raw.local_socket.is_none() {
+        problems.push("approverIssuers", "nobody could approve anything: name an issuer, or a localSocket");
+    }
+    if let Some(index) = approver_issuers.iter().position(|issuer| issuer.groups.is_none()) {
+        problems.push(format!("approverIssuers[{index}].groups"), "name the claim that holds the groups");
+    }
+    Some(Config {
+        data: folder.join(raw.data),
+        quic: quic?,
+        web: web?,
+        admin: admin?,
+        policy: raw.policy.map(|path| folder.join(path)),
+        clusters,
+        ci_issuers,
+        approver_issuers,
+        local_socket: raw.local_socket.map(|socket| LocalSocket {
+            path: folder.join(socket.path),
+            uids: socket.uids,
+            groups: socket.groups,
+            danger_single_local_vote: socket.danger_single_local_vote,
+        }),
+    })
+}
+
+fn check_cluster(raw: RawCluster, key: &str, folder: &Path, problems: &mut Problems) -> Option<Cluster> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    if raw.name.is_empty() || !raw.name.chars().all(legal) {
+        problems.push(
+            format!("{key}.name"),
+            "lower-case letters, digits, '-' and '.' only: it stands in paths and policies",
+        );
+    }
+    if raw.uid.is_empty() {
+        problems.push(format!("{key}.uid"), "the uid of the cluster's kube-system namespace is missing");
+    }
+    let Some((namespace, name)) = raw.agent.split_once('/') else {
+        problems.push(format!("{key}.agent"), format!("{:?} is not namespace/serviceaccount", raw.agent));
+        return None;
+    };
+    Some(Cluster {
+        name: raw.name,
+        uid: raw.uid,
+        issuer: raw.issuer,
+        keys: folder.join(raw.keys),
+        agent_namespace: namespace.to_owned(),
+        agent_service_account: name.to_owned(),
+        require_ci: raw.require_ci,
+    })
+}
+
+fn check_issuer(raw: RawIssuer, key: &str, folder: &Path, problems: &mut Problems) -> Issuer {
+    if !raw.issuer.starts_with("https://") {
+        problems.push(format!("{key}.issuer"), format!("{:?} is not an https URL", raw.issuer));
+    }
+    if raw.audience.is_empty() {
+        problems.push(
+            format!("{key}.audience"),
+            "an audience of our own is needed: a token for another service must not count",
+        );
+    }
+    let kind = match raw.kind.as_deref() {
+        Some("github") => IssuerKind::Github,
+        Some("gitlab") => IssuerKind::Gitlab,
+        None | Some("oidc") => IssuerKind::Oidc,
+        Some(other) => {
+            problems.push(format!("{key}.kind"), format!("{other:?} is none of github, gitlab, oidc"));
+            IssuerKind::Oidc
+        }
+    };
+    // SECURITY.md T7: a subject is a mutable string of a global issuer; numeric ids are not.
+    let pins: &[&str] = match kind {
+        IssuerKind::Github => &["repository_id", "repository_owner_id"],
+        IssuerKind::Gitlab => &["project_id", "namespace_id"],
+        IssuerKind::Oidc => &[],
+    };
+    if !pins.is_empty() && !pins.iter().any(|pin| raw.require.contains_key(*pin)) {
+        problems.push(
+            format!("{key}.require"),
+            format!("pin one of {}: names and subjects can be taken over", pins.join(", ")),
+        );
+    }
+    Issuer {
+        issuer: raw.issuer,
+        audience: raw.audience,
+        kind,
+        ca: raw.ca.map(|path| folder.join(path)),
+        require: raw.require,
+        person: raw.person,
+        groups: raw.groups,
+        danger_allow_private_address: raw.danger_allow_private_address,
+    }
+}

@@ -1,0 +1,107 @@
+//! The hold stage: an operation waits for people, and goes on as `Allowed` once its approval is spent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use control_plane_core::decision::{Decision, Hold};
+use control_plane_core::lifecycle::{Life, NewIssue};
+use control_plane_core::version_pin::VersionPin;
+use shared::ids::GrantId;
+use shared::time::Timestamp;
+use uuid::Uuid;
+
+use super::Gateway;
+use super::judge::Live;
+use super::log::OperationLog;
+use super::refusal::Refusal;
+use super::serve::{Ready, Refused};
+use crate::approvals::ClaimFailure;
+use crate::sessions::Session;
+
+/// Told this long before the client's own limit, so that the client hears why.
+const BEFORE_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl Gateway {
+    /// Waits until enough people said yes, then spends their approval for this operation.
+    pub(super) async fn hold(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        mut hold: Hold,
+        mut live: Live,
+        mut log: OperationLog,
+    ) -> Result<Ready, Refused> {
+        loop {
+            let info = hold.attributes().info();
+            let pin = match &live {
+                Live::Failed(why) => {
+                    let why = format!("the object that it is about could not be read ({why})");
+                    return Err(Refused { refusal: Refusal::Outdated(why), log: Some(log) });
+                }
+                Live::None => VersionPin::of(info, None),
+                Live::Read(object) => VersionPin::of(info, object.as_ref()),
+            };
+            let show = super::show::of(&hold, &live, &self.recorder.mask);
+            let nobody = self.policies.current().nobody_behind(hold.attributes().identity());
+            let until = timeout(&hold, self.recorder.clock.now());
+            let (bound, id) = match self.approvals.open(hold, pin, nobody, show).await {
+                Ok(bound) => bound,
+                Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
+            };
+            log.held(id);
+            let approved = tokio::select! {
+                approved = self.approvals.approved(id, until) => approved,
+                why = session.ended() => Err(Refusal::Session(crate::sessions::SessionError::Over(why))),
+            };
+            if let Err(refusal) = approved {
+                log.released();
+                return Err(Refused { refusal, log: Some(log) });
+            }
+            // Judged again with today's policy and session.
+            let (verdict, today) = self.judge(session, bound.attributes()).await;
+            let cluster = bound.attributes().cluster().to_owned();
+            let Some(link) = self.agents.pick_or_wait(&cluster).await else {
+                return Err(Refused { refusal: Refusal::NoAgent(cluster), log: Some(log) });
+            };
+            let jti = GrantId::new(Uuid::now_v7());
+            let life = Life(self.recorder.store.life());
+            let new = NewIssue { jti, epoch: link.epoch, agent: link.id, life };
+            match self.approvals.claim(bound, &verdict, new).await {
+                Ok((allowed, issued)) => {
+                    log.released();
+                    return Ok(Ready { allowed, issued: Some((issued, link)), log });
+                }
+                Err(ClaimFailure::Refused(refusal)) => {
+                    log.released();
+                    return Err(Refused { refusal, log: Some(log) });
+                }
+                Err(ClaimFailure::Stricter(bound)) => {
+                    log.released();
+                    log.decided(verdict.explanation());
+                    match bound.decide_again(verdict) {
+                        Decision::Hold(again) => {
+                            hold = again;
+                            live = today;
+                        }
+                        Decision::Allow(_) => {
+                            return Err(Refused {
+                                refusal: Refusal::Internal("a stricter verdict that allows"),
+                                log: Some(log),
+                            });
+                        }
+                        Decision::Deny(denial) => {
+                            let refusal = Refusal::Denied(Box::new(denial.explanation().clone()));
+                            return Err(Refused { refusal, log: Some(log) });
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `?timeout=32s`: kubectl's `--request-timeout`, which it also sends.
+fn timeout(hold: &Hold, now: Timestamp) -> Option<Timestamp> {
+    let text = hold.attributes().query().get("timeout")?;
+    let limit = shared::config::duration(text).ok()?;
+    Some(now.after(limit.saturating_sub(BEFORE_TIMEOUT)))
+}

@@ -1,0 +1,100 @@
+//! look → decide: what policy says of a request, and what it needed to see for that.
+
+use std::sync::Arc;
+
+use control_plane_core::attributes::Attributes;
+use control_plane_core::decision::Verdict;
+use control_plane_core::policy::{self, Body, Policy, Question};
+use serde_json::Value;
+use shared::limits;
+
+use super::Gateway;
+use crate::sessions::Session;
+
+/// The object that a request is about, masked.
+pub(super) enum Live {
+    /// Nobody needed it, or there is no one object.
+    None,
+    /// It was read; `None` inside: there is no such object.
+    Read(Option<Value>),
+    /// It could not be read: whatever needs it is held, and then refused.
+    Failed(String),
+}
+
+impl Live {
+    fn for_policy(&self) -> policy::Live<'_> {
+        match self {
+            Self::None | Self::Failed(_) => policy::Live::NotRead,
+            Self::Read(None) => policy::Live::Absent,
+            Self::Read(Some(object)) => policy::Live::Present(object),
+        }
+    }
+}
+
+impl Gateway {
+    /// Judges a request under today's policy. Reads the live object only if a rule or a hold needs it.
+    pub(super) async fn judge(&self, session: &Arc<Session>, attributes: &Attributes) -> (Verdict, Live) {
+        let current = self.policies.current();
+        let live = if ask(&current, session, attributes, &Live::None, self, |policy, question| {
+            policy::needs_live(policy, question)
+        }) {
+            self.look(attributes).await
+        } else {
+            Live::None
+        };
+        let started = self.recorder.clock.monotonic();
+        let out_of_time = || self.recorder.clock.monotonic().saturating_sub(started) > limits::CEL_TIME;
+        let verdict = ask(&current, session, attributes, &live, self, |policy, question| {
+            policy::decide(policy, question, &out_of_time)
+        });
+        (verdict, live)
+    }
+
+    /// The look stage: an internal operation with a grant of its own.
+    async fn look(&self, attributes: &Attributes) -> Live {
+        let Some(target) = attributes.info().live_object() else { return Live::None };
+        match self.agents.live_read(attributes, &target).await {
+            Ok(object) => Live::Read(object),
+            Err(error) => {
+                let why = shared::chain::Chain(&error).to_string();
+                tracing::warn!(operation.id = %attributes.operation(), why, "the live object could not be read");
+                Live::Failed(error.to_string())
+            }
+        }
+    }
+}
+
+fn ask<T>(
+    policy: &Policy,
+    session: &Session,
+    attributes: &Attributes,
+    live: &Live,
+    gateway: &Gateway,
+    f: impl FnOnce(&Policy, &Question<'_>) -> T,
+) -> T {
+    let facts = session.facts(gateway.recorder.clock.now());
+    let query: Vec<(String, String)> =
+        attributes.query().iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let content_type = media_type(attributes);
+    let body = match attributes.request().body() {
+        None => Body::Absent,
+        Some(body) => Body::Read { content_type: &content_type, value: &body.value },
+    };
+    let question = Question {
+        info: attributes.info(),
+        identity: attributes.identity(),
+        query: &query,
+        body,
+        live: live.for_policy(),
+        session: &facts,
+        cluster: attributes.cluster(),
+    };
+    f(policy, &question)
+}
+
+/// The content type without parameters: it tells the four kinds of patch apart.
+fn media_type(attributes: &Attributes) -> String {
+    let header = attributes.request().wire().header(&http::header::CONTENT_TYPE);
+    let text = header.and_then(|value| value.to_str().ok()).unwrap_or("application/json");
+    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}

@@ -1,0 +1,73 @@
+//! The gateway: every operation passes here, stage by stage. `serve` shows the whole path; each other file is one stage or one end.
+
+mod accept;
+mod cut;
+pub(crate) mod forward;
+mod hold;
+pub(crate) mod judge;
+pub(crate) mod log;
+mod masked;
+mod opening;
+pub mod refusal;
+mod repeat;
+mod reply;
+mod review;
+mod send;
+mod serve;
+mod show;
+
+use std::sync::Arc;
+
+use control_plane_core::lifecycle::{OperationKey, Outcome};
+use shared_net::telemetry;
+
+pub use log::Recorder;
+pub use masked::RequestMask;
+
+use crate::agents::Agents;
+use crate::approvals::Approvals;
+use crate::grants::Grants;
+use crate::metrics::RefusalLabels;
+use crate::policies::Policies;
+
+use refusal::Refusal;
+
+/// The stages' owner.
+pub struct Gateway {
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) approvals: Arc<Approvals>,
+    pub(crate) recorder: Recorder,
+}
+
+impl Gateway {
+    /// Joins the stages.
+    pub const fn new(
+        agents: Arc<Agents>,
+        grants: Arc<Grants>,
+        policies: Arc<Policies>,
+        approvals: Arc<Approvals>,
+        recorder: Recorder,
+    ) -> Self {
+        Self { agents, grants, policies, approvals, recorder }
+    }
+
+    fn count(&self, refusal: &Refusal) {
+        let shape = refusal.shape();
+        self.recorder.metrics.refusals.get_or_create(&RefusalLabels { kind: shape.kind }).inc();
+        if shape.attack {
+            self.attack_signal(shape.kind);
+        }
+    }
+
+    fn attack_signal(&self, kind: &'static str) {
+        self.recorder.metrics.attack_signals.get_or_create(&RefusalLabels { kind }).inc();
+        tracing::warn!(target: telemetry::ACCESS, kind, "attack signal");
+    }
+
+    /// Waits for the outcome of an operation whose answer this process has lost.
+    async fn await_outcome(&self, key: OperationKey) -> Option<Outcome> {
+        self.agents.recover(key).await
+    }
+}

@@ -1,0 +1,281 @@
+//! What a client is told when an operation is refused: one exhaustive table from cause to HTTP code, reason, sentence, label.
+//!
+//! The sentence comes from here, never from the `Display` of a foreign source. It always names the operation, and what would help.
+
+use control_plane_core::attributes::OperationIdError;
+use control_plane_core::decision::Explanation;
+use control_plane_core::headers::HeaderRefusal;
+use control_plane_core::lifecycle::Outcome;
+use control_plane_core::request::RequestError;
+use control_plane_core::request_info::RequestInfo;
+use shared::chain::Chain;
+use shared::ids::{HoldId, OperationId};
+use shared::status::{Cause, Details, Reason, Status};
+use shared_net::body::BodyError;
+
+use crate::sessions::SessionError;
+use crate::store::StoreError;
+
+/// Why an operation is not carried out, or its answer can't be given.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The connection has no session.
+    #[error("no session")]
+    NoSession,
+    /// The session may do nothing new.
+    #[error("session")]
+    Session(#[source] SessionError),
+    /// A header that no honest client sends.
+    #[error("header")]
+    Header(#[source] HeaderRefusal),
+    /// The sidecar's operation id is missing or no UUID.
+    #[error("no operation id")]
+    NoOperationId,
+    /// It is too old or from the future.
+    #[error("operation id")]
+    OperationId(#[source] OperationIdError),
+    /// The body did not come, or is too large.
+    #[error("body")]
+    Body(#[source] BodyError),
+    /// The request has no single reading.
+    #[error("request")]
+    Request(#[source] RequestError),
+    /// exec, attach, port-forward: not carried yet.
+    #[error("stream")]
+    Stream,
+    /// The session used this operation id for something else.
+    #[error("same id, other content")]
+    OtherContent,
+    /// It can't be recorded, so it is not forwarded.
+    #[error("record")]
+    Record(#[source] StoreError),
+    /// Policy says no.
+    #[error("denied by {}", .0.rule)]
+    Denied(Box<Explanation>),
+    /// People said no.
+    #[error("denied by {by}")]
+    HoldDenied {
+        /// The hold.
+        hold: HoldId,
+        /// Who.
+        by: String,
+        /// Their words.
+        reason: String,
+    },
+    /// The hold ended without a yes that this operation could use.
+    #[error("hold over")]
+    HoldOver {
+        /// The hold.
+        hold: HoldId,
+        /// Why, as a clause: `nobody approved it in time`.
+        why: String,
+    },
+    /// Too many operations of this asker wait already.
+    #[error("too many holds")]
+    TooManyHolds(String),
+    /// The object changed between the approval and now.
+    #[error("approval outdated")]
+    Outdated(String),
+    /// The grant could not be made.
+    #[error("issue")]
+    Issue(String),
+    /// No agent of the cluster is connected.
+    #[error("no agent of {0}")]
+    NoAgent(String),
+    /// The agent's connection broke before anything was sent.
+    #[error("not sent")]
+    NotSent,
+    /// Sent, and no answer: nobody can say whether it was carried out.
+    #[error("unknown outcome")]
+    Unknown,
+    /// It ran before under this id, and its answer is not kept whole.
+    #[error("ended")]
+    Ended(Outcome),
+    /// A stage of ours failed in a way that it must not.
+    #[error("internal")]
+    Internal(&'static str),
+}
+
+/// How a refusal looks.
+pub struct Shape {
+    /// HTTP code and Kubernetes' word for it.
+    pub reason: Reason,
+    /// Label of metrics and of the golden table.
+    pub kind: &'static str,
+    /// The sentence.
+    pub message: String,
+    /// Whether client-go may simply try again: only where it is certain that nothing was sent.
+    pub retry: bool,
+    /// Whether no honest peer causes it.
+    pub attack: bool,
+}
+
+impl Refusal {
+    /// The table.
+    #[expect(clippy::too_many_lines, reason = "one row per cause, in one place to review")]
+    pub fn shape(&self) -> Shape {
+        let shape = |reason, kind, message: String| Shape { reason, kind, message, retry: false, attack: false };
+        match self {
+            Self::NoSession => Shape {
+                retry: true,
+                ..shape(Reason::ServiceUnavailable, "no_session", "this runner's sidecar has no session yet".into())
+            },
+            Self::Session(error @ (SessionError::Expired(_) | SessionError::Over(_))) => {
+                shape(Reason::Unauthorized, "session", format!("{error}; start a new job, or see the sidecar's log"))
+            }
+            Self::Session(error @ SessionError::Busy) => {
+                Shape { retry: true, ..shape(Reason::TooManyRequests, "busy", error.to_string()) }
+            }
+            Self::Header(error) => Shape { attack: true, ..shape(error.reason(), "header", error.to_string()) },
+            Self::NoOperationId => {
+                Shape { attack: true, ..shape(Reason::BadRequest, "operation_id", "the operation id is missing".into()) }
+            }
+            Self::OperationId(error) => shape(Reason::BadRequest, "operation_id", error.to_string()),
+            Self::Body(BodyError::TooLarge { .. }) => shape(
+                Reason::RequestEntityTooLarge,
+                "body_size",
+                format!("the body is larger than {} bytes, as much as an API server takes", shared::limits::REQUEST_BODY_BYTES),
+            ),
+            Self::Body(_) => shape(Reason::BadRequest, "body", "the body did not arrive whole".into()),
+            Self::Request(error) => shape(error.reason(), "request", Chain(error).to_string()),
+            Self::Stream => shape(
+                Reason::Forbidden,
+                "stream",
+                "exec, attach, port-forward and proxy are not carried by this version of Sallyport; \
+                 read logs with `kubectl logs`, or ask an operator to run the command"
+                    .into(),
+            ),
+            Self::OtherContent => Shape {
+                attack: true,
+                ..shape(Reason::Conflict, "other_content", "this operation id was used for another request".into())
+            },
+            Self::Record(_) => Shape {
+                retry: true,
+                ..shape(Reason::ServiceUnavailable, "record", "it can't be recorded right now, so it was not sent".into())
+            },
+            Self::Denied(explanation) => shape(Reason::Forbidden, "denied", denied(explanation)),
+            Self::HoldDenied { hold, by, reason } => {
+                let words = if reason.is_empty() { String::new() } else { format!(": {reason:?}") };
+                shape(Reason::Forbidden, "hold_denied", format!("{by} denied it{words} (hold {hold}); it was not sent"))
+            }
+            Self::HoldOver { hold, why } => {
+                shape(Reason::Forbidden, "hold_over", format!("{why} (hold {hold}); it was not sent; run it again to ask again"))
+            }
+            Self::TooManyHolds(why) => shape(Reason::Forbidden, "too_many_holds", why.clone()),
+            Self::Outdated(why) => {
+                shape(Reason::Forbidden, "outdated", format!("{why}; it was not sent; run it again to ask again"))
+            }
+            Self::Issue(_) => Shape {
+                retry: true,
+                ..shape(Reason::ServiceUnavailable, "issue", "no grant could be made for it; it was not sent".into())
+            },
+            Self::NoAgent(cluster) => Shape {
+                retry: true,
+                ..shape(Reason::ServiceUnavailable, "no_agent", format!("no agent of cluster {cluster} is connected; it was not sent"))
+            },
+            Self::NotSent => {
+                shape(Reason::ServiceUnavailable, "not_sent", "the agent went away before it was sent; run it again".into())
+            }
+            Self::Unknown => shape(
+                Reason::BadGateway,
+                "unknown",
+                "it was sent, and no answer came: nobody can say whether it was carried out; look at the object before you repeat it"
+                    .into(),
+            ),
+            Self::Ended(outcome) => shape(
+                Reason::BadGateway,
+                "ended",
+                format!("it ran before under this id, and its answer is no longer to be had; its outcome was: {outcome}"),
+            ),
+            Self::Internal(what) => shape(Reason::InternalError, "internal", format!("a fault of Sallyport's own: {what}")),
+        }
+    }
+
+    /// The `Status` that the client gets.
+    pub fn status(&self, operation: Option<OperationId>, info: Option<&RequestInfo>) -> Status {
+        let shape = self.shape();
+        let subject = info.map(subject).unwrap_or_default();
+        let id = operation.map_or_else(|| "none".to_owned(), |id| id.to_string());
+        let verb = if shape.reason == Reason::Forbidden { " is forbidden" } else { "" };
+        let message = match subject.as_str() {
+            "" => format!("{} [sallyport operation {id}]", shape.message),
+            subject => format!("{subject}{verb}: {} [sallyport operation {id}]", shape.message),
+        };
+        let details = info.map(|info| Details {
+            name: info.name.clone(),
+            group: info.api_group.clone(),
+            kind: info.resource.clone(),
+            ..Details::default()
+        });
+        let mut status = Status::failure(shape.reason, message).with_details(details.unwrap_or_default());
+        status = status
+            .with_cause(Cause::new("SallyportRefusal", shape.kind))
+            .with_cause(Cause::new("SallyportOperation", id));
+        for (name, value) in self.facts() {
+            status = status.with_cause(Cause::new(name, value));
+        }
+        status
+    }
+
+    /// Machine-readable facts beyond the sentence: AI agents read them.
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Denied(e) => {
+                let mut facts = vec![
+                    ("SallyportRule", e.rule.to_string()),
+                    ("SallyportRisk", format!("{} (held from {}, denied from {})", e.risk, e.hold_at, e.deny_at)),
+                ];
+                facts.extend(e.contributions.iter().map(|c| ("SallyportRiskFactor", c.fact.to_string())));
+                facts.extend(e.notes.iter().map(|note| ("SallyportHelp", note.to_string())));
+                facts
+            }
+            Self::HoldDenied { hold, by, reason } => vec![
+                ("SallyportHold", hold.to_string()),
+                ("SallyportDeniedBy", by.clone()),
+                ("SallyportDenialReason", reason.clone()),
+            ],
+            Self::HoldOver { hold, .. } => vec![("SallyportHold", hold.to_string())],
+            Self::NoSession
+            | Self::Session(_)
+            | Self::Header(_)
+            | Self::NoOperationId
+            | Self::OperationId(_)
+            | Self::Body(_)
+            | Self::Request(_)
+            | Self::Stream
+            | Self::OtherContent
+            | Self::Record(_)
+            | Self::TooManyHolds(_)
+            | Self::Outdated(_)
+            | Self::Issue(_)
+            | Self::NoAgent(_)
+            | Self::NotSent
+            | Self::Unknown
+            | Self::Ended(_)
+            | Self::Internal(_) => Vec::new(),
+        }
+    }
+}
+
+/// `serviceaccounts "bot"`: how the API server begins its own sentences, which tools search for.
+fn subject(info: &RequestInfo) -> String {
+    match (info.is_resource_request, info.name.as_str()) {
+        (false, _) => info.non_resource_path.clone(),
+        (true, "") => info.resource_word(),
+        (true, name) => format!("{} {name:?}", info.resource_word()),
+    }
+}
+
+fn denied(e: &Explanation) -> String {
+    let mut text = format!("rule {} denies it (risk {})", e.rule, e.risk);
+    let reasons: Vec<String> = e.contributions.iter().map(|c| c.fact.to_string()).take(5).collect();
+    if !reasons.is_empty() {
+        text.push_str(": ");
+        text.push_str(&reasons.join("; "));
+    }
+    for note in &e.notes {
+        text.push_str("; ");
+        text.push_str(note);
+    }
+    text
+}

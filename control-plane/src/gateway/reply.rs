@@ -1,0 +1,123 @@
+//! The only two ways in which a client is written to: a recorded answer, or a refusal.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use control_plane_core::lifecycle::{Outcome, Unknown};
+use control_plane_core::request_info::RequestInfo;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use shared::ids::OperationId;
+use shared_net::body::{self, BoxBody, BoxError};
+use shared_net::exchange::ResponseBody;
+
+use super::log::OperationLog;
+use super::refusal::Refusal;
+
+/// An answer whose every byte is noted in the record before the client gets it. Its end closes the record; a break breaks the client's
+/// stream too, so that nobody takes a part for the whole.
+pub(super) struct Recorded {
+    inner: ResponseBody,
+    log: Option<OperationLog>,
+    status: u16,
+}
+
+impl Recorded {
+    /// Starts the record stage for an answer.
+    pub(super) fn new(inner: ResponseBody, log: OperationLog, status: u16) -> Self {
+        Self { inner, log: Some(log), status }
+    }
+}
+
+impl Body for Recorded {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(frame) => frame,
+        };
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                if let (Some(log), Some(data)) = (&mut self.log, frame.data_ref()) {
+                    log.append(data);
+                }
+                if self.inner.is_end_stream() {
+                    self.end();
+                }
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => {
+                if let Some(log) = self.log.take() {
+                    // The status came, so it was carried out; the rest of the answer is lost.
+                    let outcome = log.outcome(self.status);
+                    log.close_later(outcome, self.status, Some("the answer broke off".to_owned()));
+                }
+                Some(Err(error.into()))
+            }
+            None => {
+                self.end();
+                None
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Recorded {
+    fn end(&mut self) {
+        if let Some(log) = self.log.take() {
+            let outcome = log.outcome(self.status);
+            log.close_later(outcome, self.status, None);
+        }
+    }
+}
+
+/// Gives a recorded answer to the client.
+pub(super) fn recorded(response: Response<ResponseBody>, mut log: OperationLog) -> Response<BoxBody> {
+    let status = response.status().as_u16();
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    log.answered(status, content_type);
+    response.map(|inner| {
+        let mut body = Recorded::new(inner, log, status);
+        if body.is_end_stream() {
+            body.end();
+        }
+        body.boxed_unsync()
+    })
+}
+
+/// Refuses.
+pub(super) fn refuse(
+    refusal: &Refusal,
+    operation: Option<OperationId>,
+    info: Option<&RequestInfo>,
+) -> Response<BoxBody> {
+    let shape = refusal.shape();
+    let status = refusal.status(operation, info);
+    let mut response = Response::new(body::full(status.to_json()));
+    *response.status_mut() = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    if shape.retry {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// The outcome when an answer of the agent does not say that the API server answered.
+pub(super) const fn lost() -> Outcome {
+    Outcome::Unknown { why: Unknown::NoAnswer }
+}

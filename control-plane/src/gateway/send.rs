@@ -1,0 +1,164 @@
+//! issue → forward → record, and what the end of it means.
+
+use std::sync::Arc;
+
+use control_plane_core::lifecycle::{Issued, Life, NewIssue, NotSent, OperationKey, Outcome};
+use http::Response;
+use http_body_util::BodyExt;
+use shared::ids::GrantId;
+use shared_net::body::{self, BoxBody};
+use shared_net::exchange::ResponseBody;
+use uuid::Uuid;
+
+use super::forward::{self, ForwardError, Sent, forward};
+use super::log::OperationLog;
+use super::refusal::Refusal;
+use super::serve::{Ready, Refused};
+use super::{Gateway, reply};
+use crate::agents::AgentLink;
+use crate::sessions::{Running, Session};
+
+/// Pieces of an answer that wait for a client that is slower than the agent.
+const PIECES: usize = 16;
+
+impl Gateway {
+    /// Spends the right, and gives the agent's answer.
+    pub(super) async fn send(&self, ready: Ready) -> Result<(Response<ResponseBody>, OperationLog), Refused> {
+        let Ready { allowed, issued, mut log } = ready;
+        let (issued, link) = match issued {
+            Some((issued, link)) => (Some(issued), link),
+            None => match self.issue(&log).await {
+                Ok((issued, link)) => (issued, link),
+                Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
+            },
+        };
+        let outgoing = match self.grants.issue(allowed, issued, &link) {
+            Ok(outgoing) => outgoing,
+            Err(error) => return Err(Refused { refusal: Refusal::Issue(error.to_string()), log: Some(log) }),
+        };
+        log.sent(outgoing.grant.claims(), link.id);
+        match forward(&link, outgoing).await {
+            Ok(mut response) => {
+                let (sent, refused) = forward::sent(response.headers_mut());
+                if let Some(kind) = refused {
+                    tracing::warn!(operation.id = %log.opening().id, ?kind, "the agent refused a grant");
+                    self.attack_signal("agent_refused");
+                }
+                log.outcome_is(match sent {
+                    Sent::Yes => Outcome::of_status(response.status().as_u16()),
+                    Sent::No => Outcome::NotSent { why: NotSent::AgentRefused },
+                    Sent::Unknown => reply::lost(),
+                });
+                Ok((response, log))
+            }
+            Err(error) => Err(self.lost(&link, error, log).await),
+        }
+    }
+
+    /// Picks an agent and puts the grant to come on record. A plain read's record is its operation's own row.
+    async fn issue(&self, log: &OperationLog) -> Result<(Option<Issued>, Arc<AgentLink>), Refusal> {
+        let cluster = log.opening().cluster.clone();
+        let link = self.agents.pick_or_wait(&cluster).await.ok_or(Refusal::NoAgent(cluster))?;
+        if !log.is_durable() {
+            return Ok((None, link));
+        }
+        let key = OperationKey { session: log.opening().session, operation: log.opening().id };
+        let life = Life(self.recorder.store.life());
+        let new = NewIssue { jti: GrantId::new(Uuid::now_v7()), epoch: link.epoch, agent: link.id, life };
+        let now = self.recorder.clock.now();
+        let issued = self.recorder.store.change(move |t| {
+            let Some(operation) = t.operation(key)? else { return Ok(None) };
+            let Ok(step) = operation.issue(new, now) else { return Ok(None) };
+            t.save_operation(&step.state, None)?;
+            Ok(Some(step.effects))
+        });
+        let effects =
+            issued.await.map_err(Refusal::Record)?.ok_or(Refusal::Internal("the operation is over already"))?;
+        Ok((Some(effects.assert_durable()), link))
+    }
+
+    /// No answer came. What is certain is said so; of everything else the agent process is asked, if it is still there.
+    async fn lost(&self, link: &Arc<AgentLink>, error: ForwardError, mut log: OperationLog) -> Refused {
+        let text = shared::chain::Chain(&error).to_string();
+        tracing::warn!(operation.id = %log.opening().id, agent.id = %link.id, error = text, "no answer to a grant");
+        let outcome = match error {
+            ForwardError::NotSent(_) => Outcome::NotSent { why: NotSent::NoAgent },
+            ForwardError::NoAnswer(_) => match log.jti() {
+                Some(jti) if log.is_durable() => self.agents.ask(link, jti).await,
+                Some(_) | None => reply::lost(),
+            },
+        };
+        log.outcome_is(outcome);
+        let refusal = match outcome {
+            Outcome::NotSent { .. } => Refusal::NotSent,
+            Outcome::Unknown { .. } => Refusal::Unknown,
+            Outcome::Ok { .. } | Outcome::Error { .. } => Refusal::Ended(outcome),
+        };
+        Refused { refusal, log: Some(log) }
+    }
+
+    /// The record stage of what changes something: the answer is read to its end and recorded whoever still listens.
+    /// The client's copy runs through a short queue, so a slow client slows the agent down instead of filling memory.
+    pub(super) fn settle(
+        self: &Arc<Self>,
+        response: Response<ResponseBody>,
+        mut log: OperationLog,
+        running: Running,
+    ) -> Response<BoxBody> {
+        let status = response.status().as_u16();
+        let content_type = response.headers().get(http::header::CONTENT_TYPE);
+        log.answered(status, content_type.and_then(|value| value.to_str().ok()).map(str::to_owned));
+        let (sender, client) = body::channel(PIECES);
+        let (parts, mut answer) = response.into_parts();
+        let gateway = Arc::clone(self);
+        self.recorder.tasks.spawn("answer", async move {
+            let _running = running;
+            let mut client = Some(sender);
+            loop {
+                match answer.frame().await {
+                    Some(Ok(frame)) => {
+                        let Ok(data) = frame.into_data() else { continue };
+                        log.append(&data);
+                        if let Some(open) = &client
+                            && open.send(data).await.is_err()
+                        {
+                            client = None;
+                        }
+                    }
+                    Some(Err(error)) => {
+                        gateway.end(log, status, Some("the answer broke off".to_owned())).await;
+                        if let Some(client) = client {
+                            client.abort(error).await;
+                        }
+                        return;
+                    }
+                    None => break,
+                }
+            }
+            // The outcome is on disk before the client sees the end of its answer.
+            gateway.end(log, status, None).await;
+            if let Some(client) = client {
+                let _reader_left = client.finish().await.is_err();
+            }
+        });
+        Response::from_parts(parts, client.boxed_unsync())
+    }
+
+    async fn end(&self, log: OperationLog, status: u16, reason: Option<String>) {
+        let outcome = log.outcome(status);
+        let id = log.opening().id;
+        if let Err(error) = log.close(outcome, status, reason).await {
+            tracing::error!(operation.id = %id, error = %shared::chain::Chain(&error), "an outcome could not be recorded");
+        }
+    }
+
+    /// Ties an answer to its session: when the session ends, the stream is cut.
+    pub(super) fn cut_on_end(
+        &self,
+        session: Arc<Session>,
+        running: Running,
+        response: Response<BoxBody>,
+    ) -> Response<BoxBody> {
+        response.map(|body| super::cut::Cut::new(body, session, running).boxed_unsync())
+    }
+}

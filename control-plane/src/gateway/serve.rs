@@ -1,0 +1,249 @@
+//! The path of a request, in one place to read. Each stage takes what only the stage before can make.
+
+use std::sync::Arc;
+
+use control_plane_core::attributes::{Attributes, check_operation_id};
+use control_plane_core::decision::{Allowed, Decision};
+use control_plane_core::digest::DigestKey;
+use control_plane_core::intent::Intent;
+use control_plane_core::lifecycle::{Issued, NotSent, Outcome};
+use control_plane_core::request::Request;
+use control_plane_core::request_info::RequestInfo;
+use http::Response;
+use hyper::body::Incoming;
+use shared::ids::OperationId;
+use shared_net::body::BoxBody;
+use tokio::sync::oneshot;
+
+use super::accept::Accepted;
+use super::log::OperationLog;
+use super::refusal::Refusal;
+use super::repeat::Before;
+use super::{Gateway, reply};
+use crate::agents::AgentLink;
+use crate::sessions::{Claim, Running, Session};
+use crate::store::Rejected;
+
+/// An operation that passed every stage up to the decision to let it go.
+pub(super) struct Ready {
+    pub(super) allowed: Allowed,
+    /// For an approved operation: the grant is on record already, with the agent it is for.
+    pub(super) issued: Option<(Issued, Arc<AgentLink>)>,
+    pub(super) log: OperationLog,
+}
+
+/// A refusal after the operation was on record.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) log: Option<OperationLog>,
+}
+
+impl Gateway {
+    /// Carries one operation of a session. Never fails: a refusal is an answer too.
+    pub async fn serve(
+        self: Arc<Self>,
+        session: Option<Arc<Session>>,
+        request: http::Request<Incoming>,
+    ) -> Response<BoxBody> {
+        // accept
+        let accepted = match Accepted::new(request) {
+            Ok(accepted) => accepted,
+            Err((refusal, id)) => return self.turn_away(None, id, "accept", String::new(), &refusal).await,
+        };
+        let (id, what) = (accepted.id(), accepted.what());
+        // identify
+        let now = self.recorder.clock.now();
+        let Some(session) = session else {
+            return self.turn_away(None, Some(id), "identify", what, &Refusal::NoSession).await;
+        };
+        let identity = match session.identify(now) {
+            Ok(identity) => identity,
+            Err(error) => {
+                return self.turn_away(Some(&session), Some(id), "identify", what, &Refusal::Session(error)).await;
+            }
+        };
+        // attribute
+        let attributes = match self.attribute(&session, identity, accepted).await {
+            Ok(attributes) => attributes,
+            Err(refusal) => return self.turn_away(Some(&session), Some(id), "attribute", what, &refusal).await,
+        };
+        let running = match self.claim(&session, id).await {
+            Ok(running) => running,
+            Err(refusal) => return self.turn_away(Some(&session), Some(id), "attribute", what, &refusal).await,
+        };
+        let info = attributes.info().clone();
+        match self.operate(session, attributes, running).await {
+            Ok(response) => response,
+            Err(Refused { refusal, log }) => self.refuse(refusal, log, id, &info).await,
+        }
+    }
+
+    /// open → look → decide → hold → issue → forward → record.
+    async fn operate(
+        self: &Arc<Self>,
+        session: Arc<Session>,
+        attributes: Attributes,
+        running: Running,
+    ) -> Result<Response<BoxBody>, Refused> {
+        // open
+        let key = DigestKey::new(shared_net::crypto::random());
+        let opening = self.opening(&attributes, &key);
+        let durable = !attributes.info().is_read();
+        let asker = attributes.identity().asker().to_string();
+        let opened = OperationLog::open(&self.recorder, opening, &key, asker, durable).await;
+        let (mut log, known) = opened.map_err(|error| Refused { refusal: Refusal::Record(error), log: None })?;
+        if let Some(row) = known {
+            match self.repeat(*row, &attributes, log).await? {
+                Before::Answered(response) => return Ok(response),
+                Before::Goes(same) => log = *same,
+            }
+        }
+        if let Some(answer) = self.answer_review(&session, &attributes) {
+            return Ok(self.local_answer(answer, log));
+        }
+        if attributes.request().upgrade().is_some() {
+            return Err(Refused { refusal: Refusal::Stream, log: Some(log) });
+        }
+        // look, decide
+        let (verdict, live) = self.judge(&session, &attributes).await;
+        log.decided(verdict.explanation());
+        session.note(&attributes, &verdict);
+        let ready = match attributes.decide(verdict) {
+            Decision::Allow(allowed) => Ready { allowed, issued: None, log },
+            Decision::Deny(denial) => {
+                let refusal = Refusal::Denied(Box::new(denial.explanation().clone()));
+                return Err(Refused { refusal, log: Some(log) });
+            }
+            Decision::Hold(hold) => self.hold(&session, hold, live, log).await?,
+        };
+        self.carry_out(session, ready, running).await
+    }
+
+    /// issue → forward → record. What changes something is carried out in a task of its own: when the client or its connection goes,
+    /// its outcome is still learnt and recorded, and the sidecar gets it when it asks again.
+    async fn carry_out(
+        self: &Arc<Self>,
+        session: Arc<Session>,
+        ready: Ready,
+        running: Running,
+    ) -> Result<Response<BoxBody>, Refused> {
+        if !ready.log.is_durable() {
+            let result = self.send(ready).await;
+            return result.map(|(response, log)| self.cut_on_end(session, running, reply::recorded(response, log)));
+        }
+        let (answer, answered) = oneshot::channel();
+        let gateway = Arc::clone(self);
+        self.recorder.tasks.spawn("operation", async move {
+            let result = match gateway.send(ready).await {
+                Ok((response, log)) => Ok(gateway.settle(response, log, running)),
+                Err(refused) => Err(refused),
+            };
+            if let Err(Err(Refused { refusal, log: Some(log) })) = answer.send(result) {
+                // Nobody waits for the refusal any more; the record needs its outcome all the same.
+                gateway.close_refused(&refusal, log).await;
+            }
+        });
+        answered.await.unwrap_or(Err(Refused { refusal: Refusal::Internal("the operation's task died"), log: None }))
+    }
+
+    async fn attribute(
+        &self,
+        session: &Session,
+        identity: control_plane_core::identity::Identity,
+        accepted: Accepted,
+    ) -> Result<Attributes, Refusal> {
+        let id = accepted.id();
+        check_operation_id(id, session.opened(), self.recorder.clock.now()).map_err(Refusal::OperationId)?;
+        let read = accepted.read().await?;
+        let parts = read.parts;
+        let request = Request::parse(&parts.method, &parts.uri, &parts.headers, read.body).map_err(Refusal::Request)?;
+        Ok(Attributes::new(identity, id, session.id(), request))
+    }
+
+    /// Registers the operation as under way, after waiting for a run of the same id to end.
+    async fn claim(&self, session: &Arc<Session>, id: OperationId) -> Result<Running, Refusal> {
+        loop {
+            match session.run(id).map_err(Refusal::Session)? {
+                Claim::Mine(running) => return Ok(running),
+                Claim::Theirs(mut done) => drop(done.wait_for(|done| *done).await),
+            }
+        }
+    }
+
+    /// Refuses what never became an operation, and keeps the attempt.
+    async fn turn_away(
+        &self,
+        session: Option<&Arc<Session>>,
+        operation: Option<OperationId>,
+        stage: &'static str,
+        what: String,
+        refusal: &Refusal,
+    ) -> Response<BoxBody> {
+        let response = reply::refuse(refusal, operation, None);
+        self.count(refusal);
+        let why = shared::chain::Chain(refusal).to_string();
+        tracing::info!(operation.id = operation.map(|id| id.to_string()), stage, what, why, "early refusal");
+        let rejected = Rejected {
+            at: self.recorder.clock.now(),
+            session: session.map(|session| session.id()),
+            operation,
+            stage,
+            status: response.status().as_u16(),
+            what,
+            why,
+        };
+        if let Err(error) = self.recorder.store.reject(rejected).await {
+            tracing::warn!(error = %shared::chain::Chain(&error), "a rejected attempt could not be kept");
+        }
+        response
+    }
+
+    async fn refuse(
+        &self,
+        refusal: Refusal,
+        log: Option<OperationLog>,
+        id: OperationId,
+        info: &RequestInfo,
+    ) -> Response<BoxBody> {
+        self.count(&refusal);
+        let response = reply::refuse(&refusal, Some(id), Some(info));
+        if let Some(log) = log {
+            self.close_refused(&refusal, log).await;
+        }
+        response
+    }
+
+    /// Closes the record of an operation that was refused.
+    pub(super) async fn close_refused(&self, refusal: &Refusal, log: OperationLog) {
+        let shape = refusal.shape();
+        let outcome = match refusal {
+            Refusal::Unknown => reply::lost(),
+            Refusal::Ended(outcome) => *outcome,
+            Refusal::HoldDenied { .. } => Outcome::NotSent { why: NotSent::HoldDenied },
+            Refusal::HoldOver { .. } => Outcome::NotSent { why: NotSent::HoldExpired },
+            Refusal::NoAgent(_) | Refusal::NotSent => Outcome::NotSent { why: NotSent::NoAgent },
+            Refusal::NoSession
+            | Refusal::Session(_)
+            | Refusal::Header(_)
+            | Refusal::NoOperationId
+            | Refusal::OperationId(_)
+            | Refusal::Body(_)
+            | Refusal::Request(_)
+            | Refusal::Stream
+            | Refusal::OtherContent
+            | Refusal::Record(_)
+            | Refusal::Denied(_)
+            | Refusal::TooManyHolds(_)
+            | Refusal::Outdated(_)
+            | Refusal::Issue(_)
+            | Refusal::Internal(_) => Outcome::NotSent { why: NotSent::Denied },
+        };
+        if let Err(error) = log.close(outcome, shape.reason.code(), Some(shape.message)).await {
+            tracing::error!(error = %shared::chain::Chain(&error), "a refusal could not be recorded");
+        }
+    }
+
+    fn opening(&self, attributes: &Attributes, key: &DigestKey) -> crate::store::Opening {
+        super::opening::of(attributes, key, &self.recorder, Intent::of(attributes).digest(key))
+    }
+}

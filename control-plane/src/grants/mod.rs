@@ -1,0 +1,105 @@
+//! The issue stage: the key that signs grants, and their record. A grant is on record before it is sent.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use control_plane_core::decision::Allowed;
+use control_plane_core::digest::DigestKey;
+use control_plane_core::grant::{self, ApprovalClaim, Grant, GrantError, Signer, Target, Terms};
+use control_plane_core::lifecycle::{Issued, Life};
+use control_plane_core::request_info::RequestInfo;
+use control_plane_core::version_pin::VersionPin;
+use shared::ids::GrantId;
+use shared::limits;
+use uuid::Uuid;
+
+use crate::agents::AgentLink;
+
+/// Signs grants.
+pub struct Grants {
+    signer: Signer,
+    /// Of the database, raised at each start.
+    life: u64,
+}
+
+/// A grant with what is to be sent under it. `forward` takes it by value.
+pub struct Outgoing {
+    /// The grant, with its request.
+    pub grant: Grant,
+    /// Key of the request digest; travels beside the grant and is stored nowhere.
+    pub key: DigestKey,
+}
+
+impl Grants {
+    /// Reads the signing key `grant.key` (Ed25519, PKCS#8) of the data folder, or makes it.
+    pub fn load_or_create(folder: &Path, life: u64) -> std::io::Result<Self> {
+        let path = folder.join("grant.key");
+        let der = match std::fs::read(&path) {
+            Ok(der) => der,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let invalid = |_| std::io::Error::other("no Ed25519 key could be made");
+                let der = aws_lc_rs::signature::Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new());
+                let der = der.map_err(invalid)?.as_ref().to_vec();
+                let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+                file.write_all(&der)?;
+                file.sync_all()?;
+                der
+            }
+            Err(error) => return Err(error),
+        };
+        let signer = Signer::from_pkcs8(&der)
+            .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e.to_string()))?;
+        Ok(Self { signer, life })
+    }
+
+    /// The key that agents check grants with.
+    pub fn public_key(&self) -> [u8; 32] {
+        self.signer.public_key()
+    }
+
+    /// Spends an [`Allowed`] into a grant for one connection. `issued` is the proof that it is on record; only plain reads go without.
+    pub fn issue(&self, allowed: Allowed, issued: Option<Issued>, link: &AgentLink) -> Result<Outgoing, GrantError> {
+        let attributes = allowed.attributes();
+        if !attributes.info().is_read() && !issued.as_ref().is_some_and(|issued| issued.is_for(&allowed)) {
+            return Err(GrantError::Unapproved);
+        }
+        let key = DigestKey::new(shared_net::crypto::random());
+        let approval = allowed.approval().map(|mine| ApprovalClaim {
+            approval: mine.approval,
+            hold: mine.hold,
+            intent: mine.intent,
+            pin: mine.pin.clone(),
+            expires: mine.expires,
+        });
+        // The agent reads the live object once more, just before it sends, to compare it with what people saw.
+        let reads = approval
+            .as_ref()
+            .filter(|approval| approval.pin != VersionPin::None)
+            .and_then(|_| target(attributes.info()));
+        let terms = Terms {
+            jti: issued.map_or_else(|| GrantId::new(Uuid::now_v7()), |issued| issued.issue().jti),
+            epoch: link.epoch,
+            life: Life(self.life),
+            ttl: limits::GRANT_TTL,
+            until: limits::STREAM_LIFE,
+            digest_key: &key,
+            mask: allowed.mask().to_vec(),
+            reads: reads.into_iter().collect(),
+            approval,
+        };
+        let grant = grant::issue(allowed, terms, &self.signer, Some(&link.read_key))?;
+        Ok(Outgoing { grant, key })
+    }
+}
+
+fn target(info: &RequestInfo) -> Option<Target> {
+    let live = info.live_object()?;
+    Some(Target {
+        api_group: live.api_group,
+        api_version: live.api_version,
+        namespace: live.namespace,
+        resource: live.resource,
+        name: live.name,
+    })
+}

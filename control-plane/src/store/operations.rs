@@ -1,0 +1,509 @@
+//! Operations: opened before anything is decided, closed in exactly one outcome.
+
+use control_plane_core::decision::Explanation;
+use control_plane_core::digest::Digest;
+use control_plane_core::lifecycle::{NotSent, OperationKey, OperationRecord, Outcome};
+use control_plane_core::request_info::RequestInfo;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use shared::ids::{AgentId, GrantId, HoldId, OperationId, SessionId};
+use shared::time::Timestamp;
+
+use super::sessions::{ms, time, uuid};
+use super::{Store, StoreError};
+
+/// The record's first half: the intent, before it is judged.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Session it belongs to.
+    pub session: SessionId,
+    /// Its id, unique in the session.
+    pub id: OperationId,
+    /// Cluster it is for.
+    pub cluster: String,
+    /// When it arrived.
+    pub opened: Timestamp,
+    /// `runner`, or `internal/<name>`.
+    pub kind: String,
+    /// For an internal one, the operation it serves.
+    pub parent: Option<OperationId>,
+    /// What a person would have typed.
+    pub typed: String,
+    /// `Kubectl-Command`, display only.
+    pub command: String,
+    /// `User-Agent`, display only.
+    pub user_agent: String,
+    /// HTTP method.
+    pub method: String,
+    /// Path and query as forwarded.
+    pub uri: String,
+    /// What it is.
+    pub info: RequestInfo,
+    /// Masked request body.
+    pub body: Option<Vec<u8>>,
+    /// Intent digest.
+    pub digest: Digest,
+    /// Sealed key of the digest.
+    pub digest_key: Vec<u8>,
+    /// Bytes of the request body.
+    pub bytes_in: u64,
+}
+
+/// The record's second half.
+#[derive(Clone, Debug)]
+pub struct Closing {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// HTTP status that the client got.
+    pub status: u16,
+    /// Why, in a sentence, where it did not simply succeed.
+    pub reason: Option<String>,
+    /// When.
+    pub closed: Timestamp,
+    /// What it was decided, if it came that far.
+    pub explanation: Option<Explanation>,
+    /// The hold it waited in.
+    pub hold: Option<HoldId>,
+    /// The grant it ran under.
+    pub jti: Option<GrantId>,
+    /// The agent process that had it.
+    pub agent: Option<AgentId>,
+    /// JSON of the grant's claims.
+    pub claims: Option<String>,
+    /// The masked answer.
+    pub response: Response,
+}
+
+impl Closing {
+    /// The end of an operation of which nothing was sent and nothing more is known.
+    pub fn not_sent(why: NotSent, closed: Timestamp, reason: &str) -> Self {
+        Self {
+            outcome: Outcome::NotSent { why },
+            status: 0,
+            reason: Some(reason.to_owned()),
+            closed,
+            explanation: None,
+            hold: None,
+            jti: None,
+            agent: None,
+            claims: None,
+            response: Response::default(),
+        }
+    }
+}
+
+/// The masked answer as far as it is kept.
+#[derive(Clone, Debug, Default)]
+pub struct Response {
+    /// Its content type.
+    pub content_type: Option<String>,
+    /// All its bytes, or the first part of them.
+    pub body: Vec<u8>,
+    /// Whether `body` is all of it.
+    pub complete: bool,
+    /// Bytes given to the client.
+    pub bytes: u64,
+    /// Digest of all of them, under the operation's key.
+    pub digest: Option<Digest>,
+}
+
+/// An operation as stored.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationRow {
+    /// The store's own order.
+    pub seq: i64,
+    /// Session.
+    pub session: SessionId,
+    /// Id.
+    pub id: OperationId,
+    /// Cluster.
+    pub cluster: String,
+    /// When it arrived.
+    pub opened: Timestamp,
+    /// `runner` or `internal/<name>`.
+    pub kind: String,
+    /// The operation it serves, for an internal one.
+    pub parent: Option<OperationId>,
+    /// What a person would have typed.
+    pub typed: String,
+    /// `Kubectl-Command`.
+    pub command: String,
+    /// HTTP method.
+    pub method: String,
+    /// Path and query.
+    pub uri: String,
+    /// RBAC verb.
+    pub verb: String,
+    /// Group.
+    pub api_group: String,
+    /// Resource with /subresource.
+    pub resource: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Masked request body, as text where it is UTF-8.
+    pub body: Option<String>,
+    /// Intent digest.
+    pub digest: String,
+    /// Sealed key of the digest.
+    #[serde(skip)]
+    pub digest_key: Vec<u8>,
+    /// The truth of everything but a plain read.
+    #[serde(skip)]
+    pub record: Option<OperationRecord>,
+    /// allow, hold or deny.
+    pub effect: Option<String>,
+    /// The rule that settled it.
+    pub rule: Option<String>,
+    /// 0–100.
+    pub risk: Option<u8>,
+    /// JSON of the explanation.
+    pub explanation: Option<serde_json::Value>,
+    /// The hold it waited in.
+    pub hold: Option<HoldId>,
+    /// The grant it ran under.
+    pub jti: Option<GrantId>,
+    /// How it ended; `None` while it runs.
+    pub outcome: Option<Outcome>,
+    /// HTTP status that the client got.
+    pub status: Option<u16>,
+    /// Why.
+    pub reason: Option<String>,
+    /// When it ended.
+    pub closed: Option<Timestamp>,
+    /// Bytes of the answer.
+    pub bytes_out: Option<u64>,
+    /// Content type of the answer.
+    pub response_type: Option<String>,
+    /// The masked answer or its first part, as text where it is UTF-8.
+    #[serde(skip)]
+    pub response: Option<Vec<u8>>,
+    /// Whether it is all of it.
+    pub response_complete: bool,
+}
+
+/// An attempt that never became an operation.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// When.
+    pub at: Timestamp,
+    /// Session, if one is known.
+    pub session: Option<SessionId>,
+    /// Operation id, if one came.
+    pub operation: Option<OperationId>,
+    /// The stage that refused.
+    pub stage: &'static str,
+    /// HTTP status given.
+    pub status: u16,
+    /// Method and path, cut.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
+
+/// The same as stored.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RejectedRow {
+    /// When.
+    pub at: Timestamp,
+    /// Session.
+    pub session: Option<SessionId>,
+    /// Operation id.
+    pub operation: Option<OperationId>,
+    /// Stage.
+    pub stage: String,
+    /// HTTP status.
+    pub status: u16,
+    /// Method and path.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Which operations to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this session only.
+    pub session: Option<SessionId>,
+    /// Only with a sequence number above this.
+    pub after: i64,
+    /// At most so many.
+    pub limit: u32,
+}
+
+const COLUMNS: &str = "seq, session, id, cluster, opened, kind, parent, typed, command, method, uri, verb, api_group, \
+    resource, namespace, name, body, digest, digest_key, effect, rule, risk, explanation, hold, jti, outcome, status, \
+    reason, closed, bytes_out, response_type, response, response_complete, record";
+
+fn row(r: &Row<'_>) -> rusqlite::Result<OperationRow> {
+    let outcome: Option<String> = r.get(25)?;
+    let explanation: Option<String> = r.get(22)?;
+    Ok(OperationRow {
+        seq: r.get(0)?,
+        session: SessionId::new(uuid(r.get(1)?)),
+        id: OperationId::new(uuid(r.get(2)?)),
+        cluster: r.get(3)?,
+        opened: time(r.get(4)?),
+        kind: r.get(5)?,
+        parent: r.get::<_, Option<[u8; 16]>>(6)?.map(|b| OperationId::new(uuid(b))),
+        typed: r.get(7)?,
+        command: r.get(8)?,
+        method: r.get(9)?,
+        uri: r.get(10)?,
+        verb: r.get(11)?,
+        api_group: r.get(12)?,
+        resource: r.get(13)?,
+        namespace: r.get(14)?,
+        name: r.get(15)?,
+        body: r.get::<_, Option<Vec<u8>>>(16)?.map(|b| String::from_utf8_lossy(&b).into_owned()),
+        digest: r.get(17)?,
+        digest_key: r.get(18)?,
+        effect: r.get(19)?,
+        rule: r.get(20)?,
+        risk: r.get(21)?,
+        explanation: explanation.and_then(|text| serde_json::from_str(&text).ok()),
+        hold: r.get::<_, Option<[u8; 16]>>(23)?.map(|b| HoldId::new(uuid(b))),
+        jti: r.get::<_, Option<[u8; 16]>>(24)?.map(|b| GrantId::new(uuid(b))),
+        outcome: outcome.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+        status: r.get(26)?,
+        reason: r.get(27)?,
+        closed: r.get::<_, Option<i64>>(28)?.map(time),
+        bytes_out: r.get::<_, Option<i64>>(29)?.and_then(|n| u64::try_from(n).ok()),
+        response_type: r.get(30)?,
+        response: r.get(31)?,
+        response_complete: r.get::<_, Option<bool>>(32)?.unwrap_or(false),
+        record: r.get::<_, Option<String>>(33)?.and_then(|text| serde_json::from_str(&text).ok()),
+    })
+}
+
+/// What is known of an operation id of a session.
+#[derive(Debug)]
+pub enum Opened {
+    /// It is new, and recorded.
+    New,
+    /// It was recorded before.
+    Known(Box<OperationRow>),
+}
+
+impl Store {
+    /// Records the intent durably. Mutations, streams and reveals go this way: nothing is sent before it answers.
+    pub async fn open_operation(&self, opening: Opening) -> Result<Opened, StoreError> {
+        self.writer
+            .durable(move |c| {
+                let key = OperationKey { session: opening.session, operation: opening.id };
+                let record = OperationRecord::open(key, opening.digest, opening.opened);
+                if insert(c, &opening, Some(&record))? {
+                    return Ok(Opened::New);
+                }
+                find(c, opening.session, opening.id)?
+                    .map(|row| Opened::Known(Box::new(row)))
+                    .ok_or(StoreError::Corrupt("an operation that is there and is not"))
+            })
+            .await
+    }
+
+    /// Records a read's intent lazily, for reads that last.
+    pub async fn open_read(&self, opening: Opening) -> Result<(), StoreError> {
+        self.writer.lazy(move |c| insert(c, &opening, None).map(drop)).await
+    }
+
+    /// Closes an operation lazily (the answer of a read).
+    pub async fn close_read(&self, session: SessionId, id: OperationId, closing: Closing) -> Result<(), StoreError> {
+        self.writer.lazy(move |c| close(c, session, id, &closing).map(drop)).await
+    }
+
+    /// Closes an operation durably. `false`: it had its one outcome already.
+    pub async fn close_operation(&self, s: SessionId, id: OperationId, closing: Closing) -> Result<bool, StoreError> {
+        self.writer.durable(move |c| close(c, s, id, &closing)).await
+    }
+
+    /// One operation.
+    pub async fn operation(&self, session: SessionId, id: OperationId) -> Result<Option<OperationRow>, StoreError> {
+        self.read(move |c| find(c, session, id)).await
+    }
+
+    /// Operations in the store's own order.
+    pub async fn operations(&self, filter: Filter) -> Result<Vec<OperationRow>, StoreError> {
+        self.read(move |c| {
+            let session = filter.session.map(|s| *s.uuid().as_bytes());
+            let sql = format!(
+                "SELECT {COLUMNS} FROM operations WHERE seq > ?1 AND (?2 IS NULL OR session = ?2) ORDER BY seq LIMIT ?3"
+            );
+            let rows = c
+                .prepare_cached(&sql)?
+                .query_map(params![filter.after, session, filter.limit], row)?
+                .collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+        .await
+    }
+
+    /// Operations without an outcome: after a restart, those that must get one.
+    pub async fn open_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
+        self.read(move |c| {
+            let sql = format!("SELECT {COLUMNS} FROM operations WHERE outcome IS NULL ORDER BY seq");
+            let rows = c.prepare_cached(&sql)?.query_map([], row)?.collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+        .await
+    }
+
+    /// Keeps a rejected attempt, lazily; the oldest make room.
+    pub async fn reject(&self, rejected: Rejected) -> Result<(), StoreError> {
+        const KEPT: i64 = 100_000;
+        self.writer
+            .lazy(move |c| {
+                let sql = "INSERT INTO rejected (at, session, operation, stage, status, what, why) \
+                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+                let seq = c.prepare_cached(sql)?.insert(params![
+                    ms(rejected.at),
+                    rejected.session.map(|s| *s.uuid().as_bytes()),
+                    rejected.operation.map(|o| *o.uuid().as_bytes()),
+                    rejected.stage,
+                    rejected.status,
+                    rejected.what,
+                    rejected.why
+                ])?;
+                c.prepare_cached("DELETE FROM rejected WHERE seq <= ?1")?.execute(params![seq - KEPT])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// The newest rejected attempts first.
+    pub async fn rejected(&self, limit: u32) -> Result<Vec<RejectedRow>, StoreError> {
+        self.read(move |c| {
+            let sql =
+                "SELECT at, session, operation, stage, status, what, why FROM rejected ORDER BY seq DESC LIMIT ?1";
+            let rows = c
+                .prepare_cached(sql)?
+                .query_map(params![limit], |r| {
+                    Ok(RejectedRow {
+                        at: time(r.get(0)?),
+                        session: r.get::<_, Option<[u8; 16]>>(1)?.map(|b| SessionId::new(uuid(b))),
+                        operation: r.get::<_, Option<[u8; 16]>>(2)?.map(|b| OperationId::new(uuid(b))),
+                        stage: r.get(3)?,
+                        status: r.get(4)?,
+                        what: r.get(5)?,
+                        why: r.get(6)?,
+                    })
+                })?
+                .collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+        .await
+    }
+}
+
+pub(super) fn of_hold(c: &Connection, hold: HoldId) -> Result<Vec<OperationRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM operations WHERE hold = ?1 ORDER BY seq");
+    let rows = c.prepare_cached(&sql)?.query_map(params![hold.uuid().as_bytes()], row)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+pub(super) fn find(c: &Connection, session: SessionId, id: OperationId) -> Result<Option<OperationRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM operations WHERE session = ?1 AND id = ?2");
+    Ok(c.prepare_cached(&sql)?.query_row(params![session.uuid().as_bytes(), id.uuid().as_bytes()], row).optional()?)
+}
+
+fn insert(c: &Connection, o: &Opening, record: Option<&OperationRecord>) -> Result<bool, StoreError> {
+    let record =
+        record.map(serde_json::to_string).transpose().map_err(|_| StoreError::Corrupt("an unwritable record"))?;
+    let resource = if o.info.subresource.is_empty() {
+        o.info.resource.clone()
+    } else {
+        format!("{}/{}", o.info.resource, o.info.subresource)
+    };
+    let inserted = c
+        .prepare_cached(
+            "INSERT OR IGNORE INTO operations (session, id, cluster, opened, kind, parent, typed, command, user_agent, \
+             method, uri, verb, api_group, resource, namespace, name, body, digest, digest_key, bytes_in, record) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+        )?
+        .execute(params![
+            o.session.uuid().as_bytes(),
+            o.id.uuid().as_bytes(),
+            o.cluster,
+            ms(o.opened),
+            o.kind,
+            o.parent.map(|p| *p.uuid().as_bytes()),
+            o.typed,
+            o.command,
+            o.user_agent,
+            o.method,
+            o.uri,
+            o.info.verb.as_str(),
+            o.info.api_group,
+            resource,
+            o.info.namespace,
+            o.info.name,
+            o.body,
+            o.digest.to_string(),
+            o.digest_key,
+            i64::try_from(o.bytes_in).unwrap_or(i64::MAX),
+            record
+        ])?;
+    Ok(inserted == 1)
+}
+
+/// Sets the outcome once. A second closing changes nothing.
+pub(super) fn close(c: &Connection, session: SessionId, id: OperationId, x: &Closing) -> Result<bool, StoreError> {
+    let Some(row) = find(c, session, id)? else { return Ok(false) };
+    let record = match (&row.record, x.outcome, x.jti) {
+        // A plain read has no record of its own. One whose client left may run again under its id: nothing is lost by that.
+        (None, _, _) => {
+            let again = matches!(row.outcome, None | Some(Outcome::NotSent { .. } | Outcome::Unknown { .. }));
+            if !again {
+                return Ok(false);
+            }
+            None
+        }
+        (Some(record), Outcome::NotSent { why }, None) => match record.refuse(why, x.closed) {
+            Ok(step) => Some(step.state),
+            Err(_) => return Ok(false),
+        },
+        (Some(record), outcome, Some(jti)) => match record.finish(jti, outcome, x.closed) {
+            Ok(step) => Some(step.state),
+            Err(_) => return Ok(false),
+        },
+        (Some(_), _, None) => return Err(StoreError::Corrupt("an operation that ran without a grant")),
+    };
+    let unwritable = |_| StoreError::Corrupt("an unwritable record");
+    let record = record.as_ref().map(serde_json::to_string).transpose().map_err(unwritable)?;
+    let explanation = x.explanation.as_ref().map(serde_json::to_string).transpose().map_err(unwritable)?;
+    let outcome = serde_json::to_string(&x.outcome).map_err(unwritable)?;
+    let changed = c
+        .prepare_cached(
+            "UPDATE operations SET outcome = ?3, status = ?4, reason = ?5, closed = ?6, effect = coalesce(?7, effect), \
+             rule = coalesce(?8, rule), risk = coalesce(?9, risk), explanation = coalesce(?10, explanation), \
+             hold = coalesce(?11, hold), jti = coalesce(?12, jti), bytes_out = ?13, response_type = ?14, response = ?15, \
+             response_complete = ?16, response_digest = ?17, record = coalesce(?18, record), agent = coalesce(?19, agent), \
+             claims = coalesce(?20, claims) WHERE session = ?1 AND id = ?2",
+        )?
+        .execute(params![
+            session.uuid().as_bytes(),
+            id.uuid().as_bytes(),
+            outcome,
+            x.status,
+            x.reason,
+            ms(x.closed),
+            x.explanation.as_ref().map(|e| e.effect.as_str()),
+            x.explanation.as_ref().map(|e| e.rule.to_string()),
+            x.explanation.as_ref().map(|e| e.risk),
+            explanation,
+            x.hold.map(|h| *h.uuid().as_bytes()),
+            x.jti.map(|j| *j.uuid().as_bytes()),
+            i64::try_from(x.response.bytes).unwrap_or(i64::MAX),
+            x.response.content_type,
+            x.response.body,
+            x.response.complete,
+            x.response.digest.map(|d| d.to_string()),
+            record,
+            x.agent.map(|a| *a.uuid().as_bytes()),
+            x.claims
+        ])?;
+    Ok(changed == 1)
+}

@@ -1,0 +1,150 @@
+//! Sessions: who they belong to never changes; only their expiry moves.
+
+use control_plane_core::identity::Identity;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use shared::ids::SessionId;
+use shared::time::Timestamp;
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+
+/// A session as stored.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionRow {
+    /// Its id.
+    pub id: SessionId,
+    /// SHA-256 of the sidecar's public key.
+    #[serde(skip)]
+    pub peer_key: [u8; 32],
+    /// Who it is.
+    pub identity: Identity,
+    /// When it was opened.
+    pub opened: Timestamp,
+    /// Until when its token is good.
+    pub expires: Timestamp,
+    /// When it was revoked or ended.
+    pub closed: Option<Timestamp>,
+    /// Why.
+    pub closed_why: Option<String>,
+}
+
+/// What policy may ask about a session's past.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionState {
+    /// Risk of what was allowed so far, added up.
+    pub risk_spent: u64,
+}
+
+const COLUMNS: &str = "id, peer_key, identity, opened, expires, closed, closed_why";
+
+fn row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
+    let identity: String = row.get(2)?;
+    let bad = |index, error| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, error);
+    Ok(SessionRow {
+        id: SessionId::new(uuid(row.get(0)?)),
+        peer_key: row.get(1)?,
+        identity: serde_json::from_str(&identity).map_err(|error| bad(2, Box::new(error)))?,
+        opened: time(row.get(3)?),
+        expires: time(row.get(4)?),
+        closed: row.get::<_, Option<i64>>(5)?.map(time),
+        closed_why: row.get(6)?,
+    })
+}
+
+pub(super) const fn uuid(bytes: [u8; 16]) -> Uuid {
+    Uuid::from_bytes(bytes)
+}
+
+pub(super) fn time(ms: i64) -> Timestamp {
+    Timestamp(u64::try_from(ms).unwrap_or(0))
+}
+
+pub(super) fn ms(time: Timestamp) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
+
+impl Store {
+    /// Opens a session, durably. `false`: the CI token has opened one before.
+    pub async fn open_session(&self, session: SessionRow) -> Result<bool, StoreError> {
+        self.writer
+            .durable(move |c| {
+                if let Some(ci) = session.identity.ci() {
+                    let sql = "INSERT OR IGNORE INTO ci_tokens (issuer, jti, session) VALUES (?1, ?2, ?3)";
+                    if c.prepare_cached(sql)?.execute(params![ci.issuer, ci.jti, session.id.uuid().as_bytes()])? == 0 {
+                        return Ok(false);
+                    }
+                }
+                insert(c, &session)?;
+                Ok(true)
+            })
+            .await
+    }
+
+    /// Moves the expiry of an open session.
+    pub async fn renew_session(&self, id: SessionId, expires: Timestamp) -> Result<(), StoreError> {
+        self.writer
+            .durable(move |c| {
+                let sql = "UPDATE sessions SET expires = ?2 WHERE id = ?1 AND closed IS NULL";
+                Ok(c.prepare_cached(sql)?.execute(params![id.uuid().as_bytes(), ms(expires)]).map(drop)?)
+            })
+            .await
+    }
+
+    /// Ends a session for good. `false`: there is no open session of that id.
+    pub async fn close_session(&self, id: SessionId, at: Timestamp, why: String) -> Result<bool, StoreError> {
+        self.writer
+            .durable(move |c| {
+                let sql = "UPDATE sessions SET closed = ?2, closed_why = ?3 WHERE id = ?1 AND closed IS NULL";
+                Ok(c.prepare_cached(sql)?.execute(params![id.uuid().as_bytes(), ms(at), why])? > 0)
+            })
+            .await
+    }
+
+    /// The session that belongs to a sidecar's key.
+    pub async fn session_of_peer(&self, peer_key: [u8; 32]) -> Result<Option<SessionRow>, StoreError> {
+        self.read(move |c| {
+            let sql = format!("SELECT {COLUMNS} FROM sessions WHERE peer_key = ?1 ORDER BY seq DESC LIMIT 1");
+            Ok(c.prepare_cached(&sql)?.query_row(params![peer_key], row).optional()?)
+        })
+        .await
+    }
+
+    /// One session.
+    pub async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
+        self.read(move |c| {
+            let sql = format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1");
+            Ok(c.prepare_cached(&sql)?.query_row(params![id.uuid().as_bytes()], row).optional()?)
+        })
+        .await
+    }
+
+    /// The newest sessions first.
+    pub async fn sessions(&self, limit: u32) -> Result<Vec<SessionRow>, StoreError> {
+        self.read(move |c| {
+            let sql = format!("SELECT {COLUMNS} FROM sessions ORDER BY seq DESC LIMIT ?1");
+            let rows = c.prepare_cached(&sql)?.query_map(params![limit], row)?.collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+        .await
+    }
+}
+
+fn insert(c: &Connection, session: &SessionRow) -> Result<(), StoreError> {
+    let identity =
+        serde_json::to_string(&session.identity).map_err(|_| StoreError::Corrupt("an unwritable identity"))?;
+    c.prepare_cached(
+        "INSERT INTO sessions (id, peer_key, cluster, identity, opened, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        session.id.uuid().as_bytes(),
+        session.peer_key,
+        session.identity.pod().cluster,
+        identity,
+        ms(session.opened),
+        ms(session.expires)
+    ])?;
+    Ok(())
+}

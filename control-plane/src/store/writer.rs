@@ -1,0 +1,167 @@
+//! The one writer: a thread with group commit.
+//!
+//! Callers hand in a closure that runs inside the next transaction. A *durable* write answers after the commit reached the disk
+//! (`synchronous=FULL`); a *lazy* one is on disk within [`limits::READ_RECORD_LAG`]. A closure that fails rolls back to its own
+//! savepoint and leaves the others alone; a commit that fails is everybody's failure, and nothing is forwarded on its strength.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+use shared::limits;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::StoreError;
+
+/// Runs in the transaction; gives back what to do once the commit's fate is known, or `None` if it failed and must be undone.
+type Job = Box<dyn FnOnce(&Connection) -> Option<Finish> + Send>;
+type Finish = Box<dyn FnOnce(bool) + Send>;
+
+struct Command {
+    job: Job,
+    durable: bool,
+    /// Held until the commit, so that the queue is bounded by [`limits::RECORD_QUEUE`].
+    permit: OwnedSemaphorePermit,
+}
+
+/// Handle to the writer thread. When the last one is dropped the thread finishes its queue and ends.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    commands: Sender<Command>,
+    permits: Arc<Semaphore>,
+    healthy: Arc<AtomicBool>,
+}
+
+impl Writer {
+    /// Starts the thread on a connection that is set up already.
+    pub(crate) fn start(connection: Connection) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let (commands, queue) = channel();
+        let healthy = Arc::new(AtomicBool::new(true));
+        let flag = Arc::clone(&healthy);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || run(connection, &queue, &flag))?;
+        Ok((Self { commands, permits: Arc::new(Semaphore::new(limits::RECORD_QUEUE)), healthy }, thread))
+    }
+
+    /// Whether the last commit succeeded.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed)
+    }
+
+    /// Runs `f` in the next transaction and answers when that is on disk.
+    pub(crate) async fn durable<T, F>(&self, f: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| match f(connection) {
+            Ok(value) => Some(Box::new(move |committed| {
+                // The caller may have gone; what it asked for is on disk all the same.
+                drop(reply.send(if committed { Ok(value) } else { Err(StoreError::Unavailable) }));
+            })),
+            Err(error) => {
+                drop(reply.send(Err(error)));
+                None
+            }
+        });
+        self.send(job, true).await?;
+        tokio::time::timeout(limits::RECORD_WAIT, answer)
+            .await
+            .map_err(|_| StoreError::Slow)?
+            .map_err(|_| StoreError::Unavailable)?
+    }
+
+    /// Queues `f`; it is on disk within [`limits::READ_RECORD_LAG`]. Refused at once while the store can't write.
+    pub(crate) async fn lazy<F>(&self, f: F) -> Result<(), StoreError>
+    where
+        F: FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
+    {
+        if !self.is_healthy() {
+            return Err(StoreError::Unavailable);
+        }
+        let job: Job = Box::new(move |connection| match f(connection) {
+            Ok(()) => Some(Box::new(|_| {})),
+            Err(error) => {
+                tracing::error!(error = %shared::chain::Chain(&error), "a lazy record could not be written");
+                None
+            }
+        });
+        self.send(job, false).await
+    }
+
+    async fn send(&self, job: Job, durable: bool) -> Result<(), StoreError> {
+        let permits = Arc::clone(&self.permits);
+        let permit = tokio::time::timeout(limits::RECORD_WAIT, permits.acquire_owned())
+            .await
+            .map_err(|_| StoreError::Slow)?
+            .map_err(|_| StoreError::Unavailable)?;
+        self.commands.send(Command { job, durable, permit }).map_err(|_| StoreError::Unavailable)
+    }
+}
+
+fn run(mut connection: Connection, queue: &Receiver<Command>, healthy: &AtomicBool) {
+    while let Ok(first) = queue.recv() {
+        let mut batch = vec![first];
+        gather(queue, &mut batch);
+        commit(&mut connection, batch, healthy);
+    }
+}
+
+/// Takes what waits; while nobody waits for the disk, goes on taking for a moment, so that reads share a commit.
+fn gather(queue: &Receiver<Command>, batch: &mut Vec<Command>) {
+    const SLICE: Duration = Duration::from_millis(20);
+    let mut slices_left = limits::READ_RECORD_LAG.as_millis() / (4 * SLICE.as_millis());
+    while batch.len() < limits::RECORD_BATCH {
+        if let Ok(command) = queue.try_recv() {
+            batch.push(command);
+            continue;
+        }
+        if slices_left == 0 || batch.iter().any(|command| command.durable) {
+            return;
+        }
+        match queue.recv_timeout(SLICE) {
+            Ok(command) => batch.push(command),
+            Err(RecvTimeoutError::Timeout) => slices_left -= 1,
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn commit(connection: &mut Connection, batch: Vec<Command>, healthy: &AtomicBool) {
+    let mut finishes = Vec::with_capacity(batch.len());
+    let mut permits = Vec::with_capacity(batch.len());
+    let result = transact(connection, batch, &mut finishes, &mut permits);
+    let committed = result.is_ok();
+    if let Err(error) = result {
+        tracing::error!(%error, "a commit failed; no operation is forwarded until one succeeds");
+    }
+    if healthy.swap(committed, Ordering::Relaxed) != committed && committed {
+        tracing::info!("the store writes again");
+    }
+    for finish in finishes {
+        finish(committed);
+    }
+}
+
+fn transact(
+    connection: &mut Connection,
+    batch: Vec<Command>,
+    finishes: &mut Vec<Finish>,
+    permits: &mut Vec<OwnedSemaphorePermit>,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for Command { job, durable: _, permit } in batch {
+        permits.push(permit);
+        transaction.prepare_cached("SAVEPOINT one")?.execute([])?;
+        match job(&transaction) {
+            Some(finish) => finishes.push(finish),
+            None => transaction.prepare_cached("ROLLBACK TO one")?.execute([]).map(drop)?,
+        }
+        transaction.prepare_cached("RELEASE one")?.execute([])?;
+    }
+    transaction.commit()
+}

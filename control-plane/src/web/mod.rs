@@ -1,0 +1,36 @@
+//! The web API: what approvers, auditors and the command line use. HTTPS for OIDC bearer tokens, and, where it is switched on, a local
+//! Unix socket whose caller is known by its peer credentials. Nothing is served without authentication but /livez and /readyz.
+
+mod answer;
+mod caller;
+mod listen;
+pub mod routes;
+mod stream;
+
+use std::sync::Arc;
+
+use shared_net::clock::Clock;
+
+use crate::approvals::Approvals;
+use crate::authn::Authn;
+use crate::policies::Policies;
+use crate::sessions::Sessions;
+use crate::store::Store;
+
+pub use listen::{Web, build};
+
+/// What the routes answer from.
+pub struct Parts {
+    /// Who is asking.
+    pub authn: Arc<Authn>,
+    /// Holds and votes.
+    pub approvals: Arc<Approvals>,
+    /// Sessions.
+    pub sessions: Arc<Sessions>,
+    /// Policy.
+    pub policies: Arc<Policies>,
+    /// Records.
+    pub store: Store,
+    /// Time.
+    pub clock: Clock,
+}

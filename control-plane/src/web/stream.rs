@@ -1,0 +1,24 @@
+//! Server-sent events (WHATWG HTML §9.2): one line of JSON per change, and a comment now and then so that a dead peer is noticed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::broadcast;
+use tokio_stream::wrappers::{BroadcastStream, IntervalStream};
+
+use crate::approvals::Event;
+
+/// Between two comments.
+const QUIET: Duration = Duration::from_secs(15);
+
+/// The events as bytes.
+pub(super) fn events(receiver: broadcast::Receiver<Event>) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+    let changes = BroadcastStream::new(receiver).map(|event| match event {
+        Ok(event) => format!("data: {}\n\n", serde_json::to_string(&event).unwrap_or_default()),
+        // Whoever fell behind looks at the list again.
+        Err(_) => "event: lagged\ndata: {}\n\n".to_owned(),
+    });
+    let comments = IntervalStream::new(tokio::time::interval(QUIET)).map(|_| ": still here\n\n".to_owned());
+    stream::select(changes, comments).map(|text| Ok(Bytes::from(text)))
+}

@@ -1,0 +1,139 @@
+//! One operation: sent, and after a lost connection put again under the same id, so that the control plane can join it to what it has.
+//!
+//! Invariant: `Retry-After` goes out only when not one byte of the request has left. The control plane runs an id once per session, so the
+//! same id is repeated only within the same session.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use shared::chain::Chain;
+use shared::ids::{OperationId, SessionId};
+use shared::limits;
+use shared_net::clock::Clock;
+use shared_net::endpoint::OpenError;
+use shared_net::exchange::{self, ExchangeError, ResponseBody};
+
+use crate::link::{Link, NoLink, Up};
+use crate::refusal::Refusal;
+use crate::translate::Outbound;
+
+/// Sends operations over the link.
+#[derive(Clone, Debug)]
+pub(crate) struct Forwarder {
+    link: Link,
+    clock: Clock,
+    rejoin_wait: Duration,
+}
+
+/// What is known of an operation so far.
+struct Course {
+    id: Option<(OperationId, SessionId)>,
+    maybe_sent: bool,
+    resets: u32,
+    /// On the monotonic clock.
+    deadline: Duration,
+}
+
+impl Forwarder {
+    pub(crate) const fn new(link: Link, clock: Clock, rejoin_wait: Duration) -> Self {
+        Self { link, clock, rejoin_wait }
+    }
+
+    /// Returns the answer's head as soon as it is there, and the id under which the operation ran. Dropping the future cancels it.
+    pub(crate) async fn perform(
+        &self,
+        head: &Outbound,
+        body: &Bytes,
+    ) -> (Option<OperationId>, Result<Response<ResponseBody>, Refusal>) {
+        let mut course = Course {
+            id: None,
+            maybe_sent: false,
+            resets: 0,
+            deadline: self.clock.monotonic().saturating_add(limits::CONNECT_WAIT),
+        };
+        let result = loop {
+            if let Some(result) = self.step(head, body, &mut course).await {
+                break result;
+            }
+        };
+        if matches!(&result, Ok(response) if response.status() == StatusCode::UNAUTHORIZED) {
+            self.link.renew();
+        }
+        (course.id.map(|(id, _)| id), result)
+    }
+
+    /// One attempt; `None` says that another may follow.
+    async fn step(
+        &self,
+        head: &Outbound,
+        body: &Bytes,
+        course: &mut Course,
+    ) -> Option<Result<Response<ResponseBody>, Refusal>> {
+        let left = course.deadline.saturating_sub(self.clock.monotonic());
+        let up = match self.link.ready(left).await {
+            Ok(up) => up,
+            Err(NoLink::Refused(why)) if !course.maybe_sent => return Some(Err(Refusal::Session(why))),
+            // While an operation may be running, a refused session can still become a good one.
+            Err(NoLink::Refused(why)) if !left.is_zero() => {
+                tokio::time::sleep(limits::BACKOFF_BUSY.min(left)).await;
+                tracing::debug!(why, "waiting to join an operation again");
+                return None;
+            }
+            Err(NoLink::Down(why) | NoLink::Refused(why)) => return Some(Err(course.given_up(why))),
+        };
+        let (id, session) = *course.id.get_or_insert_with(|| (up.session.operation(&self.clock), up.session.id));
+        let id = if session == up.session.id {
+            id
+        } else if course.maybe_sent {
+            // Another session's id is unknown to the control plane: it would run the operation again.
+            return Some(Err(Refusal::Unknown("the session is another one now".to_owned())));
+        } else {
+            course.id.insert((up.session.operation(&self.clock), up.session.id)).0
+        };
+        let request = match head.request(id, Full::new(body.clone())) {
+            Ok(request) => request,
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        match exchange::send(&up.connection, request).await {
+            Ok(response) => Some(Ok(response)),
+            Err(error) => self.failed(&up, error, course),
+        }
+    }
+
+    fn failed(
+        &self,
+        up: &Up,
+        error: ExchangeError,
+        course: &mut Course,
+    ) -> Option<Result<Response<ResponseBody>, Refusal>> {
+        let why = Chain(&error).to_string();
+        tracing::info!(operation.id = ?course.id.map(|(id, _)| id), why, "operation is not answered yet");
+        let lost = up.connection.close_reason().is_some();
+        match error {
+            ExchangeError::NotSent(OpenError::Lost(_)) => None,
+            ExchangeError::NotSent(OpenError::Full) => Some(Err(course.given_up(why))),
+            ExchangeError::MaybeSent(_) => {
+                if !course.maybe_sent {
+                    course.maybe_sent = true;
+                    course.deadline = self.clock.monotonic().saturating_add(self.rejoin_wait);
+                }
+                if !lost {
+                    // The connection lives, so the control plane itself gave this stream up.
+                    course.resets += 1;
+                    if course.resets > limits::REPEATS {
+                        return Some(Err(Refusal::Unknown(why)));
+                    }
+                }
+                None
+            }
+        }
+    }
+}
+
+impl Course {
+    const fn given_up(&self, why: String) -> Refusal {
+        if self.maybe_sent { Refusal::Unknown(why) } else { Refusal::Unreachable(why) }
+    }
+}

@@ -1,0 +1,304 @@
+//! The one connection to the control plane: made again whenever it is lost, with a session on it.
+
+use std::fmt::Display;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use shared::chain::Chain;
+use shared::{limits, wire};
+use shared_net::clock::Clock;
+use shared_net::crypto;
+use shared_net::endpoint::{ConnectError, Connection, Endpoint};
+use shared_net::pki::{Identity, KeyPin};
+use shared_net::quic::{self, ConfigError};
+use tokio::sync::{Notify, watch};
+
+use crate::config::Address;
+use crate::session::{self, Session, SessionError, TokenFiles};
+
+/// A connection with a session.
+#[derive(Clone, Debug)]
+pub(crate) struct Up {
+    pub(crate) connection: Connection,
+    pub(crate) session: Session,
+    endpoint: Endpoint,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Down(Arc<str>),
+    Refused(Arc<str>),
+    Up(Up),
+}
+
+/// Why there is nothing to send on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoLink {
+    /// Not reached in time; the last reason.
+    Down(String),
+    /// Reached, but it does not accept who we are.
+    Refused(String),
+}
+
+/// What requests see of the connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    state: watch::Receiver<State>,
+    signals: Arc<Signals>,
+}
+
+#[derive(Debug, Default)]
+struct Signals {
+    waiting: AtomicUsize,
+    wake: Notify,
+    renew: Notify,
+}
+
+/// The task that keeps the connection.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    address: Address,
+    config: quinn::ClientConfig,
+    tokens: TokenFiles,
+    clock: Clock,
+    state: watch::Sender<State>,
+    signals: Arc<Signals>,
+}
+
+/// Counts a request that waits, so that attempts come faster.
+struct Waiting<'a>(&'a Signals);
+
+impl<'a> Waiting<'a> {
+    fn new(signals: &'a Signals) -> Self {
+        signals.waiting.fetch_add(1, Ordering::Relaxed);
+        signals.wake.notify_one();
+        Self(signals)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Link {
+    /// A live connection with a session; waits for one up to `wait`.
+    pub(crate) async fn ready(&self, wait: Duration) -> Result<Up, NoLink> {
+        let mut state = self.state.clone();
+        if let State::Up(up) = &*state.borrow_and_update()
+            && up.connection.close_reason().is_none()
+        {
+            return Ok(up.clone());
+        }
+        let _waiting = Waiting::new(&self.signals);
+        let settled = |state: &State| match state {
+            State::Up(up) => up.connection.close_reason().is_none(),
+            State::Refused(_) => true,
+            State::Down(_) => false,
+        };
+        // Whatever ends the wait, the state says why.
+        drop(tokio::time::timeout(wait, state.wait_for(settled)).await);
+        match &*state.borrow() {
+            State::Up(up) if up.connection.close_reason().is_none() => Ok(up.clone()),
+            State::Up(_) => Err(NoLink::Down("connection lost".to_owned())),
+            State::Refused(why) => Err(NoLink::Refused(why.as_ref().to_owned())),
+            State::Down(why) => Err(NoLink::Down(why.as_ref().to_owned())),
+        }
+    }
+
+    /// The control plane did not know our session any more: renew it now.
+    pub(crate) fn renew(&self) {
+        self.signals.renew.notify_one();
+    }
+
+    /// Says goodbye and waits until it was heard.
+    pub(crate) async fn close(&self) {
+        let endpoint = match &*self.state.borrow() {
+            State::Up(up) => Some(up.endpoint.clone()),
+            State::Refused(_) | State::Down(_) => None,
+        };
+        if let Some(endpoint) = endpoint {
+            endpoint.close(wire::code::SHUTDOWN, "sidecar stops").await;
+        }
+    }
+}
+
+/// A link that is down until [`Keeper::run`] brings it up.
+pub(crate) fn new(
+    address: Address,
+    identity: &Identity,
+    pin: KeyPin,
+    tokens: TokenFiles,
+    clock: Clock,
+) -> Result<(Link, Keeper), ConfigError> {
+    let config = quic::client_config(identity, pin)?;
+    let (sender, state) = watch::channel(State::Down("not tried yet".into()));
+    let signals = Arc::new(Signals::default());
+    let keeper = Keeper { address, config, tokens, clock, state: sender, signals: Arc::clone(&signals) };
+    Ok((Link { state, signals }, keeper))
+}
+
+/// Why an attempt failed.
+#[derive(Debug, thiserror::Error)]
+enum AttemptError {
+    #[error("can't resolve {0}")]
+    Resolve(String, #[source] io::Error),
+    #[error("{0} has no address")]
+    NoAddress(String),
+    #[error("can't bind a UDP socket")]
+    Bind(#[source] io::Error),
+    #[error("can't connect")]
+    Connect(#[from] ConnectError),
+    #[error("{0} did not answer within {1:?} (is UDP blocked on the way?)")]
+    Slow(SocketAddr, Duration),
+}
+
+impl Keeper {
+    /// Keeps the connection for the life of the process.
+    pub(crate) async fn run(self) {
+        let mut failures = 0;
+        loop {
+            match self.connect(failures).await {
+                Ok((endpoint, connection)) => {
+                    failures = 0;
+                    self.keep(endpoint, connection).await;
+                }
+                Err(error) => {
+                    failures += 1;
+                    self.down(&Chain(&error));
+                }
+            }
+            self.pause(failures).await;
+        }
+    }
+
+    fn down(&self, why: &dyn Display) {
+        tracing::warn!(%why, "control plane can't be reached");
+        self.state.send_replace(State::Down(why.to_string().into()));
+    }
+
+    async fn connect(&self, failures: u32) -> Result<(Endpoint, Connection), AttemptError> {
+        let Address { host, port } = &self.address;
+        let addresses = tokio::net::lookup_host((host.as_str(), *port))
+            .await
+            .map_err(|error| AttemptError::Resolve(host.clone(), error))?;
+        let wait = limits::CONNECT_FIRST.saturating_mul(1 << failures.min(8)).min(limits::HANDSHAKE);
+        let mut last = AttemptError::NoAddress(host.clone());
+        for address in addresses {
+            // A fresh socket for every attempt: a NAT that lost our mapping must not stand in the way of the next one.
+            let any = match address {
+                SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+                SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+            };
+            let endpoint = Endpoint::client(any).map_err(AttemptError::Bind)?;
+            match tokio::time::timeout(wait, endpoint.connect(address, self.config.clone())).await {
+                Ok(Ok(connection)) => return Ok((endpoint, connection)),
+                Ok(Err(error)) => last = error.into(),
+                Err(_) => last = AttemptError::Slow(address, wait),
+            }
+        }
+        Err(last)
+    }
+
+    /// Opens the session, renews it in time, and returns when the connection is lost.
+    async fn keep(&self, endpoint: Endpoint, connection: Connection) {
+        let mut failures = 0;
+        let mut up = false;
+        loop {
+            let tokens = self.tokens.read();
+            let result = match &tokens {
+                Ok(tokens) => session::open(&connection, tokens, &self.clock).await,
+                Err(_) => Err(SessionError::Garbled),
+            };
+            let result = match tokens {
+                Ok(tokens) => result.map(|session| (session, tokens)),
+                Err(error) => Err(error.into()),
+            };
+            if let Some(reason) = connection.close_reason() {
+                self.down(&reason);
+                return;
+            }
+            let wait = async {
+                match result {
+                    Ok((session, tokens)) => {
+                        failures = 0;
+                        if !up {
+                            tracing::info!(session.id = %session.id, peer = %connection.remote_address(), "session is open");
+                        }
+                        up = true;
+                        self.state.send_replace(State::Up(Up {
+                            connection: connection.clone(),
+                            session,
+                            endpoint: endpoint.clone(),
+                        }));
+                        self.renewal(&session, &tokens).await;
+                    }
+                    Err(error) => {
+                        failures += 1;
+                        let why = Chain(&error).to_string();
+                        tracing::warn!(why, up, "session was not opened");
+                        // A session that is open stays in use until the control plane refuses it.
+                        if !up {
+                            let why = why.into();
+                            let verdict = error.is_verdict() || matches!(error, SessionError::Tokens(_));
+                            self.state.send_replace(if verdict { State::Refused(why) } else { State::Down(why) });
+                        }
+                        self.pause(failures).await;
+                    }
+                }
+            };
+            tokio::select! {
+                () = wait => {}
+                reason = connection.closed() => {
+                    self.down(&reason);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Resolves when the session should be renewed: in time, when a token changed, or when the control plane forgot it.
+    async fn renewal(&self, session: &Session, tokens: &session::Tokens) {
+        loop {
+            let left = session.renew_at().saturating_sub(self.clock.monotonic());
+            if left.is_zero() {
+                // Even a session with no life left must not make a busy loop.
+                tokio::time::sleep(limits::BACKOFF_FIRST).await;
+                return;
+            }
+            tokio::select! {
+                () = self.clock.sleep(left.min(limits::TOKEN_POLL)) => {}
+                () = self.signals.renew.notified() => {
+                    tokio::time::sleep(limits::BACKOFF_FIRST).await;
+                    return;
+                }
+            }
+            // A file that can't be read just now is no reason to drop a good session.
+            if self.tokens.read().is_ok_and(|now| !now.same(tokens)) {
+                return;
+            }
+        }
+    }
+
+    /// Exponential back-off with full jitter; short while a request waits.
+    async fn pause(&self, failures: u32) {
+        let ceiling = limits::BACKOFF_FIRST.saturating_mul(1 << failures.min(16)).min(limits::BACKOFF_MAX);
+        if self.signals.waiting.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(jitter(ceiling.min(limits::BACKOFF_BUSY))).await;
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(jitter(ceiling)) => {}
+            () = self.signals.wake.notified() => tokio::time::sleep(jitter(ceiling.min(limits::BACKOFF_BUSY))).await,
+        }
+    }
+}
+
+fn jitter(ceiling: Duration) -> Duration {
+    let share = f64::from(u32::from_be_bytes(crypto::random())) / f64::from(u32::MAX);
+    ceiling.mul_f64(share)
+}

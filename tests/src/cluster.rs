@@ -1,0 +1,127 @@
+//! The real API server that all tests of a run share, and what an administrator does in it.
+//!
+//! `scripts/test` starts one and names its folder in `SALLYPORT_TEST_CLUSTER`. Under a plain `cargo test` the first
+//! test that asks starts one, which ends with the test process.
+
+mod audit;
+mod facts;
+mod namespace;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+pub use audit::{AuditEvent, AuditLog, ImpersonatedUser, ObjectRef, ResponseStatus, User};
+pub use facts::Facts;
+pub use namespace::Namespace;
+
+/// Top of the source tree.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the tree")
+}
+
+/// A real control plane without a node: kube-apiserver, etcd, kube-controller-manager.
+#[derive(Debug)]
+pub struct Cluster {
+    facts: Facts,
+}
+
+impl Cluster {
+    /// The cluster of this test run. Panics where there is none and none can be started.
+    pub fn get() -> &'static Self {
+        static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+        CLUSTER.get_or_init(|| {
+            let folder = facts::folder();
+            let facts = Facts::read(&folder);
+            Self { facts }
+        })
+    }
+
+    /// Where it is and what it was made with.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Runs kubectl as the administrator; panics with kubectl's words when it fails.
+    pub fn admin<I: AsRef<str>>(&self, arguments: &[I]) -> String {
+        self.admin_with(arguments, "")
+    }
+
+    /// Applies manifests as the administrator.
+    pub fn apply(&self, manifest: &str) -> String {
+        self.admin_with(&["apply", "-f", "-"], manifest)
+    }
+
+    /// What the administrator gets of an object, as JSON.
+    pub fn get_json<I: AsRef<str>>(&self, arguments: &[I]) -> Value {
+        let mut all = vec!["get", "-o", "json"];
+        all.extend(arguments.iter().map(AsRef::as_ref));
+        serde_json::from_str(&self.admin(&all)).expect("kubectl prints JSON")
+    }
+
+    /// As [`Self::admin`], but a failure is a result: exit code, output and errors.
+    pub fn try_admin<I: AsRef<str>>(&self, arguments: &[I], input: &str) -> Output {
+        let mut child = self
+            .admin_command()
+            .args(arguments.iter().map(AsRef::as_ref))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("kubectl starts");
+        std::io::Write::write_all(&mut child.stdin.take().expect("piped"), input.as_bytes()).expect("kubectl reads");
+        child.wait_with_output().expect("kubectl ends")
+    }
+
+    /// A namespace of its own for one test, deleted with the value.
+    pub fn namespace(&'static self, prefix: &str) -> Namespace {
+        Namespace::new(self, prefix)
+    }
+
+    /// The audit log from here on.
+    pub fn audit(&self) -> AuditLog {
+        AuditLog::from_here(&self.facts.audit_log)
+    }
+
+    /// All finished requests that the agent sent for runners in a namespace, since the cluster was started.
+    pub fn audit_of(&self, namespace: &str) -> Vec<AuditEvent> {
+        AuditLog::from_start(&self.facts.audit_log).of_runner(namespace)
+    }
+
+    /// A token of a ServiceAccount, made by the administrator; bound to a Pod where one is named.
+    pub fn token(&self, namespace: &str, service_account: &str, audience: Option<&str>, pod: Option<&str>) -> String {
+        let mut arguments = vec!["-n", namespace, "create", "token", service_account, "--duration=1h"];
+        let audience = audience.map(|audience| format!("--audience={audience}"));
+        arguments.extend(audience.as_deref());
+        if let Some(pod) = pod {
+            arguments.extend(["--bound-object-kind=Pod", "--bound-object-name", pod]);
+        }
+        self.admin(&arguments).trim().to_owned()
+    }
+
+    fn admin_with<I: AsRef<str>>(&self, arguments: &[I], input: &str) -> String {
+        let output = self.try_admin(arguments, input);
+        let words = arguments.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" ");
+        assert!(output.status.success(), "admin: kubectl {words}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("kubectl prints UTF-8")
+    }
+
+    fn admin_command(&self) -> Command {
+        // With a time limit, for a hung API server must fail a test and not the run.
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", "60"]).arg(&self.facts.kubectl);
+        command.env_clear().env("KUBECONFIG", &self.facts.admin_kubeconfig).env("HOME", &self.facts.folder);
+        command.env("KUBECACHEDIR", self.facts.folder.join("kubectl-cache"));
+        command
+    }
+}
+
+/// A program of the tree that `cargo build` has put beside the tests.
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the test binary has a path");
+    let path = test.parent().and_then(Path::parent).expect("target/<profile>/deps").join(name);
+    assert!(path.exists(), "{} is not built: run `cargo build --workspace --bins` first", path.display());
+    path
+}

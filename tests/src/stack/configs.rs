@@ -1,0 +1,82 @@
+//! The files that an installation would write.
+
+use std::ffi::OsString;
+
+use super::{Stack, write_file};
+use crate::cluster::Cluster;
+
+/// The built-in rules, with what makes one vote over the local socket enough.
+const POLICY: &str = "apiVersion: sallyport.dev/v1alpha1
+kind: Policy
+thresholds: {holdAt: 40, twoPeopleAt: 100, denyAt: 100}
+noPersonBehind:
+- serviceAccount: 'test/*/default'
+";
+
+/// Tokens, pinned keys and the control plane's configuration.
+pub(super) fn write(stack: &Stack, cluster: &Cluster, policy: Option<&str>) {
+    let runner = cluster.token(stack.namespace(), "default", Some("sallyport"), Some("runner"));
+    write_file(&stack.path("runner/token"), &runner);
+    write_file(&stack.path("agent/token"), &cluster.token("sallyport", "sallyport-agent", None, None));
+    let shown = cluster.token("sallyport", "sallyport-agent", Some("sallyport-agent"), None);
+    write_file(&stack.path("agent/control-plane-token"), &shown);
+    write_file(&stack.path("agent/placeholder.key"), "0123456789abcdef0123456789abcdef");
+    write_file(&stack.path("control-plane/keys.json"), &cluster.admin(&["get", "--raw", "/openid/v1/jwks"]));
+    write_file(&stack.path("control-plane/policy.yaml"), policy.unwrap_or(POLICY));
+    let (at, uid, issuer) = (stack.addresses, cluster_uid(cluster), &cluster.facts().issuer);
+    let own_uid = std::os::unix::fs::MetadataExt::uid(&stack.folder.path().metadata().expect("our own folder"));
+    let config = format!(
+        "data: data
+listen: {{quic: '{}', web: '{}', admin: '{}'}}
+policy: policy.yaml
+clusters:
+- {{name: test, uid: {uid}, issuer: '{issuer}', keys: keys.json, agent: sallyport/sallyport-agent}}
+localSocket: {{path: ../socket, uids: [{own_uid}], groups: [sallyport-approvers], dangerSingleLocalVote: true}}
+",
+        at.quic, at.web, at.admin
+    );
+    write_file(&stack.path("control-plane/config.yaml"), &config);
+}
+
+/// The agent's configuration. It needs the pin, so the control plane comes first.
+pub(super) fn write_agent(stack: &Stack, cluster: &Cluster) {
+    let path = |name: &str| stack.path("agent").join(name).display().to_string();
+    let config = format!(
+        "cluster: test
+clusterUid: {}
+controlPlane: {{address: '{}', pin: '{}'}}
+tokenFile: '{}'
+placeholderKeys: {{current: '{}'}}
+apiServer: {{url: '{}', caFile: '{}', tokenFile: '{}'}}
+listen: '{}'
+log: {{format: json}}
+",
+        cluster_uid(cluster),
+        stack.addresses.quic,
+        stack.pin,
+        path("control-plane-token"),
+        path("placeholder.key"),
+        cluster.facts().server,
+        cluster.facts().ca.display(),
+        path("token"),
+        stack.addresses.agent_admin,
+    );
+    write_file(&stack.path("agent/config.yaml"), &config);
+}
+
+/// The sidecar's environment, as the webhook writes it.
+pub(super) fn sidecar(stack: &Stack) -> Vec<(&'static str, OsString)> {
+    vec![
+        ("SALLYPORT_CONTROL_PLANE", stack.addresses.quic.to_string().into()),
+        ("SALLYPORT_CONTROL_PLANE_PIN", stack.pin.clone().into()),
+        ("SALLYPORT_LISTEN", stack.addresses.sidecar.to_string().into()),
+        ("SALLYPORT_POD_TOKEN_FILE", stack.path("runner/token").into()),
+        ("SALLYPORT_SERVE_DIR", stack.path("runner/serve").into()),
+        ("SALLYPORT_KUBECONFIG", stack.path("runner/kubeconfig").into()),
+        ("POD_NAMESPACE", OsString::from(&**stack.namespace())),
+    ]
+}
+
+fn cluster_uid(cluster: &Cluster) -> String {
+    cluster.admin(&["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"])
+}

@@ -1,0 +1,59 @@
+//! One of our processes, ended with the value.
+
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::cluster::program;
+
+/// A child process with its log in a file.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts a program of the tree with nothing in its environment but what `set` puts there; its log is appended to,
+    /// so that a second life stands below the first.
+    pub(super) fn start(log: &Path, set: impl FnOnce(Command) -> Command, name: &str, arguments: &[&OsStr]) -> Self {
+        let log = OpenOptions::new().create(true).append(true).open(log).expect("the log can be written");
+        let mut command = Command::new(program(name));
+        command.args(arguments).env_clear().env("RUST_BACKTRACE", "1").stdin(Stdio::null());
+        command.stdout(log.try_clone().expect("a file has two handles")).stderr(log);
+        let child = set(command).spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
+        Self { child }
+    }
+
+    /// Waits until `ready` says so; panics when the process ends before, or after thirty seconds.
+    pub(super) fn await_ready(&mut self, what: &str, ready: impl Fn() -> bool) {
+        for _ in 0..300 {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                panic!("{what}: the process has ended: {status}");
+            }
+            if ready() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("{what} is not ready after thirty seconds");
+    }
+
+    /// SIGKILL, and waits for its end.
+    pub(super) fn kill(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
