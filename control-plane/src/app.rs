@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control_plane_core::four_eyes::Mode;
+use shared::time::Timestamp;
 use shared::{limits, wire};
 use shared_net::admin::Admin;
 use shared_net::clock::Clock;
 use shared_net::drain::{self, Drain, DrainTrigger};
 use shared_net::endpoint::Endpoint;
 use shared_net::metrics::Metrics;
-use shared_net::pki::{Ca, KeyPin};
+use shared_net::pki::{Ca, Identity, KeyPin};
 use shared_net::quic;
 use shared_net::ready::Readiness;
 use shared_net::tasks::TaskSet;
@@ -74,23 +75,14 @@ pub struct Addresses {
 ///
 /// # Errors
 /// Whatever keeps it from starting, with what to do about it.
+#[expect(clippy::too_many_lines, reason = "one line per part, in the order in which they need each other")]
 pub async fn build(config: Config, clock: Clock) -> anyhow::Result<App> {
     use anyhow::Context as _;
     let metrics = Metrics::new();
     let readiness = Readiness::new();
     let (trigger, drain) = drain::channel();
     let tasks = TaskSet::new();
-    std::fs::create_dir_all(&config.data)
-        .with_context(|| format!("the data folder {} can't be made", config.data.display()))?;
-    let ca = Ca::load_or_create(&config.data, "sallyport", clock.now())
-        .context("the control plane's own CA can't be read or made")?;
-    let identity = ca.issue_server(
-        &[wire::SERVER_NAME, "localhost"],
-        &[config.quic.ip(), [127, 0, 0, 1].into()],
-        clock.now(),
-        CERTIFICATE_LIFE,
-    );
-    let identity = identity.context("no server certificate could be issued")?;
+    let (identity, pin) = own_identity(&config, clock.now())?;
     let server = quic::server_config(&identity).context("the TLS configuration is refused")?;
     let endpoint =
         Endpoint::server(config.quic, server).with_context(|| format!("UDP {} can't be bound", config.quic))?;
@@ -100,8 +92,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<App> {
     let authn = Arc::new(Authn::new(&config)?);
     let gateway_metrics = Arc::new(GatewayMetrics::new(&metrics));
     let policies = Arc::new(Policies::load(config.policy.clone()));
-    let single = config.local_socket.as_ref().is_some_and(|socket| socket.danger_single_local_vote);
-    let mode = if single { Mode::Try } else { Mode::Serve };
+    let mode = mode(&config);
     let approvals = Arc::new(Approvals::new(store.clone(), clock.clone(), mode, Arc::clone(&gateway_metrics)));
     let agents = Arc::new(Agents::new(Arc::clone(&grants), store.clone(), clock.clone()));
     let sessions = Arc::new(Sessions::new(Arc::clone(&authn), Arc::clone(&agents), store.clone(), clock.clone()));
@@ -143,7 +134,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<App> {
         peers: Arc::new(peers),
         web,
         admin,
-        pin: ca.pin(),
+        pin,
         sessions,
         approvals,
         policies,
@@ -157,6 +148,25 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<App> {
         trigger,
         drain,
     })
+}
+
+/// Whether one vote over the local socket is enough.
+fn mode(config: &Config) -> Mode {
+    let single = config.local_socket.as_ref().is_some_and(|socket| socket.danger_single_local_vote);
+    if single { Mode::Try } else { Mode::Serve }
+}
+
+/// The CA of this control plane and a certificate for this run. Peers pin the CA's key, so the certificate may be new at each start.
+fn own_identity(config: &Config, now: Timestamp) -> anyhow::Result<(Identity, KeyPin)> {
+    use anyhow::Context as _;
+    std::fs::create_dir_all(&config.data)
+        .with_context(|| format!("the data folder {} can't be made", config.data.display()))?;
+    let ca = Ca::load_or_create(&config.data, "sallyport", now);
+    let ca = ca.context("the control plane's own CA can't be read or made")?;
+    let names = [wire::SERVER_NAME, "localhost"];
+    let addresses = [config.quic.ip(), [127, 0, 0, 1].into()];
+    let identity = ca.issue_server(&names, &addresses, now, CERTIFICATE_LIFE);
+    Ok((identity.context("no server certificate could be issued")?, ca.pin()))
 }
 
 impl App {
@@ -214,12 +224,14 @@ impl App {
             name = background.fatal() => Some(name),
         };
         tracing::info!("draining");
+        // Whoever waits for people is told at once that the sidecar will ask again; the holds themselves stay.
+        approvals.pause();
         if !self.trigger.drain(DRAIN).await {
             tracing::warn!("the drain took too long; what still runs is cut");
         }
         tasks.cancel();
         tasks.wait().await;
-        endpoint.close(shared::wire::code::SHUTDOWN, "going away").await;
+        endpoint.close(wire::code::SHUTDOWN, "going away").await;
         background.cancel();
         background.wait().await;
         drop((approvals, store));

@@ -2,4 +2,6 @@
 
 mod cluster;
 mod differential;
+mod preconditions;
+mod stories;
 mod tidy;

@@ -7,7 +7,6 @@
 //! The requests carry the token of a ServiceAccount without rights: everything is read, audited and then forbidden.
 
 mod audit;
-mod cluster;
 mod generate;
 mod send;
 
@@ -19,9 +18,9 @@ use control_plane_core::query::Query;
 use control_plane_core::request_info::RequestInfo;
 
 pub use audit::{Event, ObjectRef};
-pub use cluster::Cluster;
 pub use generate::{Generator, Pair};
 
+use crate::cluster::Cluster;
 use audit::AuditLog;
 use send::Sender;
 
@@ -72,9 +71,14 @@ struct Sent {
 ///
 /// # Errors
 /// If the cluster can't be reached, or its audit log not be read. Disagreements are no errors; they are in the report.
-pub fn run(cluster: &Cluster, seed: u64, pairs: usize, mut progress: impl FnMut(&Report)) -> anyhow::Result<Report> {
+pub fn run(
+    cluster: &'static Cluster,
+    seed: u64,
+    pairs: usize,
+    mut progress: impl FnMut(&Report),
+) -> anyhow::Result<Report> {
     let sender = Sender::new(cluster)?;
-    let mut log = AuditLog::open(&cluster.audit_log, &sender.tag)?;
+    let mut log = AuditLog::open(&cluster.facts().audit_log, &sender.tag)?;
     let mut generator = Generator::new(seed);
     let mut report = Report::default();
     while report.pairs < pairs {

@@ -46,7 +46,7 @@ enum Progress {
 }
 
 /// The proof that the intent is on record, and the place where everything after is noted.
-pub struct OperationLog {
+pub(crate) struct OperationLog {
     recorder: Recorder,
     opening: Box<Opening>,
     asker: String,
@@ -70,7 +70,7 @@ pub struct OperationLog {
 impl OperationLog {
     /// The open stage. Mutations, streams and reveals are durable before this answers; a read is with the writer.
     /// Gives the earlier record too, where the session has an operation of this id already.
-    pub async fn open(
+    pub(crate) async fn open(
         recorder: &Recorder,
         opening: Opening,
         key: &DigestKey,
@@ -111,34 +111,34 @@ impl OperationLog {
     }
 
     /// What is on record of the intent.
-    pub const fn opening(&self) -> &Opening {
+    pub(crate) const fn opening(&self) -> &Opening {
         &self.opening
     }
 
     /// The grant it was sent under.
-    pub const fn jti(&self) -> Option<GrantId> {
+    pub(crate) const fn jti(&self) -> Option<GrantId> {
         self.jti
     }
 
     /// Whether its record is durable before it is sent.
-    pub const fn is_durable(&self) -> bool {
+    pub(crate) const fn is_durable(&self) -> bool {
         self.durable
     }
 
     /// Notes what was decided.
-    pub fn decided(&mut self, explanation: &Explanation) {
+    pub(crate) fn decided(&mut self, explanation: &Explanation) {
         self.explanation = Some(explanation.clone());
     }
 
     /// Notes that it waits in a hold, which is on record: from here on the hold decides about its end.
-    pub fn held(&mut self, hold: HoldId) {
+    pub(crate) fn held(&mut self, hold: HoldId) {
         self.hold = Some(hold);
         self.progress = Progress::Held;
         self.held_at = Some(self.recorder.clock.monotonic());
     }
 
     /// Notes that the hold let it go on.
-    pub fn released(&mut self) {
+    pub(crate) fn released(&mut self) {
         self.progress = Progress::Opened;
         let waited = self.held_at.take().map(|at| self.recorder.clock.monotonic().saturating_sub(at));
         self.waited = self.waited.saturating_add(waited.unwrap_or_default());
@@ -146,7 +146,7 @@ impl OperationLog {
     }
 
     /// Notes the grant, just before it is sent: from here on a sudden end is an unknown outcome.
-    pub fn sent(&mut self, claims: &GrantClaims, agent: AgentId) {
+    pub(crate) fn sent(&mut self, claims: &GrantClaims, agent: AgentId) {
         self.jti = Some(claims.jti);
         self.claims = serde_json::to_string(claims).ok();
         self.agent = Some(agent);
@@ -155,36 +155,36 @@ impl OperationLog {
     }
 
     /// Lets go of a record that another run of the same operation owns: nothing is closed.
-    pub fn forget(mut self) {
+    pub(crate) fn forget(mut self) {
         self.recorder.metrics.running.dec();
         self.progress = Progress::Closed;
     }
 
     /// Notes the head of an answer that is made here.
-    pub fn answered_here(&mut self, status: u16, content_type: &str) {
+    pub(crate) fn answered_here(&mut self, status: u16, content_type: &str) {
         self.status = status;
         self.response.content_type = Some(content_type.to_owned());
     }
 
     /// Notes what is known of the outcome before the answer is read: an answer of the agent's own is no answer of the API server.
-    pub const fn outcome_is(&mut self, outcome: Outcome) {
+    pub(crate) const fn outcome_is(&mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
     }
 
     /// The outcome, where an answer with this status came.
-    pub fn outcome(&self, status: u16) -> Outcome {
+    pub(crate) fn outcome(&self, status: u16) -> Outcome {
         self.outcome.unwrap_or_else(|| Outcome::of_status(status))
     }
 
     /// Notes the head of the answer.
-    pub fn answered(&mut self, status: u16, content_type: Option<String>) {
+    pub(crate) fn answered(&mut self, status: u16, content_type: Option<String>) {
         self.status = status;
         self.response.content_type = content_type;
         self.progress = Progress::Answered(status);
     }
 
     /// The record stage: takes a piece of the masked answer before the client gets it.
-    pub fn append(&mut self, piece: &[u8]) {
+    pub(crate) fn append(&mut self, piece: &[u8]) {
         self.stream.update(piece);
         self.response.bytes += piece.len() as u64;
         let bound = if self.durable { limits::RECORDED_BODY_BYTES } else { limits::RECORDED_READ_BYTES };
@@ -196,7 +196,12 @@ impl OperationLog {
     }
 
     /// Closes it and waits until that is on disk, where the operation is one of those that must be.
-    pub async fn close(mut self, outcome: Outcome, status: u16, reason: Option<String>) -> Result<(), StoreError> {
+    pub(crate) async fn close(
+        mut self,
+        outcome: Outcome,
+        status: u16,
+        reason: Option<String>,
+    ) -> Result<(), StoreError> {
         let closing = self.closing(outcome, status, reason);
         let (session, id) = (self.opening.session, self.opening.id);
         if self.durable {
@@ -207,7 +212,7 @@ impl OperationLog {
     }
 
     /// Closes it without waiting: for the end of a stream, and for drops.
-    pub fn close_later(mut self, outcome: Outcome, status: u16, reason: Option<String>) {
+    pub(crate) fn close_later(mut self, outcome: Outcome, status: u16, reason: Option<String>) {
         self.finish(outcome, status, reason);
     }
 
@@ -309,7 +314,9 @@ impl Drop for OperationLog {
         match self.progress {
             Progress::Closed => {}
             // The hold goes on without its client, and closes this record when it ends.
-            Progress::Held => drop(self.recorder.metrics.running.dec()),
+            Progress::Held => {
+                self.recorder.metrics.running.dec();
+            }
             Progress::Opened => self.finish(Outcome::NotSent { why: NotSent::ClientLeft }, 0, left()),
             Progress::Sent => {
                 let outcome = self.outcome.unwrap_or(Outcome::Unknown { why: Unknown::NoAnswer });

@@ -16,7 +16,7 @@ use crate::store::OperationRow;
 /// What became of a repetition.
 pub(super) enum Before {
     /// It goes through the stages from here.
-    Goes(OperationLog),
+    Goes(Box<OperationLog>),
     /// It is over, and this is its recorded answer.
     Answered(Response<BoxBody>),
 }
@@ -30,7 +30,7 @@ impl Gateway {
         log: OperationLog,
     ) -> Result<Before, Refused> {
         match self.compare(row, attributes).await {
-            Ok(None) => Ok(Before::Goes(log)),
+            Ok(None) => Ok(Before::Goes(Box::new(log))),
             Ok(Some(response)) => {
                 log.forget();
                 Ok(Before::Answered(response))

@@ -71,7 +71,7 @@ impl Gateway {
     }
 
     /// Gives a local answer, recorded like any other.
-    pub(super) async fn local_answer(&self, answer: Answer, mut log: OperationLog) -> Response<BoxBody> {
+    pub(super) fn local_answer(&self, answer: Answer, mut log: OperationLog) -> Response<BoxBody> {
         let bytes = answer.body.to_string().into_bytes();
         log.answered_here(StatusCode::CREATED.as_u16(), "application/json");
         log.append(&bytes);

@@ -99,7 +99,7 @@ impl Gateway {
 
     /// The record stage of what changes something: the answer is read to its end and recorded whoever still listens.
     /// The client's copy runs through a short queue, so a slow client slows the agent down instead of filling memory.
-    pub(super) async fn settle(
+    pub(super) fn settle(
         self: &Arc<Self>,
         response: Response<ResponseBody>,
         mut log: OperationLog,
@@ -138,7 +138,7 @@ impl Gateway {
             // The outcome is on disk before the client sees the end of its answer.
             gateway.end(log, status, None).await;
             if let Some(client) = client {
-                drop(client.finish().await);
+                let _reader_left = client.finish().await.is_err();
             }
         });
         Response::from_parts(parts, client.boxed_unsync())

@@ -17,7 +17,7 @@ pub(super) enum Answer {
 
 /// What went wrong, for a person and for a program.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub(super) enum Problem {
     /// No credential, or one that does not count.
     #[error("{0}")]
     Unauthenticated(String),

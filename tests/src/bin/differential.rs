@@ -6,7 +6,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use tests::differential::{Cluster, run};
+use tests::cluster::Cluster;
+use tests::differential::run;
 
 fn main() -> anyhow::Result<ExitCode> {
     let (mut pairs, mut seed) = (300_000, 1);
@@ -19,9 +20,7 @@ fn main() -> anyhow::Result<ExitCode> {
             _ => bail!("unknown argument {argument}: --pairs N, --seed N"),
         }
     }
-    let folder = tempfile::tempdir()?;
-    let cluster = Cluster::find(&folder.path().join("cluster"))?;
-    let report = run(&cluster, seed, pairs, |report| {
+    let report = run(Cluster::get(), seed, pairs, |report| {
         eprintln!("{} pairs, {} agreed, {} disagreed", report.pairs, report.agreed, report.disagreed);
     })?;
     print!("{report}");

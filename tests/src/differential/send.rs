@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::Sent;
-use super::cluster::Cluster;
+use crate::cluster::{Cluster, Namespace};
 
 /// Connections, and so requests in flight.
 const CONNECTIONS: usize = 16;
@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Sender {
     server: String,
     token: String,
+    /// Deleted, and the token void with it, when the sender goes.
+    _namespace: Namespace,
     tls: Arc<ClientConfig>,
     /// Audit-IDs are `tag-number`.
     pub(super) tag: String,
@@ -29,11 +31,12 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new(cluster: &Cluster) -> anyhow::Result<Self> {
+    pub(super) fn new(cluster: &'static Cluster) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(&cluster.ca)? {
+        for certificate in CertificateDer::pem_file_iter(&cluster.facts().ca)? {
             roots.add(certificate?)?;
         }
+        let namespace = cluster.namespace("differential");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         // No ALPN: the server speaks HTTP/1.1 then.
         let tls = ClientConfig::builder_with_provider(provider)
@@ -41,8 +44,10 @@ impl Sender {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self {
-            server: cluster.server.clone(),
-            token: cluster.powerless_token()?,
+            server: cluster.facts().server.trim_start_matches("https://").to_owned(),
+            // Nobody gives rights to a ServiceAccount of a namespace that was just made.
+            token: cluster.token(&namespace, "default", None, None),
+            _namespace: namespace,
             tls: Arc::new(tls),
             tag: format!("differential-{}", uuid::Uuid::new_v4()),
             next: AtomicUsize::new(0),

@@ -12,6 +12,7 @@ const fn zero_bytes(word: u64) -> u64 {
 
 /// How many bytes from the start are neither a quote, a backslash nor a control character (RFC 8259 §7). If `no_controls`, the caller
 /// knows that there are none of the last.
+#[inline]
 pub(super) fn plain_run(bytes: &[u8], no_controls: bool) -> usize {
     // Short strings (names of members) end within a few words, which is over before a call of memchr has begun.
     let mut at = 0;

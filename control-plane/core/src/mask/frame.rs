@@ -1,6 +1,6 @@
 //! What the scanner remembers of each open container, and what follows from it for the values inside.
 //!
-//! The rule (design §9, crates.md 2.17): an object may be a Secret while its apiVersion is unknown or of the core group *and* its kind
+//! The rule (SECURITY.md M1): an object may be a Secret while its apiVersion is unknown or of the core group *and* its kind
 //! is unknown or `Secret`. The API server writes `kind` and `apiVersion` first in typed objects, and `apiVersion, data, kind` in
 //! untyped ones, so `data` can come before the kind is known: then it is masked at once.
 
@@ -33,27 +33,29 @@ pub(super) enum Key {
 impl Key {
     /// The decoded name. `data` is matched without regard to case: the API server is exact, but masking too much costs nothing here.
     pub(super) fn of(name: &[u8]) -> Self {
-        match name {
-            b"kind" => Self::Kind,
-            b"apiVersion" => Self::ApiVersion,
-            b"metadata" => Self::Metadata,
-            b"items" => Self::Items,
-            b"rows" => Self::Rows,
-            b"object" => Self::Object,
-            b"annotations" => Self::Annotations,
-            b"managedFields" => Self::ManagedFields,
-            b"fieldsV1" => Self::FieldsV1,
-            b"f:data" | b"f:stringData" => Self::FieldsOfData,
-            b"name" => Self::Name,
-            b"namespace" => Self::Namespace,
-            b"details" => Self::Details,
-            b"causes" => Self::Causes,
-            b"message" => Self::Message,
-            b"status" => Self::Status,
-            b"spec" => Self::Spec,
-            b"token" => Self::Token,
-            _ if name.len() == 4 && name.eq_ignore_ascii_case(b"data") => Self::Data,
-            _ if name.len() == 10 && name.eq_ignore_ascii_case(b"stringData") => Self::StringData,
+        // By length first: within an arm every comparison is one of integers.
+        match name.len() {
+            4 if name == b"kind" => Self::Kind,
+            4 if name == b"name" => Self::Name,
+            4 if name == b"spec" => Self::Spec,
+            4 if name == b"rows" => Self::Rows,
+            4 if name.eq_ignore_ascii_case(b"data") => Self::Data,
+            5 if name == b"items" => Self::Items,
+            5 if name == b"token" => Self::Token,
+            6 if name == b"status" => Self::Status,
+            6 if name == b"object" => Self::Object,
+            6 if name == b"causes" => Self::Causes,
+            6 if name == b"f:data" => Self::FieldsOfData,
+            7 if name == b"details" => Self::Details,
+            7 if name == b"message" => Self::Message,
+            8 if name == b"metadata" => Self::Metadata,
+            8 if name == b"fieldsV1" => Self::FieldsV1,
+            9 if name == b"namespace" => Self::Namespace,
+            10 if name == b"apiVersion" => Self::ApiVersion,
+            10 if name.eq_ignore_ascii_case(b"stringData") => Self::StringData,
+            11 if name == b"annotations" => Self::Annotations,
+            12 if name == b"f:stringData" => Self::FieldsOfData,
+            13 if name == b"managedFields" => Self::ManagedFields,
             _ => Self::Other,
         }
     }
@@ -85,8 +87,8 @@ pub(super) enum Role {
     Cause,
     /// `spec` or `status` of a TokenRequest or TokenReview.
     TokenHolder,
-    /// Inside a value that was replaced.
-    Swallowed,
+    /// Where nothing is looked for: inside a value that was replaced, and in the part of `managedFields` that holds names only.
+    Inert,
 }
 
 /// What `kind` said. Ordered: of several, the last of these counts.
@@ -150,7 +152,7 @@ pub(super) struct Frame {
     pub(super) presumed: Presumed,
     /// The outermost container of the document.
     pub(super) root: bool,
-    /// A `data` map was passed on as that of something else.
+    /// A `data` was passed on as that of something else.
     passed_data: bool,
     /// `items` were passed on as no Secrets.
     passed_items: bool,
@@ -199,21 +201,22 @@ impl Frame {
         }
     }
 
-    /// What is assumed of the elements of its `items`.
+    /// What is assumed of the elements of its `items`. Outside of where objects are expected only their own word counts.
     pub(super) fn presumed_of_items(&self, guess: bool) -> Presumed {
+        let anything = if self.role == Role::Object { Presumed::Anything } else { Presumed::NotSecret };
         if self.presumed == Presumed::Secret {
             return Presumed::Secret;
         }
         match (self.kind, self.api) {
             (_, Api::Foreign) => Presumed::NotSecret,
             _ if self.secret_list => Presumed::Secret,
-            (Kind::List, _) => Presumed::Anything,
-            (Kind::Unknown, _) if guess => Presumed::Anything,
+            (Kind::List, _) => anything,
+            (Kind::Unknown, _) if guess => anything,
             (Kind::Unknown | Kind::Secret | Kind::Status | Kind::Token | Kind::Other, _) => Presumed::NotSecret,
         }
     }
 
-    /// A `data` map goes out as it is.
+    /// A `data` goes out as it is.
     pub(super) const fn pass_data(&mut self) {
         self.passed_data = true;
     }
@@ -236,6 +239,9 @@ impl Frame {
     /// Takes in an `apiVersion`. Of several the core one counts.
     pub(super) fn set_api(&mut self, text: &[u8]) -> Result<(), TooLate> {
         if !text.contains(&b'/') {
+            if self.api == Api::Foreign && (self.passed_data || self.passed_items) {
+                return Err(TooLate);
+            }
             self.api = Api::Core;
         } else if self.api == Api::Unknown {
             self.api = Api::Foreign;
@@ -244,8 +250,9 @@ impl Frame {
     }
 
     fn check(&self) -> Result<(), TooLate> {
-        let late = self.api != Api::Foreign
-            && (self.passed_data && self.kind == Kind::Secret || self.passed_items && self.secret_list);
+        let listed = self.secret_list || self.kind == Kind::List && self.role == Role::Object;
+        let late =
+            self.api != Api::Foreign && (self.passed_data && self.kind == Kind::Secret || self.passed_items && listed);
         if late { Err(TooLate) } else { Ok(()) }
     }
 }

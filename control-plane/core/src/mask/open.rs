@@ -1,8 +1,14 @@
 //! What a value is, given the container and the member it stands in.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it"
+)]
+
 use super::MaskError;
 use super::frame::{Frame, Key, Kind, Presumed, Role};
-use super::scan::{Cursor, Masker, Subject};
+use super::masker::{Masker, Subject};
+use super::scan::Cursor;
 
 /// What happens to a value because of where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,12 +74,21 @@ impl Masker {
     }
 
     /// A number, `true` or `false` begins.
-    pub(super) fn hide_scalar(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+    pub(super) fn hide_scalar(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) {
         let fate = self.fate();
-        if fate != Fate::Pass {
+        if fate == Fate::Pass {
+            self.note_passed();
+        } else {
             self.replace_whole(fate, cursor, out);
         }
-        Ok(())
+    }
+
+    /// A value passes; should it turn out to have been a Secret's, that is an error.
+    #[inline]
+    pub(super) fn note_passed(&mut self) {
+        if matches!(self.key, Key::Data | Key::StringData) && self.top.is_candidate() {
+            self.top.pass_data();
+        }
     }
 
     /// A map or an array begins.
@@ -84,10 +99,13 @@ impl Masker {
                 self.ordinal += 1;
                 Frame::new(Role::SecretData, true, Presumed::NotSecret)
             }
-            Fate::Pass => self.child(map),
+            Fate::Pass => {
+                self.note_passed();
+                self.child(map)
+            }
             fate => {
                 self.replace_whole(fate, cursor, out);
-                Frame::new(Role::Swallowed, map, Presumed::NotSecret)
+                Frame::new(Role::Inert, map, Presumed::NotSecret)
             }
         };
         self.push_frame(frame, cursor)
@@ -112,12 +130,13 @@ impl Masker {
             },
             Role::ManagedFields if map => plain(Role::ManagedEntry),
             Role::ManagedEntry if map && self.key == Key::FieldsV1 => plain(Role::FieldsV1),
+            Role::ManagedFields | Role::ManagedEntry => plain(Role::Inert),
             Role::FieldsV1 if self.key == Key::FieldsOfData && self.carrier_is_secret() != Some(false) => {
                 plain(Role::FieldsOfData)
             }
             Role::Details if !map && self.key == Key::Causes => plain(Role::Causes),
             Role::Causes if map => plain(Role::Cause),
-            Role::Swallowed => plain(Role::Swallowed),
+            Role::FieldsV1 | Role::FieldsOfData | Role::Inert => plain(Role::Inert),
             _ => plain(Role::Plain),
         }
     }
@@ -132,10 +151,6 @@ impl Masker {
                 self.open_subject();
                 plain(Role::Metadata)
             }
-            Key::Data | Key::StringData if map => {
-                self.top.pass_data();
-                plain(Role::Plain)
-            }
             Key::Items if !map => {
                 let presumed = if top.is_object() { top.presumed_of_items(self.guess) } else { Presumed::NotSecret };
                 if presumed == Presumed::NotSecret {
@@ -143,7 +158,7 @@ impl Masker {
                 }
                 Frame::new(if top.is_object() { Role::Items } else { Role::Plain }, map, presumed)
             }
-            Key::Rows if !map && top.is_object() => Frame::new(Role::Rows, map, self.presumed_of_rows()),
+            Key::Rows if !map && top.role == Role::Object => Frame::new(Role::Rows, map, self.presumed_of_rows()),
             // The object of a watch event.
             Key::Object if map && top.root => Frame::new(Role::Object, map, top.presumed),
             Key::Details if map && self.is_status() => plain(Role::Details),

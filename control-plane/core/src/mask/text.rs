@@ -1,11 +1,17 @@
 //! Strings: which of them pass, which are read, which are held back, which are replaced.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it"
+)]
+
 use shared::limits::{MASK_KEY_BYTES, MASK_LOOKAHEAD_BYTES, MASK_MESSAGE_BYTES, MASK_NESTED_DOCUMENTS};
 
 use super::bytes::{Escape, Surrogates, Unescaped, escape_into, plain_run};
 use super::frame::{Key, Role};
+use super::masker::Masker;
 use super::open::Fate;
-use super::scan::{Cursor, Masker, State};
+use super::scan::{Cursor, State};
 use super::{LAST_APPLIED, MaskError, status};
 
 /// What is done with the string value that is being read.
@@ -68,12 +74,37 @@ impl Masker {
 
     #[inline]
     pub(super) fn begin_string(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+        let kept = match self.top.role {
+            Role::Inert => true,
+            Role::Plain | Role::Object | Role::Metadata => self.key == Key::Other,
+            _ => false,
+        };
+        if kept {
+            cursor.at += 1;
+            if cursor.skip_string(self.no_controls) {
+                self.end_value(cursor);
+            } else {
+                self.text_use = Use::Keep;
+                self.state = State::InString;
+            }
+            return Ok(());
+        }
+        self.begin_special(cursor, out)
+    }
+
+    /// A string begins that may be more than copied.
+    fn begin_special(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
         let fate = self.fate();
         if fate == Fate::Empty {
             self.replace_whole(fate, cursor, out);
         }
         cursor.at += 1;
-        let text_use = if fate == Fate::Pass { self.use_of_string() } else { Use::Keep };
+        let text_use = if fate == Fate::Pass {
+            self.note_passed();
+            self.use_of_string()
+        } else {
+            Use::Keep
+        };
         match text_use {
             Use::Keep | Use::Read(_) if matches!(fate, Fate::Pass | Fate::Empty) => {
                 let rest = cursor.rest();
@@ -89,8 +120,14 @@ impl Masker {
                 self.text_use = text_use;
             }
             Use::Keep => {
-                self.mute_string(cursor, out);
+                cursor.keep(out);
                 self.replace(fate, out);
+                if cursor.skip_string(self.no_controls) {
+                    cursor.kept = cursor.at - 1;
+                    self.end_value(cursor);
+                    return Ok(());
+                }
+                self.mute();
                 self.text_use = Use::Drop;
             }
             Use::Hold => {
@@ -117,6 +154,10 @@ impl Masker {
     /// Drops the inside of the string from here on; its quotes stay.
     fn mute_string(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) {
         cursor.keep(out);
+        self.mute();
+    }
+
+    fn mute(&mut self) {
         self.muted = true;
         // Never equal to a depth at which a value ends: the end of the string lifts it.
         self.muted_depth = usize::MAX;
@@ -128,7 +169,7 @@ impl Masker {
             return Ok(());
         }
         let ended = match self.text_use {
-            Use::Keep | Use::Drop | Use::Peek | Use::Cut => self.decode(cursor, |_, _| ())?,
+            Use::Keep | Use::Drop | Use::Peek | Use::Cut => self.skip(cursor)?,
             Use::Read(_) => self.decode_into(cursor, MASK_KEY_BYTES)?,
             Use::Hold => self.decode_into(cursor, MASK_MESSAGE_BYTES)?,
             Use::Collect { .. } => self.decode_into(cursor, self.lookahead())?,
@@ -197,6 +238,14 @@ impl Masker {
             Some(_) => self.text_use = Use::Keep,
         }
         true
+    }
+
+    /// Reads on in a string whose text isn't wanted.
+    fn skip(&mut self, cursor: &mut Cursor<'_>) -> Result<bool, MaskError> {
+        if self.escape == Escape::None && cursor.skip_string(self.no_controls) {
+            return Ok(true);
+        }
+        self.decode(cursor, |_, _| ())
     }
 
     /// Decodes into `text`, up to `limit` bytes; stops early, with `overflow`, for those who want to empty it.
@@ -319,6 +368,7 @@ impl Masker {
     }
 }
 
+#[expect(clippy::unnecessary_fold, reason = "the sink must see every character, also after it said no")]
 fn emit(chars: [Option<char>; 2], overflow: &mut bool, sink: &mut impl FnMut(&[u8], &mut bool) -> bool) -> bool {
     chars
         .into_iter()

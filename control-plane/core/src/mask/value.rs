@@ -1,12 +1,17 @@
 //! The same masking for a document that is parsed anyway: plain recursion, in which everything about an object is known before any of
 //! it is judged. The scanner is tested against it.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it"
+)]
+
 use serde_json::{Map, Value};
 use shared::limits::MASK_NESTED_DOCUMENTS;
 
 use super::frame::{Frame, Key, Kind, Presumed, Role};
+use super::masker::Carrier;
 use super::placeholder::{Field, Scope};
-use super::scan::Carrier;
 use super::{LAST_APPLIED, MaskContext, status};
 
 /// Masks a parsed document in place and says how many values were replaced.
@@ -103,10 +108,10 @@ impl Walk<'_> {
         let holds_token = frame.kind == Kind::Token || self.context.token && frame.role == Role::Object;
         match (Key::of(name.as_bytes()), &mut *value) {
             (Key::Data | Key::StringData, _) if secret => self.section(name, value),
-            (Key::Metadata, Value::Object(metadata)) if frame.is_object() => self.metadata(secret, metadata),
+            (Key::Metadata, Value::Object(metadata)) if frame.is_object() => self.metadata(frame, metadata),
             (Key::Annotations, Value::Object(annotations)) => self.annotations(false, annotations),
-            (Key::Items, Value::Array(_)) if frame.is_object() => self.items(value, presumed_of_items(frame)),
-            (Key::Rows, Value::Array(rows)) if frame.is_object() => {
+            (Key::Items, Value::Array(_)) if frame.is_object() => self.items(value, frame.presumed_of_items(true)),
+            (Key::Rows, Value::Array(rows)) if frame.role == Role::Object => {
                 let silent = frame.presumed == Presumed::Secret;
                 let presumed = if silent { Presumed::Secret } else { Presumed::Anything };
                 rows.iter_mut().for_each(|row| self.row(row, presumed));
@@ -167,13 +172,15 @@ impl Walk<'_> {
         }
     }
 
-    fn metadata(&mut self, secret: bool, metadata: &mut Map<String, Value>) {
+    fn metadata(&mut self, frame: &Frame, metadata: &mut Map<String, Value>) {
         for (name, value) in metadata.iter_mut() {
             match (Key::of(name.as_bytes()), &mut *value) {
-                (Key::Annotations, Value::Object(annotations)) => self.annotations(secret, annotations),
-                (Key::ManagedFields, Value::Array(entries)) if secret => {
-                    entries.iter_mut().for_each(empty_fields_of_data)
+                (Key::Annotations, Value::Object(annotations)) => self.annotations(frame.is_secret(false), annotations),
+                (Key::ManagedFields, Value::Array(entries)) if frame.is_secret(true) => {
+                    entries.iter_mut().for_each(empty_fields_of_data);
                 }
+                // Names of fields, no objects.
+                (Key::ManagedFields, Value::Array(_)) => {}
                 _ => self.plain(value),
             }
         }
@@ -200,7 +207,13 @@ impl Walk<'_> {
         let text = value.as_str().unwrap_or_default();
         let parsed: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
         let mut documents = match parsed {
-            Ok(documents) if self.level < MASK_NESTED_DOCUMENTS && (!strict || documents.len() == 1) => documents,
+            Ok(documents)
+                if self.level < MASK_NESTED_DOCUMENTS
+                    && (!strict || documents.len() == 1)
+                    && documents.iter().all(|document| document.is_object() || document.is_array()) =>
+            {
+                documents
+            }
             Ok(_) => return self.replace(value, "Annotation", "annotation", place),
             Err(_) if strict || self.level >= MASK_NESTED_DOCUMENTS || text.contains("Secret") => {
                 return self.replace(value, "Annotation", "annotation", place);
@@ -271,14 +284,6 @@ impl Walk<'_> {
             key: key.as_bytes(),
         };
         *value = Value::String(self.context.keys.placeholder(&scope, &field));
-    }
-}
-
-/// Outside of where objects are expected only their own word counts.
-fn presumed_of_items(frame: &Frame) -> Presumed {
-    match frame.presumed_of_items(true) {
-        Presumed::Anything if frame.role != Role::Object => Presumed::NotSecret,
-        presumed => presumed,
     }
 }
 

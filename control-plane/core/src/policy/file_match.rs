@@ -20,6 +20,7 @@ const NEVER: [&str; 7] = ["impersonate", "escalate", "bind", "use", "approve", "
 pub(super) fn read(reader: &mut Reader, node: &Node, path: &str, effect: Option<Effect>) -> Match {
     if matches!(node.value, Tree::Null) {
         reader.wrong(node, path, "is empty; write `match: {}` to match every request");
+        return Match::default();
     }
     let fields = reader.fields(node, path, &FIELDS);
     let mut words = |name: &str| fields.get(name).map(|(node, path)| globs(reader, node, &path));
@@ -231,7 +232,7 @@ fn identity(reader: &mut Reader, node: &Node, path: &str, effect: Option<Effect>
     }
     let exact = claims.iter().any(|(name, glob)| name != "sub" && glob.is_exact());
     if effect == Some(Effect::Allow) && !exact {
-        // failures.md T7: names are given up and taken by others, and a subject is made of names.
+        // SECURITY.md T7: names are given up and taken by others, and a subject is made of names.
         reader.wrong(
             node,
             path,

@@ -181,22 +181,17 @@ fn condition(reader: &mut Reader, node: &Node, path: &str, rule: &Rule, patterns
     Some(condition)
 }
 
-/// Where a place within an expression is in the file.
+/// Where a place within an expression is in the file. Lines of a block are indented alike; a folded one (`>`) has fewer lines than it
+/// was written on, so there the first is told.
 fn place(node: &Node, line: usize, column: usize) -> Node {
     let (line, column) = (u64::try_from(line).unwrap_or(0), u64::try_from(column).unwrap_or(0));
-    let mut place = Node { value: super::yaml::Tree::Null, written: String::new(), ..*node };
-    let quoted = node.written.starts_with(['"', '\'']);
-    if node.block {
-        // `when: |` begins on the line after; its indentation is not part of the expression.
-        place.line += line + 1;
-        place.column = node.indent + column + 1;
-    } else if line == 0 {
-        place.column += column + u64::from(quoted);
-    } else {
-        place.line += line;
-        place.column = column + 1;
+    let quoted = line == 0 && node.written.starts_with(['"', '\'']);
+    Node {
+        value: super::yaml::Tree::Null,
+        written: String::new(),
+        line: node.line + line,
+        column: node.column + column + u64::from(quoted),
     }
-    place
 }
 
 /// Fields that contradict each other, or do nothing.

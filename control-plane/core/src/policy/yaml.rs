@@ -16,11 +16,8 @@ pub(super) struct Node {
     pub(super) value: Tree,
     pub(super) line: u64,
     pub(super) column: u64,
-    /// What was written, for scalars that fit on one line.
+    /// What was written, for scalars that fit on one line. A block's place is where its first line's text begins.
     pub(super) written: String,
-    /// Written as a block (`|`, `>`), so that the text begins on the next line, this many characters in.
-    pub(super) block: bool,
-    pub(super) indent: u64,
 }
 
 /// What it is.
@@ -88,7 +85,7 @@ fn node(spanned: Spanned<Raw>, text: &str) -> Node {
     let place = spanned.referenced;
     let (line, column) = (place.line(), place.column());
     let written = written(&place, text);
-    let mut node = Node { value: Tree::Null, line, column, written: String::new(), block: false, indent: 0 };
+    let mut node = Node { value: Tree::Null, line, column, written: String::new() };
     match spanned.value {
         Raw::Null => {}
         Raw::Plain(value) => {
@@ -98,18 +95,6 @@ fn node(spanned: Spanned<Raw>, text: &str) -> Node {
         Raw::Text(value) => {
             node.value = Tree::Text(value);
             node.written = written.unwrap_or_default();
-            let line_index = usize::try_from(line).unwrap_or(usize::MAX);
-            // The line that the scalar starts on ends in its indicator.
-            let starts = text.lines().nth(line_index.saturating_sub(1)).unwrap_or_default();
-            let after = starts
-                .chars()
-                .skip(usize::try_from(column).unwrap_or(usize::MAX).saturating_sub(1))
-                .collect::<String>();
-            if after.starts_with(['|', '>']) {
-                node.block = true;
-                let next = text.lines().skip(line_index).find(|line| !line.trim().is_empty()).unwrap_or_default();
-                node.indent = u64::try_from(next.len() - next.trim_start_matches(' ').len()).unwrap_or(0);
-            }
         }
         Raw::List(items) => node.value = Tree::List(items.into_iter().map(|item| self::node(item, text)).collect()),
         Raw::Map(entries) => {

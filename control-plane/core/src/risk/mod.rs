@@ -109,15 +109,49 @@ impl Found<'_, '_> {
         self.findings.forbidden.get_or_insert(Forbidden { rule, note });
     }
 
+    /// Whether something of that name was found already.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.findings.contributions.iter().any(|known| known.source == name)
+    }
+
     fn push(&mut self, name: &'static str, fact: Cow<'static, str>, weight: Weight) {
         debug_assert!(modifiers::NAMES.contains(&name), "{name} is not listed");
         let contribution = Contribution { source: Cow::Borrowed(name), fact, weight };
-        // A body may repeat itself ten thousand times; each fact is told once, and points are added once per fact and name.
-        let known = self.findings.contributions.iter().filter(|known| known.source == name);
-        if known.clone().any(|known| known.fact == contribution.fact) || known.count() >= text::FACTS_PER_NAME {
+        // A body may repeat itself ten thousand times: each fact is told once, and of many only the riskiest, so that what comes
+        // last can't hide behind what comes first.
+        let mut known = self.findings.contributions.iter_mut().filter(|known| known.source == name);
+        let twin = known.find(|known| known.fact == contribution.fact);
+        if let Some(twin) = twin {
+            if height(contribution.weight) > height(twin.weight) {
+                *twin = contribution;
+            }
+            return;
+        }
+        let known = self.findings.contributions.iter_mut().filter(|known| known.source == name);
+        let (mut count, mut lowest) = (0, None::<&mut Contribution>);
+        for one in known {
+            count += 1;
+            if lowest.as_ref().is_none_or(|lowest| height(one.weight) < height(lowest.weight)) {
+                lowest = Some(one);
+            }
+        }
+        if count >= text::FACTS_PER_NAME {
+            if let Some(lowest) = lowest
+                && height(contribution.weight) > height(lowest.weight)
+            {
+                *lowest = contribution;
+            }
             return;
         }
         self.findings.contributions.push(contribution);
+    }
+}
+
+const fn height(weight: Weight) -> i16 {
+    match weight {
+        Weight::AtLeast(risk) => risk as i16,
+        Weight::Plus(points) => points,
+        Weight::Accepted => 0,
     }
 }
 

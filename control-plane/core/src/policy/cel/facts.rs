@@ -95,6 +95,10 @@ impl<'q> Facts<'q> {
     }
 
     fn tick(&self) -> bool {
+        // A loop whose steps' errors are swallowed goes on to its end: it must cost nothing more.
+        if self.trouble.load(Ordering::Relaxed) == TOO_LONG {
+            return false;
+        }
         let ticks = self.ticks.fetch_add(1, Ordering::Relaxed);
         if ticks >= limits::CEL_TICKS || (self.out_of_time)() {
             self.trouble.store(TOO_LONG, Ordering::Relaxed);

@@ -205,6 +205,20 @@ fn bounded(source: &str) -> Result<(), CelMistake> {
             limits::CEL_OPERATORS
         )));
     }
+    // Brackets within texts count as well: telling them apart is the parser's work, and it hasn't begun.
+    let (mut open, mut deepest) = (0_usize, 0);
+    for byte in source.bytes() {
+        match byte {
+            // The parser recurses for the second half of a choice as for a bracket, and that one is never closed.
+            b'(' | b'[' | b'{' | b'?' => open += 1,
+            b')' | b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(open);
+    }
+    if deepest > limits::CEL_BRACKETS {
+        return Err(whole(format!("brackets nest {deepest} deep, at most {} are read", limits::CEL_BRACKETS)));
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod workload;
 use serde_json::Value;
 
 use super::Found;
+use crate::request_info::Verb;
 
 pub(super) use patch::{JSON_PATCH, json_patch_as_object};
 pub(super) use request::dry_run;
@@ -87,7 +88,9 @@ pub(super) fn apply(found: &mut Found<'_, '_>, document: Option<&Value>) {
     request::place(found);
     request::delete_options(found);
     secrets::requested(found);
-    if let Some(document) = document {
+    // The body of a DELETE is its options; of a GET the server reads none.
+    let writes = matches!(info.verb, Verb::Create | Verb::Update | Verb::Patch);
+    if let Some(document) = document.filter(|_| writes) {
         request::body_kind(found, document);
         patch::patch_operations(found);
         pods::apply(found, document);

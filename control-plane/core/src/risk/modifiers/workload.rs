@@ -72,7 +72,7 @@ fn images(found: &mut Found<'_, '_>, document: &Value) {
         let pinned = Pinned::of(image);
         let image = super::super::shown(image);
         if creates {
-            if pinned == Pinned::No {
+            if pinned == Pinned::No && !found.has("modifier/image-unpinned") {
                 found.plus("modifier/image-unpinned", 3, format!("image \"{image}\" has no fixed tag").into());
             }
             continue;

@@ -1,0 +1,266 @@
+//! The masker: what it holds between two pieces of a body, and its few public functions.
+//!
+//! Invariant: between two calls everything that came has been judged and written, except for the one string, if any, that is held back
+//! (a `Status` message, a document in an annotation). So a complete watch event is out when its last byte was in.
+
+use super::bytes::{Escape, Surrogates, Utf8, survey};
+use super::frame::{Frame, Key, Presumed, Role};
+use super::placeholder::{Field, Scope, ScopeKey};
+use super::scan::{Cursor, State};
+use super::text::Use;
+use super::{MaskContext, MaskError, MaskSummary};
+
+/// How many documents may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Documents {
+    One,
+    /// Watch events: objects only.
+    Stream,
+    /// In an annotation: objects and arrays.
+    Many,
+}
+
+/// Names of an object whose `metadata` was opened.
+#[derive(Debug, Default)]
+pub(super) struct Subject {
+    /// Index of the object's frame.
+    pub(super) depth: usize,
+    pub(super) namespace: Vec<u8>,
+    pub(super) name: Vec<u8>,
+}
+
+/// Where a nested document stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Carrier {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) place: String,
+}
+
+/// The incremental masker. One per response body.
+#[derive(Debug)]
+pub struct Masker {
+    pub(super) context: MaskContext,
+    pub(super) carrier: Carrier,
+    /// How many documents this one stands in.
+    pub(super) level: u8,
+    /// Mask what only a later member could show to be a Secret.
+    pub(super) guess: bool,
+    pub(super) presumed: Presumed,
+    pub(super) documents: Documents,
+
+    pub(super) state: State,
+    pub(super) top: Frame,
+    pub(super) stack: Vec<Frame>,
+    pub(super) key: Key,
+    /// The member's name, where it matters beyond `key`.
+    pub(super) name: Vec<u8>,
+    /// `data` or `stringData`, whichever is open.
+    pub(super) section: &'static str,
+
+    pub(super) text_use: Use,
+    pub(super) text: Vec<u8>,
+    pub(super) overflow: bool,
+    pub(super) escape: Escape,
+    pub(super) surrogates: Surrogates,
+
+    /// Input is dropped: a replaced value is being read.
+    pub(super) muted: bool,
+    pub(super) muted_depth: usize,
+
+    /// Open objects with metadata, outermost first; only the first `live` count, the others keep their memory for later.
+    pub(super) subjects: Vec<Subject>,
+    pub(super) live: usize,
+    /// Sections of Secrets seen in this document.
+    pub(super) ordinal: u64,
+    scope: Option<CachedScope>,
+
+    /// A `Status` names Secrets in its details.
+    pub(super) status_of_secret: bool,
+    /// A message that a Status about Secrets must not have was passed on.
+    pub(super) message_passed: bool,
+
+    pub(super) inner: Option<Box<Self>>,
+    pub(super) scratch: Vec<u8>,
+
+    utf8: Utf8,
+    pub(super) no_controls: bool,
+    pub(super) consumed: u64,
+    failed: Option<MaskError>,
+    pub(super) summary: MaskSummary,
+}
+
+#[derive(Debug)]
+struct CachedScope {
+    namespace: Vec<u8>,
+    kind: &'static str,
+    key: ScopeKey,
+}
+
+impl Masker {
+    /// A masker for one body.
+    pub fn new(context: MaskContext) -> Self {
+        let presumed = context.root;
+        let documents = if context.stream { Documents::Stream } else { Documents::One };
+        Self::nested(context, 0, presumed, documents)
+    }
+
+    pub(super) fn nested(context: MaskContext, level: u8, presumed: Presumed, documents: Documents) -> Self {
+        Self {
+            context,
+            carrier: Carrier::default(),
+            level,
+            guess: true,
+            presumed,
+            documents,
+            state: State::Top,
+            top: Frame::TOP,
+            stack: Vec::new(),
+            key: Key::Other,
+            name: Vec::new(),
+            section: "",
+            text_use: Use::Keep,
+            text: Vec::new(),
+            overflow: false,
+            escape: Escape::None,
+            surrogates: Surrogates::default(),
+            muted: false,
+            muted_depth: 0,
+            subjects: Vec::new(),
+            live: 0,
+            ordinal: 0,
+            scope: None,
+            status_of_secret: false,
+            message_passed: false,
+            inner: None,
+            scratch: Vec::new(),
+            utf8: Utf8::default(),
+            no_controls: false,
+            consumed: 0,
+            failed: None,
+            summary: MaskSummary::default(),
+        }
+    }
+
+    /// Back to the start of a document, with the memory that was taken before.
+    pub(super) fn restart(&mut self) {
+        self.state = State::Top;
+        self.top = Frame::TOP;
+        self.stack.clear();
+        self.key = Key::Other;
+        self.escape = Escape::None;
+        self.surrogates = Surrogates::default();
+        self.muted = false;
+        self.live = 0;
+        self.ordinal = 0;
+        self.scope = None;
+        self.status_of_secret = false;
+        self.message_passed = false;
+        self.utf8 = Utf8::default();
+        self.consumed = 0;
+        self.failed = None;
+        self.summary = MaskSummary::default();
+    }
+
+    /// Takes the next piece of the body and appends what may pass to `out`. A complete document is written whole at once.
+    ///
+    /// `out` grows by no more than the input, what was held back, and a placeholder for each masked field.
+    ///
+    /// # Errors
+    /// The body can't be masked. `out` is then as long as before the call, every further call fails alike, and the caller must end the
+    /// stream.
+    pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), MaskError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let before = out.len();
+        let result = self.take(input, out);
+        if let Err(error) = result {
+            out.truncate(before);
+            self.failed = Some(error);
+        }
+        result
+    }
+
+    /// The body has ended. Nothing is left to write: whatever is complete has been written before.
+    ///
+    /// # Errors
+    /// It ended in mid document, or an earlier call failed.
+    pub fn finish(mut self) -> Result<MaskSummary, MaskError> {
+        self.close()
+    }
+
+    pub(super) fn close(&mut self) -> Result<MaskSummary, MaskError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        if let State::InNumber(number) = self.state
+            && self.stack.is_empty()
+            && number.is_whole()
+        {
+            self.end_value(&mut Cursor { input: &[], at: 0, kept: 0 });
+        }
+        let none = self.summary.documents == 0 && self.documents == Documents::One;
+        if self.state != State::Top || none || !self.utf8.is_whole() {
+            return Err(MaskError::Truncated { length: self.consumed });
+        }
+        Ok(self.summary)
+    }
+
+    fn take(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), MaskError> {
+        let (controls, high) = survey(input);
+        self.no_controls = !controls;
+        if high || !self.utf8.is_whole() {
+            self.utf8.check(input).map_err(|good| MaskError::Utf8 { offset: self.consumed + good as u64 })?;
+        }
+        let mut cursor = Cursor { input, at: 0, kept: 0 };
+        self.run(&mut cursor, out)?;
+        if !self.muted {
+            cursor.keep(out);
+        }
+        self.consumed += input.len() as u64;
+        Ok(())
+    }
+
+    /// Writes the placeholder of the value that begins here. `owner` is the index of the frame of the object it belongs to.
+    pub(super) fn placeholder(&mut self, kind: &'static str, section: &str, owner: Option<usize>, out: &mut Vec<u8>) {
+        self.summary.masked += 1;
+        let subject = self.live.checked_sub(1).and_then(|last| self.subjects.get(last));
+        let subject = subject.filter(|subject| owner.is_none_or(|owner| owner == subject.depth));
+        let (mut namespace, mut name) = (self.context.namespace.as_bytes(), self.context.name.as_bytes());
+        let mut named = false;
+        if let Some(subject) = subject {
+            if !subject.namespace.is_empty() {
+                namespace = &subject.namespace;
+            }
+            if !subject.name.is_empty() {
+                name = &subject.name;
+                named = true;
+            }
+        }
+        let cached = match self.scope.take() {
+            Some(cached) if cached.kind == kind && cached.namespace == namespace => cached,
+            _ => CachedScope {
+                key: self.context.keys.scope(&Scope {
+                    cluster: &self.context.cluster,
+                    carrier_namespace: &self.carrier.namespace,
+                    carrier_name: &self.carrier.name,
+                    place: &self.carrier.place,
+                    namespace: str::from_utf8(namespace).unwrap_or_default(),
+                    kind,
+                }),
+                namespace: namespace.to_vec(),
+                kind,
+            },
+        };
+        let keyed = matches!(self.top.role, Role::SecretData | Role::Annotations);
+        let field = Field {
+            name: str::from_utf8(name).unwrap_or_default(),
+            ordinal: if named { 0 } else { self.ordinal },
+            section,
+            key: if keyed { &self.name } else { &[] },
+        };
+        cached.key.write(&field, out);
+        self.scope = Some(cached);
+    }
+}

@@ -1,0 +1,134 @@
+//! What can't be read is refused (SECURITY.md M4), wherever it is cut.
+
+use super::*;
+
+fn fails(text: &[u8]) -> MaskError {
+    let context = context("widgets", Verb::Get);
+    let pieces: Vec<&[u8]> = text.chunks(1).collect();
+    let single = run(&context, &pieces);
+    let whole = run(&context, &[text]);
+    assert!(single.is_err(), "{}", String::from_utf8_lossy(text));
+    whole.unwrap_err()
+}
+
+#[test]
+fn m4_other_encodings() {
+    // Protobuf, CBOR, gzip, YAML, HTML.
+    let bodies: [&[u8]; 5] = [
+        b"k8s\0\n\x0c\n\x02v1\x12\x06Secret",
+        b"\xd9\xd9\xf7\xa2dkindfSecret",
+        b"\x1f\x8b\x08\0\0\0",
+        b"kind: Secret\n",
+        b"<html>",
+    ];
+    for body in bodies {
+        fails(body);
+    }
+}
+
+#[test]
+fn m4_every_truncation_is_an_error() {
+    for text in [SECRET, r#"{"a":[1,{"b":"\u00e9"},null,true,-1.5e+3]}"#] {
+        for at in 0..text.len() {
+            let error = fails(&text.as_bytes()[..at]);
+            assert_eq!(error, MaskError::Truncated { length: at as u64 });
+        }
+    }
+}
+
+#[test]
+fn m4_syntax() {
+    for text in [
+        "{\"a\":1,}",
+        "{,}",
+        "{\"a\"}",
+        "{\"a\" 1}",
+        "{a:1}",
+        "{'a':1}",
+        "[1,]",
+        "[,]",
+        "[1 2]",
+        "{]",
+        "[}",
+        "}",
+        "]",
+        ":",
+        ",",
+        "tru",
+        "truE",
+        "nulL",
+        "falsey",
+        "01",
+        "-",
+        "+1",
+        "1.",
+        ".5",
+        "1e",
+        "1e+",
+        "--1",
+        "1.2.3",
+        "NaN",
+        "\"\\x\"",
+        "\"\\u12g4\"",
+        "\"\n\"",
+        "\"\t\"",
+        "{\"a\nb\":1}",
+        "// x\n1",
+        "{\"a\":1}}",
+        "\u{feff}{}",
+        "{\"long enough for a second word\u{1}\":1}",
+    ] {
+        fails(text.as_bytes());
+    }
+    assert_eq!(fails(b"{} {}"), MaskError::Trailing { offset: 3 });
+    assert!(matches!(fails(b"{\"a\": x}"), MaskError::Syntax { offset: 6, byte: b'x' }));
+}
+
+#[test]
+fn m4_utf8() {
+    for text in [
+        &b"\"\xff\""[..],
+        b"\"\xc3\"",
+        b"\"\xed\xa0\x80\"",
+        b"\"\xf0\x9f\x98\"",
+        b"\"\xc0\x80\"",
+        b"\"\xf8\x88\x80\x80\x80\"",
+    ] {
+        assert!(matches!(fails(text), MaskError::Utf8 { .. }), "{text:?}");
+    }
+    passes("widgets", "{\"ключ\":\"значение 🦀 é\"}");
+}
+
+#[test]
+fn m4_depth() {
+    let limit = shared::limits::MASK_DEPTH;
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert!(run(&context("widgets", Verb::Get), &[deep(limit).as_bytes()]).is_ok());
+    assert_eq!(fails(deep(limit + 1).as_bytes()), MaskError::Depth { limit });
+    // The same inside a value that is dropped anyway.
+    let hidden = format!(r#"{{"kind":"Secret","data":{{"p":{}}}}}"#, "{\"a\":".repeat(limit + 1));
+    assert_eq!(fails(hidden.as_bytes()), MaskError::Depth { limit });
+}
+
+#[test]
+fn m4_names_too_long_to_tell_apart() {
+    let name = "n".repeat(shared::limits::MASK_KEY_BYTES + 1);
+    let limit = shared::limits::MASK_KEY_BYTES;
+    let secret = format!(r#"{{"kind":"Secret","data":{{"{name}":"{CANARY}"}}}}"#);
+    assert_eq!(fails(secret.as_bytes()), MaskError::Key { limit });
+    passes("widgets", &format!(r#"{{"kind":"Widget","spec":{{"{name}":1}}}}"#));
+}
+
+#[test]
+fn m4_a_request_for_secrets_is_answered_by_objects() {
+    let context = context("secrets", Verb::Get);
+    for text in [r#""Q0FOQVJZLXZhbHVl""#, "12", "null"] {
+        assert!(run(&context, &[text.as_bytes()]).is_err());
+    }
+    for text in ["\"x\"", "[1]", "{}x"] {
+        assert!(run(&super::context("pods", Verb::Watch), &[text.as_bytes()]).is_err());
+    }
+    // A watch may end before its first event; another answer may not be empty.
+    assert!(run(&super::context("pods", Verb::Watch), &[b"\n"]).is_ok());
+    assert_eq!(fails(b" "), MaskError::Truncated { length: 1 });
+}

@@ -1,0 +1,155 @@
+//! Placeholders say nothing of the value (SECURITY.md M5) and are recognised when they come back (M6).
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+
+use super::super::placeholder::{Field, PLACEHOLDER_BYTES, Scope};
+use super::*;
+
+fn of(resource: &str, text: &str) -> String {
+    masked(resource, text)["data"]["p"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn m5_neither_length_nor_equality_of_values_shows() {
+    let one = of("secrets", SECRET);
+    assert_eq!(one.len(), PLACEHOLDER_BYTES);
+    // Another value in the same place: the same. The same value in another place: another.
+    for value in ["", "x", "Q0FOQVJZLXZhbHVlCg==", "\\u0041"] {
+        assert_eq!(of("secrets", &SECRET.replace(CANARY, value)), one);
+    }
+    let mut seen = vec![one];
+    for (from, to) in
+        [("\"db\"", "\"eb\""), ("default", "other"), ("\"data\"", "\"stringData\""), ("{\"p\"", "{\"q\":\"\",\"p\"")]
+    {
+        let text = SECRET.replace(from, to);
+        let out = masked("secrets", &text);
+        for section in ["data", "stringData"] {
+            for value in out[section].as_object().into_iter().flat_map(|fields| fields.values()) {
+                seen.push(value.as_str().unwrap().to_owned());
+            }
+        }
+    }
+    assert_eq!(seen.len(), 6);
+    // The neighbour's name changes nothing, so p is there twice.
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 5);
+    let other = MaskContext::response(keys(), "staging", &info("secrets", Verb::Get));
+    assert!(!seen.iter().any(|text| mask(&other, SECRET).unwrap().0.contains(text.as_str())));
+}
+
+#[test]
+fn m5_one_place_one_placeholder_however_it_was_read() {
+    let one = of("secrets", SECRET);
+    let item = SECRET.replace(r#""kind":"Secret","apiVersion":"v1","#, "");
+    for (resource, verb, text) in [
+        ("secrets", Verb::List, format!(r#"{{"kind":"SecretList","apiVersion":"v1","items":[{item}]}}"#)),
+        ("secrets", Verb::Watch, format!(r#"{{"type":"ADDED","object":{SECRET}}}"#)),
+        ("secrets", Verb::Patch, SECRET.to_owned()),
+        ("pods", Verb::Get, format!(r#"{{"kind":"List","items":[{SECRET}]}}"#)),
+    ] {
+        assert!(mask(&context(resource, verb), &text).unwrap().0.contains(&one), "{text}");
+    }
+    // The reference agrees.
+    let mut value = secret();
+    assert_eq!(mask_value(&mut value, &context("secrets", Verb::Get)), 1);
+    assert_eq!(value["data"]["p"], one);
+    // In last-applied it is another place.
+    let applied = json!({"kind": "Secret", "metadata": {"name": "db", "namespace": "default", "annotations": {LAST_APPLIED: SECRET}}});
+    let (out, _) = mask(&context("secrets", Verb::Get), &applied.to_string()).unwrap();
+    assert!(!out.contains(&one));
+}
+
+#[test]
+fn m5_unnamed_objects_do_not_share_placeholders() {
+    let out = masked(
+        "pods",
+        &format!(r#"{{"kind":"List","items":[{{"data":{{"p":"{CANARY}"}}}},{{"data":{{"p":"{CANARY}"}}}}]}}"#),
+    );
+    assert_ne!(out["items"][0]["data"]["p"], out["items"][1]["data"]["p"]);
+}
+
+#[test]
+fn m5_valid_base64_of_a_sentence() {
+    let text = of("secrets", SECRET);
+    let decoded = String::from_utf8(STANDARD.decode(&text).unwrap()).unwrap();
+    assert!(decoded.starts_with("sallyport: masked value; write it back unchanged or leave the field out "));
+    assert_eq!(URL_SAFE.decode(&text).unwrap(), decoded.as_bytes(), "the same in both alphabets");
+    assert!(is_placeholder(&text) && is_placeholder(&decoded));
+    assert!(!is_placeholder(text.get(1..).unwrap()) && !is_placeholder("") && !is_placeholder(&"A".repeat(PLACEHOLDER_BYTES)));
+}
+
+#[test]
+fn m5_two_keys_during_a_rotation() {
+    let (old, new) = (PlaceholderKey::new([1; 32]), PlaceholderKey::new([2; 32]));
+    let scope = Scope { cluster: "prod", namespace: "default", kind: "Secret", ..Scope::default() };
+    let field = Field { name: "db", ordinal: 0, section: "data", key: b"p" };
+    let before = PlaceholderKeys::new(old.clone(), None).placeholder(&scope, &field);
+    let rotating = PlaceholderKeys::new(new.clone(), Some(old));
+    assert!(rotating.fits(&scope, &field, &before));
+    assert_ne!(rotating.placeholder(&scope, &field), before);
+    assert!(!rotating.fits(&scope, &Field { key: b"q", ..field }, &before));
+    assert!(!rotating.fits(&Scope { cluster: "staging", ..scope }, &field, &before));
+    assert!(!PlaceholderKeys::new(new, None).fits(&scope, &field, &before));
+    // Parts don't run together, also where they are long.
+    let long = "l".repeat(300);
+    let keys = keys();
+    let all = [("ab", "c"), ("a", "bc"), (long.as_str(), ""), ("", long.as_str())]
+        .map(|(name, key)| keys.placeholder(&scope, &Field { name, key: key.as_bytes(), ..field }));
+    for (index, one) in all.iter().enumerate() {
+        assert_eq!(one.len(), PLACEHOLDER_BYTES);
+        assert!(!all[index + 1..].contains(one));
+    }
+}
+
+#[test]
+fn m6_found_in_whatever_is_written_back() {
+    let text = of("secrets", SECRET);
+    let decoded = String::from_utf8(STANDARD.decode(&text).unwrap()).unwrap();
+    for before in ["", "x", "ab", "{\"auths\":\""] {
+        for piece in [&text, &decoded] {
+            let plain = format!("{before}{piece}\"}}");
+            let again = STANDARD.encode(&plain);
+            let wrapped: String =
+                again.as_bytes().chunks(76).map(|line| format!("{}\n", str::from_utf8(line).unwrap())).collect();
+            for written in [&plain, &again, &wrapped] {
+                let body = json!({"kind": "ConfigMap", "data": {"a/b": ["x", written]}});
+                assert_eq!(find_placeholder(&body).unwrap().to_string(), "/data/a~1b/1", "{written}");
+                assert!(contains_placeholder(written.as_bytes()));
+            }
+        }
+    }
+    assert_eq!(
+        find_placeholder(&json!({"metadata": {"labels": {text.as_str(): "x"}}})).unwrap().to_string(),
+        format!("/metadata/labels/{text}")
+    );
+    assert_eq!(
+        find_placeholder(&json!({"data": {"p": CANARY, "q": "c2FsbHlwb3J0", "r": ["sallyport", 1, null]}})),
+        None
+    );
+}
+
+#[test]
+fn m8_request_bodies_for_the_record() {
+    let masked = |verb, name: &str, resource: &str, mut body: Value| {
+        let mut info = info(resource, verb);
+        info.name = name.to_owned();
+        let count = mask_value(&mut body, &MaskContext::request(keys(), "prod", &info));
+        (body.to_string(), count)
+    };
+    for body in [
+        secret(),
+        json!({"data": {"p": CANARY}}),
+        json!({"stringData": {"p": CANARY, "q": null}}),
+        json!([{"op": "replace", "path": "/data/p", "value": CANARY}]),
+        json!([{"op": "add", "path": "", "value": {"data": {"p": CANARY}}}]),
+    ] {
+        let (out, count) = masked(Verb::Patch, "db", "secrets", body);
+        assert!(count == 1 && !out.contains(CANARY), "{out}");
+    }
+    let labels = json!([{"op": "add", "path": "/metadata/labels/a", "value": "b"}]);
+    assert_eq!(masked(Verb::Patch, "db", "secrets", labels.clone()), (labels.to_string(), 0));
+    let patch = json!({"data": {"log": "debug"}});
+    assert_eq!(masked(Verb::Patch, "settings", "configmaps", patch.clone()), (patch.to_string(), 0));
+}
