@@ -272,7 +272,7 @@ fn check_issuer(raw: RawIssuer, key: &str, folder: &Path, problems: &mut Problem
             IssuerKind::Oidc
         }
     };
-    // failures.md T7: a subject is a mutable string of a global issuer; numeric ids are not.
+    // SECURITY.md T7: a subject is a mutable string of a global issuer; numeric ids are not.
     let pins: &[&str] = match kind {
         IssuerKind::Github => &["repository_id", "repository_owner_id"],
         IssuerKind::Gitlab => &["project_id", "namespace_id"],

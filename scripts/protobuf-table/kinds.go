@@ -7,6 +7,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensionsv1beta1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1beta1 "k8s.io/apimachinery/pkg/apis/meta/v1beta1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -24,6 +25,7 @@ import (
 	appsv1beta1 "k8s.io/api/apps/v1beta1"
 	appsv1beta2 "k8s.io/api/apps/v1beta2"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authenticationv1alpha1 "k8s.io/api/authentication/v1alpha1"
 	authenticationv1beta1 "k8s.io/api/authentication/v1beta1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	authorizationv1beta1 "k8s.io/api/authorization/v1beta1"
@@ -71,13 +73,14 @@ import (
 	svmv1beta1 "k8s.io/api/storagemigration/v1beta1"
 )
 
-// builders register every kind that a kube-apiserver serves in protobuf.
+// builders register every kind that a kube-apiserver serves in protobuf; "check" finds a version of k8s.io/api that is missing.
 var builders = []func(*runtime.Scheme) error{
 	apiextensionsv1.AddToScheme,
 	apiextensionsv1beta1.AddToScheme,
 	apiregistrationv1.AddToScheme,
 	apiregistrationv1beta1.AddToScheme,
 	metav1.AddMetaToScheme,
+	metav1beta1.AddMetaToScheme,
 	admissionv1.AddToScheme,
 	admissionv1beta1.AddToScheme,
 	admissionregv1.AddToScheme,
@@ -90,6 +93,7 @@ var builders = []func(*runtime.Scheme) error{
 	appsv1beta1.AddToScheme,
 	appsv1beta2.AddToScheme,
 	authenticationv1.AddToScheme,
+	authenticationv1alpha1.AddToScheme,
 	authenticationv1beta1.AddToScheme,
 	authorizationv1.AddToScheme,
 	authorizationv1beta1.AddToScheme,

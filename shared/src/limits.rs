@@ -79,7 +79,7 @@ pub const PEER_CONNECTIONS: usize = 20_000;
 pub const SESSION_OPERATIONS: usize = 512;
 /// Kinds of deed (`create serviceaccounts`) that a session remembers for conditions on its past.
 pub const SESSION_DEEDS: usize = 256;
-/// Holds of one asker that wait at once: more would only tire the approver (failures.md P9).
+/// Holds of one asker that wait at once: more would only tire the approver (SECURITY.md P9).
 pub const ASKER_HOLDS: usize = 32;
 /// Holds that wait at once, in all.
 pub const HOLDS: usize = 10_000;
@@ -87,7 +87,7 @@ pub const HOLDS: usize = 10_000;
 pub const HOLD_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long after its approval a hold may be claimed.
 pub const CLAIM_WAIT: Duration = Duration::from_secs(600);
-/// How long a session's same request meets the same denial without people being asked again (failures.md P9).
+/// How long a session's same request meets the same denial without people being asked again (SECURITY.md P9).
 pub const DENIAL_STICKS: Duration = Duration::from_secs(3600);
 /// Votes on one hold that may be needed; more people than that can't be got together.
 pub const QUORUM_MAX: u8 = 16;

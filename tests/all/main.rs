@@ -3,4 +3,5 @@
 mod cluster;
 mod differential;
 mod preconditions;
+mod stories;
 mod tidy;

@@ -85,6 +85,11 @@ impl Cluster {
         AuditLog::from_here(&self.facts.audit_log)
     }
 
+    /// All finished requests that the agent sent for runners in a namespace, since the cluster was started.
+    pub fn audit_of(&self, namespace: &str) -> Vec<AuditEvent> {
+        AuditLog::from_start(&self.facts.audit_log).of_runner(namespace)
+    }
+
     /// A token of a ServiceAccount, made by the administrator; bound to a Pod where one is named.
     pub fn token(&self, namespace: &str, service_account: &str, audience: Option<&str>, pod: Option<&str>) -> String {
         let mut arguments = vec!["-n", namespace, "create", "token", service_account, "--duration=1h"];

@@ -1,6 +1,6 @@
 //! The head of the API server's answer: what may be passed on at all, and under which headers.
 //!
-//! Only encodings that can be masked pass. Everything else is refused, never passed through (failures.md M1, M4).
+//! Only encodings that can be masked pass. Everything else is refused, never passed through (SECURITY.md M1, M4).
 
 use control_plane_core::request_info::{RequestInfo, Verb};
 use http::header::{self, HeaderName};
@@ -11,7 +11,7 @@ use shared::status::{Reason, Status};
 mod tests;
 
 /// Headers of the API server that reach the client. `ETag` and `Last-Modified` only where no object travels, for they could be made from
-/// values (failures.md M5).
+/// values (SECURITY.md M5).
 const PASSED: [HeaderName; 6] = [
     header::CONTENT_TYPE,
     header::CACHE_CONTROL,
@@ -22,9 +22,12 @@ const PASSED: [HeaderName; 6] = [
 ];
 const PASSED_OF_DOCUMENTS: [HeaderName; 4] = [header::ETAG, header::LAST_MODIFIED, header::VARY, header::EXPIRES];
 
-const OPENAPI: [&str; 2] = [
+const OPENAPI: [&str; 4] = [
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
     "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+    // What is asked for with `@` is answered with a dot, since `@` may not stand in a media type (RFC 6838).
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
 ];
 
 /// Why an answer is not passed on.

@@ -1,6 +1,6 @@
 //! The way to the API server. The cluster credential is read in one function of this file ([`Upstream::call`]) and nowhere else.
 //!
-//! Redirects are not followed: nothing here could (failures.md U3). Two pools: ordinary calls share HTTP/2 connections; a stream that may
+//! Redirects are not followed: nothing here could (SECURITY.md U3). Two pools: ordinary calls share HTTP/2 connections; a stream that may
 //! last gets an HTTP/1.1 connection of its own, because the API server allows few streams per connection and a hundred watches would
 //! leave no room for a write.
 
@@ -275,7 +275,7 @@ impl Upstream {
         headers.insert(AUDIT_ID, text(audit)?);
         let credential = self.0.credential.borrow().clone().ok_or(UpstreamError::NoCredential)?;
         headers.insert(header::AUTHORIZATION, credential);
-        // Last, when nothing can remove or double them any more (failures.md I1, I2).
+        // Last, when nothing can remove or double them any more (SECURITY.md I1, I2).
         if let Who::As(who, claims) = who {
             headers.insert(IMPERSONATE_USER, HeaderValue::from_static(USER));
             headers.insert(IMPERSONATE_GROUP, HeaderValue::from_static(who.group.as_str()));

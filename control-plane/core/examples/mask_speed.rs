@@ -20,7 +20,10 @@ const PIECE: usize = 16 * 1024;
 const ROUNDS: usize = 15;
 
 fn main() -> Result<(), MaskError> {
-    println!("{:<32} {:>8} {:>10} {:>8} {:>8} {:>8} {:>10}", "body", "MB", "best GB/s", "median", "skip", "masked", "extra KiB");
+    println!(
+        "{:<32} {:>8} {:>10} {:>8} {:>8} {:>8} {:>10}",
+        "body", "MB", "best GB/s", "median", "skip", "masked", "extra KiB"
+    );
     let bodies: [(&str, &str, fn(usize) -> String); 5] = [
         ("SecretList, values of 1 KiB", "secrets", |index| secret(index, 1024, false)),
         ("SecretList, values of 32 B", "secrets", |index| secret(index, 32, false)),

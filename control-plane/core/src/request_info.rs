@@ -113,7 +113,7 @@ impl RequestInfo {
         !self.is_connect() && matches!(self.verb, Verb::Get | Verb::List | Verb::Watch | Verb::Head)
     }
 
-    /// exec, attach, portforward and every proxy: they open a stream whatever the method (failures.md U6).
+    /// exec, attach, portforward and every proxy: they open a stream whatever the method (SECURITY.md U6).
     pub fn is_connect(&self) -> bool {
         self.is_proxy()
             || (self.is_core("pods") && matches!(self.subresource.as_str(), "exec" | "attach" | "portforward"))

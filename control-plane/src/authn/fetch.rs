@@ -1,5 +1,5 @@
 //! Fetches one small JSON document from an issuer: https only, no redirect, bounded in size and time, and never from an address
-//! inside our own network unless the configuration says so (failures.md T5: a key-set address must not become a probe).
+//! inside our own network unless the configuration says so (SECURITY.md T5: a key-set address must not become a probe).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! Text from objects on its way to a person's terminal. Nothing that could move the cursor, change the title, hide a character or
-//! reverse its direction gets through (failures.md P4, P5).
+//! reverse its direction gets through (SECURITY.md P4, P5).
 
 /// The text with every character that does not simply print written as `\u{…}`. Newlines stay where `lines` says so.
 pub(super) fn safe(text: &str, lines: bool) -> String {

@@ -120,6 +120,10 @@ impl AuditLog {
         Self { path: path.to_owned(), from }
     }
 
+    pub(super) fn from_start(path: &Path) -> Self {
+        Self { path: path.to_owned(), from: 0 }
+    }
+
     /// All events so far that fit. The server writes them before it answers, except the last stage of a request, which
     /// can come a moment after the client has the answer: see [`Self::wait`].
     pub fn events(&self, fits: impl Fn(&AuditEvent) -> bool) -> Vec<AuditEvent> {

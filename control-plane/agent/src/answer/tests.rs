@@ -22,7 +22,7 @@ const POD: &str = "/api/v1/namespaces/x/pods/p";
 const LOG: &str = "/api/v1/namespaces/x/pods/p/log";
 const JSON_TYPE: (&str, &str) = ("content-type", "application/json");
 
-/// failures.md U3: each 3xx, on every kind of path; 304 passes.
+/// SECURITY.md U3: each 3xx, on every kind of path; 304 passes.
 #[test]
 fn redirects() {
     let aggregated = "/apis/metrics.k8s.io/v1beta1/namespaces/x/pods/p";

@@ -46,7 +46,7 @@ async fn a_read_goes_through() {
     assert_eq!((&told["clusterUid"], &told["token"]), (&json!("uid-of-a"), &json!(TOKEN)));
 }
 
-/// failures.md I1, I2: whatever headers come with a granted request, those four go on and ours are added last.
+/// SECURITY.md I1, I2: whatever headers come with a granted request, those four go on and ours are added last.
 #[tokio::test]
 async fn no_header_of_the_request_reaches_the_api_server() {
     let (world, link) = World::start().await;
@@ -122,7 +122,7 @@ async fn a_token_review_goes_as_the_agent() {
     assert!(seen[0].header("impersonate-user").is_empty());
 }
 
-/// failures.md T9: exactly one of many wins, and nothing else is sent.
+/// SECURITY.md T9: exactly one of many wins, and nothing else is sent.
 #[tokio::test]
 async fn a_grant_is_used_once_also_by_many_at_once() {
     let (world, link) = World::start().await;

@@ -1,4 +1,4 @@
-//! What one body may cost: small input must not become a large tree (failures.md P12). One budget counts for the whole body, also for
+//! What one body may cost: small input must not become a large tree (SECURITY.md P12). One budget counts for the whole body, also for
 //! JSON inside protobuf.
 
 use super::BodyError;

@@ -1,7 +1,7 @@
 //! The token form: JWS compact serialisation (RFC 7515 §3.1) with exactly two possible headers.
 //!
 //! A header is compared as text and never parsed: each `typ` has one algorithm, one key and one legal spelling. So there is no place
-//! where `alg: none`, a public key as HMAC secret, `kid`, `jku`, `jwk`, `x5c` or `crit` could be read (failures.md T3).
+//! where `alg: none`, a public key as HMAC secret, `kid`, `jku`, `jwk`, `x5c` or `crit` could be read (SECURITY.md T3).
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, ParsedPublicKey};
 use aws_lc_rs::{constant_time, hmac};

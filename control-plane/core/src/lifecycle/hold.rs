@@ -99,7 +99,7 @@ impl HoldRecord {
                     Join::Not
                 }
             }
-            // Asking again must not tire the approver into a yes (failures.md P9).
+            // Asking again must not tire the approver into a yes (SECURITY.md P9).
             Phase::Denied { at, .. } if same_session && now.since(*at) < limits::DENIAL_STICKS => Join::Denied,
             Phase::Denied { .. } | Phase::Spent { .. } | Phase::Expired { .. } | Phase::Void { .. } => Join::Not,
         }

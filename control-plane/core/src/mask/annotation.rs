@@ -28,7 +28,7 @@ impl Masker {
             Ok(summary) => self.summary.masked += summary.masked,
             Err(error) => {
                 out.truncate(mark);
-                if strict || !error.is_not_json() || quotes_secret(&text) {
+                if strict || !error.is_not_json() || may_quote_secret(&text) {
                     self.placeholder("Annotation", "annotation", None, out);
                 } else {
                     escape_into(&text, out);
@@ -108,7 +108,7 @@ impl Masker {
         let place = String::from_utf8_lossy(&self.name).into_owned();
         let of_secret = strict && place == LAST_APPLIED && self.carrier_is_secret() == Some(true);
         let presumed = if of_secret { Presumed::Secret } else { Presumed::Anything };
-        let documents = if strict { Documents::One } else { Documents::Stream };
+        let documents = if strict { Documents::One } else { Documents::Many };
         let mut inner = match self.inner.take() {
             Some(inner) => inner,
             None => Box::new(Self::nested(self.context.clone(), self.level + 1, presumed, documents)),
@@ -126,6 +126,6 @@ impl Masker {
 }
 
 /// Whether a text that isn't JSON may still be a Secret's manifest, as YAML in braces is.
-fn quotes_secret(text: &[u8]) -> bool {
-    memmem::find(text, b"Secret").is_some()
+fn may_quote_secret(text: &[u8]) -> bool {
+    matches!(text.trim_ascii_start(), [b'{' | b'[', ..]) && memmem::find(text, b"Secret").is_some()
 }

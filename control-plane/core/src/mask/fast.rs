@@ -3,6 +3,8 @@
 //! It only ever does what the general way would do, and stops in front of whatever is not plain: a name that matters, an escape, a
 //! filled container, blanks, the end of the input.
 
+use shared::limits::MASK_DEPTH;
+
 use super::bytes::plain_run;
 use super::frame::{Key, Role};
 use super::masker::Masker;
@@ -11,8 +13,10 @@ use super::scan::{Cursor, State};
 impl Masker {
     /// Whether the open map consists of such members.
     #[inline]
-    pub(super) const fn is_plain_map(&self) -> bool {
-        matches!(self.top.role, Role::Plain | Role::Object | Role::Metadata | Role::Inert)
+    pub(super) fn is_plain_map(&self) -> bool {
+        // At the limit of depth the general way must see the empty container that is too deep.
+        self.stack.len() < MASK_DEPTH
+            && matches!(self.top.role, Role::Plain | Role::Object | Role::Metadata | Role::Inert)
     }
 
     /// Reads members from the quote of a name on. False if it could not get past the first name.

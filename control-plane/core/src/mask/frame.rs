@@ -1,6 +1,6 @@
 //! What the scanner remembers of each open container, and what follows from it for the values inside.
 //!
-//! The rule (design §9, crates.md 2.17): an object may be a Secret while its apiVersion is unknown or of the core group *and* its kind
+//! The rule (SECURITY.md M1): an object may be a Secret while its apiVersion is unknown or of the core group *and* its kind
 //! is unknown or `Secret`. The API server writes `kind` and `apiVersion` first in typed objects, and `apiVersion, data, kind` in
 //! untyped ones, so `data` can come before the kind is known: then it is masked at once.
 
@@ -152,7 +152,7 @@ pub(super) struct Frame {
     pub(super) presumed: Presumed,
     /// The outermost container of the document.
     pub(super) root: bool,
-    /// A `data` map was passed on as that of something else.
+    /// A `data` was passed on as that of something else.
     passed_data: bool,
     /// `items` were passed on as no Secrets.
     passed_items: bool,
@@ -216,7 +216,7 @@ impl Frame {
         }
     }
 
-    /// A `data` map goes out as it is.
+    /// A `data` goes out as it is.
     pub(super) const fn pass_data(&mut self) {
         self.passed_data = true;
     }
@@ -251,8 +251,8 @@ impl Frame {
 
     fn check(&self) -> Result<(), TooLate> {
         let listed = self.secret_list || self.kind == Kind::List && self.role == Role::Object;
-        let late = self.api != Api::Foreign
-            && (self.passed_data && self.kind == Kind::Secret || self.passed_items && listed);
+        let late =
+            self.api != Api::Foreign && (self.passed_data && self.kind == Kind::Secret || self.passed_items && listed);
         if late { Err(TooLate) } else { Ok(()) }
     }
 }

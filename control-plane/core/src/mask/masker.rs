@@ -16,6 +16,8 @@ pub(super) enum Documents {
     One,
     /// Watch events: objects only.
     Stream,
+    /// In an annotation: objects and arrays.
+    Many,
 }
 
 /// Names of an object whose `metadata` was opened.
@@ -196,11 +198,7 @@ impl Masker {
             && self.stack.is_empty()
             && number.is_whole()
         {
-            self.end_value(&mut Cursor {
-                input: &[],
-                at: 0,
-                kept: 0,
-            });
+            self.end_value(&mut Cursor { input: &[], at: 0, kept: 0 });
         }
         let none = self.summary.documents == 0 && self.documents == Documents::One;
         if self.state != State::Top || none || !self.utf8.is_whole() {

@@ -1,9 +1,9 @@
-//! Masking: the one choke point through which every response body leaves the agent (design §9).
+//! Masking: the one choke point through which every response body leaves the agent.
 //!
 //! [`Masker`] reads JSON as it arrives, in pieces of any size, and writes it on with every value of a Secret replaced by a
 //! [`placeholder`]. It never holds a document: memory is bounded by nesting depth, by the longest member name, and by a look-ahead of
 //! [`MASK_LOOKAHEAD_BYTES`](shared::limits::MASK_LOOKAHEAD_BYTES) for documents inside annotations. It masks by what things *are*
-//! (failures.md M1), and where the request asked for Secrets, by that too, whichever masks more. Input that isn't JSON, is cut off, or
+//! (SECURITY.md M1), and where the request asked for Secrets, by that too, whichever masks more. Input that isn't JSON, is cut off, or
 //! shows too late what it was, is an error, upon which the caller must end the stream: never a truncated success.
 //!
 //! What is masked: `data` and `stringData` of Secrets wherever they stand (lists, lists in lists, watch events, table rows, inside
@@ -35,10 +35,10 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use masker::Masker;
 pub use placeholder::{
     FieldPath, PlaceholderKey, PlaceholderKeys, contains_placeholder, find_placeholder, is_placeholder,
 };
-pub use masker::Masker;
 pub use value::mask_value;
 
 use frame::Presumed;

@@ -1,6 +1,9 @@
 //! What a value is, given the container and the member it stands in.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it"
+)]
 
 use super::MaskError;
 use super::frame::{Frame, Key, Kind, Presumed, Role};
@@ -71,12 +74,21 @@ impl Masker {
     }
 
     /// A number, `true` or `false` begins.
-    pub(super) fn hide_scalar(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+    pub(super) fn hide_scalar(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) {
         let fate = self.fate();
-        if fate != Fate::Pass {
+        if fate == Fate::Pass {
+            self.note_passed();
+        } else {
             self.replace_whole(fate, cursor, out);
         }
-        Ok(())
+    }
+
+    /// A value passes; should it turn out to have been a Secret's, that is an error.
+    #[inline]
+    pub(super) fn note_passed(&mut self) {
+        if matches!(self.key, Key::Data | Key::StringData) && self.top.is_candidate() {
+            self.top.pass_data();
+        }
     }
 
     /// A map or an array begins.
@@ -87,7 +99,10 @@ impl Masker {
                 self.ordinal += 1;
                 Frame::new(Role::SecretData, true, Presumed::NotSecret)
             }
-            Fate::Pass => self.child(map),
+            Fate::Pass => {
+                self.note_passed();
+                self.child(map)
+            }
             fate => {
                 self.replace_whole(fate, cursor, out);
                 Frame::new(Role::Inert, map, Presumed::NotSecret)
@@ -135,10 +150,6 @@ impl Masker {
             Key::Metadata if map && top.is_object() => {
                 self.open_subject();
                 plain(Role::Metadata)
-            }
-            Key::Data | Key::StringData if map => {
-                self.top.pass_data();
-                plain(Role::Plain)
             }
             Key::Items if !map => {
                 let presumed = if top.is_object() { top.presumed_of_items(self.guess) } else { Presumed::NotSecret };

@@ -1,7 +1,7 @@
 //! What stands where a secret value stood, and how it is recognised when it comes back.
 //!
 //! A placeholder is the base64 of a sentence that ends in a MAC over the *place* of the value (never over the value: equal values must
-//! not show as equal, failures.md M5). All have the same length, and all are valid base64, because typed clients decode `Secret.data`.
+//! not show as equal, SECURITY.md M5). All have the same length, and all are valid base64, because typed clients decode `Secret.data`.
 
 use std::fmt;
 use std::sync::LazyLock;

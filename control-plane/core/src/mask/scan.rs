@@ -1,6 +1,9 @@
 //! The scanner: a resumable reader of JSON (RFC 8259) that copies its input in runs.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it"
+)]
 
 use shared::limits::{MASK_DEPTH, MASK_KEY_BYTES};
 
@@ -127,10 +130,12 @@ impl Masker {
                 return Err(MaskError::Trailing { offset: self.offset(cursor) });
             }
             Documents::Stream if byte != b'{' => return Err(self.syntax(cursor)),
-            Documents::One if self.presumed == Presumed::Secret && byte != b'{' && byte != b'[' => {
+            // A scalar is no answer to a request for Secrets, and not what kubectl writes into an annotation.
+            Documents::One if (self.presumed == Presumed::Secret || self.level > 0) && byte != b'{' && byte != b'[' => {
                 return Err(self.syntax(cursor));
             }
-            Documents::One | Documents::Stream => {}
+            Documents::Many if byte != b'{' && byte != b'[' => return Err(self.syntax(cursor)),
+            Documents::One | Documents::Stream | Documents::Many => {}
         }
         self.ordinal = 0;
         self.status_of_secret = false;
@@ -146,6 +151,7 @@ impl Masker {
                     && let [b'{', b'}', ..] | [b'[', b']', ..] = cursor.rest()
                     && self.fate() == Fate::Pass
                     && !self.stack.is_empty()
+                    && self.stack.len() < MASK_DEPTH
                 {
                     // Nothing in it, and nothing follows from it.
                     cursor.at += 2;
@@ -160,7 +166,7 @@ impl Masker {
                 Ok(())
             }
             b't' | b'f' | b'-' | b'0'..=b'9' => {
-                self.hide_scalar(cursor, out)?;
+                self.hide_scalar(cursor, out);
                 self.state = match byte {
                     b't' => State::InLiteral(b"true"),
                     b'f' => State::InLiteral(b"false"),
@@ -354,9 +360,6 @@ impl Masker {
     }
 
     pub(super) fn syntax(&self, cursor: &Cursor<'_>) -> MaskError {
-        MaskError::Syntax {
-            offset: self.offset(cursor),
-            byte: cursor.peek().unwrap_or(0),
-        }
+        MaskError::Syntax { offset: self.offset(cursor), byte: cursor.peek().unwrap_or(0) }
     }
 }

@@ -1,5 +1,5 @@
-//! Messages of a `Status` about Secrets (failures.md M3). Error texts of the API server may quote the object, the patch or a part of it
-//! (kubernetes-wire.md §7 rows 6, 7, 31), so only a few exact shapes, which hold nothing but names, are shown.
+//! Messages of a `Status` about Secrets (SECURITY.md M3). Error texts of the API server may quote the object, the patch or a part of it
+//! (k8s.io/apimachinery pkg/api/errors, pkg/util/validation/field), so only a few exact shapes, which hold nothing but names, are shown.
 
 /// What stands in place of a message that may quote a value. Reason, code and details say what happened.
 pub(super) const GENERIC: &str =

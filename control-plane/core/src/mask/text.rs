@@ -1,13 +1,16 @@
 //! Strings: which of them pass, which are read, which are held back, which are replaced.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it"
+)]
 
 use shared::limits::{MASK_KEY_BYTES, MASK_LOOKAHEAD_BYTES, MASK_MESSAGE_BYTES, MASK_NESTED_DOCUMENTS};
 
 use super::bytes::{Escape, Surrogates, Unescaped, escape_into, plain_run};
 use super::frame::{Key, Role};
-use super::open::Fate;
 use super::masker::Masker;
+use super::open::Fate;
 use super::scan::{Cursor, State};
 use super::{LAST_APPLIED, MaskError, status};
 
@@ -96,7 +99,12 @@ impl Masker {
             self.replace_whole(fate, cursor, out);
         }
         cursor.at += 1;
-        let text_use = if fate == Fate::Pass { self.use_of_string() } else { Use::Keep };
+        let text_use = if fate == Fate::Pass {
+            self.note_passed();
+            self.use_of_string()
+        } else {
+            Use::Keep
+        };
         match text_use {
             Use::Keep | Use::Read(_) if matches!(fate, Fate::Pass | Fate::Empty) => {
                 let rest = cursor.rest();

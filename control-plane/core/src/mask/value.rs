@@ -1,14 +1,17 @@
 //! The same masking for a document that is parsed anyway: plain recursion, in which everything about an object is known before any of
 //! it is judged. The scanner is tested against it.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it"
+)]
 
 use serde_json::{Map, Value};
 use shared::limits::MASK_NESTED_DOCUMENTS;
 
 use super::frame::{Frame, Key, Kind, Presumed, Role};
-use super::placeholder::{Field, Scope};
 use super::masker::Carrier;
+use super::placeholder::{Field, Scope};
 use super::{LAST_APPLIED, MaskContext, status};
 
 /// Masks a parsed document in place and says how many values were replaced.
@@ -57,7 +60,8 @@ impl Walk<'_> {
     /// An operation of a JSON Patch on a Secret: only what goes into labels is known to be no value.
     fn patch_operation(&mut self, operation: &mut Value) {
         let Value::Object(members) = operation else { return };
-        let labels = members.get("path").and_then(Value::as_str).is_some_and(|path| path.starts_with("/metadata/labels"));
+        let labels =
+            members.get("path").and_then(Value::as_str).is_some_and(|path| path.starts_with("/metadata/labels"));
         if let Some(value) = members.get_mut("value")
             && !labels
         {
@@ -203,7 +207,13 @@ impl Walk<'_> {
         let text = value.as_str().unwrap_or_default();
         let parsed: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
         let mut documents = match parsed {
-            Ok(documents) if self.level < MASK_NESTED_DOCUMENTS && (!strict || documents.len() == 1) => documents,
+            Ok(documents)
+                if self.level < MASK_NESTED_DOCUMENTS
+                    && (!strict || documents.len() == 1)
+                    && documents.iter().all(|document| document.is_object() || document.is_array()) =>
+            {
+                documents
+            }
             Ok(_) => return self.replace(value, "Annotation", "annotation", place),
             Err(_) if strict || self.level >= MASK_NESTED_DOCUMENTS || text.contains("Secret") => {
                 return self.replace(value, "Annotation", "annotation", place);
@@ -212,11 +222,7 @@ impl Walk<'_> {
         };
         let mut inner = Walk {
             context: self.context,
-            carrier: Carrier {
-                namespace: self.namespace.clone(),
-                name: self.name.clone(),
-                place: place.to_owned(),
-            },
+            carrier: Carrier { namespace: self.namespace.clone(), name: self.name.clone(), place: place.to_owned() },
             level: self.level + 1,
             namespace: self.namespace.clone(),
             name: self.name.clone(),

@@ -232,7 +232,7 @@ fn identity(reader: &mut Reader, node: &Node, path: &str, effect: Option<Effect>
     }
     let exact = claims.iter().any(|(name, glob)| name != "sub" && glob.is_exact());
     if effect == Some(Effect::Allow) && !exact {
-        // failures.md T7: names are given up and taken by others, and a subject is made of names.
+        // SECURITY.md T7: names are given up and taken by others, and a subject is made of names.
         reader.wrong(
             node,
             path,

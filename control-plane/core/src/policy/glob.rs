@@ -1,5 +1,5 @@
 //! Patterns. Exact text, or text with `*`, which never reaches across a `/` or a `:`. No regular expressions, no other signs: a
-//! pattern that is read in two ways is how identities were matched too widely elsewhere (failures.md T6).
+//! pattern that is read in two ways is how identities were matched too widely elsewhere (SECURITY.md T6).
 
 /// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]

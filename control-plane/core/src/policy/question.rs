@@ -91,7 +91,7 @@ pub struct SessionFacts {
     pub denials: u64,
     /// The sum of [`crate::decision::Verdict::cost`] over all operations that went through.
     pub risk_spent: u64,
-    /// What it did, as `create serviceaccounts`, so that a later step of a known chain can be told (failures.md P9).
+    /// What it did, as `create serviceaccounts`, so that a later step of a known chain can be told (SECURITY.md P9).
     pub did: BTreeSet<String>,
 }
 

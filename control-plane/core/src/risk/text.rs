@@ -6,7 +6,7 @@ pub(super) const FACTS_PER_NAME: usize = 8;
 /// Characters of a foreign word that a fact shows.
 const SHOWN: usize = 80;
 
-/// The word with everything escaped that could mislead a reader or drive a terminal (failures.md P4, P5): only printable ASCII stays,
+/// The word with everything escaped that could mislead a reader or drive a terminal (SECURITY.md P4, P5): only printable ASCII stays,
 /// the rest becomes `\u{…}`; long words are cut, and say so.
 pub fn shown(word: &str) -> String {
     let mut out = String::with_capacity(word.len().min(SHOWN));

@@ -1,4 +1,4 @@
-//! Claims that are signed and wrong (failures.md I5, T1, T2, T9).
+//! Claims that are signed and wrong (SECURITY.md I5, T1, T2, T9).
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Attacks on the form of a token (failures.md T3).
+//! Attacks on the form of a token (SECURITY.md T3).
 
 use super::*;
 

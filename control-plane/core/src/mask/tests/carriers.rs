@@ -1,4 +1,4 @@
-//! Where values travel (failures.md M1, M2, M3, M7): each carrier and its harmless twin.
+//! Where values travel (SECURITY.md M1, M2, M3, M7): each carrier and its harmless twin.
 
 use super::super::status::GENERIC;
 use super::*;
@@ -42,7 +42,9 @@ fn m1_lists() {
         format!(r#"{{"kind":"SecretList","apiVersion":"v1","metadata":{{}},"items":[{item},{item}]}}"#),
         format!(r#"{{"items":[{item}],"kind":"SecretList"}}"#),
         format!(r#"{{"kind":"List","apiVersion":"v1","items":[{item}]}}"#),
-        format!(r#"{{"kind":"List","apiVersion":"v1","items":[{{"kind":"List","apiVersion":"v1","items":[{SECRET}]}}]}}"#),
+        format!(
+            r#"{{"kind":"List","apiVersion":"v1","items":[{{"kind":"List","apiVersion":"v1","items":[{SECRET}]}}]}}"#
+        ),
         format!(r#"{{"kind":"PodList","apiVersion":"v1","items":[{SECRET}]}}"#),
         format!(r#"{{"spec":{{"kind":"SecretList","apiVersion":"v1","items":[{item}]}}}}"#),
     ] {
@@ -189,7 +191,8 @@ fn m2_last_applied_of_every_kind() {
 
 #[test]
 fn m2_last_applied_of_a_config_map_is_left_alone() {
-    let applied = r#"{"apiVersion":"v1","data":{"a":"b\n\"c\""},"kind":"ConfigMap","metadata":{"annotations":{},"name":"a"}}"#;
+    let applied =
+        r#"{"apiVersion":"v1","data":{"a":"b\n\"c\""},"kind":"ConfigMap","metadata":{"annotations":{},"name":"a"}}"#;
     passes("configmaps", &annotated("ConfigMap", LAST_APPLIED, applied));
     // Of a Secret everything is.
     masked("secrets", &annotated("Secret", LAST_APPLIED, &applied.replace("\"b", &format!("\"{CANARY}"))));
@@ -202,6 +205,7 @@ fn m2_last_applied_that_does_not_parse_is_replaced() {
         format!("{{\"kind\":\"Secret\",\"data\":{{\"p\":\"{CANARY}\"}}"),
         format!("kind: Secret\ndata: {{p: {CANARY}}}"),
         format!("{{}} {CANARY}"),
+        format!("\"{CANARY}\""),
         format!("{{\"data\":\"{CANARY}\n\"}}"),
     ] {
         for kind in ["Secret", "ConfigMap"] {
@@ -218,7 +222,9 @@ fn m2_other_annotations() {
     }
     // Not JSON, but a Secret's manifest all the same.
     masked("pods", &annotated("Pod", "example.com/x", &format!("{{kind: Secret, data: {{p: {CANARY}}}}}")));
-    for text in ["{}", "{a} {b}", r#"[{"name":"net","ips":["10.0.0.1"]}]"#, "text", "", "{\"data\":{\"a\":1}}", "{\"a\":"] {
+    for text in
+        ["{}", "{a} {b}", r#"[{"name":"net","ips":["10.0.0.1"]}]"#, "text", "", "{\"data\":{\"a\":1}}", "{\"a\":"]
+    {
         passes("pods", &annotated("Pod", "example.com/x", text));
     }
 }
@@ -294,7 +300,13 @@ fn m3_status_about_secrets() {
     masked("secrets", &format!(r#"{{"message":"{CANARY}"}}"#));
     masked("secrets", &failure(&CANARY.repeat(2000), "secrets"));
     passes("secrets", &failure(r#"secrets "db" not found"#, "secrets"));
-    passes("secrets", &failure(r#"Operation cannot be fulfilled on secrets "db": the object has been modified; please apply your changes to the latest version and try again"#, "secrets"));
+    passes(
+        "secrets",
+        &failure(
+            r#"Operation cannot be fulfilled on secrets "db": the object has been modified; please apply your changes to the latest version and try again"#,
+            "secrets",
+        ),
+    );
     passes("pods", &failure(r#"Pod "x" is invalid: spec.volumes[0].secret: Required value"#, "pods"));
 }
 
@@ -307,7 +319,9 @@ fn m3_status_that_turns_out_to_be_about_secrets() {
 #[test]
 fn m7_tokens() {
     let token = |kind: &str| {
-        format!(r#"{{"kind":"{kind}","apiVersion":"authentication.k8s.io/v1","spec":{{"audiences":["a"],"token":"{CANARY}"}},"status":{{"token":"{CANARY}","expirationTimestamp":"2026-01-01T00:00:00Z"}}}}"#)
+        format!(
+            r#"{{"kind":"{kind}","apiVersion":"authentication.k8s.io/v1","spec":{{"audiences":["a"],"token":"{CANARY}"}},"status":{{"token":"{CANARY}","expirationTimestamp":"2026-01-01T00:00:00Z"}}}}"#
+        )
     };
     for kind in ["TokenRequest", "TokenReview"] {
         let out = masked("serviceaccounts", &token(kind));

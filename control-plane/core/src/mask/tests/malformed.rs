@@ -1,4 +1,4 @@
-//! What can't be read is refused (failures.md M4), wherever it is cut.
+//! What can't be read is refused (SECURITY.md M4), wherever it is cut.
 
 use super::*;
 
@@ -39,9 +39,44 @@ fn m4_every_truncation_is_an_error() {
 #[test]
 fn m4_syntax() {
     for text in [
-        "{\"a\":1,}", "{,}", "{\"a\"}", "{\"a\" 1}", "{a:1}", "{'a':1}", "[1,]", "[,]", "[1 2]", "{]", "[}", "}", "]", ":", ",",
-        "tru", "truE", "nulL", "falsey", "01", "-", "+1", "1.", ".5", "1e", "1e+", "--1", "1.2.3", "NaN", "\"\\x\"", "\"\\u12g4\"",
-        "\"\n\"", "\"\t\"", "{\"a\nb\":1}", "// x\n1", "{\"a\":1}}", "\u{feff}{}", "{\"long enough for a second word\u{1}\":1}",
+        "{\"a\":1,}",
+        "{,}",
+        "{\"a\"}",
+        "{\"a\" 1}",
+        "{a:1}",
+        "{'a':1}",
+        "[1,]",
+        "[,]",
+        "[1 2]",
+        "{]",
+        "[}",
+        "}",
+        "]",
+        ":",
+        ",",
+        "tru",
+        "truE",
+        "nulL",
+        "falsey",
+        "01",
+        "-",
+        "+1",
+        "1.",
+        ".5",
+        "1e",
+        "1e+",
+        "--1",
+        "1.2.3",
+        "NaN",
+        "\"\\x\"",
+        "\"\\u12g4\"",
+        "\"\n\"",
+        "\"\t\"",
+        "{\"a\nb\":1}",
+        "// x\n1",
+        "{\"a\":1}}",
+        "\u{feff}{}",
+        "{\"long enough for a second word\u{1}\":1}",
     ] {
         fails(text.as_bytes());
     }
@@ -51,7 +86,14 @@ fn m4_syntax() {
 
 #[test]
 fn m4_utf8() {
-    for text in [&b"\"\xff\""[..], b"\"\xc3\"", b"\"\xed\xa0\x80\"", b"\"\xf0\x9f\x98\"", b"\"\xc0\x80\"", b"\"\xf8\x88\x80\x80\x80\""] {
+    for text in [
+        &b"\"\xff\""[..],
+        b"\"\xc3\"",
+        b"\"\xed\xa0\x80\"",
+        b"\"\xf0\x9f\x98\"",
+        b"\"\xc0\x80\"",
+        b"\"\xf8\x88\x80\x80\x80\"",
+    ] {
         assert!(matches!(fails(text), MaskError::Utf8 { .. }), "{text:?}");
     }
     passes("widgets", "{\"ключ\":\"значение 🦀 é\"}");

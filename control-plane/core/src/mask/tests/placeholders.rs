@@ -1,4 +1,4 @@
-//! Placeholders say nothing of the value (failures.md M5) and are recognised when they come back (M6).
+//! Placeholders say nothing of the value (SECURITY.md M5) and are recognised when they come back (M6).
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -19,7 +19,9 @@ fn m5_neither_length_nor_equality_of_values_shows() {
         assert_eq!(of("secrets", &SECRET.replace(CANARY, value)), one);
     }
     let mut seen = vec![one];
-    for (from, to) in [("\"db\"", "\"eb\""), ("default", "other"), ("\"data\"", "\"stringData\""), ("{\"p\"", "{\"q\":\"\",\"p\"")] {
+    for (from, to) in
+        [("\"db\"", "\"eb\""), ("default", "other"), ("\"data\"", "\"stringData\""), ("{\"p\"", "{\"q\":\"\",\"p\"")]
+    {
         let text = SECRET.replace(from, to);
         let out = masked("secrets", &text);
         for section in ["data", "stringData"] {
@@ -61,7 +63,10 @@ fn m5_one_place_one_placeholder_however_it_was_read() {
 
 #[test]
 fn m5_unnamed_objects_do_not_share_placeholders() {
-    let out = masked("pods", &format!(r#"{{"kind":"List","items":[{{"data":{{"p":"{CANARY}"}}}},{{"data":{{"p":"{CANARY}"}}}}]}}"#));
+    let out = masked(
+        "pods",
+        &format!(r#"{{"kind":"List","items":[{{"data":{{"p":"{CANARY}"}}}},{{"data":{{"p":"{CANARY}"}}}}]}}"#),
+    );
     assert_ne!(out["items"][0]["data"]["p"], out["items"][1]["data"]["p"]);
 }
 
@@ -90,9 +95,8 @@ fn m5_two_keys_during_a_rotation() {
     // Parts don't run together, also where they are long.
     let long = "l".repeat(300);
     let keys = keys();
-    let all = [("ab", "c"), ("a", "bc"), (long.as_str(), ""), ("", long.as_str())].map(|(name, key)| {
-        keys.placeholder(&scope, &Field { name, key: key.as_bytes(), ..field })
-    });
+    let all = [("ab", "c"), ("a", "bc"), (long.as_str(), ""), ("", long.as_str())]
+        .map(|(name, key)| keys.placeholder(&scope, &Field { name, key: key.as_bytes(), ..field }));
     for (index, one) in all.iter().enumerate() {
         assert_eq!(one.len(), PLACEHOLDER_BYTES);
         assert!(!all[index + 1..].contains(one));
@@ -107,7 +111,8 @@ fn m6_found_in_whatever_is_written_back() {
         for piece in [&text, &decoded] {
             let plain = format!("{before}{piece}\"}}");
             let again = STANDARD.encode(&plain);
-            let wrapped: String = again.as_bytes().chunks(76).map(|line| format!("{}\n", str::from_utf8(line).unwrap())).collect();
+            let wrapped: String =
+                again.as_bytes().chunks(76).map(|line| format!("{}\n", str::from_utf8(line).unwrap())).collect();
             for written in [&plain, &again, &wrapped] {
                 let body = json!({"kind": "ConfigMap", "data": {"a/b": ["x", written]}});
                 assert_eq!(find_placeholder(&body).unwrap().to_string(), "/data/a~1b/1", "{written}");
@@ -115,8 +120,14 @@ fn m6_found_in_whatever_is_written_back() {
             }
         }
     }
-    assert_eq!(find_placeholder(&json!({"metadata": {"labels": {text.as_str(): "x"}}})).unwrap().to_string(), format!("/metadata/labels/{text}"));
-    assert_eq!(find_placeholder(&json!({"data": {"p": CANARY, "q": "c2FsbHlwb3J0", "r": ["sallyport", 1, null]}})), None);
+    assert_eq!(
+        find_placeholder(&json!({"metadata": {"labels": {text.as_str(): "x"}}})).unwrap().to_string(),
+        format!("/metadata/labels/{text}")
+    );
+    assert_eq!(
+        find_placeholder(&json!({"data": {"p": CANARY, "q": "c2FsbHlwb3J0", "r": ["sallyport", 1, null]}})),
+        None
+    );
 }
 
 #[test]

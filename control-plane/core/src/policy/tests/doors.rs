@@ -1,4 +1,4 @@
-//! Failures of others (failures.md): every door to the same power, escalations that look harmless, verbs that hide power.
+//! Failures of others (SECURITY.md): every door to the same power, escalations that look harmless, verbs that hide power.
 
 use serde_json::{Value, json};
 

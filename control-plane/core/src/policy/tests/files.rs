@@ -220,7 +220,7 @@ fn a_signed_risk_adds_and_a_bare_one_is_a_floor() {
     assert_eq!(risk("35"), 35);
 }
 
-/// failures.md T6: patterns on identities are exact, or bounded by segments.
+/// SECURITY.md T6: patterns on identities are exact, or bounded by segments.
 #[test]
 fn t6_identity_patterns_do_not_reach_too_far() {
     let denied = |pattern: &str, change: &dyn Fn(&mut crate::identity::Identity)| {

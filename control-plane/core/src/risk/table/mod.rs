@@ -1,4 +1,4 @@
-//! The risk table: every built-in resource and subresource × verb, with the score it starts from (kubernetes-wire.md §8; the
+//! The risk table: every built-in resource and subresource × verb, with the score it starts from (the
 //! reasons are those of <https://kubernetes.io/docs/concepts/security/rbac-good-practices/>).
 //!
 //! Scores of cluster-scoped resources are written with their scope already counted. A row's name, `table/<group>/<resource>:<verbs>`,
