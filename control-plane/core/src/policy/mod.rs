@@ -183,12 +183,6 @@ impl Policy {
         self.no_person.iter().any(|known| known.covers(identity))
     }
 
-    /// Whether the policy says that no person stands behind this asker, so that any one approver is another person (four eyes). A
-    /// person who is known stands there whatever the policy says; that is not asked here.
-    pub fn nobody_behind(&self, identity: &Identity) -> bool {
-        self.no_person.iter().any(|known| known.covers(identity))
-    }
-
     /// Names of all rules, in the order in which they are tried.
     pub fn rule_names(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| rule.name.as_str())

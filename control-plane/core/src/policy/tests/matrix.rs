@@ -172,6 +172,7 @@ fn pods() -> Vec<(&'static str, Value)> {
 }
 
 /// Everything else that is written.
+#[expect(clippy::too_many_lines, reason = "a table of cases, read from top to bottom")]
 fn written() -> Vec<(&'static str, &'static str, Value)> {
     let binding = |role: &str, subject: &str| json!({"roleRef": {"name": role}, "subjects": [{"kind": "Group", "name": subject}]});
     let role =
@@ -375,6 +376,7 @@ fn requests() -> Vec<(String, Request)> {
 
 #[test]
 #[ignore = "its golden file has not been written and reviewed yet: UPDATE_GOLDEN=1 writes it, then this line goes"]
+#[expect(clippy::too_many_lines, reason = "a table of cases, read from top to bottom")]
 fn decision_matrix() {
     let policy = built_in();
     let excused = super::super::Policy::parse(
