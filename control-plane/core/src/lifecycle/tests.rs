@@ -30,7 +30,7 @@ fn no(hold: &HoldRecord, person: &str, now: Timestamp) -> Result<HoldRecord, Vot
 fn fine(hold: &HoldRecord) -> StillFine {
     match recheck(hold, &verdict(Effect::Hold, Some(hold.terms().clone())), Mode::Serve) {
         Recheck::StillFine(fine) => fine,
-        other => panic!("{other:?}"),
+        other @ (Recheck::NewHold(_) | Recheck::Denied) => panic!("{other:?}"),
     }
 }
 

@@ -141,7 +141,7 @@ impl Model {
 
     fn now(&self, world: &World) -> Timestamp {
         // After the last of them comes a time when everything has expired.
-        self.scenario.times.get(usize::from(world.clock)).map_or(later(1_000_000), |seconds| later(*seconds))
+        self.scenario.times.get(usize::from(world.clock)).map_or_else(|| later(1_000_000), |seconds| later(*seconds))
     }
 
     fn is(&self, mutation: Mutation) -> bool {
