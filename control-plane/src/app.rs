@@ -75,6 +75,7 @@ pub struct Addresses {
 ///
 /// # Errors
 /// Whatever keeps it from starting, with what to do about it.
+#[expect(clippy::too_many_lines, reason = "one line per part, in the order in which they need each other")]
 pub async fn build(config: Config, clock: Clock) -> anyhow::Result<App> {
     use anyhow::Context as _;
     let metrics = Metrics::new();
@@ -223,6 +224,8 @@ impl App {
             name = background.fatal() => Some(name),
         };
         tracing::info!("draining");
+        // Whoever waits for people is told at once that the sidecar will ask again; the holds themselves stay.
+        approvals.pause();
         if !self.trigger.drain(DRAIN).await {
             tracing::warn!("the drain took too long; what still runs is cut");
         }

@@ -32,8 +32,10 @@ use crate::operation::{Agent, Link};
 use crate::report::EpochError;
 use crate::serve;
 
-/// How often the silence of the control plane is measured. A fifth of what is allowed, so that the cut comes at most that much late.
-const LISTEN: Duration = Duration::from_secs(1);
+/// How often the silence of the control plane is measured; the cut comes at most that much late.
+const LISTEN: Duration = Duration::from_millis(250);
+/// How often a sign of life is asked for while answers are being passed on.
+const ASK: Duration = Duration::from_secs(1);
 
 /// How to reach the control plane and what to say.
 #[derive(Debug)]
@@ -265,6 +267,13 @@ impl Drop for Seal<'_> {
 /// Heard is every frame that passed decryption. QUIC's own keep-alive is almost as long as the silence allowed, so while answers are
 /// being passed on a ping asks for a sign of life every second.
 async fn silence(agent: &Agent, connection: &Connection) {
+    tokio::select! {
+        () = listen(agent, connection) => {}
+        () = ask(agent, connection) => {}
+    }
+}
+
+async fn listen(agent: &Agent, connection: &Connection) {
     let mut heard = frames(connection);
     let mut at = agent.clock.monotonic();
     loop {
@@ -274,23 +283,28 @@ async fn silence(agent: &Agent, connection: &Connection) {
         if frames != heard {
             heard = frames;
             at = now;
-            continue;
-        }
-        if now.saturating_sub(at) >= limits::AGENT_SILENCE {
+        } else if now.saturating_sub(at) >= limits::AGENT_SILENCE {
             return;
-        }
-        if connection.streams() > 0 {
-            ping(connection).await;
         }
     }
 }
 
-/// Asks for a sign of life; whatever comes back, if only an acknowledgement, is one.
-async fn ping(connection: &Connection) {
-    let request = Request::get(wire::path::PING).header(header::HOST, wire::HOST_CONTROL).body(Full::new(Bytes::new()));
-    if let Ok(request) = request {
-        // Its outcome doesn't matter, and it must not delay the measuring.
-        drop(tokio::time::timeout(LISTEN, exchange::send(connection, request)).await);
+/// Asks for signs of life, as long as there is something to cut; whatever comes back, if only an acknowledgement, is one.
+async fn ask(agent: &Agent, connection: &Connection) {
+    loop {
+        agent.clock.sleep(ASK).await;
+        if connection.streams() == 0 {
+            continue;
+        }
+        let request =
+            Request::get(wire::path::PING).header(header::HOST, wire::HOST_CONTROL).body(Full::new(Bytes::new()));
+        if let Ok(request) = request {
+            tokio::select! {
+                // Its outcome doesn't matter.
+                _ = exchange::send(connection, request) => {}
+                () = agent.clock.sleep(limits::AGENT_SILENCE) => {}
+            }
+        }
     }
 }
 

@@ -23,6 +23,7 @@ struct AnswerLabels {
 /// The agent's counters. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct AgentMetrics {
+    requests: Counter,
     answers: Family<AnswerLabels, Counter>,
     refusals: Family<RefusalLabels, Counter>,
     attacks: Counter,
@@ -36,6 +37,7 @@ impl AgentMetrics {
     /// Registers them all.
     pub fn register(metrics: &Metrics) -> Self {
         let own = Self::default();
+        metrics.register("agent_requests", "Requests with or without a grant that arrived", own.requests.clone());
         metrics.register("agent_answers", "Answers of the API server by class of status", own.answers.clone());
         metrics.register("agent_refusals", "Requests or answers that the agent refused", own.refusals.clone());
         metrics.register(
@@ -56,6 +58,15 @@ impl AgentMetrics {
         );
         metrics.register("agent_open_answers", "Answers that are being passed on", own.bodies.clone());
         own
+    }
+
+    pub(crate) fn arrived(&self) {
+        self.requests.inc();
+    }
+
+    /// Requests that arrived so far.
+    pub fn received(&self) -> u64 {
+        self.requests.get()
     }
 
     pub(crate) fn refused(&self, refusal: &Refusal) {

@@ -91,6 +91,7 @@ where
     B::Error: Into<BoxError>,
 {
     let received = agent.clock.monotonic();
+    agent.metrics.arrived();
     let (head, body) = request.into_parts();
     let (token, digest_key) = presented(&head.headers)?;
     let body = collect_bounded(body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await.map_err(Refusal::Body)?;

@@ -45,6 +45,7 @@ pub struct Approvals {
     mode: Mode,
     metrics: Arc<GatewayMetrics>,
     waiters: Mutex<HashMap<HoldId, watch::Sender<u64>>>,
+    paused: watch::Sender<bool>,
     events: broadcast::Sender<Event>,
 }
 
@@ -72,7 +73,20 @@ impl Approvals {
     /// Waits for nobody yet; holds of earlier lives are in the store.
     pub fn new(store: Store, clock: Clock, mode: Mode, metrics: Arc<GatewayMetrics>) -> Self {
         let (events, _) = broadcast::channel(1024);
-        Self { store, clock, mode, metrics, waiters: Mutex::new(HashMap::new()), events }
+        Self {
+            store,
+            clock,
+            mode,
+            metrics,
+            waiters: Mutex::new(HashMap::new()),
+            paused: watch::Sender::new(false),
+            events,
+        }
+    }
+
+    /// Lets go of everybody who waits: the process ends. Their holds stay, and their sidecars ask again under the same ids.
+    pub fn pause(&self) {
+        self.paused.send_replace(true);
     }
 
     /// How votes over the local socket count.
@@ -122,8 +136,10 @@ impl Approvals {
             }
             let now = self.clock.now();
             let deadline = until.map_or_else(|| row.record.deadline(), |until| until.min(row.record.deadline()));
+            let mut paused = self.paused.subscribe();
             tokio::select! {
                 _ = changes.changed() => {}
+                () = async { drop(paused.wait_for(|paused| *paused).await) } => return Err(Refusal::GoingAway),
                 () = self.clock.sleep(deadline.since(now)) => {
                     if until.is_some_and(|until| self.clock.now() >= until) {
                         let why = "nobody has approved it before the client's own time limit; it still waits".to_owned();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use control_plane_core::decision::{Decision, Hold};
 use control_plane_core::lifecycle::{Life, NewIssue};
+use control_plane_core::request_info::RequestInfo;
 use control_plane_core::version_pin::VersionPin;
 use shared::ids::GrantId;
 use shared::time::Timestamp;
@@ -31,14 +32,9 @@ impl Gateway {
         mut log: OperationLog,
     ) -> Result<Ready, Refused> {
         loop {
-            let info = hold.attributes().info();
-            let pin = match &live {
-                Live::Failed(why) => {
-                    let why = format!("the object that it is about could not be read ({why})");
-                    return Err(Refused { refusal: Refusal::Outdated(why), log: Some(log) });
-                }
-                Live::None => VersionPin::of(info, None),
-                Live::Read(object) => VersionPin::of(info, object.as_ref()),
+            let pin = match pin(&live, hold.attributes().info()) {
+                Ok(pin) => pin,
+                Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
             };
             let show = super::show::of(&hold, &live, &self.recorder.mask);
             let nobody = self.policies.current().nobody_behind(hold.attributes().identity());
@@ -53,6 +49,11 @@ impl Gateway {
                 why = session.ended() => Err(Refusal::Session(crate::sessions::SessionError::Over(why))),
             };
             if let Err(refusal) = approved {
+                if matches!(refusal, Refusal::GoingAway) {
+                    // Nothing is closed: the hold goes on in the next life.
+                    log.forget();
+                    return Err(Refused { refusal, log: None });
+                }
                 log.released();
                 return Err(Refused { refusal, log: Some(log) });
             }
@@ -96,6 +97,15 @@ impl Gateway {
                 }
             }
         }
+    }
+}
+
+/// The state of the object that an approver will see; without it nothing can be approved.
+fn pin(live: &Live, info: &RequestInfo) -> Result<VersionPin, Refusal> {
+    match live {
+        Live::None => Ok(VersionPin::of(info, None)),
+        Live::Read(object) => Ok(VersionPin::of(info, object.as_ref())),
+        Live::Failed(why) => Err(Refusal::Outdated(format!("the object that it is about could not be read ({why})"))),
     }
 }
 

@@ -91,6 +91,9 @@ pub enum Refusal {
     /// It ran before under this id, and its answer is not kept whole.
     #[error("ended")]
     Ended(Outcome),
+    /// The process ends while the operation waits in a hold: the connection is closed under it, and its sidecar asks again.
+    #[error("going away")]
+    GoingAway,
     /// A stage of ours failed in a way that it must not.
     #[error("internal")]
     Internal(&'static str),
@@ -187,6 +190,11 @@ impl Refusal {
                 "ended",
                 format!("it ran before under this id, and its answer is no longer to be had; its outcome was: {outcome}"),
             ),
+            Self::GoingAway => shape(
+                Reason::ServiceUnavailable,
+                "going_away",
+                "the control plane is restarting; the operation still waits for approval; run it again to go on waiting".into(),
+            ),
             Self::Internal(what) => shape(Reason::InternalError, "internal", format!("a fault of Sallyport's own: {what}")),
         }
     }
@@ -252,6 +260,7 @@ impl Refusal {
             | Self::NotSent
             | Self::Unknown
             | Self::Ended(_)
+            | Self::GoingAway
             | Self::Internal(_) => Vec::new(),
         }
     }

@@ -93,8 +93,10 @@ async fn watch_events_arrive_one_by_one() {
             assert_eq!(soon(answer.frame()).await.unwrap().unwrap().into_data().unwrap(), event);
         }
         source.finish().await.unwrap();
-        let end = soon(answer.frame()).await;
-        assert!(end.is_none(), "{end:?}");
+        // Over HTTP/2 the end may come as an empty frame of its own.
+        while let Some(end) = soon(answer.frame()).await {
+            assert!(end.unwrap().into_data().unwrap().is_empty());
+        }
     }
 }
 

@@ -1,1 +1,176 @@
-//! To come.
+//! A misbehaving API server: what it says is passed on whole and masked, or refused, never something in between.
+
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use shared::wire;
+
+use crate::api_server::{Step, answer, chunk, chunked_head, json};
+use crate::control_plane::{Call, PATIENCE, text};
+use crate::world::World;
+
+const POD: &str = "/api/v1/namespaces/ns/pods/p";
+const JSON_TYPE: (&str, &str) = ("Content-Type", "application/json");
+
+/// failures.md U3: {resource, discovery, aggregated} × every redirect. 304 passes. Nothing is followed.
+#[tokio::test]
+async fn redirects_are_refused_and_not_followed() {
+    let (world, link) = World::start().await;
+    let elsewhere = format!("https://{}/api/v1/namespaces/ns/secrets/s", world.api.address);
+    let mut count = 0;
+    for path in [POD, "/apis", "/apis/metrics.k8s.io/v1beta1/namespaces/ns/pods/p"] {
+        for status in ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"] {
+            world.api.on("GET ", vec![answer(status, &[JSON_TYPE, ("Location", &elsewhere)], "{}")]);
+            let (head, _) = text(world.control_plane.granted(&link, &Call::new("GET", path, "")).await).await;
+            count += 1;
+            assert_eq!(
+                (head.status.as_u16(), &head.headers[wire::header::REFUSED]),
+                (502, &"answer-redirect".parse().unwrap()),
+                "{path} {status}"
+            );
+            assert_eq!(head.headers[wire::header::SENT], "yes");
+            assert!(head.headers.get("location").is_none());
+            assert_eq!(world.api.seen().len(), count);
+        }
+        world.api.on("GET ", vec![Step::Write(b"HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n".to_vec())]);
+        let (head, body) = text(world.control_plane.granted(&link, &Call::new("GET", path, "")).await).await;
+        count += 1;
+        assert_eq!((head.status.as_u16(), body.as_str()), (304, ""), "{path}");
+    }
+}
+
+/// failures.md M4: what can't be masked is not passed on.
+#[tokio::test]
+async fn encodings_that_cannot_be_masked() {
+    let (world, link) = World::start().await;
+    for (headers, label) in [
+        (vec![("Content-Type", "application/vnd.kubernetes.protobuf")], "answer-media-type"),
+        (vec![("Content-Type", "application/cbor")], "answer-media-type"),
+        (vec![("Content-Type", "text/html")], "answer-media-type"),
+        (vec![JSON_TYPE, ("Content-Encoding", "gzip")], "answer-encoding"),
+        (vec![], "answer-media-type"),
+    ] {
+        world.api.on("GET ", vec![answer("200 OK", &headers, "k8s\0canary")]);
+        let (head, body) = text(world.control_plane.granted(&link, &Call::new("GET", POD, "")).await).await;
+        assert_eq!(
+            (head.status.as_u16(), head.headers[wire::header::REFUSED].to_str().unwrap()),
+            (502, label),
+            "{headers:?}"
+        );
+        assert!(!body.contains("canary"));
+    }
+    // What it says of the agent's own credential is not about the client.
+    world.api.on("GET ", json("401 Unauthorized", "{}"));
+    assert_eq!(world.control_plane.granted(&link, &Call::new("GET", POD, "")).await.status(), 502);
+    // A text about a resource: the code stays, the text doesn't.
+    world
+        .api
+        .on("GET ", vec![answer("503 Unavailable", &[("Content-Type", "text/plain"), ("Retry-After", "1")], "canary")]);
+    let (head, body) = text(world.control_plane.granted(&link, &Call::new("GET", POD, "")).await).await;
+    let status: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((head.status.as_u16(), status["code"].as_u64()), (503, Some(503)));
+    assert_eq!(head.headers["retry-after"], "1");
+    assert!(!body.contains("canary"));
+}
+
+/// Bytes that end early end in an error, never in a shorter success.
+#[tokio::test]
+async fn deaths_in_mid_body() {
+    let (world, link) = World::start().await;
+    let lying =
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"kind\":\"Pod\"".to_vec();
+    for (what, steps) in [
+        ("a length that is not kept", vec![Step::Write(lying), Step::Drop]),
+        ("no last chunk", vec![chunked_head(), chunk(r#"{"kind":"Pod","apiVersion":"v1"}"#), Step::Drop]),
+        ("half a chunk", vec![chunked_head(), Step::Write(b"ff\r\n{\"kind\"".to_vec()), Step::Drop]),
+        (
+            "half a document",
+            vec![chunked_head(), chunk(r#"{"kind":"Pod","apiVersion":"#), Step::Write(b"0\r\n\r\n".to_vec())],
+        ),
+        ("no document", vec![chunked_head(), Step::Write(b"0\r\n\r\n".to_vec())]),
+        ("two documents", vec![chunked_head(), chunk("{}{}"), Step::Write(b"0\r\n\r\n".to_vec())]),
+        ("no JSON", vec![chunked_head(), chunk("<html>"), Step::Write(b"0\r\n\r\n".to_vec())]),
+        ("no UTF-8", vec![chunked_head(), Step::Write(b"5\r\n{\"\xff\":\r\n0\r\n\r\n".to_vec())]),
+        ("bad chunk", vec![chunked_head(), Step::Write(b"zz\r\n".to_vec())]),
+    ] {
+        world.api.on("GET ", steps);
+        let call = Call::new("GET", POD, "");
+        let token = world.control_plane.sign(&world.control_plane.claims(&link, &call));
+        let whole = async {
+            // A death that comes with the head takes the head with it.
+            let Ok(response) = shared_net::exchange::send(&link.connection, call.with_grant(&token)).await else {
+                return None;
+            };
+            assert_eq!(response.status(), 200, "{what}");
+            read_all(response).await.ok()
+        };
+        let body = tokio::time::timeout(PATIENCE, whole).await.expect(what);
+        assert_eq!(body, None, "{what}");
+    }
+    // And one that ends well, so that the above can fail.
+    world.api.on("GET ", vec![chunked_head(), chunk("{}"), Step::Write(b"0\r\n\r\n".to_vec())]);
+    let good = world.control_plane.granted(&link, &Call::new("GET", POD, "")).await;
+    assert_eq!(read_all(good).await.unwrap(), 2);
+}
+
+async fn read_all<B>(response: http::Response<B>) -> Result<usize, B::Error>
+where
+    B: http_body::Body<Data = bytes::Bytes> + Unpin,
+{
+    let mut body = response.into_body();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        length += frame?.into_data().map_or(0, |data| data.len());
+    }
+    Ok(length)
+}
+
+/// A write whose answer never came: nobody can say, and so it is said. What was not sent is told apart.
+#[tokio::test]
+async fn silence_and_early_closes() {
+    let (world, link) = World::start().await;
+    let call = Call::new("DELETE", POD, "");
+    for steps in [
+        vec![Step::Drop],
+        vec![Step::Write(b"HTTP/1.1 200".to_vec()), Step::Drop],
+        vec![Step::Write(b"garbage\r\n\r\n".to_vec())],
+        vec![Step::Write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".to_vec())],
+    ] {
+        world.api.on("DELETE ", steps);
+        let claims = world.control_plane.claims(&link, &call);
+        let (head, _) = text(link.send(&call, &world.control_plane.sign(&claims)).await).await;
+        assert_eq!((head.status.as_u16(), &head.headers[wire::header::SENT]), (502, &"unknown".parse().unwrap()));
+    }
+    let sent = world.api.seen().len();
+    assert_eq!(sent, 4, "a write is never repeated by us");
+}
+
+/// What it says in its head that is the connection's, or could be made from values, stays behind.
+#[tokio::test]
+async fn heads_are_rebuilt() {
+    let (world, link) = World::start().await;
+    let headers = [
+        JSON_TYPE,
+        ("Set-Cookie", "a=b"),
+        ("Connection", "keep-alive, Sallyport-Sent"),
+        ("Sallyport-Sent", "no"),
+        ("ETag", "\"v\""),
+        ("Warning", "299 - \"old\""),
+        ("Audit-Id", "x"),
+    ];
+    world.api.on("GET ", vec![answer("200 OK", &headers, "{}")]);
+    let (head, _) = text(world.control_plane.granted(&link, &Call::new("GET", POD, "")).await).await;
+    let mut names: Vec<&str> = head.headers.keys().map(http::HeaderName::as_str).collect();
+    names.retain(|name| !["connection", "date", "transfer-encoding"].contains(name));
+    names.sort_unstable();
+    assert_eq!(names, ["content-type", wire::header::SENT, "warning"]);
+    assert_eq!(head.headers[wire::header::SENT], "yes");
+}
+
+#[tokio::test]
+async fn an_unreachable_api_server_was_sent_nothing() {
+    let (world, link) = World::start().await;
+    // Its listener is gone with its tasks; the agent's and the control plane's go on.
+    world.api.stop().await;
+    let (head, _) = text(world.control_plane.granted(&link, &Call::new("DELETE", POD, "")).await).await;
+    assert_eq!((head.status.as_u16(), &head.headers[wire::header::SENT]), (503, &"no".parse().unwrap()));
+}

@@ -46,10 +46,12 @@ pub(crate) struct ApiServer {
     pub(crate) ca_pem: String,
     seen: Arc<Mutex<Vec<Seen>>>,
     script: Script,
+    tasks: TaskSet,
 }
 
 impl ApiServer {
     pub(crate) async fn start(tasks: &TaskSet) -> Self {
+        let tasks = &tasks.child();
         let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
         let mut tls = rustls::ServerConfig::builder_with_provider(shared_net::crypto::provider())
@@ -66,6 +68,7 @@ impl ApiServer {
             ca_pem: certified.cert.pem(),
             seen: Arc::default(),
             script: Arc::default(),
+            tasks: tasks.clone(),
         };
         let (seen, script, own) = (Arc::clone(&this.seen), Arc::clone(&this.script), tasks.clone());
         tasks.spawn("api server", async move {
@@ -84,6 +87,12 @@ impl ApiServer {
     /// The next request whose line begins so is answered with these steps.
     pub(crate) fn on(&self, line: &str, steps: Vec<Step>) {
         self.script.lock().unwrap().push_back((line.to_owned(), steps));
+    }
+
+    /// Ends the listener and every connection.
+    pub(crate) async fn stop(&self) {
+        self.tasks.cancel();
+        self.tasks.wait().await;
     }
 
     /// Requests so far.
@@ -148,7 +157,8 @@ where
                 Step::Hang(gone) => {
                     let mut byte = [0; 1];
                     while matches!(stream.read(&mut byte).await, Ok(n) if n > 0) {}
-                    drop(gone.send(()).await);
+                    // Nobody may be waiting for it.
+                    let _gone = gone.send(()).await;
                     return;
                 }
             }

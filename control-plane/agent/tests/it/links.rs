@@ -1,1 +1,189 @@
-//! To come.
+//! The connection to the control plane: greeted, lost, silent, made again.
+
+use serde_json::json;
+use shared::time::Timestamp;
+use shared::wire;
+use shared_net::clock::ManualClock;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+use crate::api_server::{Step, chunked_head, json as answer};
+use crate::control_plane::{Call, PATIENCE, text};
+use crate::world::World;
+
+const POD: &str = "/api/v1/namespaces/ns/pods/p";
+
+/// failures.md T9: a grant dies with its connection.
+#[tokio::test]
+async fn another_connection_is_another_epoch() {
+    let (mut world, link) = World::start().await;
+    let call = Call::new("DELETE", POD, "");
+    let claims = world.control_plane.claims(&link, &call);
+    let token = world.control_plane.sign(&claims);
+    link.connection.close(0, "lost");
+    let again = world.control_plane.agent().await;
+    assert_ne!(again.epoch, link.epoch);
+    let (head, _) = text(again.send(&call, &token).await).await;
+    assert_eq!(head.headers[wire::header::REFUSED], "grant-epoch");
+    // It was never spent, and the agent swears that it never will be.
+    assert_eq!(again.ask(link.epoch, &claims["jti"]).await, json!({"answer": "neverSpent"}));
+    assert_eq!(
+        again.ask(control_plane_core::ledger::Epoch::new([0; 32]), &claims["jti"]).await,
+        json!({"answer": "notKnown"})
+    );
+    assert!(world.api.seen().is_empty());
+    // Asking about the connection that lives ends its grants as well.
+    let claims = world.control_plane.claims(&again, &call);
+    assert_eq!(again.ask(again.epoch, &claims["jti"]).await, json!({"answer": "neverSpent"}));
+    let (head, _) = text(again.send(&call, &world.control_plane.sign(&claims)).await).await;
+    assert_eq!(head.headers[wire::header::REFUSED], "spend-epoch-sealed");
+}
+
+/// An old copy of the control plane is not served at all; and lives only rise.
+#[tokio::test]
+async fn an_earlier_life_is_refused() {
+    let (mut world, link) = World::start().await;
+    world.control_plane.greeting.lock().unwrap().life = 6;
+    let greetings = || world.control_plane.hellos.lock().unwrap().len();
+    let before = greetings();
+    link.connection.close(0, "restart from a backup");
+    while greetings() < before + 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.agent.ledger.life().0, 7);
+    world.control_plane.greeting.lock().unwrap().life = 8;
+    let call = Call::new("GET", POD, "");
+    world.api.on("GET ", answer("200 OK", "{}"));
+    loop {
+        let again = world.control_plane.agent().await;
+        let mut claims = world.control_plane.claims(&again, &call);
+        claims["life"] = json!(8);
+        // Greetings of the earlier life stand in the queue; their connections were closed by the agent.
+        let request = call.with_grant(&world.control_plane.sign(&claims));
+        let Ok(response) = shared_net::exchange::send(&again.connection, request).await else { continue };
+        assert_eq!(response.status(), 200);
+        let late = world.control_plane.claims(&again, &call);
+        let (head, _) = text(again.send(&call, &world.control_plane.sign(&late)).await).await;
+        assert_eq!(head.headers[wire::header::REFUSED], "grant-life", "life 7 is over now");
+        break;
+    }
+}
+
+/// Invariant 7: what is being passed on ends with the connection.
+#[tokio::test]
+async fn a_lost_connection_ends_the_streams_of_the_api_server() {
+    let (world, link) = World::start().await;
+    let (gone, mut left) = mpsc::channel(1);
+    world.api.on("GET ", vec![chunked_head(), Step::Hang(gone)]);
+    let watch = Call::new("GET", "/api/v1/namespaces/ns/pods?watch=1", "");
+    let response = world.control_plane.granted(&link, &watch).await;
+    assert_eq!(response.status(), 200);
+    link.connection.close(0, "lost");
+    tokio::time::timeout(PATIENCE, left.recv()).await.unwrap().unwrap();
+}
+
+/// Invariant 7: five seconds after the last sign of life what is being passed on ends, and the epoch with it. QUIC itself would wait for
+/// fifteen.
+#[tokio::test]
+async fn silence_ends_the_streams_of_the_api_server() {
+    let hand = ManualClock::new(Timestamp(1_900_000_000_000));
+    let (world, link) = World::start_with(hand.clock()).await;
+    let (gone, mut left) = mpsc::channel(1);
+    world.api.on("GET ", vec![chunked_head(), Step::Hang(gone)]);
+    let watch = Call::new("GET", "/api/v1/namespaces/ns/pods?watch=1", "");
+    let claims = world.control_plane.claims(&link, &watch);
+    let response = link.send(&watch, &world.control_plane.sign(&claims)).await;
+    assert_eq!(response.status(), 200);
+    // While the control plane can be heard, time alone cuts nothing: each second of it is answered by a ping.
+    let heard = || link.connection.stats().frame_rx.stream;
+    for _ in 0..10 {
+        let before = heard();
+        while heard() == before {
+            hand.advance(Duration::from_millis(500));
+            for _ in 0..2000 {
+                if heard() != before {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    assert!(left.try_recv().is_err());
+
+    world.relay.cut();
+    let mut waited = 0;
+    while left.try_recv().is_err() {
+        hand.advance(Duration::from_millis(250));
+        waited += 250;
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        assert!(waited <= 60_000, "the stream is still open");
+    }
+    // Up to half a second had passed since the last sign of life.
+    assert!(waited >= 4_250, "{waited} ms are less than silence");
+}
+
+/// `until` on the agent's own clock: a watch ends well between two events, anything else is broken off.
+#[tokio::test]
+async fn an_answer_ends_when_the_grant_says_so() {
+    let hand = ManualClock::new(Timestamp(1_900_000_000_000));
+    let (world, link) = World::start_with(hand.clock()).await;
+    for (path, ends_well) in [("/api/v1/namespaces/ns/pods?watch=1", true), ("/api/v1/namespaces/ns/pods", false)] {
+        let (gone, mut left) = mpsc::channel(1);
+        world.api.on("GET ", vec![chunked_head(), Step::Hang(gone)]);
+        let call = Call::new("GET", path, "");
+        let mut claims = world.control_plane.claims(&link, &call);
+        claims["until"] = json!(50_000);
+        let response = link.send(&call, &world.control_plane.sign(&claims)).await;
+        assert_eq!(response.status(), 200);
+        hand.advance(Duration::from_secs(50));
+        let body = shared_net::body::collect_bounded(response.into_body(), 1024, PATIENCE).await;
+        assert_eq!(body.is_ok(), ends_well, "{path}");
+        tokio::time::timeout(PATIENCE, left.recv()).await.unwrap().unwrap();
+    }
+}
+
+/// The ttl runs on the agent's monotonic clock from receipt: a body that dawdles lets it run out.
+#[tokio::test]
+async fn a_grant_expires_while_its_body_dawdles() {
+    let hand = ManualClock::new(Timestamp(1_900_000_000_000));
+    let (world, link) = World::start_with(hand.clock()).await;
+    let body = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}"#;
+    let call = Call::new("POST", "/api/v1/namespaces/ns/configmaps", body);
+    let mut claims = world.control_plane.claims(&link, &call);
+    claims["ttl"] = json!(2_000);
+    let token = world.control_plane.sign(&claims);
+    let (sender, slow) = shared_net::body::channel(1);
+    let request = call.with_grant(&token).map(|_| slow);
+    let asking = shared_net::exchange::send(&link.connection, request);
+    let dawdling = async {
+        sender.send(bytes::Bytes::from_static(b"{")).await.unwrap();
+        world.wait_for_operations(1).await;
+        hand.advance(Duration::from_secs(2));
+        sender.send(bytes::Bytes::from_static(&body.as_bytes()[1..])).await.unwrap();
+        sender.finish().await.unwrap();
+    };
+    let (response, ()) = tokio::join!(asking, dawdling);
+    let response = response.unwrap();
+    assert_eq!(response.headers()[wire::header::REFUSED], "grant-expired");
+    assert!(world.api.seen().is_empty());
+}
+
+#[tokio::test]
+async fn readiness_tells_the_truth() {
+    let (world, link) = World::start().await;
+    // Credential and API server are found by tasks of their own.
+    while !world.admin_get("/readyz").await.starts_with("HTTP/1.1 200") {}
+    assert!(world.admin_get("/metrics").await.contains("sallyport_agent_connections_total 1"));
+    world.control_plane.close().await;
+    drop(link);
+    loop {
+        let answer = world.admin_get("/readyz").await;
+        if answer.starts_with("HTTP/1.1 503") {
+            assert!(answer.contains("control plane"), "{answer}");
+            break;
+        }
+    }
+    assert!(world.admin_get("/livez").await.starts_with("HTTP/1.1 200"));
+}

@@ -1,12 +1,23 @@
 //! The agent as a process sees it: a control plane that signs whatever the test wants in front, an API server that does whatever the
 //! test wants behind.
 
+#[cfg(test)]
 mod answers;
+#[cfg(test)]
 mod api_server;
+#[cfg(test)]
 mod approved;
+#[cfg(test)]
 mod control_plane;
+#[cfg(test)]
 mod grants;
+#[cfg(test)]
 mod links;
+#[cfg(test)]
 mod refused;
+#[cfg(test)]
+mod relay;
+#[cfg(test)]
 mod streams;
+#[cfg(test)]
 mod world;

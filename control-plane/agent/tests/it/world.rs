@@ -12,12 +12,14 @@ use tokio::sync::oneshot;
 
 use crate::api_server::ApiServer;
 use crate::control_plane::{AgentLink, ControlPlane};
+use crate::relay::Relay;
 
 pub(crate) const TOKEN: &str = "the-agents-own-token";
 
 pub(crate) struct World {
     pub(crate) control_plane: ControlPlane,
     pub(crate) api: ApiServer,
+    pub(crate) relay: Relay,
     pub(crate) agent: Arc<Agent>,
     pub(crate) admin: std::net::SocketAddr,
     pub(crate) tasks: TaskSet,
@@ -35,6 +37,7 @@ impl World {
         let tasks = TaskSet::new();
         let mut control_plane = ControlPlane::start(&tasks);
         let api = ApiServer::start(&tasks).await;
+        let relay = Relay::start(&tasks, control_plane.address).await;
         let files = tempfile::tempdir().unwrap();
         let dir = files.path();
         fs::write(dir.join("ca"), &api.ca_pem).unwrap();
@@ -44,7 +47,7 @@ impl World {
             "cluster: a\nclusterUid: uid-of-a\ncontrolPlane: {{address: '{}', pin: '{}'}}\ntokenFile: {dir}/token\n\
              placeholderKeys: {{current: {dir}/key}}\nlisten: 127.0.0.1:0\n\
              apiServer: {{url: 'https://{}', caFile: {dir}/ca, tokenFile: {dir}/token}}\n",
-            control_plane.address,
+            relay.address,
             control_plane.pin,
             api.address,
             dir = dir.display(),
@@ -64,8 +67,28 @@ impl World {
             bound.run(stop).await.unwrap();
         });
         let link = control_plane.agent().await;
-        let world = Self { control_plane, api, agent, admin, tasks, _stop: stop, _files: files };
+        let world = Self { control_plane, api, relay, agent, admin, tasks, _stop: stop, _files: files };
         (world, link)
+    }
+}
+
+impl World {
+    /// Waits until the agent has received so many heads.
+    pub(crate) async fn wait_for_operations(&self, count: u64) {
+        while self.agent.metrics.received() < count {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// One GET on the admin port; the whole answer as text.
+    pub(crate) async fn admin_get(&self, path: &str) -> String {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut tcp = tokio::net::TcpStream::connect(self.admin).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n");
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).await.unwrap();
+        answer
     }
 }
 

@@ -3,7 +3,6 @@
 use super::*;
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn validly_signed_and_still_wrong() {
     let side = Side::new();
     let claims = serde_json::to_value(side.write().claims()).unwrap();

@@ -150,9 +150,9 @@ pub(super) fn read_request() -> Raw {
 
 pub(super) fn request(method: &str, uri: &str, body: &str) -> Raw {
     let mut headers = http::HeaderMap::new();
-    headers.insert(http::header::ACCEPT, http::HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     if !body.is_empty() {
-        headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     Raw {
         method: method.parse().unwrap(),

@@ -34,7 +34,7 @@ fn ordinary_work_goes_through() {
         ("watch deployments.apps default/", None, Group::Read),
         ("get /apis", None, Group::Read),
         ("create configmaps default/-", Some(json!({"metadata": {"name": "x"}, "data": {}})), Group::Write),
-        ("create deployments.apps default/-", Some(pods.clone()), Group::Write),
+        ("create deployments.apps default/-", Some(pods), Group::Write),
         ("create services default/-", Some(json!({"spec": {"type": "ClusterIP"}})), Group::Write),
         ("delete pods default/web", None, Group::Write),
         ("update deployments.apps/scale default/web", Some(json!({"spec": {"replicas": 3}})), Group::Write),
