@@ -80,7 +80,7 @@ pub struct Masker {
     /// A message that a Status about Secrets must not have was passed on.
     pub(super) message_passed: bool,
 
-    pub(super) inner: Option<Box<Masker>>,
+    pub(super) inner: Option<Box<Self>>,
     pub(super) scratch: Vec<u8>,
 
     utf8: Utf8,
