@@ -5,6 +5,7 @@
 mod holds;
 
 mod operations;
+mod rejected;
 mod seal;
 mod sessions;
 mod writer;
@@ -15,7 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use holds::{HoldRow, HoldTransaction};
 use rusqlite::{Connection, OpenFlags};
 
-pub use operations::{Closing, Filter, Opened, Opening, OperationRow, Rejected, RejectedRow, Response};
+pub use operations::{Closing, Filter, Opened, Opening, OperationRow, Response};
+pub use rejected::{Rejected, RejectedRow};
 pub use seal::SealingKey;
 pub use sessions::{SessionRow, SessionState};
 

@@ -73,7 +73,7 @@ fn matrix() {
     let outsider = || voter("eve", Some("3"), "everyone");
     let own_token = || Voter { issuer: "https://ci".to_owned(), ..voter("repo:1", Some("9"), "sre") };
     let same_subject_elsewhere = || Voter { issuer: "https://other".to_owned(), ..voter("ann", None, "sre") };
-    let rows: Vec<(&str, Mode, u8, Vec<Voter>, Voter, &str)> = vec![
+    let rows = vec![
         // One approver, a person behind the job.
         ("person", Serve, 1, vec![], ann(), "approved"),
         ("person", Serve, 1, vec![], asker_himself(), "Asker"),

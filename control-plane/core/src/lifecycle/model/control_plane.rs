@@ -7,7 +7,7 @@ use super::agent::epoch_of;
 use super::world::*;
 use super::{Model, Mutation};
 use crate::decision::Effect;
-use crate::four_eyes::Mode;
+use crate::four_eyes::{Behind, Mode};
 use crate::lifecycle::fixtures::{operation as fresh, *};
 use crate::lifecycle::{
     Answer, Ballot, HoldRecord, Issue, Issued, Join, NewIssue, NotSent, OperationRecord, Phase, Progress, Recheck,
@@ -167,7 +167,11 @@ impl Model {
         }
         let placed = match self.hold(&database) {
             None => {
-                let (hold, bound) = HoldRecord::open(opening(key, 2), Waiting::default(), now).unwrap();
+                let mut opening = opening(key, 2);
+                if self.is(Mutation::AskerNotMapped) {
+                    opening.behind = Behind::Nobody;
+                }
+                let (hold, bound) = HoldRecord::open(opening, Waiting::default(), now).unwrap();
                 database.hold = Some(self.pools.holds.put(hold));
                 record.wait(bound).unwrap()
             }

@@ -54,8 +54,15 @@ fn operation_key(record: &OperationRecord) -> OperationId {
 }
 
 /// What tells two holds of this model apart.
-type HoldKey =
-    (Timestamp, &'static str, Vec<(String, Timestamp)>, Option<Timestamp>, Option<ApprovalId>, Option<OperationKey>);
+type HoldKey = (
+    Timestamp,
+    OperationKey,
+    &'static str,
+    Vec<(String, Timestamp)>,
+    Option<Timestamp>,
+    Option<ApprovalId>,
+    Option<OperationKey>,
+);
 
 fn hold_key(hold: &HoldRecord) -> HoldKey {
     let votes = hold.votes().iter().map(|vote| (vote.subject.clone(), vote.at)).collect();
@@ -66,7 +73,7 @@ fn hold_key(hold: &HoldRecord) -> HoldKey {
         Phase::Expired { at, approval } => (Some(*at), *approval, None),
         Phase::Denied { at, .. } | Phase::Void { at, .. } => (Some(*at), None, None),
     };
-    (hold.opened(), hold.phase().as_str(), votes, at, approval, by)
+    (hold.opened(), hold.opened_by(), hold.phase().as_str(), votes, at, approval, by)
 }
 
 pub(super) struct Pools {
