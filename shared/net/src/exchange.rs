@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -14,9 +15,11 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1 as client;
 use hyper::server::conn::http1 as server;
-use hyper::service::HttpService;
+use hyper::service::{HttpService, service_fn};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use shared::limits;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::body::BoxError;
 use crate::drain::Drain;
@@ -186,12 +189,28 @@ where
 
 async fn answer<S, B>(io: QuicIo, service: S)
 where
-    S: HttpService<Incoming, ResBody = B> + Send + 'static,
+    S: HttpService<Incoming, ResBody = B> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    let refused = Arc::new(OnceLock::new());
+    let note = Arc::clone(&refused);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (note, upgrade) = (Arc::clone(&note), request.extensions().get::<OnUpgrade>().cloned());
+        let answer = service.clone().call(request);
+        async move {
+            let response = answer.await?;
+            if response.status() != StatusCode::SWITCHING_PROTOCOLS
+                && let Some(upgrade) = upgrade
+            {
+                // Can be set once only, and there is one request per stream.
+                drop(note.set(upgrade));
+            }
+            Ok::<_, S::Error>(response)
+        }
+    });
     let served = server::Builder::new()
         // One exchange per stream: after the answer the stream is finished.
         .keep_alive(false)
@@ -208,6 +227,16 @@ where
         .await;
     if let Err(error) = served {
         tracing::debug!(error = %shared::chain::Chain(&error), "exchange ended early");
+        return;
+    }
+    // When an upgrade was asked for and refused, hyper gives the stream up for an upgrade all the same, without shutting it down; dropped
+    // like that it would be reset, and the refusal lost. The answer was complete, so the stream is finished.
+    let upgrade = refused.get().cloned();
+    if let Some(upgrade) = upgrade
+        && let Ok(stream) = upgrade.await
+        && let Err(error) = TokioIo::new(stream).shutdown().await
+    {
+        tracing::debug!(%error, "refused upgrade was not finished");
     }
 }
 
