@@ -6,17 +6,16 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use http::header::UPGRADE;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1 as client;
 use hyper::server::conn::http1 as server;
 use hyper::service::{HttpService, service_fn};
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use shared::limits;
 use tokio::io::AsyncWriteExt as _;
@@ -174,10 +173,10 @@ where
                 }
             },
         };
-        let service = service.clone();
+        let (service, tasks) = (service.clone(), streams.clone());
         streams.spawn("exchange", async move {
             let _guard = guard;
-            answer(io, service).await;
+            answer(io, service, tasks).await;
         });
     }
     tokio::select! {
@@ -187,7 +186,7 @@ where
     }
 }
 
-async fn answer<S, B>(io: QuicIo, service: S)
+async fn answer<S, B>(io: QuicIo, service: S, tasks: TaskSet)
 where
     S: HttpService<Incoming, ResBody = B> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -195,22 +194,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let refused = Arc::new(OnceLock::new());
-    let note = Arc::clone(&refused);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (note, upgrade) = (Arc::clone(&note), request.extensions().get::<OnUpgrade>().cloned());
-        let answer = service.clone().call(request);
-        async move {
-            let response = answer.await?;
-            if response.status() != StatusCode::SWITCHING_PROTOCOLS
-                && let Some(upgrade) = upgrade
-            {
-                // Can be set once only, and there is one request per stream.
-                drop(note.set(upgrade));
-            }
-            Ok::<_, S::Error>(response)
-        }
-    });
+    let service = service_fn(move |request| call(service.clone(), request, tasks.clone()));
     let served = server::Builder::new()
         // One exchange per stream: after the answer the stream is finished.
         .keep_alive(false)
@@ -227,17 +211,29 @@ where
         .await;
     if let Err(error) = served {
         tracing::debug!(error = %shared::chain::Chain(&error), "exchange ended early");
-        return;
     }
-    // When an upgrade was asked for and refused, hyper gives the stream up for an upgrade all the same, without shutting it down; dropped
-    // like that it would be reset, and the refusal lost. The answer was complete, so the stream is finished.
-    let upgrade = refused.get().cloned();
-    if let Some(upgrade) = upgrade
-        && let Ok(stream) = upgrade.await
-        && let Err(error) = TokioIo::new(stream).shutdown().await
-    {
-        tracing::debug!(%error, "refused upgrade was not finished");
+}
+
+/// Calls the service. hyper gives the stream of *every* request that asked for an upgrade away, also when the answer is no 101, and a
+/// stream that nobody finishes is reset, which would take the refusal with it: so a refused upgrade's stream is finished here.
+async fn call<S, B>(mut service: S, mut request: Request<Incoming>, tasks: TaskSet) -> Result<Response<B>, S::Error>
+where
+    S: HttpService<Incoming, ResBody = B>,
+{
+    let asked = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
+    if let Some(upgrade) = &asked {
+        request.extensions_mut().insert(upgrade.clone());
     }
+    let response = service.call(request).await?;
+    if let Some(upgrade) = asked.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
+        tasks.spawn("refused-upgrade", async move {
+            if let Ok(stream) = upgrade.await {
+                // Fails only if the peer is gone already.
+                drop(TokioIo::new(stream).shutdown().await);
+            }
+        });
+    }
+    Ok(response)
 }
 
 #[cfg(test)]
