@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
@@ -114,7 +115,7 @@ async fn pieces_arrive_as_they_are_sent() {
     let pair = pair().await;
     let (source, body) = channel(1);
     let body = std::sync::Mutex::new(Some(body));
-    let body = std::sync::Arc::new(body);
+    let body = Arc::new(body);
     pair.serve(move |_| {
         let body = body.lock().unwrap().take().unwrap();
         async move { Response::new(body.boxed_unsync()) }
@@ -228,11 +229,11 @@ async fn a_lost_connection_tells_what_may_have_been_sent() {
 #[tokio::test]
 async fn more_streams_are_allowed_when_a_peer_is_busy() {
     let pair = pair().await;
-    let release = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    let gate = std::sync::Arc::clone(&release);
+    let release = Arc::new(tokio::sync::Semaphore::new(0));
+    let gate = Arc::clone(&release);
     let (started, mut starts) = mpsc::channel(1024);
     pair.serve(move |_| {
-        let (gate, started) = (std::sync::Arc::clone(&gate), started.clone());
+        let (gate, started) = (Arc::clone(&gate), started.clone());
         async move {
             started.send(()).await.unwrap();
             drop(gate.acquire().await.unwrap());
@@ -319,13 +320,32 @@ async fn an_upgraded_stream_tells_end_from_abort() {
 }
 
 #[tokio::test]
+async fn the_refusal_of_an_upgrade_arrives_whole() {
+    let pair = pair().await;
+    pair.serve(|_| async move {
+        let mut response = Response::new(full("not allowed"));
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        response
+    });
+    for _ in 0..20 {
+        let mut ask = request("/exec", empty());
+        ask.headers_mut().insert("connection", "upgrade".parse().unwrap());
+        ask.headers_mut().insert("upgrade", "test".parse().unwrap());
+        let answer = soon(send(&pair.client, ask)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+        let body = soon(collect_bounded(answer.into_body(), 100, PATIENCE)).await.unwrap();
+        assert_eq!(body, "not allowed");
+    }
+}
+
+#[tokio::test]
 async fn draining_finishes_what_runs_and_takes_nothing_new() {
     let pair = pair().await;
     let (started, mut starts) = mpsc::channel(1);
-    let release = std::sync::Arc::new(tokio::sync::Notify::new());
-    let gate = std::sync::Arc::clone(&release);
+    let release = Arc::new(tokio::sync::Notify::new());
+    let gate = Arc::clone(&release);
     pair.serve(move |_| {
-        let (gate, started) = (std::sync::Arc::clone(&gate), started.clone());
+        let (gate, started) = (Arc::clone(&gate), started.clone());
         async move {
             started.send(()).await.unwrap();
             gate.notified().await;
