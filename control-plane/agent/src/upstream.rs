@@ -1,4 +1,4 @@
-//! The way to the API server. The cluster credential is read in one function of this file ([`Upstream::call`]) and nowhere else.
+//! The way to the API server. The cluster credential is read in one function of this file (`Upstream::call`) and nowhere else.
 //!
 //! Redirects are not followed: nothing here could (SECURITY.md U3). Two pools: ordinary calls share HTTP/2 connections; a stream that may
 //! last gets an HTTP/1.1 connection of its own, because the API server allows few streams per connection and a hundred watches would

@@ -67,7 +67,7 @@ pub(crate) struct Server {
     /// Its local Unix socket.
     #[arg(long, env = "SALLYPORT_SOCKET", global = true)]
     socket: Option<PathBuf>,
-    /// Its web API, for example https://sallyport.example:8443.
+    /// Its web API, for example `https://sallyport.example:8443`.
     #[arg(long, env = "SALLYPORT_SERVER", global = true)]
     server: Option<String>,
     /// CA certificate of the web API.

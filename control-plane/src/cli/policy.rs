@@ -33,7 +33,7 @@ pub(crate) enum Command {
         /// Who asks: cluster/namespace/serviceaccount.
         #[arg(long = "as", default_value = "cluster/ci/runner")]
         asker: String,
-        /// VERB RESOURCE[.GROUP][/SUBRESOURCE] [NAME]
+        /// `VERB RESOURCE[.GROUP][/SUBRESOURCE] [NAME]`
         words: Vec<String>,
     },
 }

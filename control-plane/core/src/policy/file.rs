@@ -1,4 +1,4 @@
-//! The policy file's fields, read into a [`Policy`]'s parts. Every mistake is noted and reading goes on.
+//! The policy file's fields, read into a `Policy`'s parts. Every mistake is noted and reading goes on.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

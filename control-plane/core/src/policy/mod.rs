@@ -27,7 +27,7 @@
 //! known behind the asker, the approver could be that person, so two are needed, unless `noPersonBehind` says that nobody stands
 //! behind this issuer or ServiceAccount.
 //!
-//! Invariant: [`decide`] is a pure function. Nothing that goes wrong in it makes an answer less strict.
+//! Invariant: [`decide()`] is a pure function. Nothing that goes wrong in it makes an answer less strict.
 
 mod access;
 mod cel;

@@ -1,8 +1,8 @@
 //! How dangerous a request is, as a number from 0 to 100 with every part of it named.
 //!
-//! The [`table`] gives the score that a verb on a resource starts from. [`modifiers`] look at what the request *does*: the parsed
+//! The [`table`] gives the score that a verb on a resource starts from. `modifiers` look at what the request *does*: the parsed
 //! body, the query, the live object. The score is the highest [`Weight::AtLeast`] plus all [`Weight::Plus`], at most 99: 100 is kept
-//! for what the gateway refuses to protect itself ([`protect`]), so that a threshold of 100 denies that and nothing else.
+//! for what the gateway refuses to protect itself (`protect`), so that a threshold of 100 denies that and nothing else.
 //!
 //! Called by `policy` only. Pure; never panics on any body; a body that can't be read scores as a write that nobody described.
 
