@@ -19,15 +19,15 @@ const BODY: usize = 32 * 1024 * 1024;
 const PIECE: usize = 16 * 1024;
 const ROUNDS: usize = 15;
 
-/// Makes the n-th item of a list.
-type Make = fn(usize) -> String;
+/// What it is called, the resource it was asked for, and how to make an element.
+type Body = (&'static str, &'static str, fn(usize) -> String);
 
 fn main() -> Result<(), MaskError> {
     println!(
         "{:<32} {:>8} {:>10} {:>8} {:>8} {:>8} {:>10}",
         "body", "MB", "best GB/s", "median", "skip", "masked", "extra KiB"
     );
-    let bodies: [(&str, &str, Make); 5] = [
+    let bodies: [Body; 5] = [
         ("SecretList, values of 1 KiB", "secrets", |index| secret(index, 1024, false)),
         ("SecretList, values of 32 B", "secrets", |index| secret(index, 32, false)),
         ("SecretList, 1 KiB, last-applied", "secrets", |index| secret(index, 1024, true)),

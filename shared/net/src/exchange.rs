@@ -9,14 +9,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use http::header::UPGRADE;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1 as client;
 use hyper::server::conn::http1 as server;
-use hyper::service::HttpService;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use shared::limits;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::body::BoxError;
 use crate::drain::Drain;
@@ -171,10 +173,10 @@ where
                 }
             },
         };
-        let service = service.clone();
+        let (service, tasks) = (service.clone(), streams.clone());
         streams.spawn("exchange", async move {
             let _guard = guard;
-            answer(io, service).await;
+            answer(io, service, tasks).await;
         });
     }
     tokio::select! {
@@ -184,14 +186,15 @@ where
     }
 }
 
-async fn answer<S, B>(io: QuicIo, service: S)
+async fn answer<S, B>(io: QuicIo, service: S, tasks: TaskSet)
 where
-    S: HttpService<Incoming, ResBody = B> + Send + 'static,
+    S: HttpService<Incoming, ResBody = B> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    let service = service_fn(move |request| call(service.clone(), request, tasks.clone()));
     let served = server::Builder::new()
         // One exchange per stream: after the answer the stream is finished.
         .keep_alive(false)
@@ -209,6 +212,28 @@ where
     if let Err(error) = served {
         tracing::debug!(error = %shared::chain::Chain(&error), "exchange ended early");
     }
+}
+
+/// Calls the service. hyper gives the stream of *every* request that asked for an upgrade away, also when the answer is no 101, and a
+/// stream that nobody finishes is reset, which would take the refusal with it: so a refused upgrade's stream is finished here.
+async fn call<S, B>(mut service: S, mut request: Request<Incoming>, tasks: TaskSet) -> Result<Response<B>, S::Error>
+where
+    S: HttpService<Incoming, ResBody = B>,
+{
+    let asked = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
+    if let Some(upgrade) = &asked {
+        request.extensions_mut().insert(upgrade.clone());
+    }
+    let response = service.call(request).await?;
+    if let Some(upgrade) = asked.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
+        tasks.spawn("refused-upgrade", async move {
+            if let Ok(stream) = upgrade.await {
+                // Fails only if the peer is gone already.
+                drop(TokioIo::new(stream).shutdown().await);
+            }
+        });
+    }
+    Ok(response)
 }
 
 #[cfg(test)]

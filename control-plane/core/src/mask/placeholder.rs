@@ -244,7 +244,8 @@ impl fmt::Display for FieldPath {
 /// The first string or member name that carries a placeholder, in a request body of any kind.
 pub fn find_placeholder(value: &Value) -> Option<FieldPath> {
     let mut path = Vec::new();
-    find(value, &mut path).then_some(FieldPath(path))
+    let found = find(value, &mut path);
+    found.then_some(FieldPath(path))
 }
 
 /// serde_json reads no deeper than 128, so the recursion is bounded.

@@ -368,10 +368,11 @@ impl Masker {
     }
 }
 
-#[expect(clippy::unnecessary_fold, reason = "the sink must see every character, also after it said no")]
+/// Hands both characters on, also if the sink has had enough after the first.
 fn emit(chars: [Option<char>; 2], overflow: &mut bool, sink: &mut impl FnMut(&[u8], &mut bool) -> bool) -> bool {
-    chars
-        .into_iter()
-        .flatten()
-        .fold(true, |go_on, char| sink(char.encode_utf8(&mut [0; 4]).as_bytes(), overflow) && go_on)
+    let mut go_on = true;
+    for char in chars.into_iter().flatten() {
+        go_on &= sink(char.encode_utf8(&mut [0; 4]).as_bytes(), overflow);
+    }
+    go_on
 }
