@@ -120,8 +120,6 @@ pub const UPSTREAM_IDLE_STREAMS: usize = 4;
 pub const SPENT_SWEEP: usize = 500;
 /// Grants in one question to an agent's ledger.
 pub const LEDGER_QUESTIONS: usize = 1000;
-/// Shortest and longest pause before a peer dials again; drawn at random in between, doubling.
-pub const REDIAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// Spent grants that an agent remembers per epoch.
 pub const LEDGER_ENTRIES: usize = 100_000;
 /// Connections that an agent's ledger knows at once, and as many that are over: an agent has one, or two while it changes over.

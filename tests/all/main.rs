@@ -1,5 +1,7 @@
 //! All integration tests, in one binary: one link, one cluster.
 
+#[cfg(test)]
+mod agent;
 mod cluster;
 mod differential;
 mod preconditions;

@@ -131,7 +131,7 @@ struct HelloReply {
 
 /// Keeps a connection to the control plane until draining is over.
 pub async fn run(dialler: Dialler, agent: Arc<Agent>, readiness: Readiness, mut drain: Drain) {
-    let mut pause = limits::REDIAL.0;
+    let mut pause = limits::BACKOFF_FIRST;
     let mut waiting = Some(readiness.wait_for("control plane"));
     loop {
         let attempt = tokio::select! {
@@ -141,7 +141,7 @@ pub async fn run(dialler: Dialler, agent: Arc<Agent>, readiness: Readiness, mut 
         };
         match attempt {
             Ok((connection, link)) => {
-                pause = limits::REDIAL.0;
+                pause = limits::BACKOFF_FIRST;
                 drop(waiting.take());
                 agent.metrics.connected();
                 attend(&agent, &connection, link, drain.clone()).await;
@@ -153,7 +153,7 @@ pub async fn run(dialler: Dialler, agent: Arc<Agent>, readiness: Readiness, mut 
             Err(error) => tracing::warn!(error = %shared::chain::Chain(&error), "no connection to the control plane"),
         }
         let wait = jitter(pause);
-        pause = pause.saturating_mul(2).min(limits::REDIAL.1);
+        pause = pause.saturating_mul(2).min(limits::BACKOFF_MAX);
         tokio::select! {
             biased;
             _ = drain.started() => return,

@@ -11,7 +11,7 @@ use crate::world::World;
 const POD: &str = "/api/v1/namespaces/ns/pods/p";
 const JSON_TYPE: (&str, &str) = ("Content-Type", "application/json");
 
-/// failures.md U3: {resource, discovery, aggregated} × every redirect. 304 passes. Nothing is followed.
+/// SECURITY.md U3: {resource, discovery, aggregated} × every redirect. 304 passes. Nothing is followed.
 #[tokio::test]
 async fn redirects_are_refused_and_not_followed() {
     let (world, link) = World::start().await;
@@ -38,7 +38,7 @@ async fn redirects_are_refused_and_not_followed() {
     }
 }
 
-/// failures.md M4: what can't be masked is not passed on.
+/// SECURITY.md M4: what can't be masked is not passed on.
 #[tokio::test]
 async fn encodings_that_cannot_be_masked() {
     let (world, link) = World::start().await;

@@ -13,7 +13,7 @@ use crate::world::World;
 
 const POD: &str = "/api/v1/namespaces/ns/pods/p";
 
-/// failures.md T9: a grant dies with its connection.
+/// SECURITY.md T9: a grant dies with its connection.
 #[tokio::test]
 async fn another_connection_is_another_epoch() {
     let (mut world, link) = World::start().await;

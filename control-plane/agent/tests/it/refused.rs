@@ -150,7 +150,7 @@ async fn tokens_that_are_none() {
     assert!(world.api.seen().is_empty());
 }
 
-/// Whatever was granted: design, Grants. Each rule's table is beside the rule; here is that they are asked.
+/// Whatever was granted. Each rule's table is beside the rule; here is that they are asked.
 #[tokio::test]
 async fn what_is_refused_whatever_the_grant_says() {
     let (world, link) = World::start().await;

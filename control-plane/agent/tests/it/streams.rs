@@ -121,7 +121,7 @@ async fn a_write_is_followed_to_its_answer() {
     }
 }
 
-/// failures.md D7: a list of many Secrets passes in pieces; no piece is much larger than what came in.
+/// SECURITY.md D7: a list of many Secrets passes in pieces; no piece is much larger than what came in.
 #[tokio::test]
 async fn a_large_list_is_never_held() {
     let (world, link) = World::start().await;
