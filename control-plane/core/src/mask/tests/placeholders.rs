@@ -77,7 +77,11 @@ fn m5_valid_base64_of_a_sentence() {
     assert!(decoded.starts_with("sallyport: masked value; write it back unchanged or leave the field out "));
     assert_eq!(URL_SAFE.decode(&text).unwrap(), decoded.as_bytes(), "the same in both alphabets");
     assert!(is_placeholder(&text) && is_placeholder(&decoded));
-    assert!(!is_placeholder(text.trim_start_matches('c')) && !is_placeholder("") && !is_placeholder(&"A".repeat(PLACEHOLDER_BYTES)));
+    assert!(
+        !is_placeholder(text.trim_start_matches('c'))
+            && !is_placeholder("")
+            && !is_placeholder(&"A".repeat(PLACEHOLDER_BYTES))
+    );
 }
 
 #[test]
