@@ -8,7 +8,7 @@
 use shared::limits::{MASK_DEPTH, MASK_KEY_BYTES};
 
 use super::MaskError;
-use super::bytes::{Number, plain_run};
+use super::bytes::{Number, Surrogates, plain_run};
 use super::frame::{Frame, Key, Presumed, Role};
 use super::masker::{Documents, Masker};
 use super::open::Fate;
@@ -258,6 +258,8 @@ impl Masker {
         }
         self.name.clear();
         self.overflow = false;
+        // Half a pair may be left of a string that was not decoded to its end.
+        self.surrogates = Surrogates::default();
         self.state = State::InKey;
         Ok(())
     }

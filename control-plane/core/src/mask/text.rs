@@ -147,6 +147,7 @@ impl Masker {
         }
         self.text.clear();
         self.overflow = false;
+        self.surrogates = Surrogates::default();
         self.state = State::InString;
         Ok(())
     }

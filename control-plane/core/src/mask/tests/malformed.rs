@@ -132,3 +132,13 @@ fn m4_a_request_for_secrets_is_answered_by_objects() {
     assert!(run(&super::context("pods", Verb::Watch), &[b"\n"]).is_ok());
     assert_eq!(fails(b" "), MaskError::Truncated { length: 1 });
 }
+
+#[test]
+fn m4_half_a_pair_does_not_leak_into_the_next_string() {
+    // Go's decoder makes U+FFFD of it; what follows is read as if it had not been there, wherever the pieces are cut.
+    let text = r#"{"a":"\ud83dx","data":{"p":"Q0FOQVJZLXZhbHVl","\ud83d":1},"b":["\ud83d"],"stringData":{"q":"Q0FOQVJZLXZhbHVl"}}"#;
+    for resource in ["secrets", "widgets"] {
+        let (out, summary) = mask(&context(resource, Verb::Get), text).unwrap();
+        assert!(!out.contains(CANARY) && summary.masked == 3, "{out}");
+    }
+}
