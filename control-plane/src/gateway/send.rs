@@ -84,7 +84,11 @@ impl Gateway {
         let outcome = match error {
             ForwardError::NotSent(_) => Outcome::NotSent { why: NotSent::NoAgent },
             ForwardError::NoAnswer(_) => match log.jti() {
-                Some(jti) if log.is_durable() => self.agents.ask(link, jti).await,
+                // The question seals the grant's connection, so it is put only where that connection is gone already: on a living one
+                // it would void the grants of everybody else.
+                Some(jti) if log.is_durable() && link.connection.close_reason().is_some() => {
+                    self.agents.ask(link, jti).await
+                }
                 Some(_) | None => reply::lost(),
             },
         };
