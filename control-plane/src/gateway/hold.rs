@@ -48,6 +48,8 @@ impl Gateway {
                 approved = self.approvals.approved(id, until) => approved,
                 why = session.ended() => Err(Refusal::Session(crate::sessions::SessionError::Over(why))),
             };
+            // A yes that comes as the session ends is no yes for this session any more.
+            let approved = approved.and_then(|_| session.identify(self.recorder.clock.now()).map_err(Refusal::Session));
             if let Err(refusal) = approved {
                 if matches!(refusal, Refusal::GoingAway) {
                     // Nothing is closed: the hold goes on in the next life.
