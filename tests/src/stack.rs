@@ -30,7 +30,17 @@ pub struct Stack {
     addresses: Addresses,
     pin: String,
     namespace: Namespace,
+    api_server: ApiServer,
     folder: TempDir,
+}
+
+/// What the agent calls.
+#[derive(Clone, Debug)]
+pub struct ApiServer {
+    /// `https://host:port`.
+    pub url: String,
+    /// Certificate of its authority, PEM.
+    pub ca: PathBuf,
 }
 
 /// Where each listens.
@@ -51,6 +61,12 @@ impl Stack {
 
     /// Starts all three with a policy of the test's own.
     pub fn with_policy(prefix: &str, policy: Option<&str>) -> Self {
+        let facts = Cluster::get().facts();
+        Self::in_front_of(prefix, policy, ApiServer { url: facts.server.clone(), ca: facts.ca.clone() })
+    }
+
+    /// Starts all three with an agent that calls something else, which must pass what it does not answer itself to the real API server.
+    pub fn in_front_of(prefix: &str, policy: Option<&str>, api_server: ApiServer) -> Self {
         let cluster = Cluster::get();
         install(cluster);
         let namespace = cluster.namespace(prefix);
@@ -63,6 +79,7 @@ impl Stack {
             addresses: Addresses::choose(),
             pin: String::new(),
             namespace,
+            api_server,
             folder,
         };
         configs::write(&stack, cluster, policy);
@@ -170,6 +187,31 @@ impl Stack {
     /// Folder of the control plane's database.
     pub fn data(&self) -> PathBuf {
         self.path("control-plane/data")
+    }
+
+    /// Process ids of sidecar, control plane and agent.
+    pub fn pids(&self) -> [u32; 3] {
+        [&self.sidecar, &self.control_plane, &self.agent].map(|process| process.as_ref().expect("it runs").id())
+    }
+
+    /// Where the sidecar listens, and the folder with its certificate and token.
+    pub fn sidecar(&self) -> (SocketAddr, PathBuf) {
+        (self.addresses.sidecar, self.path("runner/serve"))
+    }
+
+    /// A sidecar of the same runner more, not started: its program may be another build. It listens where `listen` says and writes its
+    /// files to `folder`.
+    pub fn another_sidecar(&self, program: &Path, listen: SocketAddr, folder: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().envs(configs::sidecar(self));
+        command.env("SALLYPORT_LISTEN", listen.to_string()).env("SALLYPORT_SERVE_DIR", folder);
+        command.env_remove("SALLYPORT_KUBECONFIG");
+        command
+    }
+
+    /// The control plane's local socket, on which approvers of this machine vote.
+    pub fn socket(&self) -> PathBuf {
+        self.path("socket")
     }
 
     fn path(&self, relative: &str) -> PathBuf {

@@ -40,6 +40,10 @@ impl Process {
         panic!("{what} is not ready after thirty seconds");
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, and waits for its end.
     pub(super) fn kill(mut self) {
         self.end();
