@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use holds::{HoldRow, HoldTransaction};
 use rusqlite::{Connection, OpenFlags};
 
-pub use operations::{Closing, Filter, Opened, Opening, OperationRow, Response};
+pub use operations::{Closing, Filter, OpenRead, Opened, Opening, OperationRow, Response};
 pub use rejected::{Rejected, RejectedRow};
 pub use seal::SealingKey;
 pub use sessions::{SessionRow, SessionState};

@@ -1,5 +1,7 @@
 //! Operations: opened before anything is decided, closed in exactly one outcome.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use control_plane_core::decision::Explanation;
 use control_plane_core::digest::Digest;
 use control_plane_core::lifecycle::{NotSent, OperationKey, OperationRecord, Outcome};
@@ -249,6 +251,30 @@ pub enum Opened {
     Known(Box<OperationRow>),
 }
 
+/// A read whose record waits for the writer, or is written. A read that ends before that becomes one row in one go.
+pub struct OpenRead(Arc<Mutex<Half>>);
+
+enum Half {
+    /// With the end of the read, if it has ended.
+    Waiting(Option<Box<Closing>>),
+    Written,
+}
+
+impl OpenRead {
+    /// Adds the second half to the first while that waits. Gives it back where the first half is written.
+    pub fn end(&self, closing: Closing) -> Option<Closing> {
+        let mut half = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *half {
+            Half::Waiting(end) => {
+                // The first outcome stays.
+                end.get_or_insert_with(|| Box::new(closing));
+                None
+            }
+            Half::Written => Some(closing),
+        }
+    }
+}
+
 impl Store {
     /// Records the intent durably. Mutations, streams and reveals go this way: nothing is sent before it answers.
     pub async fn open_operation(&self, opening: Opening) -> Result<Opened, StoreError> {
@@ -256,7 +282,7 @@ impl Store {
             .durable(move |c| {
                 let key = OperationKey { session: opening.session, operation: opening.id };
                 let record = OperationRecord::open(key, opening.digest, opening.opened);
-                if insert(c, &opening, Some(&record))? {
+                if insert(c, &opening, Some(&record), None)? {
                     return Ok(Opened::New);
                 }
                 find(c, opening.session, opening.id)?
@@ -266,12 +292,26 @@ impl Store {
             .await
     }
 
-    /// Records a read's intent lazily, for reads that last.
-    pub async fn open_read(&self, opening: Opening) -> Result<(), StoreError> {
-        self.writer.lazy(move |c| insert(c, &opening, None).map(drop)).await
+    /// Records a read's intent lazily.
+    pub async fn open_read(&self, opening: Arc<Opening>) -> Result<OpenRead, StoreError> {
+        let open = OpenRead(Arc::new(Mutex::new(Half::Waiting(None))));
+        let half = Arc::clone(&open.0);
+        self.writer
+            .lazy(move |c| {
+                let waited =
+                    std::mem::replace(&mut *half.lock().unwrap_or_else(PoisonError::into_inner), Half::Written);
+                let closing = if let Half::Waiting(closing) = waited { closing } else { None };
+                match (insert(c, &opening, None, closing.as_deref())?, closing) {
+                    // The id was recorded before, and what is known of its end is only this.
+                    (false, Some(closing)) => close(c, opening.session, opening.id, &closing).map(drop),
+                    _ => Ok(()),
+                }
+            })
+            .await?;
+        Ok(open)
     }
 
-    /// Closes an operation lazily (the answer of a read).
+    /// Closes an operation lazily (the answer of a read) whose first half is written already: see [`OpenRead::end`].
     pub async fn close_read(&self, session: SessionId, id: OperationId, closing: Closing) -> Result<(), StoreError> {
         self.writer.lazy(move |c| close(c, session, id, &closing).map(drop)).await
     }
@@ -324,9 +364,18 @@ pub(super) fn find(c: &Connection, session: SessionId, id: OperationId) -> Resul
     Ok(c.prepare_cached(&sql)?.query_row(params![session.uuid().as_bytes(), id.uuid().as_bytes()], row).optional()?)
 }
 
-fn insert(c: &Connection, o: &Opening, record: Option<&OperationRecord>) -> Result<bool, StoreError> {
-    let record =
-        record.map(serde_json::to_string).transpose().map_err(|_| StoreError::Corrupt("an unwritable record"))?;
+/// Inserts the first half of a record, and the second with it where the operation is over already.
+fn insert(
+    c: &Connection,
+    o: &Opening,
+    record: Option<&OperationRecord>,
+    end: Option<&Closing>,
+) -> Result<bool, StoreError> {
+    let unwritable = |_| StoreError::Corrupt("an unwritable record");
+    let record = record.map(serde_json::to_string).transpose().map_err(unwritable)?;
+    let explanation = end.and_then(|x| x.explanation.as_ref());
+    let explained = explanation.map(serde_json::to_string).transpose().map_err(unwritable)?;
+    let outcome = end.map(|x| serde_json::to_string(&x.outcome)).transpose().map_err(unwritable)?;
     let resource = if o.info.subresource.is_empty() {
         o.info.resource.clone()
     } else {
@@ -335,8 +384,11 @@ fn insert(c: &Connection, o: &Opening, record: Option<&OperationRecord>) -> Resu
     let inserted = c
         .prepare_cached(
             "INSERT OR IGNORE INTO operations (session, id, cluster, opened, kind, parent, typed, command, user_agent, \
-             method, uri, verb, api_group, resource, namespace, name, body, digest, digest_key, bytes_in, record) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+             method, uri, verb, api_group, resource, namespace, name, body, digest, digest_key, bytes_in, record, \
+             outcome, status, reason, closed, effect, rule, risk, explanation, hold, jti, bytes_out, response_type, \
+             response, response_complete, response_digest, agent, claims) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
+             ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38)",
         )?
         .execute(params![
             o.session.uuid().as_bytes(),
@@ -359,7 +411,24 @@ fn insert(c: &Connection, o: &Opening, record: Option<&OperationRecord>) -> Resu
             o.digest.to_string(),
             o.digest_key,
             i64::try_from(o.bytes_in).unwrap_or(i64::MAX),
-            record
+            record,
+            outcome,
+            end.map(|x| x.status),
+            end.and_then(|x| x.reason.as_deref()),
+            end.map(|x| ms(x.closed)),
+            explanation.map(|e| e.effect.as_str()),
+            explanation.map(|e| e.rule.to_string()),
+            explanation.map(|e| e.risk),
+            explained,
+            end.and_then(|x| x.hold).map(|h| *h.uuid().as_bytes()),
+            end.and_then(|x| x.jti).map(|j| *j.uuid().as_bytes()),
+            end.map(|x| i64::try_from(x.response.bytes).unwrap_or(i64::MAX)),
+            end.and_then(|x| x.response.content_type.as_deref()),
+            end.map(|x| x.response.body.as_slice()),
+            end.map(|x| x.response.complete),
+            end.and_then(|x| x.response.digest).map(|d| d.to_string()),
+            end.and_then(|x| x.agent).map(|a| *a.uuid().as_bytes()),
+            end.and_then(|x| x.claims.as_deref()),
         ])?;
     Ok(inserted == 1)
 }
