@@ -160,7 +160,7 @@ pub fn role(arguments: &[String]) -> Option<Result<()>> {
     Some(match (*role, rest) {
         ("mask", [bytes]) => bytes.parse().map_err(Into::into).and_then(masking::role),
         ("upstream", [real, real_ca, ca]) => one_thread(upstream::run(real, real_ca.as_ref(), ca.as_ref())),
-        ("middle", []) => all_threads(chain::middle()),
+        ("middle", []) => many_threads(chain::middle()),
         ("front", [middle, pin, ca]) => match (middle.parse(), pin.parse()) {
             (Ok(middle), Ok(pin)) => one_thread(chain::front(middle, pin, ca.as_ref())),
             _ => Err(anyhow::anyhow!("front ADDRESS PIN FILE")),
@@ -178,9 +178,10 @@ fn one_thread(role: impl Future<Output = Result<()>>) -> Result<()> {
     play(&tokio::runtime::Builder::new_current_thread().enable_all().build()?, role)
 }
 
-/// With the runtime that the control plane has.
-fn all_threads(role: impl Future<Output = Result<()>>) -> Result<()> {
-    play(&tokio::runtime::Builder::new_multi_thread().enable_all().build()?, role)
+/// With the runtime that the control plane has: half of the cores.
+fn many_threads(role: impl Future<Output = Result<()>>) -> Result<()> {
+    let workers = std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1));
+    play(&tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?, role)
 }
 
 fn play(runtime: &tokio::runtime::Runtime, role: impl Future<Output = Result<()>>) -> Result<()> {
