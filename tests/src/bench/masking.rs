@@ -44,21 +44,29 @@ pub(super) fn alone(report: &mut Report) -> Result<()> {
 /// The masker refuses the body.
 pub(super) fn role(value_bytes: usize) -> Result<()> {
     let body = bodies::secrets(value_bytes);
-    // The output buffer is the caller's: it is emptied after each piece, as a connection would.
-    let mut out = Vec::with_capacity(1024 * 1024);
-    let before = memory(std::process::id(), "VmHWM")?;
+    // The output buffer is the caller's, who empties it after each piece. A huge page of it must not count as the masker's.
+    let mut out = vec![0; 8 * PIECE];
     let mut rates = Vec::new();
-    for _ in 0..ROUNDS {
+    let mut round = |body: &[u8]| {
         let mut masker = Masker::new(context());
         let start = on_core();
         for piece in body.chunks(PIECE) {
             out.clear();
             masker.push(piece, &mut out)?;
         }
-        if masker.finish()?.masked == 0 {
+        let took = on_core().saturating_sub(start);
+        let masked = masker.finish()?.masked;
+        anyhow::Ok((body.len() as f64 / took.as_nanos() as f64, masked))
+    };
+    // Code counts as memory once it has run: it is read in by a list that is small and whole.
+    round(br#"{"kind":"SecretList","apiVersion":"v1","items":[{"metadata":{"name":"a"},"data":{"a":"YQ=="}}]}"#)?;
+    let before = memory(std::process::id(), "VmHWM")?;
+    for _ in 0..ROUNDS {
+        let (rate, masked) = round(&body)?;
+        if masked == 0 {
             bail!("nothing was masked");
         }
-        rates.push(body.len() as f64 / on_core().saturating_sub(start).as_nanos() as f64);
+        rates.push(rate);
     }
     let extra = memory(std::process::id(), "VmHWM")? - before;
     super::say_ready(&[median(&rates).to_string(), extra.to_string()]);
