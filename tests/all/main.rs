@@ -5,5 +5,6 @@ mod agent;
 mod cluster;
 mod differential;
 mod preconditions;
+mod restarts;
 mod stories;
 mod tidy;
