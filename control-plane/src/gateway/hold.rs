@@ -57,6 +57,9 @@ impl Gateway {
                     return Err(Refused { refusal, log: None });
                 }
                 log.released();
+                if matches!(refusal, Refusal::HoldDenied { .. }) {
+                    session.note_denied();
+                }
                 return Err(Refused { refusal, log: Some(log) });
             }
             // Judged again with today's policy and session.
@@ -71,6 +74,7 @@ impl Gateway {
             match self.approvals.claim(bound, &verdict, new).await {
                 Ok((allowed, issued)) => {
                     log.released();
+                    session.note_approved(allowed.attributes(), verdict.cost());
                     return Ok(Ready { allowed, issued: Some((issued, link)), log });
                 }
                 Err(ClaimFailure::Refused(refusal)) => {
