@@ -94,15 +94,15 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
     let policies = Arc::new(Policies::load(config.policy.clone()));
     let mode = mode(&config);
     let approvals = Arc::new(Approvals::new(store.clone(), clock.clone(), mode, Arc::clone(&gateway_metrics)));
-    let agents = Arc::new(Agents::new(Arc::clone(&grants), store.clone(), clock.clone()));
-    let sessions = Arc::new(Sessions::new(Arc::clone(&authn), Arc::clone(&agents), store.clone(), clock.clone()));
     let recorder = Recorder {
         store: store.clone(),
         clock: clock.clone(),
         tasks: tasks.child(),
-        metrics: gateway_metrics,
+        metrics: Arc::clone(&gateway_metrics),
         mask: RequestMask::new(),
     };
+    let agents = Arc::new(Agents::new(Arc::clone(&grants), recorder.clone()));
+    let sessions = Arc::new(Sessions::new(Arc::clone(&authn), Arc::clone(&agents), store.clone(), clock.clone()));
     let gateway =
         Arc::new(Gateway::new(Arc::clone(&agents), grants, Arc::clone(&policies), Arc::clone(&approvals), recorder));
     let peers = Peers::new(
