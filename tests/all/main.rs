@@ -4,6 +4,7 @@
 mod agent;
 mod cluster;
 mod differential;
+mod hostile;
 mod preconditions;
 mod restarts;
 mod stories;
