@@ -221,7 +221,7 @@ impl Addresses {
 }
 
 /// Applies the agent's manifests, once a run.
-fn install(cluster: &Cluster) {
+pub fn install(cluster: &Cluster) {
     static DONE: OnceLock<()> = OnceLock::new();
     DONE.get_or_init(|| {
         let manifest = |name: &str| root().join("manifests/agent").join(name).display().to_string();

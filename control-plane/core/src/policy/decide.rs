@@ -239,7 +239,13 @@ impl<'d> Decider<'d, '_> {
             // What people approved, whatever a rule says of what they needn't.
             Effect::Hold => Group::Approved,
             Effect::Allow | Effect::Deny => {
-                let usual = if is_harmless(self.question.info) { Group::Read } else { Group::Write };
+                let usual = if is_harmless(self.question.info) {
+                    Group::Read
+                } else if risk::is_honoured_dry_run(self.question) {
+                    Group::DryRun
+                } else {
+                    Group::Write
+                };
                 settles.and_then(|rule| rule.group).unwrap_or(usual)
             }
         }
