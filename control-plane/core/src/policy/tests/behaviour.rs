@@ -355,14 +355,13 @@ fn the_live_object_is_asked_for_when_it_matters() {
 }
 
 #[test]
-fn rules_mask_choose_groups_and_add_risk() {
+fn rules_choose_groups_and_add_risk() {
     let policy = with_rules(
-        "- {name: m, match: {resources: [configmaps]}, mask: [\"data.token\", \"data.a\"], risk: +5}
-- {name: g, match: {resources: [configmaps], verbs: [create]}, effect: allow, impersonate: \"sallyport:read\", mask: [data.b]}
+        "- {name: m, match: {resources: [configmaps]}, risk: +5}
+- {name: g, match: {resources: [configmaps], verbs: [create]}, effect: allow, impersonate: \"sallyport:read\"}
 ",
     );
     let verdict = request("create configmaps default/-").body(json!({})).decide(&policy);
-    assert_eq!(verdict.mask(), ["data.a", "data.b", "data.token"]);
     assert_eq!(verdict.group(), Group::Read);
     assert_eq!(verdict.explanation().risk, 25);
     assert!(verdict.explanation().contributions.iter().any(|part| part.source == "rule/m"));

@@ -76,6 +76,7 @@ pub const NAMES: &[&str] = &[
     "modifier/token-secret",
     "modifier/workload",
     "modifier/dry-run",
+    "modifier/reserved-identity",
     "modifier/sallyport",
 ];
 
