@@ -83,6 +83,16 @@ impl Stack {
         Kubectl::new(version).kubeconfig(&self.path("runner/kubeconfig"))
     }
 
+    /// The folder that a runner's pod has as its ServiceAccount's, as the sidecar writes it.
+    pub fn service_account(&self) -> PathBuf {
+        self.path("runner/serve")
+    }
+
+    /// Where the sidecar listens.
+    pub fn sidecar(&self) -> SocketAddr {
+        self.addresses.sidecar
+    }
+
     /// Our command line, as an approver on this machine uses it.
     pub fn cli(&self, arguments: &[&str]) -> Output {
         let output = Command::new("timeout")

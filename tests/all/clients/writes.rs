@@ -1,0 +1,169 @@
+//! Writes.
+
+use tests::kubectl::Kubectl;
+
+use super::{approved, assert_sent, clients, deployment, file, sent, stack, told};
+
+const IMAGE: &str = "registry.invalid/none:1";
+
+async fn says(kubectl: &Kubectl, words: &[&str], expected: &str) {
+    let got = kubectl.run(words).await;
+    assert_eq!(got.code, Some(0), "kubectl {words:?}: {}{}", got.stderr, got.stdout);
+    assert_eq!(got.stdout, format!("{expected}\n"), "kubectl {words:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apply_says_created_then_unchanged_then_configured() {
+    let stack = stack();
+    for (version, word, kubectl) in clients(&stack) {
+        let name = format!("applied-{word}");
+        let one = file(&kubectl, "one.yaml", &deployment(&name, IMAGE, 1));
+        let two = file(&kubectl, "two.yaml", &deployment(&name, IMAGE, 2));
+        let what = format!("deployment.apps/{name}");
+        let clean = kubectl.run(&["diff", "-f", &one]).await;
+        assert_eq!(clean.code, Some(1), "{version:?}: it would be created: {clean:?}");
+        says(&kubectl, &["apply", "-f", &one], &format!("{what} created")).await;
+        says(&kubectl, &["apply", "-f", &one], &format!("{what} unchanged")).await;
+        assert_eq!(kubectl.run(&["diff", "-f", &one]).await.code, Some(0), "{version:?}");
+        let differs = kubectl.run(&["diff", "-f", &two]).await;
+        assert_eq!(differs.code, Some(1), "{version:?}: {differs:?}");
+        assert!(differs.stdout.contains("-  replicas: 1") && differs.stdout.contains("+  replicas: 2"), "{differs:?}");
+        says(&kubectl, &["apply", "-f", &two], &format!("{what} configured")).await;
+        says(&kubectl, &["apply", "-f", &two, "--dry-run=server"], &format!("{what} unchanged (server dry run)")).await;
+        assert_sent(&stack, &name, "patch deployments as sallyport:write", 1);
+        // What is only tried goes as a group that nothing can be changed with.
+        assert!(told(&stack, &name).contains(&"patch deployments as sallyport:dry-run".to_owned()), "{version:?}");
+
+        let server = format!("served-{word}");
+        let one = file(&kubectl, "one.yaml", &deployment(&server, IMAGE, 1));
+        let two = file(&kubectl, "two.yaml", &deployment(&server, IMAGE, 2));
+        let what = format!("deployment.apps/{server} serverside-applied");
+        for manifest in [&one, &one, &two] {
+            says(&kubectl, &["apply", "--server-side", "-f", manifest], &what).await;
+        }
+        assert_sent(&stack, &server, "patch deployments as sallyport:write", 3);
+        // Another manager's field is a conflict of the API server's own, told as it tells it.
+        let conflict = kubectl.run(&["apply", "--server-side", "--field-manager=other", "-f", &one]).await.refused();
+        assert!(conflict.contains("conflict with \"kubectl\"") && conflict.contains(".spec.replicas"), "{conflict}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_patch_and_every_shorthand_for_one() {
+    let stack = stack();
+    for (version, word, kubectl) in clients(&stack) {
+        let name = format!("patched-{word}");
+        let manifest = file(&kubectl, "d.yaml", &deployment(&name, IMAGE, 1));
+        let (target, what) = (format!("deployment/{name}"), format!("deployment.apps/{name}"));
+        says(&kubectl, &["create", "-f", &manifest], &format!("{what} created")).await;
+        let patched = format!("{what} patched");
+        says(&kubectl, &["patch", &target, "-p", r#"{"spec":{"replicas":2}}"#], &patched).await;
+        says(&kubectl, &["patch", &target, "--type=merge", "-p", r#"{"spec":{"replicas":3}}"#], &patched).await;
+        let json = r#"[{"op":"test","path":"/spec/replicas","value":3},{"op":"replace","path":"/spec/replicas","value":4}]"#;
+        says(&kubectl, &["patch", &target, "--type=json", "-p", json], &patched).await;
+        says(&kubectl, &["scale", &target, "--replicas=5"], &format!("{what} scaled")).await;
+        says(&kubectl, &["label", &target, "a=b"], &format!("{what} labeled")).await;
+        says(&kubectl, &["annotate", &target, "a=b"], &format!("{what} annotated")).await;
+        let edited = kubectl.run_edit(&["edit", &target], "sed -i s/replicas:.5/replicas:\\ 6/").await;
+        assert_eq!(edited.ok(), format!("{what} edited\n"), "{version:?}");
+        // A file is written as it was got, but for what its owner changed.
+        let yaml = kubectl.run(&["get", &target, "-o", "yaml"]).await.ok().replace("replicas: 6", "replicas: 7");
+        let whole = file(&kubectl, "whole.yaml", &yaml);
+        says(&kubectl, &["replace", "-f", &whole], &format!("{what} replaced")).await;
+        says(&kubectl, &["rollout", "restart", &target], &format!("{what} restarted")).await;
+        says(&kubectl, &["rollout", "pause", &target], &format!("{what} paused")).await;
+        says(&kubectl, &["rollout", "resume", &target], &format!("{what} resumed")).await;
+        says(&kubectl, &["expose", &target, "--port=80"], &format!("service/{name} exposed")).await;
+        says(&kubectl, &["autoscale", &target, "--max=3"], &format!("horizontalpodautoscaler.autoscaling/{name} autoscaled")).await;
+        let is = stack.namespace().cluster().get_json(&["-n", stack.namespace(), &target]);
+        assert_eq!(is["spec"]["replicas"], 7, "{version:?}");
+        for (verb, resource, times) in [
+            ("create", "services", 1),
+            ("create", "horizontalpodautoscalers", 1),
+            ("update", "deployments", 1),
+            ("patch", "deployments/scale", 1),
+            ("patch", "deployments", 9),
+        ] {
+            assert_sent(&stack, &name, &format!("{verb} {resource} as sallyport:write"), times);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_replaces_running_code_waits_for_people() {
+    let stack = stack();
+    for (version, word, kubectl) in clients(&stack) {
+        let name = format!("released-{word}");
+        let manifest = file(&kubectl, "d.yaml", &deployment(&name, IMAGE, 1));
+        let (target, what) = (format!("deployment/{name}"), format!("deployment.apps/{name}"));
+        says(&kubectl, &["create", "-f", &manifest], &format!("{what} created")).await;
+        stack.namespace().admin(&["rollout", "status", &target, "--timeout=1s", "--watch=false"]);
+        let image = kubectl.spawn(&["set", "image", &target, "c=registry.invalid/none:2"], "").await;
+        assert_eq!(approved(&stack, image, &name).await.ok(), format!("{what} image updated\n"), "{version:?}");
+        let undone = kubectl.spawn(&["rollout", "undo", &target], "").await;
+        assert_eq!(approved(&stack, undone, &name).await.ok(), format!("{what} rolled back\n"), "{version:?}");
+        let none = kubectl.spawn(&["scale", &target, "--replicas=0"], "").await;
+        assert_eq!(approved(&stack, none, &name).await.ok(), format!("{what} scaled\n"), "{version:?}");
+        let whole = file(&kubectl, "whole.yaml", &deployment(&name, "registry.invalid/none:3", 1));
+        let replaced = kubectl.spawn(&["replace", "-f", &whole], "").await;
+        assert_eq!(approved(&stack, replaced, &name).await.ok(), format!("{what} replaced\n"), "{version:?}");
+        let gone = kubectl.spawn(&["delete", &target], "").await;
+        approved(&stack, gone, &name).await.ok();
+        for (verb, resource, times) in
+            [("patch", "deployments", 2), ("patch", "deployments/scale", 1), ("update", "deployments", 1), ("delete", "deployments", 1)]
+        {
+            assert_sent(&stack, &name, &format!("{verb} {resource} as sallyport:approved"), times);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_are_made_and_deleted_one_by_one_and_all_at_once() {
+    let stack = stack();
+    for (version, word, kubectl) in clients(&stack) {
+        let name = format!("made-{word}");
+        says(&kubectl, &["run", &name, "--image", IMAGE], &format!("pod/{name} created")).await;
+        says(&kubectl, &["create", "job", &name, "--image", IMAGE], &format!("job.batch/{name} created")).await;
+        says(&kubectl, &["create", "cronjob", &name, "--image", IMAGE, "--schedule=0 0 1 1 *"], &format!("cronjob.batch/{name} created")).await;
+        says(&kubectl, &["create", "configmap", &name, "--from-literal=a=b"], &format!("configmap/{name} created")).await;
+        says(&kubectl, &["create", "quota", &name, "--hard=services=9"], &format!("resourcequota/{name} created")).await;
+        for budget in ["a", "b"] {
+            let budget = format!("{name}-{budget}");
+            let created = format!("poddisruptionbudget.policy/{budget} created");
+            says(&kubectl, &["create", "pdb", &budget, "--selector=app=x", "--min-available=1"], &created).await;
+        }
+        assert!(kubectl.run(&["delete", "pod", &name, "--wait=false"]).await.ok().contains("deleted"));
+        assert!(kubectl.run(&["delete", "job", &name]).await.ok().contains("deleted"));
+        assert!(kubectl.run(&["delete", "configmap", &name]).await.ok().contains("deleted"));
+        // Listed, and then deleted one by one.
+        let all = kubectl.run(&["delete", "pdb", "--all"]).await.ok();
+        assert_eq!(all.lines().count(), 2, "{version:?}: {all}");
+        assert_sent(&stack, &format!("{name}-b"), "delete poddisruptionbudgets as sallyport:write", 1);
+        assert!(kubectl.run(&["get", "pdb"]).await.ok().is_empty());
+        // A collection can't be reviewed, so its deletion is refused, with what helps.
+        let collection = format!("/api/v1/namespaces/{}/configmaps", &**stack.namespace());
+        let refused = kubectl.run(&["delete", "--raw", &collection]).await.refused();
+        assert!(refused.contains("delete by name"), "{version:?}: {refused}");
+    }
+    assert!(stack.namespace().cluster().audit_of(stack.namespace()).iter().all(|event| event.verb != "deletecollection"));
+}
+
+/// The pin is of what approvers saw, which is masked: a Secret's manifest in an annotation is no reason to find it changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_a_secret_in_an_annotation_can_be_approved() {
+    let stack = stack();
+    for (version, word, kubectl) in clients(&stack) {
+        let name = format!("annotated-{word}");
+        let secret = format!(r#"{{"apiVersion":"v1","kind":"Secret","metadata":{{"name":"x"}},"data":{{"p":"{}"}}}}"#, "c2VjcmV0");
+        let manifest = deployment(&name, IMAGE, 1)
+            .replace("metadata: {name", &format!("metadata: {{namespace: {}, annotations: {{copy: '{secret}'}}, name", &**stack.namespace()));
+        stack.namespace().cluster().apply(&manifest);
+        let seen = kubectl.run(&["get", "deployment", &name, "-o", "yaml"]).await.ok();
+        assert!(seen.contains("copy: ") && !seen.contains("c2VjcmV0\""), "{version:?}: {seen}");
+        let deletion = kubectl.spawn(&["delete", "deployment", &name], "").await;
+        approved(&stack, deletion, &name).await.ok();
+        assert_sent(&stack, &name, "delete deployments as sallyport:approved", 1);
+        // The approved one, as the agent's precondition has it.
+        assert_eq!(sent(&stack, &name).iter().filter(|event| event.verb == "delete").count(), 1);
+    }
+}
