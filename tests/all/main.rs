@@ -7,5 +7,6 @@ mod cluster;
 mod differential;
 mod rbac;
 mod preconditions;
+mod restarts;
 mod stories;
 mod tidy;
