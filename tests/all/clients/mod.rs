@@ -42,12 +42,7 @@ fn clients(stack: &Stack) -> Vec<(Version, String, Kubectl)> {
 /// Approves the hold that has this word in its path or body, and gives how the command that waits for it ended.
 async fn approved(stack: &Stack, mut running: Running, word: &str) -> Output {
     for _ in 0..100 {
-        let holds: Value = serde_json::from_str(&stack.cli(&["approvals", "list", "--json"]).ok()).unwrap();
-        let mut holds = holds.as_array().unwrap().iter();
-        if let Some(hold) = holds.find(|hold| {
-            hold["phase"]["phase"] == "waiting"
-                && [&hold["show"]["path"], &hold["show"]["request"]].iter().any(|part| part.to_string().contains(word))
-        }) {
+        if let Some(hold) = waiting(stack, word) {
             assert!(running.is_waiting(), "it did not wait");
             stack.cli(&["approvals", "approve", hold["id"].as_str().unwrap()]).ok();
             return running.end().await;
@@ -56,6 +51,27 @@ async fn approved(stack: &Stack, mut running: Running, word: &str) -> Output {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("nothing about {word} is held after ten seconds");
+}
+
+/// Approves the next hold about this word, and gives its verb: for a command that makes several calls.
+async fn approve(stack: &Stack, word: &str) -> String {
+    for _ in 0..100 {
+        if let Some(hold) = waiting(stack, word) {
+            stack.cli(&["approvals", "approve", hold["id"].as_str().unwrap()]).ok();
+            return hold["request"]["verb"].as_str().unwrap().to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("nothing about {word} is held after ten seconds");
+}
+
+fn waiting(stack: &Stack, word: &str) -> Option<Value> {
+    let holds: Value = serde_json::from_str(&stack.cli(&["approvals", "list", "--json"]).ok()).unwrap();
+    let about = |hold: &&Value| {
+        let parts = [&hold["show"]["path"], &hold["show"]["request"]];
+        hold["phase"]["phase"] == "waiting" && parts.iter().any(|part| part.to_string().contains(word))
+    };
+    holds.as_array().unwrap().iter().find(about).cloned()
 }
 
 /// What the API server was asked for runners in the stack's namespace about objects of that name.

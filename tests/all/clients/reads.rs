@@ -15,14 +15,18 @@ async fn a_list_comes_in_chunks_and_in_every_form() {
     let stack = stack();
     let many: Vec<String> = (0..7).map(|i| format!("many-{i}")).collect();
     let objects = many.iter().map(|name| {
-        format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, namespace: {}, labels: {{many: 'yes'}}}}}}\n", &**stack.namespace())
+        format!(
+            "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, namespace: {}, labels: {{many: 'yes'}}}}}}\n",
+            &**stack.namespace()
+        )
     });
     stack.namespace().cluster().apply(&objects.collect::<Vec<_>>().join("---\n"));
     for (version, _, kubectl) in clients(&stack) {
         let audit = stack.namespace().cluster().audit();
         let names = ok(&kubectl, &["get", "configmaps", "-l", "many=yes", "--chunk-size=3", "-o", "name"]).await;
         assert_eq!(names, many.iter().map(|name| format!("configmap/{name}\n")).collect::<String>());
-        let pages = audit.wait(3, |event| event.is_complete() && event.is_runner() && event.request_uri.contains("limit=3&"));
+        let pages =
+            audit.wait(3, |event| event.is_complete() && event.is_runner() && event.request_uri.contains("limit=3"));
         let more = pages.iter().filter(|page| page.request_uri.contains("continue=")).count();
         assert_eq!((pages.len(), more), (3, 2), "{version:?}");
         let mut forms = vec![
@@ -61,7 +65,8 @@ async fn questions_about_the_cluster_are_answered() {
         assert!(ok(&kubectl, &["api-versions"]).await.contains("apps/v1\n"));
         assert!(ok(&kubectl, &["explain", "pod.spec.containers"]).await.contains("imagePullPolicy"));
         let server = &stack.namespace().cluster().facts().version;
-        assert!(ok(&kubectl, &["version"]).await.contains(&format!("Server Version: {server}")), "{version:?}");
+        let told = ok(&kubectl, &["version", "-o", "json"]).await;
+        assert!(told.contains("serverVersion") && told.contains(server.as_str()), "{version:?}: {told}");
         assert!(ok(&kubectl, &["cluster-info"]).await.contains("is running at"));
         for (path, part) in [
             ("/readyz", "ok"),
@@ -90,8 +95,18 @@ async fn who_asks_what_it_may_do_is_told_of_policy() {
         for (words, code, answer, warning) in [
             (&["create", "pods"][..], 0, "yes\n", ""),
             (&["get", "secrets"], 0, "yes\n", ""),
-            (&["create", "serviceaccounts"], 0, "yes\n", "yes, after approval: rule default/serviceaccounts holds it (risk 40)"),
-            (&["delete", "deployments.apps"], 0, "yes\n", "yes, after approval: rule default/hold-at holds it (risk 50)"),
+            (
+                &["create", "serviceaccounts"],
+                0,
+                "yes\n",
+                "yes, after approval: rule default/serviceaccounts holds it (risk 40)",
+            ),
+            (
+                &["delete", "deployments.apps"],
+                0,
+                "yes\n",
+                "yes, after approval: rule default/hold-at holds it (risk 50)",
+            ),
             (&["create", "pods", "--subresource=exec"], 1, "no", ""),
             (&["get", "secrets", "-n", "sallyport"], 1, "no", ""),
             (&["*", "*"], 1, "no", ""),
@@ -107,7 +122,10 @@ async fn who_asks_what_it_may_do_is_told_of_policy() {
         }
         // A list can't say "after approval", and says so.
         let list = kubectl.run(&["auth", "can-i", "--list"]).await;
-        assert!(list.stderr.contains("the list may be incomplete") && list.stdout.contains("[get list watch]"), "{list:?}");
+        assert!(
+            list.stderr.contains("the list may be incomplete") && list.stdout.contains("[get list watch]"),
+            "{list:?}"
+        );
         if version != Version::Old {
             // This one is the API server's: as whom it is that the agent asks.
             assert!(ok(&kubectl, &["auth", "whoami"]).await.contains("sallyport:runner"), "{version:?}");
@@ -136,7 +154,9 @@ async fn watches_show_what_happens() {
         let json = watch(&["--watch-only", "-o", "json", "--output-watch-events"]).await;
         let yaml = watch(&["-w", "-o", "yaml"]).await;
         audit.wait(4, |event| {
-            event.verb == "watch" && event.stage == "ResponseStarted" && event.request_uri.contains(&format!("watched%3D{word}"))
+            event.verb == "watch"
+                && event.stage == "ResponseStarted"
+                && event.request_uri.contains(&format!("watched%3D{word}"))
         });
         stack.namespace().admin(&["create", "configmap", &name, "--from-literal=a=1"]);
         stack.namespace().admin(&["label", "configmap", &name, &selector]);
@@ -149,7 +169,7 @@ async fn watches_show_what_happens() {
         assert_eq!(names, format!("configmap/{name}\n").repeat(3), "{version:?}");
         let events = json.end().await.ok();
         for kind in ["ADDED", "MODIFIED", "DELETED"] {
-            assert!(events.contains(&format!("\"type\": \"{kind}\"")), "{version:?}: {events}");
+            assert!(events.contains(&format!("\"{kind}\"")), "{version:?}: {events}");
         }
         let yaml = yaml.end().await.ok();
         assert_eq!(yaml.matches("kind: ConfigMap").count(), 3, "{version:?}: {yaml}");

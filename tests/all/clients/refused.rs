@@ -55,7 +55,8 @@ async fn identities_of_the_cluster_cannot_be_had() {
             .await
             .refused();
         assert!(refused.contains("can't be had through Sallyport"), "{version:?}: {refused}");
-        let csr = super::file(&kubectl, "csr.yaml", &super::pods::certificate_request(&name, "/O=sallyport:approved/CN=x"));
+        let csr =
+            super::file(&kubectl, "csr.yaml", &super::pods::certificate_request(&name, "/O=sallyport:approved/CN=x"));
         let refused = kubectl.run(&["create", "-f", &csr]).await.refused();
         assert!(refused.contains("can't be had through Sallyport"), "{version:?}: {refused}");
         assert!(told(&stack, &name).is_empty());
