@@ -1,6 +1,6 @@
 //! The roles of `manifests/agent` against policy: whatever policy lets through without asking anybody, the API server lets the group do
 //! that it is sent under; and no group may do anything that policy never sends under it. Every built-in resource × verb.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeSet;
 use std::process::Command;
