@@ -1,6 +1,9 @@
 //! Writes.
 
+use std::time::Duration;
+
 use tests::kubectl::Kubectl;
+use tests::stack::Stack;
 
 use super::{approved, assert_sent, clients, deployment, file, sent, stack, told};
 
@@ -10,6 +13,18 @@ async fn says(kubectl: &Kubectl, words: &[&str], expected: &str) {
     let got = kubectl.run(words).await;
     assert_eq!(got.code, Some(0), "kubectl {words:?}: {}{}", got.stderr, got.stdout);
     assert_eq!(got.stdout, format!("{expected}\n"), "kubectl {words:?}");
+}
+
+/// Waits until the controllers have seen a Deployment as it is: they write into it too, as after any change.
+async fn settled(stack: &Stack, target: &str) {
+    for _ in 0..200 {
+        let is = stack.namespace().cluster().get_json(&["-n", stack.namespace(), target]);
+        if is["status"]["observedGeneration"] == is["metadata"]["generation"] {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("nobody looks after {target}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,6 +83,7 @@ async fn every_kind_of_patch_and_every_shorthand_for_one() {
         assert!(kubectl.run(&["annotate", &target, "a=b"]).await.ok().starts_with(&format!("{what} annotate")));
         let edited = kubectl.run_edit(&["edit", &target], "sed -i s/replicas:.5/replicas:\\ 6/").await;
         assert_eq!(edited.ok(), format!("{what} edited\n"), "{version:?}");
+        settled(&stack, &target).await;
         // A file is written as it was got, but for what its owner changed.
         let yaml = kubectl.run(&["get", &target, "-o", "yaml"]).await.ok().replace("replicas: 6", "replicas: 7");
         let whole = file(&kubectl, "whole.yaml", &yaml);
@@ -104,16 +120,20 @@ async fn what_replaces_running_code_waits_for_people() {
         let manifest = file(&kubectl, "d.yaml", &deployment(&name, IMAGE, 1));
         let (target, what) = (format!("deployment/{name}"), format!("deployment.apps/{name}"));
         says(&kubectl, &["create", "-f", &manifest], &format!("{what} created")).await;
-        stack.namespace().admin(&["rollout", "status", &target, "--timeout=1s", "--watch=false"]);
+        settled(&stack, &target).await;
         let image = kubectl.spawn(&["set", "image", &target, "c=registry.invalid/none:2"], "").await;
         assert_eq!(approved(&stack, image, &name).await.ok(), format!("{what} image updated\n"), "{version:?}");
+        settled(&stack, &target).await;
         let undone = kubectl.spawn(&["rollout", "undo", &target], "").await;
         assert_eq!(approved(&stack, undone, &name).await.ok(), format!("{what} rolled back\n"), "{version:?}");
+        settled(&stack, &target).await;
         let none = kubectl.spawn(&["scale", &target, "--replicas=0"], "").await;
         assert_eq!(approved(&stack, none, &name).await.ok(), format!("{what} scaled\n"), "{version:?}");
         let whole = file(&kubectl, "whole.yaml", &deployment(&name, "registry.invalid/none:3", 1));
+        settled(&stack, &target).await;
         let replaced = kubectl.spawn(&["replace", "-f", &whole], "").await;
         assert_eq!(approved(&stack, replaced, &name).await.ok(), format!("{what} replaced\n"), "{version:?}");
+        settled(&stack, &target).await;
         let gone = kubectl.spawn(&["delete", &target], "").await;
         approved(&stack, gone, &name).await.ok();
         for (verb, resource, times) in [
@@ -184,6 +204,7 @@ async fn what_has_a_secret_in_an_annotation_can_be_approved() {
         stack.namespace().cluster().apply(&manifest);
         let seen = kubectl.run(&["get", "deployment", &name, "-o", "yaml"]).await.ok();
         assert!(seen.contains("copy: ") && !seen.contains("c2VjcmV0\""), "{version:?}: {seen}");
+        settled(&stack, &format!("deployment/{name}")).await;
         let deletion = kubectl.spawn(&["delete", "deployment", &name], "").await;
         approved(&stack, deletion, &name).await.ok();
         assert_sent(&stack, &name, "delete deployments as sallyport:approved", 1);
