@@ -67,3 +67,24 @@ async fn identities_of_the_cluster_cannot_be_had() {
         kubectl.run(&["delete", "csr", &name]).await.ok();
     }
 }
+
+/// An approval of a certificate request is judged by whose names it gives away, whoever made it.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_approved_by_people_and_never_for_reserved_names() {
+    let stack = stack();
+    let cluster = stack.namespace().cluster();
+    for (version, word, kubectl) in clients(&stack) {
+        let (jane, ours) = (format!("jane-{word}"), format!("ours-{word}"));
+        cluster.apply(&super::pods::certificate_request(&jane, "/O=team/CN=jane"));
+        cluster.apply(&super::pods::certificate_request(&ours, "/O=sallyport:approved/CN=x"));
+        let asked = kubectl.spawn(&["certificate", "approve", &jane], "").await;
+        let said = super::approved(&stack, asked, &jane).await.ok();
+        assert!(said.contains(&format!("{jane} approved")), "{version:?}: {said}");
+        let refused = kubectl.run(&["certificate", "approve", &ours]).await.refused();
+        assert!(refused.contains("can't be had through Sallyport"), "{version:?}: {refused}");
+        let conditions =
+            |name: &str| cluster.admin(&["get", "csr", name, "-o", "jsonpath={.status.conditions[*].type}"]);
+        assert_eq!((conditions(&jane).as_str(), conditions(&ours).as_str()), ("Approved", ""));
+        cluster.admin(&["delete", "csr", &jane, &ours]);
+    }
+}
