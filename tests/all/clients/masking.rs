@@ -1,6 +1,6 @@
 //! No value of a Secret, wherever it could come back: each carrier once, with the real API server's own bytes.
 
-use super::{PASSWORD, approved, assert_sent, clients, file, stack, without_password};
+use super::{PASSWORD, approved, assert_sent, clients, each, file, stack, without_password};
 
 /// A Secret's manifest with the password in the clear, which is how people write them.
 fn manifest(name: &str, more: &str) -> String {
@@ -10,7 +10,8 @@ fn manifest(name: &str, more: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn replies_to_writes_are_masked() {
     let stack = stack();
-    for (version, word, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, word, kubectl| {
         let name = format!("secret-{word}");
         let literal = format!("--from-literal=password={PASSWORD}");
         for form in ["json", "yaml", "jsonpath={.data.password}"] {
@@ -22,7 +23,7 @@ async fn replies_to_writes_are_masked() {
         let made = kubectl.run(&["create", "secret", "generic", &name, &literal, "-o", "yaml"]).await;
         without_password(&made);
         assert!(made.ok().contains("password: c2FsbHlwb3J0O"), "{version:?}: the placeholder begins with our name");
-        assert_sent(&stack, &name, "get secrets as sallyport:read", 0);
+        assert_sent(stack, &name, "get secrets as sallyport:read", 0);
 
         // Applied: the annotation repeats the value, and the reply repeats the annotation.
         let applied = format!("applied-{word}");
@@ -32,14 +33,14 @@ async fn replies_to_writes_are_masked() {
         assert!(made.ok().contains("last-applied-configuration"), "{version:?}");
         let two = file(&kubectl, "two.yaml", &manifest(&applied, ", more: x"));
         let changed = kubectl.spawn(&["apply", "-f", &two, "-o", "yaml"], "").await;
-        let changed = approved(&stack, changed, &applied).await;
+        let changed = approved(stack, changed, &applied).await;
         without_password(&changed);
         assert!(changed.ok().contains("more: "), "{version:?}");
         let patch = format!(r#"{{"stringData":{{"third":"{PASSWORD}"}}}}"#);
         for kind in ["strategic", "merge"] {
             let kind = format!("--type={kind}");
             let patched = kubectl.spawn(&["patch", "secret", &applied, &kind, "-p", &patch, "-o", "json"], "").await;
-            let patched = approved(&stack, patched, &applied).await;
+            let patched = approved(stack, patched, &applied).await;
             without_password(&patched);
             assert!(patched.ok().contains("\"third\": "), "{version:?}");
         }
@@ -47,8 +48,9 @@ async fn replies_to_writes_are_masked() {
         let real = stack.namespace().admin(&["get", "secret", &applied, "-o", "jsonpath={.data.third}"]);
         assert_eq!(real, base64::Engine::encode(&base64::engine::general_purpose::STANDARD, PASSWORD));
         let gone = kubectl.spawn(&["delete", "secret", &applied, "-v=9"], "").await;
-        without_password(&approved(&stack, gone, &applied).await);
-    }
+        without_password(&approved(stack, gone, &applied).await);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,7 +61,8 @@ async fn reads_are_masked_in_every_form() {
         &**stack.namespace()
     );
     stack.namespace().cluster().apply(&applied);
-    for (version, _, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, _, kubectl| {
         for words in [
             &["get", "secret", "shown", "-o", "yaml"][..],
             &["get", "secrets", "-l", "shown=yes", "-o", "json"],
@@ -89,14 +92,16 @@ async fn reads_are_masked_in_every_form() {
         let streamed = kubectl.run(&["get", "--raw", &watch]).await;
         without_password(&streamed);
         assert!(streamed.ok().contains("ADDED"), "{version:?}");
-    }
+    })
+    .await;
 }
 
 /// The API server's complaints quote what they complain of.
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_quote_nothing() {
     let stack = stack();
-    for (version, word, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, word, kubectl| {
         let bad = format!(
             "apiVersion: v1\nkind: Secret\nmetadata: {{name: bad-{word}}}\ndata: {{password: '{PASSWORD}!'}}\n"
         );
@@ -110,7 +115,7 @@ async fn errors_quote_nothing() {
         complains(kubectl.run(&["create", "-f", &bad, "--validate=false"]).await);
         complains(kubectl.run(&["apply", "-f", &bad]).await);
         let applied = kubectl.spawn(&["apply", "--server-side", "-f", &bad], "").await;
-        let applied = approved(&stack, applied, &format!("bad-{word}")).await;
+        let applied = approved(stack, applied, &format!("bad-{word}")).await;
         without_password(&applied);
         applied.refused();
         // An error that says nothing of values comes as it is.
@@ -119,7 +124,8 @@ async fn errors_quote_nothing() {
         let twice = kubectl.run(&["create", "secret", "generic", &format!("twice-{word}"), &literal]).await;
         without_password(&twice);
         assert!(twice.refused().contains("already exists"), "{version:?}");
-    }
+    })
+    .await;
 }
 
 /// A mask is never written over the value that it stands for.
@@ -127,20 +133,22 @@ async fn errors_quote_nothing() {
 async fn a_placeholder_is_not_written_back() {
     let stack = stack();
     let literal = format!("--from-literal=password={PASSWORD}");
-    for (version, word, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, word, kubectl| {
         let name = format!("kept-{word}");
         stack.namespace().admin(&["create", "secret", "generic", &name, &literal]);
         let shown = kubectl.run(&["get", "secret", &name, "-o", "yaml"]).await.ok();
         let whole = file(&kubectl, "whole.yaml", &shown);
         let replaced = kubectl.spawn(&["replace", "-f", &whole], "").await;
-        let said = approved(&stack, replaced, &name).await.refused();
+        let said = approved(stack, replaced, &name).await.refused();
         assert!(said.contains("placeholder") && said.contains("/data/password"), "{version:?}: {said}");
         let copied = file(&kubectl, "copy.yaml", &shown.replace(&name, &format!("copy-{word}")));
         let said = kubectl.run(&["create", "-f", &copied]).await.refused();
         assert!(said.contains("placeholder"), "{version:?}: {said}");
         let real = stack.namespace().admin(&["get", "secret", &name, "-o", "jsonpath={.data.password}"]);
         assert_eq!(real, base64::Engine::encode(&base64::engine::general_purpose::STANDARD, PASSWORD));
-    }
+    })
+    .await;
 }
 
 /// Nothing of it anywhere that our processes write. Last in name and not in time, so it makes its own Secret and reads it first.

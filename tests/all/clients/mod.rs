@@ -46,6 +46,17 @@ fn clients(stack: &Stack) -> Vec<(Version, String, Kubectl)> {
     Version::ALL.into_iter().map(one).collect()
 }
 
+/// Tells the same story with every version at once. Names of objects have the version in them.
+async fn each(stack: &Stack, story: impl AsyncFn(Version, String, Kubectl)) {
+    let mut stories = clients(stack).into_iter().map(|(version, word, kubectl)| story(version, word, kubectl));
+    let (Some(old), Some(middle), Some(newest), None) =
+        (stories.next(), stories.next(), stories.next(), stories.next())
+    else {
+        panic!("three versions");
+    };
+    tokio::join!(old, middle, newest);
+}
+
 /// Approves the hold that has this word in its path or body, and gives how the command that waits for it ended.
 async fn approved(stack: &Stack, mut running: Running, word: &str) -> Output {
     for _ in 0..100 {

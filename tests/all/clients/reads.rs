@@ -2,7 +2,7 @@
 
 use tests::kubectl::{Kubectl, Version};
 
-use super::{approved, assert_sent, clients, deployment, file, stack};
+use super::{approved, assert_sent, clients, deployment, each, file, stack};
 
 async fn ok(kubectl: &Kubectl, words: &[&str]) -> String {
     let got = kubectl.run(words).await;
@@ -60,7 +60,8 @@ async fn a_list_comes_in_chunks_and_in_every_form() {
 #[tokio::test(flavor = "multi_thread")]
 async fn questions_about_the_cluster_are_answered() {
     let stack = stack();
-    for (version, _, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, _, kubectl| {
         assert!(ok(&kubectl, &["api-resources"]).await.contains("deployments"));
         assert!(ok(&kubectl, &["api-versions"]).await.contains("apps/v1\n"));
         assert!(ok(&kubectl, &["explain", "pod.spec.containers"]).await.contains("imagePullPolicy"));
@@ -84,14 +85,16 @@ async fn questions_about_the_cluster_are_answered() {
         // No node runs the pod, so its log is empty; that it is no refusal is what counts.
         assert_eq!(ok(&kubectl, &["logs", "runner"]).await, "");
         assert_eq!(ok(&kubectl, &["logs", "runner", "-f", "--tail=5"]).await, "");
-    }
+    })
+    .await;
 }
 
 /// Policy answers, not the rights of the user that the agent impersonates.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_what_it_may_do_is_told_of_policy() {
     let stack = stack();
-    for (version, _, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, _, kubectl| {
         for (words, code, answer, warning) in [
             (&["create", "pods"][..], 0, "yes\n", ""),
             (&["get", "secrets"], 0, "yes\n", ""),
@@ -130,7 +133,8 @@ async fn who_asks_what_it_may_do_is_told_of_policy() {
             // This one is the API server's: as whom it is that the agent asks.
             assert!(ok(&kubectl, &["auth", "whoami"]).await.contains("sallyport:runner"), "{version:?}");
         }
-    }
+    })
+    .await;
     let asked = stack.namespace().cluster().audit_of(stack.namespace());
     assert!(asked.iter().all(|event| event.object_ref.as_ref().unwrap().resource != "selfsubjectaccessreviews"));
 }
@@ -139,7 +143,8 @@ async fn who_asks_what_it_may_do_is_told_of_policy() {
 async fn watches_show_what_happens() {
     let stack = stack();
     let cluster = stack.namespace().cluster();
-    for (version, word, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, word, kubectl| {
         let (name, selector) = (format!("watched-{word}"), format!("watched={word}"));
         let audit = cluster.audit();
         let watch = |words: &'static [&'static str]| {
@@ -173,13 +178,15 @@ async fn watches_show_what_happens() {
         }
         let yaml = yaml.end().await.ok();
         assert_eq!(yaml.matches("kind: ConfigMap").count(), 3, "{version:?}: {yaml}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_for_something_ends_when_it_comes() {
     let stack = stack();
-    for (version, word, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, word, kubectl| {
         let name = format!("waited-{word}");
         let manifest = file(&kubectl, "waited.yaml", &deployment(&name, "registry.invalid/none:1", 0));
         ok(&kubectl, &["apply", "-f", &manifest]).await;
@@ -192,11 +199,12 @@ async fn waiting_for_something_ends_when_it_comes() {
         assert!(never.contains("timed out waiting"), "{version:?}: {never}");
         let waiting = kubectl.spawn(&["wait", "--for=delete", &target, "--timeout=30s"], "").await;
         let deletion = kubectl.spawn(&["delete", &target], "").await;
-        let deleted = approved(&stack, deletion, &name).await.ok();
+        let deleted = approved(stack, deletion, &name).await.ok();
         assert!(deleted.starts_with(&format!("deployment.apps \"{name}\" deleted")), "{deleted}");
         assert!(waiting.end().await.ok().contains("condition met"), "{version:?}");
-        assert_sent(&stack, &name, "delete deployments as sallyport:approved", 1);
-    }
+        assert_sent(stack, &name, "delete deployments as sallyport:approved", 1);
+    })
+    .await;
 }
 
 /// A read that is over the threshold is approved like anything else, and then shows what is there.

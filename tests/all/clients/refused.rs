@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{clients, stack, told};
+use super::{clients, each, stack, told};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_into_a_pod_are_refused_at_once_with_what_helps() {
@@ -11,7 +11,8 @@ async fn streams_into_a_pod_are_refused_at_once_with_what_helps() {
     stack.namespace().pod("streamed");
     let running = r#"{"status":{"phase":"Running"}}"#;
     stack.namespace().admin(&["patch", "pod", "streamed", "--subresource=status", "-p", running]);
-    for (version, _, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, _, kubectl| {
         let kubectl = kubectl.within(Duration::from_secs(10));
         for words in [
             &["exec", "streamed", "--", "id"][..],
@@ -29,8 +30,9 @@ async fn streams_into_a_pod_are_refused_at_once_with_what_helps() {
         let path = format!("/api/v1/namespaces/{}/pods/streamed/proxy/", &**stack.namespace());
         let refused = kubectl.run(&["get", "--raw", &path]).await.refused();
         assert!(refused.contains("exec, attach, port-forward and proxy are refused"), "{version:?}: {refused}");
-    }
-    let told = told(&stack, "streamed");
+    })
+    .await;
+    let told = told(stack, "streamed");
     assert!(told.iter().all(|what| what == "get pods as sallyport:read"), "{told:?}");
 }
 
@@ -48,7 +50,8 @@ async fn releases_of_helm_are_refused_with_what_helps() {
 #[tokio::test(flavor = "multi_thread")]
 async fn identities_of_the_cluster_cannot_be_had() {
     let stack = stack();
-    for (version, word, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, word, kubectl| {
         let name = format!("become-{word}");
         let refused = kubectl
             .run(&["create", "clusterrole", &name, "--verb=impersonate", "--resource=users,groups"])
@@ -59,13 +62,14 @@ async fn identities_of_the_cluster_cannot_be_had() {
             super::file(&kubectl, "csr.yaml", &super::pods::certificate_request(&name, "/O=sallyport:approved/CN=x"));
         let refused = kubectl.run(&["create", "-f", &csr]).await.refused();
         assert!(refused.contains("can't be had through Sallyport"), "{version:?}: {refused}");
-        assert!(told(&stack, &name).is_empty());
+        assert!(told(stack, &name).is_empty());
         // Whoever is nobody special may ask.
         let csr = super::file(&kubectl, "csr.yaml", &super::pods::certificate_request(&name, "/O=team/CN=jane"));
         let made = kubectl.run(&["create", "-f", &csr]).await.ok();
         assert_eq!(made, format!("certificatesigningrequest.certificates.k8s.io/{name} created\n"), "{version:?}");
         kubectl.run(&["delete", "csr", &name]).await.ok();
-    }
+    })
+    .await;
 }
 
 /// An approval of a certificate request is judged by whose names it gives away, whoever made it.
@@ -73,12 +77,13 @@ async fn identities_of_the_cluster_cannot_be_had() {
 async fn certificates_are_approved_by_people_and_never_for_reserved_names() {
     let stack = stack();
     let cluster = stack.namespace().cluster();
-    for (version, word, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, word, kubectl| {
         let (jane, ours) = (format!("jane-{word}"), format!("ours-{word}"));
         cluster.apply(&super::pods::certificate_request(&jane, "/O=team/CN=jane"));
         cluster.apply(&super::pods::certificate_request(&ours, "/O=sallyport:approved/CN=x"));
         let asked = kubectl.spawn(&["certificate", "approve", &jane], "").await;
-        let said = super::approved(&stack, asked, &jane).await.ok();
+        let said = super::approved(stack, asked, &jane).await.ok();
         assert!(said.contains(&format!("{jane} approved")), "{version:?}: {said}");
         let refused = kubectl.run(&["certificate", "approve", &ours]).await.refused();
         assert!(refused.contains("can't be had through Sallyport"), "{version:?}: {refused}");
@@ -86,5 +91,6 @@ async fn certificates_are_approved_by_people_and_never_for_reserved_names() {
             |name: &str| cluster.admin(&["get", "csr", name, "-o", "jsonpath={.status.conditions[*].type}"]);
         assert_eq!((conditions(&jane).as_str(), conditions(&ours).as_str()), ("Approved", ""));
         cluster.admin(&["delete", "csr", &jane, &ours]);
-    }
+    })
+    .await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tests::kubectl::Kubectl;
 use tests::stack::Stack;
 
-use super::{approved, assert_sent, clients, deployment, file, sent, stack, told};
+use super::{approved, assert_sent, clients, deployment, each, file, sent, stack, told};
 
 const IMAGE: &str = "registry.invalid/none:1";
 
@@ -30,7 +30,8 @@ async fn settled(stack: &Stack, target: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn apply_says_created_then_unchanged_then_configured() {
     let stack = stack();
-    for (version, word, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, word, kubectl| {
         let name = format!("applied-{word}");
         let one = file(&kubectl, "one.yaml", &deployment(&name, IMAGE, 1));
         let two = file(&kubectl, "two.yaml", &deployment(&name, IMAGE, 2));
@@ -45,9 +46,9 @@ async fn apply_says_created_then_unchanged_then_configured() {
         assert!(differs.stdout.contains("-  replicas: 1") && differs.stdout.contains("+  replicas: 2"), "{differs:?}");
         says(&kubectl, &["apply", "-f", &two], &format!("{what} configured")).await;
         says(&kubectl, &["apply", "-f", &two, "--dry-run=server"], &format!("{what} unchanged (server dry run)")).await;
-        assert_sent(&stack, &name, "patch deployments as sallyport:write", 1);
+        assert_sent(stack, &name, "patch deployments as sallyport:write", 1);
         // What is only tried goes as a group that nothing can be changed with.
-        assert!(told(&stack, &name).contains(&"patch deployments as sallyport:dry-run".to_owned()), "{version:?}");
+        assert!(told(stack, &name).contains(&"patch deployments as sallyport:dry-run".to_owned()), "{version:?}");
 
         let server = format!("served-{word}");
         let one = file(&kubectl, "one.yaml", &deployment(&server, IMAGE, 1));
@@ -56,17 +57,19 @@ async fn apply_says_created_then_unchanged_then_configured() {
         for manifest in [&one, &one, &two] {
             says(&kubectl, &["apply", "--server-side", "-f", manifest], &what).await;
         }
-        assert_sent(&stack, &server, "patch deployments as sallyport:write", 3);
+        assert_sent(stack, &server, "patch deployments as sallyport:write", 3);
         // Another manager's field is a conflict of the API server's own, told as it tells it.
         let conflict = kubectl.run(&["apply", "--server-side", "--field-manager=other", "-f", &one]).await.refused();
         assert!(conflict.contains("conflict with \"kubectl\"") && conflict.contains(".spec.replicas"), "{conflict}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_patch_and_every_shorthand_for_one() {
     let stack = stack();
-    for (version, word, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, word, kubectl| {
         let name = format!("patched-{word}");
         let manifest = file(&kubectl, "d.yaml", &deployment(&name, IMAGE, 1));
         let (target, what) = (format!("deployment/{name}"), format!("deployment.apps/{name}"));
@@ -83,7 +86,7 @@ async fn every_kind_of_patch_and_every_shorthand_for_one() {
         assert!(kubectl.run(&["annotate", &target, "a=b"]).await.ok().starts_with(&format!("{what} annotate")));
         let edited = kubectl.run_edit(&["edit", &target], "sed -i s/replicas:.5/replicas:\\ 6/").await;
         assert_eq!(edited.ok(), format!("{what} edited\n"), "{version:?}");
-        settled(&stack, &target).await;
+        settled(stack, &target).await;
         // A file is written as it was got, but for what its owner changed.
         let yaml = kubectl.run(&["get", &target, "-o", "yaml"]).await.ok().replace("replicas: 6", "replicas: 7");
         let whole = file(&kubectl, "whole.yaml", &yaml);
@@ -107,44 +110,47 @@ async fn every_kind_of_patch_and_every_shorthand_for_one() {
             ("patch", "deployments/scale", 1),
             ("patch", "deployments", 9),
         ] {
-            assert_sent(&stack, &name, &format!("{verb} {resource} as sallyport:write"), times);
+            assert_sent(stack, &name, &format!("{verb} {resource} as sallyport:write"), times);
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_replaces_running_code_waits_for_people() {
     let stack = stack();
-    for (version, word, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, word, kubectl| {
         let name = format!("released-{word}");
         let manifest = file(&kubectl, "d.yaml", &deployment(&name, IMAGE, 1));
         let (target, what) = (format!("deployment/{name}"), format!("deployment.apps/{name}"));
         says(&kubectl, &["create", "-f", &manifest], &format!("{what} created")).await;
-        settled(&stack, &target).await;
+        settled(stack, &target).await;
         let image = kubectl.spawn(&["set", "image", &target, "c=registry.invalid/none:2"], "").await;
-        assert_eq!(approved(&stack, image, &name).await.ok(), format!("{what} image updated\n"), "{version:?}");
-        settled(&stack, &target).await;
+        assert_eq!(approved(stack, image, &name).await.ok(), format!("{what} image updated\n"), "{version:?}");
+        settled(stack, &target).await;
         let undone = kubectl.spawn(&["rollout", "undo", &target], "").await;
-        assert_eq!(approved(&stack, undone, &name).await.ok(), format!("{what} rolled back\n"), "{version:?}");
-        settled(&stack, &target).await;
+        assert_eq!(approved(stack, undone, &name).await.ok(), format!("{what} rolled back\n"), "{version:?}");
+        settled(stack, &target).await;
         let none = kubectl.spawn(&["scale", &target, "--replicas=0"], "").await;
-        assert_eq!(approved(&stack, none, &name).await.ok(), format!("{what} scaled\n"), "{version:?}");
+        assert_eq!(approved(stack, none, &name).await.ok(), format!("{what} scaled\n"), "{version:?}");
         let whole = file(&kubectl, "whole.yaml", &deployment(&name, "registry.invalid/none:3", 1));
-        settled(&stack, &target).await;
+        settled(stack, &target).await;
         let replaced = kubectl.spawn(&["replace", "-f", &whole], "").await;
-        assert_eq!(approved(&stack, replaced, &name).await.ok(), format!("{what} replaced\n"), "{version:?}");
-        settled(&stack, &target).await;
+        assert_eq!(approved(stack, replaced, &name).await.ok(), format!("{what} replaced\n"), "{version:?}");
+        settled(stack, &target).await;
         let gone = kubectl.spawn(&["delete", &target], "").await;
-        approved(&stack, gone, &name).await.ok();
+        approved(stack, gone, &name).await.ok();
         for (verb, resource, times) in [
             ("patch", "deployments", 2),
             ("patch", "deployments/scale", 1),
             ("update", "deployments", 1),
             ("delete", "deployments", 1),
         ] {
-            assert_sent(&stack, &name, &format!("{verb} {resource} as sallyport:approved"), times);
+            assert_sent(stack, &name, &format!("{verb} {resource} as sallyport:approved"), times);
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,7 +197,8 @@ async fn objects_are_made_and_deleted_one_by_one_and_all_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_a_secret_in_an_annotation_can_be_approved() {
     let stack = stack();
-    for (version, word, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, word, kubectl| {
         let name = format!("annotated-{word}");
         let secret = format!(
             r#"{{"apiVersion":"v1","kind":"Secret","metadata":{{"name":"x"}},"data":{{"p":"{}"}}}}"#,
@@ -204,20 +211,22 @@ async fn what_has_a_secret_in_an_annotation_can_be_approved() {
         stack.namespace().cluster().apply(&manifest);
         let seen = kubectl.run(&["get", "deployment", &name, "-o", "yaml"]).await.ok();
         assert!(seen.contains("copy: ") && !seen.contains("c2VjcmV0\""), "{version:?}: {seen}");
-        settled(&stack, &format!("deployment/{name}")).await;
+        settled(stack, &format!("deployment/{name}")).await;
         let deletion = kubectl.spawn(&["delete", "deployment", &name], "").await;
-        approved(&stack, deletion, &name).await.ok();
-        assert_sent(&stack, &name, "delete deployments as sallyport:approved", 1);
+        approved(stack, deletion, &name).await.ok();
+        assert_sent(stack, &name, "delete deployments as sallyport:approved", 1);
         // The approved one, as the agent's precondition has it.
-        assert_eq!(sent(&stack, &name).iter().filter(|event| event.verb == "delete").count(), 1);
-    }
+        assert_eq!(sent(stack, &name).iter().filter(|event| event.verb == "delete").count(), 1);
+    })
+    .await;
 }
 
 /// Roles and policy agree (`rbac.rs` compares them); here is what a person sees of that where they once did not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_policy_lets_through_the_api_server_lets_through() {
     let stack = stack();
-    for (version, word, kubectl) in clients(&stack) {
+    let stack = &stack;
+    each(stack, async |version, word, kubectl| {
         let name = format!("let-{word}");
         stack.namespace().pod(&name);
         let status = r#"{"status":{"message":"seen"}}"#;
@@ -228,7 +237,7 @@ async fn what_policy_lets_through_the_api_server_lets_through() {
             &format!("{pod} patched"),
         )
         .await;
-        assert_sent(&stack, &name, "patch pods/status as sallyport:write", 1);
+        assert_sent(stack, &name, "patch pods/status as sallyport:write", 1);
         let review = file(
             &kubectl,
             "review.yaml",
@@ -260,7 +269,8 @@ spec: {user: jane, resourceAttributes: {verb: get, resource: pods}}
             tried.unwrap().impersonated_user.as_ref().unwrap().groups[0].clone()
         };
         assert_eq!(group("ingresses"), "sallyport:dry-run", "{version:?}");
-    }
+    })
+    .await;
 }
 
 /// What nobody described is held, to be read too. A change needs a role of the administrator's besides, and says so.
