@@ -94,15 +94,28 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
 
 /// Whether a role, or a patch of one, gives the right to impersonate. By any text in it, since a patch may hold a piece of a rule only.
 ///
-/// Not the verb `*`: whoever is given everything is given that too, which people see and approve (policy scores it 98); this is about
-/// the right that stands in a list of others and means as much.
+/// Not the verb `*` in general: whoever is given everything is given that too, which people see and approve (policy scores it 98); this is
+/// about the right that stands in a list of others and means as much. On users and groups, `*` can mean nothing else.
 pub fn gives_impersonation(value: &Value) -> bool {
     match value {
         Value::String(text) => {
             text == "impersonate" || text.starts_with("impersonate:") || text.starts_with("impersonate-on:")
         }
         Value::Array(items) => items.iter().any(gives_impersonation),
-        Value::Object(members) => members.values().any(gives_impersonation),
+        Value::Object(members) => all_of_users(members) || members.values().any(gives_impersonation),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+/// A rule with every verb on what exists only to be impersonated.
+fn all_of_users(rule: &serde_json::Map<String, Value>) -> bool {
+    let has = |field: &str, fits: &dyn Fn(&str) -> bool| {
+        rule.get(field)
+            .and_then(Value::as_array)
+            .is_some_and(|all| all.iter().any(|one| one.as_str().is_some_and(fits)))
+    };
+    has("verbs", &|verb| verb == "*")
+        && has("resources", &|resource| {
+            matches!(resource, "users" | "groups" | "uids" | "userextras") || resource.starts_with("userextras/")
+        })
 }

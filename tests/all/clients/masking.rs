@@ -44,6 +44,16 @@ async fn replies_to_writes_are_masked() {
             without_password(&patched);
             assert!(patched.ok().contains("\"third\": "), "{version:?}");
         }
+        let json = format!(r#"[{{"op":"add","path":"/stringData","value":{{"fourth":"{PASSWORD}"}}}}]"#);
+        let patched = kubectl.spawn(&["patch", "secret", &applied, "--type=json", "-p", &json, "-o", "yaml"], "").await;
+        let patched = approved(stack, patched, &applied).await;
+        without_password(&patched);
+        assert!(patched.ok().contains("fourth: "), "{version:?}");
+        let whole = file(&kubectl, "whole.yaml", &manifest(&applied, &format!(", third: {PASSWORD}")));
+        let replaced = kubectl.spawn(&["replace", "-f", &whole, "-o", "json"], "").await;
+        let replaced = approved(stack, replaced, &applied).await;
+        without_password(&replaced);
+        assert!(replaced.ok().contains("\"third\": "), "{version:?}");
         // The value is what was written, and not its mask.
         let real = stack.namespace().admin(&["get", "secret", &applied, "-o", "jsonpath={.data.third}"]);
         assert_eq!(real, base64::Engine::encode(&base64::engine::general_purpose::STANDARD, PASSWORD));

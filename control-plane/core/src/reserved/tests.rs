@@ -65,6 +65,11 @@ fn impersonation_in_any_piece_of_a_rule() {
         (json!([{"op": "add", "path": "/rules/0/verbs/-", "value": "impersonate"}]), true),
         (json!({"rules": [{"verbs": ["impersonate:user-info"]}]}), true),
         (json!({"rules": [{"verbs": ["impersonate-on:user-info:get"]}]}), true),
+        (json!({"rules": [{"apiGroups": [""], "resources": ["pods", "users"], "verbs": ["get", "*"]}]}), true),
+        (json!({"rules": [{"apiGroups": ["*"], "resources": ["groups"], "verbs": ["*"]}]}), true),
+        (json!({"rules": [{"resources": ["userextras/scopes"], "verbs": ["*"]}]}), true),
+        (json!({"rules": [{"resources": ["users"], "verbs": ["get"]}]}), false),
+        (json!({"rules": [{"resources": ["serviceaccounts", "*"], "verbs": ["*"]}]}), false),
         (json!({"rules": [{"verbs": ["*"]}]}), false),
         (json!({"metadata": {"name": "impersonates-nobody"}, "rules": [{"verbs": ["bind", "escalate"]}]}), false),
     ] {
