@@ -2,9 +2,11 @@
 
 #[cfg(test)]
 mod agent;
+mod clients;
 mod cluster;
 mod differential;
 mod hostile;
+mod rbac;
 mod preconditions;
 mod restarts;
 mod stories;

@@ -84,6 +84,16 @@ impl Stack {
         Kubectl::new(version).kubeconfig(&self.path("runner/kubeconfig"))
     }
 
+    /// The folder that a runner's pod has as its ServiceAccount's, as the sidecar writes it.
+    pub fn service_account(&self) -> PathBuf {
+        self.path("runner/serve")
+    }
+
+    /// Where the sidecar listens.
+    pub fn sidecar(&self) -> SocketAddr {
+        self.addresses.sidecar
+    }
+
     /// Our command line, as an approver on this machine uses it.
     pub fn cli(&self, arguments: &[&str]) -> Output {
         let output = Command::new("timeout")
@@ -287,7 +297,7 @@ impl Addresses {
 }
 
 /// Applies the agent's manifests, once a run.
-fn install(cluster: &Cluster) {
+pub fn install(cluster: &Cluster) {
     static DONE: OnceLock<()> = OnceLock::new();
     DONE.get_or_init(|| {
         let manifest = |name: &str| root().join("manifests/agent").join(name).display().to_string();

@@ -45,6 +45,9 @@ pub enum InternalError {
     /// No answer.
     #[error("the agent did not answer in time")]
     NoAnswer,
+    /// The API server's RBAC has nothing for the group that we ask as.
+    #[error("sallyport:read may not read it; an administrator can let it, see manifests/agent/rbac.yaml")]
+    NoRight,
     /// An answer that helps nobody.
     #[error("the cluster answered {0}")]
     Status(u16),
@@ -71,6 +74,7 @@ impl Agents {
                 Ok(_) | Err(_) => Err(InternalError::Unreadable),
             },
             StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::FORBIDDEN => Err(InternalError::NoRight),
             other => Err(InternalError::Status(other.as_u16())),
         }
     }
