@@ -179,6 +179,8 @@ pub const JWKS_KEYS: usize = 64;
 pub const ISSUER_WAIT: Duration = Duration::from_secs(5);
 /// An unknown key id causes at most one fetch in this time.
 pub const ISSUER_REFETCH: Duration = Duration::from_secs(30);
+/// Keys older than this are fetched anew while they are still good, so that an issuer's outage of minutes stops nobody.
+pub const ISSUER_FRESH: Duration = Duration::from_secs(900);
 /// Keys older than this are not trusted when the issuer can't be reached.
 pub const ISSUER_MAX_AGE: Duration = Duration::from_secs(3600);
 /// Bytes of a token.

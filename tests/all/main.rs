@@ -4,6 +4,7 @@
 mod agent;
 mod cluster;
 mod differential;
+mod issuers;
 mod preconditions;
 mod stories;
 mod tidy;

@@ -9,6 +9,7 @@
 
 pub mod cluster;
 pub mod differential;
+pub mod issuer;
 pub mod kubectl;
 pub mod logs;
 pub mod stack;
