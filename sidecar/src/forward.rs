@@ -11,6 +11,8 @@ use http_body_util::Full;
 use shared::chain::Chain;
 use shared::ids::{OperationId, SessionId};
 use shared::limits;
+use shared::status::Status;
+use shared_net::body::collect_bounded;
 use shared_net::clock::Clock;
 use shared_net::endpoint::OpenError;
 use shared_net::exchange::{self, ExchangeError, ResponseBody};
@@ -58,10 +60,15 @@ impl Forwarder {
                 break result;
             }
         };
-        if matches!(&result, Ok(response) if response.status() == StatusCode::UNAUTHORIZED) {
-            self.link.renew();
+        let id = course.id.map(|(id, _)| id);
+        match result {
+            // The API server's own 401 never leaves the agent: this is about our session.
+            Ok(response) if response.status() == StatusCode::UNAUTHORIZED => {
+                self.link.renew();
+                (id, Err(Refusal::Session(sentence(response).await)))
+            }
+            result => (id, result),
         }
-        (course.id.map(|(id, _)| id), result)
     }
 
     /// One attempt; `None` says that another may follow.
@@ -130,6 +137,13 @@ impl Forwarder {
             }
         }
     }
+}
+
+/// What a refusal of the control plane says.
+async fn sentence(response: Response<ResponseBody>) -> String {
+    let body = collect_bounded(response.into_body(), limits::CONTROL_BODY_BYTES, limits::OPEN_STREAM).await;
+    let status = body.ok().and_then(|body| serde_json::from_slice::<Status>(&body).ok());
+    status.map_or_else(|| "it gave no reason".to_owned(), |status| status.message)
 }
 
 impl Course {

@@ -155,7 +155,7 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for OnTasks
 /// The way of one request.
 async fn handle(gate: &Gate, request: Request<Incoming>) -> Response<BoxBody> {
     let begun = gate.clock.monotonic();
-    let (version, method) = (request.version(), request.method().clone());
+    let (version, method, target) = (request.version(), request.method().clone(), request.uri().clone());
     // Where a message's length was said in chunks, hyper has dropped a Content-Length that contradicted it (RFC 9112 §6.3). Nothing that
     // stands behind such a message on its connection is read as a request. The same holds for whatever we refuse.
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
@@ -170,7 +170,7 @@ async fn handle(gate: &Gate, request: Request<Incoming>) -> Response<BoxBody> {
                 why = refusal.word(),
                 "refused here: {refusal}"
             );
-            refusal.reply(operation)
+            refusal.reply(operation, target.path())
         }
     };
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;

@@ -5,6 +5,7 @@ mod agent;
 mod cluster;
 mod differential;
 mod issuers;
+mod people;
 mod preconditions;
 mod stories;
 mod tidy;
