@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use shared::config::Problems;
+use shared::wire;
 
 /// The file as typed.
 #[derive(Debug, Deserialize)]
@@ -23,6 +24,8 @@ struct RawConfig {
     #[serde(default)]
     approver_issuers: Vec<RawIssuer>,
     #[serde(default)]
+    auditor_groups: Vec<String>,
+    #[serde(default)]
     local_socket: Option<RawSocket>,
 }
 
@@ -32,6 +35,8 @@ struct RawListen {
     quic: String,
     web: String,
     admin: String,
+    #[serde(default)]
+    names: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,6 +91,8 @@ pub struct Config {
     pub web: SocketAddr,
     /// TCP address of /livez, /readyz, /metrics.
     pub admin: SocketAddr,
+    /// Further names and addresses under which people reach the web API: they stand in its certificate, and no other is answered to.
+    pub names: Vec<String>,
     /// The policy file; `None` is the built-in default policy.
     pub policy: Option<PathBuf>,
     /// The clusters, by name.
@@ -94,6 +101,8 @@ pub struct Config {
     pub ci_issuers: Vec<Issuer>,
     /// Issuers of approvers' tokens.
     pub approver_issuers: Vec<Issuer>,
+    /// Groups whose members may read all records. Approvers may anyway.
+    pub auditor_groups: Vec<String>,
     /// The local Unix socket; off where absent.
     pub local_socket: Option<LocalSocket>,
 }
@@ -174,6 +183,13 @@ impl Config {
         let config = problems.take(&file, raw).map(|raw| check(raw, folder, &mut problems));
         problems.finish(config.flatten())
     }
+
+    /// Every name that the web API answers to.
+    pub fn web_names(&self) -> Vec<String> {
+        let own = [wire::SERVER_NAME, "localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        let bound = [self.web.ip(), self.quic.ip()].into_iter().filter(|ip| !ip.is_unspecified());
+        own.into_iter().chain(bound.map(|ip| ip.to_string())).chain(self.names.iter().cloned()).collect()
+    }
 }
 
 fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Option<Config> {
@@ -209,15 +225,24 @@ fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Option<Confi
     if let Some(index) = approver_issuers.iter().position(|issuer| issuer.groups.is_none()) {
         problems.push(format!("approverIssuers[{index}].groups"), "name the claim that holds the groups");
     }
+    for (index, name) in raw.listen.names.iter().enumerate() {
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+        if name.parse::<std::net::IpAddr>().is_err() && (name.is_empty() || !name.chars().all(legal)) {
+            problems
+                .push(format!("listen.names[{index}]"), format!("{name:?} is neither a host name nor an IP address"));
+        }
+    }
     Some(Config {
         data: folder.join(raw.data),
         quic: quic?,
         web: web?,
         admin: admin?,
+        names: raw.listen.names,
         policy: raw.policy.map(|path| folder.join(path)),
         clusters,
         ci_issuers,
         approver_issuers,
+        auditor_groups: raw.auditor_groups,
         local_socket: raw.local_socket.map(|socket| LocalSocket {
             path: folder.join(socket.path),
             uids: socket.uids,

@@ -1,5 +1,5 @@
 //! OIDC issuers over real HTTPS: what is fetched when, what is refused, and which token counts where. The time is the test's own.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -41,10 +41,12 @@ fn config(folder: &Path, clusters: Vec<Cluster>, ci: Vec<Configured>, approvers:
         quic: nowhere,
         web: nowhere,
         admin: nowhere,
+        names: Vec::new(),
         policy: None,
         clusters: clusters.into_iter().map(|cluster| (cluster.name.clone(), cluster)).collect(),
         ci_issuers: ci,
         approver_issuers: approvers,
+        auditor_groups: Vec::new(),
         local_socket: None,
     }
 }

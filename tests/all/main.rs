@@ -9,3 +9,4 @@ mod people;
 mod preconditions;
 mod stories;
 mod tidy;
+mod web;

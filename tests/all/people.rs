@@ -88,8 +88,8 @@ async fn hold(stack: &Stack, who: &str, arguments: &[&str]) -> (Running, String)
     (running, id)
 }
 
-fn sessions(stack: &Stack) -> Vec<Value> {
-    let shown = stack.cli(&["sessions", "list", "--json"]).ok();
+fn sessions(stack: &Stack, who: &str) -> Vec<Value> {
+    let shown = stack.cli_as(who, &["sessions", "list", "--json"]).ok();
     serde_json::from_str::<Value>(&shown).unwrap().as_array().unwrap().clone()
 }
 
@@ -141,7 +141,7 @@ async fn people_vote_in_their_groups_and_never_on_their_own_job() {
     assert_eq!(running.end().await.ok(), "serviceaccount/bot created\n");
 
     // The story has the person behind the job and the one who said yes.
-    let session = &sessions(&stack)[0];
+    let session = &sessions(&stack, &bob)[0];
     assert_eq!(session["identity"]["ci"]["person"], "1001");
     assert_eq!(session["identity"]["ci"]["claims"]["actor"], "ann");
     let hold: Value = serde_json::from_str(&stack.cli_as(&bob, &["approvals", "show", &id, "--json"]).ok()).unwrap();
@@ -230,6 +230,7 @@ async fn kubectl_says_why_a_ci_token_does_not_count() {
         ..Setup::default()
     };
     let mut stack = Stack::with("citoken", &setup);
+    let auditor = world.person("olga", None, &["sallyport-approvers"]);
     let stranger = Issuer::start();
     let spent = world.job(&json!({}));
     let cases = [
@@ -251,14 +252,14 @@ async fn kubectl_says_why_a_ci_token_does_not_count() {
             assert!(said.contains(because) && !said.contains(&token), "{version:?}: expected {because:?}: {said}");
         }
     }
-    assert!(sessions(&stack).is_empty());
+    assert!(sessions(&stack, &auditor).is_empty());
     // A token opens one session: whoever finds it in a log opens no second one.
     stack.write_ci_token(&spent);
     stack.start_sidecar();
     stack.launch_sidecar();
     let said = stack.kubectl(Version::Newest).run(&["get", "pods"]).await.refused();
     assert!(said.contains("has opened a session before"), "{said}");
-    assert_eq!(sessions(&stack).len(), 1);
+    assert_eq!(sessions(&stack, &auditor).len(), 1);
     assert!(stack.namespace().cluster().audit_of(stack.namespace()).iter().all(|event| event.verb == "get"));
 }
 
@@ -284,7 +285,7 @@ async fn a_gitlab_job_has_a_session_of_its_person() {
     refused(&stack, &world.person("ann", Some("42"), &["sre"]), &id, "the person behind the job");
     stack.cli_as(&bob, &["approvals", "approve", &id]).ok();
     running.end().await.ok();
-    assert_eq!(sessions(&stack)[0]["identity"]["ci"]["person"], "42");
+    assert_eq!(sessions(&stack, &bob)[0]["identity"]["ci"]["person"], "42");
 }
 
 /// Expiry ends the right to new operations; a fresh token of the same job continues the same session; another job's never does; and
@@ -295,8 +296,9 @@ async fn a_session_ends_with_its_token_and_goes_on_with_a_fresh_one_of_the_same_
     let short = world.job(&json!({"exp": now().as_secs() + 12}));
     let setup = Setup { issuers: world.github(), require_ci: true, ci_token: Some(short), ..Setup::default() };
     let stack = Stack::with("expiry", &setup);
+    let auditor = world.person("olga", None, &["sallyport-approvers"]);
     stack.kubectl(Version::Newest).run(&["get", "pods"]).await.ok();
-    let first = sessions(&stack);
+    let first = sessions(&stack, &auditor);
     assert_eq!(first.len(), 1);
     world.ci.behave(Manner::Down);
 
@@ -314,7 +316,7 @@ async fn a_session_ends_with_its_token_and_goes_on_with_a_fresh_one_of_the_same_
 
     stack.write_ci_token(&world.job(&json!({})));
     until(&stack, true).await;
-    let after = sessions(&stack);
+    let after = sessions(&stack, &auditor);
     assert_eq!(after.len(), 1, "{after:?}");
     assert_eq!(after[0]["id"], first[0]["id"]);
     assert_eq!(after[0]["identity"]["ci"]["person"], "1001");

@@ -14,3 +14,4 @@ pub mod kubectl;
 pub mod logs;
 pub mod stack;
 pub mod tidy;
+pub mod web;

@@ -184,6 +184,8 @@ async fn watch(client: &Client) -> anyhow::Result<()> {
         for line in String::from_utf8_lossy(&data).lines().filter_map(|line| line.strip_prefix("data: ")) {
             if client.json() {
                 print(line);
+            } else if line == "{}" {
+                print("some changes were missed; look at the list");
             } else if let Ok(event) = serde_json::from_str::<Value>(line) {
                 print(&format!("{} {}", text(&event, "/hold"), text(&event, "/phase")));
             }

@@ -41,6 +41,7 @@ pub(super) fn of(hold: &Hold, live: &Live, mask: &RequestMask) -> Value {
         "request": asked,
         "liveState": state,
         "live": before,
+        "maskedFields": Value::Array(Vec::new()),
         "difference": difference,
         "dryRun": attributes.dry_run(),
         "preview": Value::Null,
