@@ -27,7 +27,7 @@ use crate::metrics::GatewayMetrics;
 use crate::peers::Peers;
 use crate::policies::Policies;
 use crate::sessions::Sessions;
-use crate::store::Store;
+use crate::store::{Start, Store};
 use crate::web::{self, Web};
 
 /// Server certificates live so long; made anew at each start.
@@ -76,7 +76,7 @@ pub struct Addresses {
 /// # Errors
 /// Whatever keeps it from starting, with what to do about it.
 #[expect(clippy::too_many_lines, reason = "one line per part, in the order in which they need each other")]
-pub async fn build(config: Config, clock: Clock) -> anyhow::Result<App> {
+pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<App> {
     use anyhow::Context as _;
     let metrics = Metrics::new();
     let readiness = Readiness::new();
@@ -86,7 +86,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<App> {
     let server = quic::server_config(&identity).context("the TLS configuration is refused")?;
     let endpoint =
         Endpoint::server(config.quic, server).with_context(|| format!("UDP {} can't be bound", config.quic))?;
-    let (store, writer) = Store::open(&config.data).context("the store can't be opened")?;
+    let (store, writer) = Store::open(&config.data, how, clock.now()).context("the store can't be opened")?;
     let grants =
         Arc::new(Grants::load_or_create(&config.data, store.life()).context("the grant key can't be read or made")?);
     let authn = Arc::new(Authn::new(&config)?);

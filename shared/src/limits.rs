@@ -55,6 +55,8 @@ pub const SIDECAR_STREAMS: u32 = 100;
 pub const CONNECT_WAIT: Duration = Duration::from_secs(3);
 /// How often a request whose stream the control plane reset is put again (under the same id) on the same connection.
 pub const REPEATS: u32 = 1;
+/// An attempt that lasted so long was waiting for people; losing its connection starts the sidecar's patience anew.
+pub const WAITED: Duration = Duration::from_secs(10);
 /// Opening or renewing a session: the control plane may ask an agent for a TokenReview.
 pub const SESSION_WAIT: Duration = Duration::from_secs(15);
 /// First attempt at a handshake; doubles with each failure up to [`HANDSHAKE`], because a fresh attempt meets a restarted peer sooner
@@ -117,7 +119,7 @@ pub const UPSTREAM_KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Idle HTTP/1.1 connections to the API server that are kept for the next watch or log.
 pub const UPSTREAM_IDLE_STREAMS: usize = 4;
 /// Leases of spent approvals that are looked at in one sweep.
-pub const SPENT_SWEEP: usize = 500;
+pub const LEASE_PAGE: usize = 500;
 /// Grants in one question to an agent's ledger.
 pub const LEDGER_QUESTIONS: usize = 1000;
 /// Spent grants that an agent remembers per epoch.

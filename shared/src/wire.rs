@@ -28,6 +28,8 @@ pub mod header {
     pub const DIGEST_KEY: &str = "sallyport-digest-key";
     /// `no` | `yes` | `unknown`: whether the request was sent to the API server. Agent → control plane, on every answer.
     pub const SENT: &str = "sallyport-sent";
+    /// On a refusal: the session has to be renewed before the next operation. Control plane → sidecar.
+    pub const RENEW: &str = "sallyport-renew";
     /// Why the agent refused, one word for metrics. Agent → control plane.
     pub const REFUSED: &str = "sallyport-refused";
 }

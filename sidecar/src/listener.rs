@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use crate::discovery;
 use crate::forward::Forwarder;
 use crate::guard::Guard;
 use crate::refusal::Refusal;
@@ -155,10 +156,11 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for OnTasks
 /// The way of one request.
 async fn handle(gate: &Gate, request: Request<Incoming>) -> Response<BoxBody> {
     let begun = gate.clock.monotonic();
-    let (version, method, target) = (request.version(), request.method().clone(), request.uri().clone());
+    let (version, method) = (request.version(), request.method().clone());
     // Where a message's length was said in chunks, hyper has dropped a Content-Length that contradicted it (RFC 9112 §6.3). Nothing that
     // stands behind such a message on its connection is read as a request. The same holds for whatever we refuse.
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let first = discovery::is_first(&request);
     let mut operation = None;
     let result = operate(gate, request, &mut operation).await;
     let refused = result.is_err();
@@ -170,9 +172,12 @@ async fn handle(gate: &Gate, request: Request<Incoming>) -> Response<BoxBody> {
                 why = refusal.word(),
                 "refused here: {refusal}"
             );
-            refusal.reply(operation, target.path())
+            refusal.reply(operation)
         }
     };
+    if first {
+        response = discovery::readable(response).await;
+    }
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if version == Version::HTTP_11 && !switched && (chunked || refused) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

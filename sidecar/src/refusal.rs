@@ -61,8 +61,7 @@ impl Refusal {
     const fn class(&self) -> (Reason, bool) {
         match self {
             Self::Malformed(_) | Self::Upgrade | Self::Headers(_) | Self::BodyBroken => (Reason::BadRequest, false),
-            // 403 for a refused session too: the client's own credential is right, and of a 401 kubectl prints no more than that it
-            // should log in.
+            // A refused session is no 401: kubectl throws its sentence away and asks for credentials, which would not help.
             Self::Host | Self::Browser(_) | Self::Session(_) => (Reason::Forbidden, false),
             Self::Token => (Reason::Unauthorized, false),
             Self::BodyTooLarge(_) => (Reason::RequestEntityTooLarge, false),
@@ -92,8 +91,8 @@ impl Refusal {
         }
     }
 
-    /// The answer to a request for this path.
-    pub(crate) fn reply(&self, operation: Option<OperationId>, path: &str) -> Response<BoxBody> {
+    /// The answer.
+    pub(crate) fn reply(&self, operation: Option<OperationId>) -> Response<BoxBody> {
         let (reason, again) = self.class();
         let mut status =
             Status::failure(reason, self.to_string()).with_cause(Cause::new("SallyportSidecar", self.word()));
@@ -103,32 +102,15 @@ impl Refusal {
         if again {
             status.details.get_or_insert_default().retry_after_seconds = Some(1);
         }
-        let (content_type, body) = if reason == Reason::Forbidden && is_discovery(path) {
-            ("text/plain; charset=utf-8", Bytes::from(status.message))
-        } else {
-            ("application/json", Bytes::from(status.to_json()))
-        };
-        let mut response = Response::new(full(body));
+        let mut response = Response::new(full(Bytes::from(status.to_json())));
         *response.status_mut() = StatusCode::from_u16(reason.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
         if again {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
-    }
-}
-
-/// What kubectl asks before anything else. client-go reads no `Status` there (`discovery_client.go` takes the raw answer): of an
-/// error it shows a text as it is (`NewGenericServerResponse`), and of everything else the word "unknown".
-fn is_discovery(path: &str) -> bool {
-    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    match (segments.next(), segments.count()) {
-        (Some("api"), rest) => rest <= 1,
-        (Some("apis"), rest) => rest <= 2,
-        (Some("openapi"), _) => true,
-        _ => false,
     }
 }
 
@@ -154,22 +136,10 @@ mod tests {
             Refusal::Protocol("x"),
         ];
         for refusal in all {
-            let reply = refusal.reply(None, "/api/v1/pods");
+            let reply = refusal.reply(None);
             let again = reply.headers().contains_key(header::RETRY_AFTER);
             assert_eq!(again, matches!(refusal, Refusal::Unreachable(_)), "{refusal:?}");
             assert!(reply.status().is_client_error() || reply.status().is_server_error());
-        }
-    }
-
-    #[test]
-    fn discovery_reads_texts_only() {
-        let session = Refusal::Session("it expired".to_owned());
-        let kind = |path: &str| session.reply(None, path).headers()[header::CONTENT_TYPE].clone();
-        for path in ["/api", "/apis", "/api/v1", "/apis/apps/v1", "/openapi/v3/apis/apps/v1"] {
-            assert_eq!(kind(path), "text/plain; charset=utf-8", "{path}");
-        }
-        for path in ["/", "/version", "/api/v1/pods", "/apis/apps/v1/deployments", "/apiary"] {
-            assert_eq!(kind(path), "application/json", "{path}");
         }
     }
 }

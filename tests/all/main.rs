@@ -7,6 +7,7 @@ mod differential;
 mod issuers;
 mod people;
 mod preconditions;
+mod restarts;
 mod stories;
 mod tidy;
 mod web;

@@ -6,7 +6,7 @@
 mod configs;
 mod process;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -167,13 +167,21 @@ impl Stack {
 
     /// Starts the control plane and waits until it answers.
     pub fn start_control_plane(&mut self) {
+        self.serve(&[]);
+    }
+
+    /// Starts the control plane on a database that its operator says to be a backup.
+    pub fn restore_control_plane(&mut self) {
+        self.serve(&["--restored"]);
+    }
+
+    fn serve(&mut self, options: &[&str]) {
         let config = self.path("control-plane/config.yaml");
-        let process = Process::start(
-            &self.log_path("control-plane"),
-            |command| command,
-            "sallyport",
-            &["serve".as_ref(), "--config".as_ref(), config.as_os_str()],
-        );
+        let arguments: Vec<_> = ["serve".as_ref(), "--config".as_ref(), config.as_os_str()]
+            .into_iter()
+            .chain(options.iter().map(OsStr::new))
+            .collect();
+        let process = Process::start(&self.log_path("control-plane"), |command| command, "sallyport", &arguments);
         let admin = self.addresses.admin;
         self.control_plane.insert(process).await_ready("the control plane", || get(admin, "/livez"));
     }
@@ -229,6 +237,30 @@ impl Stack {
             command.output().is_ok_and(|output| output.status.success())
         };
         self.sidecar.as_mut().expect("it runs").await_ready("the session", first_call);
+    }
+
+    /// Another sidecar in the same pod, as after the container's restart: with a key of its own.
+    pub fn restart_sidecar(&mut self) {
+        self.sidecar.take().expect("it runs").kill();
+        self.start_sidecar();
+    }
+
+    /// Copies the control plane's data folder. It must not run.
+    pub fn back_up(&self) {
+        assert!(self.control_plane.is_none(), "a copy of a living database is none");
+        copy(&self.data(), &self.path("backup"));
+    }
+
+    /// Puts the copy back in the place of the data folder.
+    pub fn put_back(&self) {
+        assert!(self.control_plane.is_none(), "the control plane has the database open");
+        std::fs::remove_dir_all(self.data()).expect("our own folder");
+        copy(&self.path("backup"), &self.data());
+    }
+
+    /// Ends the control plane as an update would.
+    pub fn stop_control_plane(&mut self) {
+        self.control_plane.take().expect("it runs").stop();
     }
 
     /// Ends the control plane as a power cut would.
@@ -306,6 +338,12 @@ fn install(cluster: &Cluster) {
         let manifest = |name: &str| root().join("manifests/agent").join(name).display().to_string();
         cluster.admin(&["apply", "-f", &manifest("namespace.yaml"), "-f", &manifest("rbac.yaml")]);
     });
+}
+
+/// Copies a folder of files.
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp starts");
+    assert!(copied.success(), "cp -a {} {}", from.display(), to.display());
 }
 
 /// Whether a GET is answered with 200.

@@ -6,7 +6,9 @@
 pub mod answer;
 pub mod app;
 pub mod config;
+pub mod leases;
 pub mod link;
+pub mod lives;
 pub mod masked;
 pub mod metrics;
 pub mod operation;

@@ -26,6 +26,7 @@ use shared_net::clock::Clock;
 use shared_net::tasks::TaskSet;
 
 use crate::answer::{self, Treatment};
+use crate::lives::SeenLives;
 use crate::masked::{Bounds, MaskedBody};
 use crate::metrics::AgentMetrics;
 use crate::refusal::{Refusal, Sent};
@@ -45,6 +46,8 @@ pub struct Agent {
     pub ours: Ours,
     /// The ledger.
     pub ledger: SharedLedger,
+    /// The control plane's lives that the cluster has seen.
+    pub lives: SeenLives,
     /// The cluster's own ledger of approvals.
     pub spent: SpentLeases,
     /// The API server.

@@ -11,7 +11,7 @@ use control_plane_core::grant::Purpose;
 use control_plane_core::identity::Identity;
 use control_plane_core::identity::verify::SIDECAR_AUDIENCE;
 use control_plane_core::internal;
-use control_plane_core::lifecycle::{Issued, Life, NewIssue, OperationKey, OperationRecord};
+use control_plane_core::lifecycle::{Issued, NewIssue, OperationKey, OperationRecord};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -147,7 +147,7 @@ impl Agents {
         let digest = DigestKey::new(shared_net::crypto::random()).digest(&[]);
         let now = self.clock.now();
         let record = OperationRecord::open(key, digest, now);
-        let life = Life(self.store.life());
+        let life = self.store.life();
         let new = NewIssue { jti: GrantId::new(Uuid::now_v7()), epoch: link.epoch, agent: link.id, life };
         record.issue(new, now).ok().map(|step| step.effects.assert_durable())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control_plane_core::decision::{Decision, Hold};
-use control_plane_core::lifecycle::{Life, NewIssue};
+use control_plane_core::lifecycle::NewIssue;
 use control_plane_core::request_info::RequestInfo;
 use control_plane_core::version_pin::VersionPin;
 use shared::ids::GrantId;
@@ -66,7 +66,7 @@ impl Gateway {
                 return Err(Refused { refusal: Refusal::NoAgent(cluster), log: Some(log) });
             };
             let jti = GrantId::new(Uuid::now_v7());
-            let life = Life(self.recorder.store.life());
+            let life = self.recorder.store.life();
             let new = NewIssue { jti, epoch: link.epoch, agent: link.id, life };
             match self.approvals.claim(bound, &verdict, new).await {
                 Ok((allowed, issued)) => {

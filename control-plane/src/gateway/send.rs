@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use control_plane_core::lifecycle::{Issued, Life, NewIssue, NotSent, OperationKey, Outcome};
+use control_plane_core::lifecycle::{Issued, NewIssue, NotSent, OperationKey, Outcome};
 use http::Response;
 use http_body_util::BodyExt;
 use shared::ids::GrantId;
@@ -63,7 +63,7 @@ impl Gateway {
             return Ok((None, link));
         }
         let key = OperationKey { session: log.opening().session, operation: log.opening().id };
-        let life = Life(self.recorder.store.life());
+        let life = self.recorder.store.life();
         let new = NewIssue { jti: GrantId::new(Uuid::now_v7()), epoch: link.epoch, agent: link.id, life };
         let now = self.recorder.clock.now();
         let issued = self.recorder.store.change(move |t| {

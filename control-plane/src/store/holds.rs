@@ -48,7 +48,12 @@ fn row(r: &Row<'_>) -> rusqlite::Result<HoldRow> {
     })
 }
 
-impl HoldTransaction<'_> {
+impl<'a> HoldTransaction<'a> {
+    /// Speaks through an open transaction.
+    pub(super) const fn new(connection: &'a Connection, seal: &'a SealingKey) -> Self {
+        Self { connection, seal }
+    }
+
     /// Holds of an asker that are live, or were denied a while ago, newest first, each with the key of its digest.
     pub fn holds_of(&self, asker: &Asker, since: Timestamp) -> Result<Vec<(HoldRecord, DigestKey)>, StoreError> {
         let asker = serde_json::to_string(asker).map_err(|_| UNWRITABLE)?;
@@ -204,7 +209,7 @@ impl Store {
         F: FnOnce(&HoldTransaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let seal = std::sync::Arc::clone(&self.seal);
-        self.writer.durable(move |connection| f(&HoldTransaction { connection, seal: &seal })).await
+        self.writer.durable(move |connection| f(&HoldTransaction::new(connection, &seal))).await
     }
 
     /// One hold.

@@ -3,6 +3,7 @@
 //! Callers speak the domain's words; the SQL stays below this folder, so that another engine can stand beside this one.
 
 mod holds;
+mod lives;
 
 mod operations;
 mod rejected;
@@ -13,8 +14,11 @@ mod writer;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use control_plane_core::lifecycle::Lives;
 pub use holds::{HoldRow, HoldTransaction};
+pub use lives::Start;
 use rusqlite::{Connection, OpenFlags};
+use shared::time::Timestamp;
 
 pub use operations::{Closing, Filter, Opened, Opening, OperationRow, Response};
 pub use rejected::{Rejected, RejectedRow};
@@ -74,7 +78,7 @@ pub struct Store {
     writer: Writer,
     readers: Arc<Readers>,
     seal: Arc<SealingKey>,
-    life: u64,
+    lives: Arc<Lives>,
 }
 
 struct Readers {
@@ -83,8 +87,8 @@ struct Readers {
 }
 
 impl Store {
-    /// Opens or creates the database in `folder`, migrates it, and raises its `life` number.
-    pub fn open(folder: &Path) -> Result<(Self, std::thread::JoinHandle<()>), StoreError> {
+    /// Opens or creates the database in `folder`, migrates it, and begins a life.
+    pub fn open(folder: &Path, how: Start, now: Timestamp) -> Result<(Self, std::thread::JoinHandle<()>), StoreError> {
         let path = folder.join("sallyport.db");
         let file_error = |source| StoreError::File { path: path.display().to_string(), source };
         std::fs::create_dir_all(folder).map_err(file_error)?;
@@ -92,18 +96,11 @@ impl Store {
         let mut connection = Connection::open(&path)?;
         configure(&connection)?;
         migrate(&mut connection)?;
-        connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'life'", [])?;
-        let life: i64 = connection.query_row("SELECT value FROM meta WHERE key = 'life'", [], |row| row.get(0))?;
+        let lives = lives::begin(&mut connection, &seal, how, now)?;
         let idle = (0..READERS).map(|_| open_reader(&path)).collect::<Result<Vec<_>, _>>()?;
         let (writer, thread) = Writer::start(connection).map_err(file_error)?;
         let readers = Readers { idle: Mutex::new(idle), permits: tokio::sync::Semaphore::new(READERS) };
-        let life = u64::try_from(life).map_err(|_| StoreError::Corrupt("a negative life number"))?;
-        Ok((Self { writer, readers: Arc::new(readers), seal: Arc::new(seal), life }, thread))
-    }
-
-    /// Raised at each start; agents refuse a lower one than they have seen.
-    pub const fn life(&self) -> u64 {
-        self.life
+        Ok((Self { writer, readers: Arc::new(readers), seal: Arc::new(seal), lives: Arc::new(lives) }, thread))
     }
 
     /// Seals and opens the keys of digests.
@@ -118,7 +115,7 @@ impl Store {
 
     /// Tries a durable write, so that a store whose disk has space again is found to be healthy.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        self.writer.durable(|c| Ok(c.execute("UPDATE meta SET value = value WHERE key = 'life'", []).map(drop)?)).await
+        self.writer.durable(|c| Ok(c.execute("UPDATE meta SET value = value WHERE key = 'probe'", []).map(drop)?)).await
     }
 
     /// Runs a query on a reader connection, off the runtime's threads.

@@ -2,7 +2,7 @@
 
 use control_plane_core::decision::Explanation;
 use control_plane_core::digest::Digest;
-use control_plane_core::lifecycle::{NotSent, OperationKey, OperationRecord, Outcome};
+use control_plane_core::lifecycle::{NotSent, OperationKey, OperationRecord, Outcome, Unknown};
 use control_plane_core::request_info::RequestInfo;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -304,13 +304,31 @@ impl Store {
 
     /// Operations without an outcome: after a restart, those that must get one.
     pub async fn open_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
-        self.read(move |c| {
-            let sql = format!("SELECT {COLUMNS} FROM operations WHERE outcome IS NULL ORDER BY seq");
-            let rows = c.prepare_cached(&sql)?.query_map([], row)?.collect::<Result<_, _>>()?;
-            Ok(rows)
-        })
-        .await
+        self.read(open).await
     }
+}
+
+/// Operations without an outcome.
+pub(super) fn open(c: &Connection) -> Result<Vec<OperationRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM operations WHERE outcome IS NULL ORDER BY seq");
+    let rows = c.prepare_cached(&sql)?.query_map([], row)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// Ends a plain read of which nobody knows the end.
+pub(super) fn lose(c: &Connection, row: &OperationRow, reason: &str, at: Timestamp) -> Result<(), StoreError> {
+    let outcome = Outcome::Unknown { why: Unknown::Restored };
+    let outcome = serde_json::to_string(&outcome).map_err(|_| StoreError::Corrupt("an unwritable outcome"))?;
+    let sql = "UPDATE operations SET outcome = ?3, status = 0, reason = ?4, closed = ?5 \
+               WHERE session = ?1 AND id = ?2 AND outcome IS NULL";
+    c.prepare_cached(sql)?.execute(params![
+        row.session.uuid().as_bytes(),
+        row.id.uuid().as_bytes(),
+        outcome,
+        reason,
+        ms(at)
+    ])?;
+    Ok(())
 }
 
 pub(super) fn of_hold(c: &Connection, hold: HoldId) -> Result<Vec<OperationRow>, StoreError> {
