@@ -21,6 +21,11 @@ pub const BODY_DEPTH: usize = 128;
 pub const BODY_NODES: usize = 200_000;
 /// Operations in a JSON Patch that policy reads (the API server takes 10 000).
 pub const JSON_PATCH_OPERATIONS: usize = 1000;
+/// Writes of Secrets whose values an agent compares for approvers in a row. Each answer tells whether a guess was right, so a hostile
+/// control plane must not have many; a person looks at a few.
+pub const REVIEWS: u32 = 60;
+/// How long it takes until one more may be asked.
+pub const REVIEW_EVERY: Duration = Duration::from_secs(2);
 /// Bytes of a live object that policy and approvers see (etcd's own limit is 1.5 MiB).
 pub const LIVE_OBJECT_BYTES: usize = 3 * 1024 * 1024;
 

@@ -5,6 +5,7 @@ mod agent;
 mod cluster;
 mod differential;
 mod issuers;
+mod masked_fields;
 mod people;
 mod preconditions;
 mod restarts;

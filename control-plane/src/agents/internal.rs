@@ -12,6 +12,7 @@ use control_plane_core::identity::Identity;
 use control_plane_core::identity::verify::SIDECAR_AUDIENCE;
 use control_plane_core::internal;
 use control_plane_core::lifecycle::{Issued, NewIssue, OperationKey, OperationRecord};
+use control_plane_core::mask::changes::{Reviewed, SecretWrite};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -23,7 +24,7 @@ use uuid::Uuid;
 
 use super::{AgentLink, Agents};
 use crate::authn::AuthnError;
-use crate::gateway::forward::{self, Sent, forward};
+use crate::gateway::forward::{self, Sent, forward_with};
 
 /// An internal operation may take so long in all.
 const WAIT: Duration = Duration::from_secs(10);
@@ -53,18 +54,25 @@ fn not_made(error: impl std::error::Error + Send + Sync + 'static) -> InternalEr
 }
 
 impl Agents {
-    /// The live object that a request is about, masked; `None` where there is none.
-    pub async fn live_read(&self, for_whom: &Attributes, target: &RequestInfo) -> Result<Option<Value>, InternalError> {
+    /// The live object that a request is about, masked, and what the request does to its masked values. The agent compares those: no
+    /// value of the cluster comes here.
+    pub async fn live_read(&self, for_whom: &Attributes, target: &RequestInfo) -> Result<Reviewed, InternalError> {
         let request = Request::read(target).map_err(not_made)?;
         let id = OperationId::new(Uuid::now_v7());
         let attributes = Attributes::new(for_whom.identity().clone(), id, for_whom.session(), request);
-        let (status, body) = self.ask_cluster(Purpose::LiveRead, attributes, for_whom.cluster()).await?;
+        let write = SecretWrite::of(for_whom.request());
+        let review = write.map(|write| serde_json::to_vec(&write)).transpose().map_err(not_made)?.map(Bytes::from);
+        let asked = review.is_some();
+        let (status, body) = self.ask_cluster(Purpose::LiveRead, attributes, for_whom.cluster(), review).await?;
+        let unreadable = |_| InternalError::Unreadable;
         match status {
-            StatusCode::OK => match serde_json::from_slice(&body) {
-                Ok(object @ Value::Object(_)) => Ok(Some(object)),
-                Ok(_) | Err(_) => Err(InternalError::Unreadable),
-            },
-            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::OK if asked => serde_json::from_slice(&body).map_err(unreadable),
+            StatusCode::OK => {
+                let object: Value = serde_json::from_slice(&body).map_err(unreadable)?;
+                let live = Some(object).filter(Value::is_object).ok_or(InternalError::Unreadable)?;
+                Ok(Reviewed { live: Some(live), masked_fields: Some(Vec::new()) })
+            }
+            StatusCode::NOT_FOUND => Ok(Reviewed { live: None, masked_fields: Some(Vec::new()) }),
             other => Err(InternalError::Status(other.as_u16())),
         }
     }
@@ -88,7 +96,7 @@ impl Agents {
             .map_err(not_made)
             .map_err(failed)?;
         let attributes = Attributes::new(identity.clone(), OperationId::new(Uuid::now_v7()), session, request);
-        let (status, body) = self.ask_cluster(Purpose::TokenReview, attributes, cluster).await.map_err(failed)?;
+        let (status, body) = self.ask_cluster(Purpose::TokenReview, attributes, cluster, None).await.map_err(failed)?;
         if !status.is_success() {
             return Err(failed(InternalError::Status(status.as_u16())));
         }
@@ -101,9 +109,10 @@ impl Agents {
         what: Purpose,
         attributes: Attributes,
         cluster: &str,
+        review: Option<Bytes>,
     ) -> Result<(StatusCode, Bytes), InternalError> {
         let link = self.pick_or_wait(cluster).await.ok_or_else(|| InternalError::NoAgent(cluster.to_owned()))?;
-        tokio::time::timeout(WAIT, self.ask_agent(what, attributes, &link))
+        tokio::time::timeout(WAIT, self.ask_agent(what, attributes, &link, review))
             .await
             .map_err(|_| InternalError::NoAnswer)?
     }
@@ -113,12 +122,13 @@ impl Agents {
         what: Purpose,
         attributes: Attributes,
         link: &Arc<AgentLink>,
+        review: Option<Bytes>,
     ) -> Result<(StatusCode, Bytes), InternalError> {
         let (id, session, info) = (attributes.operation(), attributes.session(), attributes.info().clone());
         let allowed = internal::allow(what, attributes).map_err(not_made)?;
         let outgoing = self.grants.issue(allowed, self.issued(id, session, link), link).map_err(not_made)?;
         let jti = outgoing.grant.claims().jti;
-        let mut response = forward(link, outgoing).await.map_err(not_made)?;
+        let mut response = forward_with(link, outgoing, review).await.map_err(not_made)?;
         let (sent, refused) = forward::sent(response.headers_mut());
         let status = response.status();
         tracing::info!(
