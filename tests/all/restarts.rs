@@ -17,6 +17,8 @@ async fn a_hold_survives_the_control_planes_death_and_runs_once() {
     stack.cli(&["approvals", "approve", &id]).ok();
     assert_eq!(running.end().await.ok(), "serviceaccount/bot created\n");
     assert_eq!(creations(&stack, "serviceaccounts").len(), 1);
+    // The next life told the sidecar at once that the old one is gone; it did not have to wait for silence.
+    stack.log("sidecar").assert_contains("reset by peer");
 }
 
 /// An update of the control plane: what waits for people goes on waiting.
@@ -94,4 +96,26 @@ async fn a_backup_issues_nothing_until_the_operator_says_so() {
     assert_eq!(creations(&stack, "serviceaccounts").len(), 0);
     let open: Vec<_> = operations(&stack).into_iter().filter(|row| row["outcome"].is_null()).collect();
     assert!(open.is_empty(), "every operation has one outcome: {open:?}");
+}
+
+/// What a session has done is part of how its next step is judged, also by a control plane that was not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_is_not_refilled_by_a_restart() {
+    let policy = "apiVersion: sallyport.dev/v1alpha1
+kind: Policy
+thresholds: {holdAt: 40, twoPeopleAt: 100, denyAt: 100}
+noPersonBehind:
+- serviceAccount: 'test/*/default'
+rules:
+- {name: small, match: {identities: ['test/*/default']}, budget: 30}
+";
+    let mut stack = Stack::with_policy("budget", Some(policy));
+    stack.kubectl(Version::Old).run(&["create", "configmap", "first"]).await.ok();
+    stack.kill_control_plane();
+    stack.start_control_plane();
+    let (running, id) = hold(&stack, Version::Old, &["create", "configmap", "second"]).await;
+    let shown = stack.cli(&["approvals", "show", &id]).ok();
+    assert!(shown.contains("budget"), "{shown}");
+    stack.cli(&["approvals", "approve", &id]).ok();
+    running.end().await.ok();
 }

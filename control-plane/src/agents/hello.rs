@@ -79,7 +79,7 @@ impl Agents {
         request: &HelloRequest,
         first: bool,
     ) -> Result<(Arc<AgentLink>, HelloReply), HelloError> {
-        let now = self.clock.now();
+        let now = self.recorder.clock.now();
         let (cluster, _) = authn.agent(request.token.expose(), now)?;
         if request.cluster_uid != cluster.uid {
             return Err(HelloError::OtherCluster {
@@ -88,7 +88,7 @@ impl Agents {
                 got: request.cluster_uid.chars().take(80).collect(),
             });
         }
-        self.store.lives().check(request.life)?;
+        self.recorder.store.lives().check(request.life)?;
         let epoch = connection.export(wire::EXPORTER_EPOCH).map_err(|_| HelloError::Export)?;
         let read_key = connection.export(wire::EXPORTER_READ_GRANTS).map_err(|_| HelloError::Export)?;
         let link = Arc::new(AgentLink {
@@ -110,7 +110,7 @@ impl Agents {
         );
         let reply = HelloReply {
             cluster: cluster.name.clone(),
-            life: self.store.life(),
+            life: self.recorder.store.life(),
             grant_key: URL_SAFE_NO_PAD.encode(self.grants.public_key()),
             now,
         };

@@ -105,6 +105,13 @@ async fn show(client: &Client, id: &str, story: bool) -> anyhow::Result<()> {
     for operation in items(answer.get("operations").unwrap_or(&Value::Null)) {
         let outcome = outcome(operation);
         let at = Timestamp(number(operation, "/opened"));
+        if let Some(own) = text(operation, "/kind").strip_prefix("internal/") {
+            // What Sallyport asked for itself is part of the whole story only.
+            if story {
+                print(&format!("{at}    ({own}: {})  → {outcome}", safe(text(operation, "/typed"), false)));
+            }
+            continue;
+        }
         print(&format!("{at}  {}  → {outcome}", safe(text(operation, "/typed"), false)));
         if story {
             tell(client, operation).await?;

@@ -7,7 +7,7 @@ use control_plane_core::decision::{Decision, Hold};
 use control_plane_core::lifecycle::NewIssue;
 use control_plane_core::request_info::RequestInfo;
 use control_plane_core::version_pin::VersionPin;
-use shared::ids::GrantId;
+use shared::ids::{GrantId, HoldId};
 use shared::time::Timestamp;
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use super::log::OperationLog;
 use super::refusal::Refusal;
 use super::serve::{Ready, Refused};
 use crate::approvals::ClaimFailure;
-use crate::sessions::Session;
+use crate::sessions::{Session, SessionError};
 
 /// Told this long before the client's own limit, so that the client hears why.
 const BEFORE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -44,13 +44,7 @@ impl Gateway {
                 Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
             };
             log.held(id);
-            let approved = tokio::select! {
-                approved = self.approvals.approved(id, until) => approved,
-                why = session.ended() => Err(Refusal::Session(crate::sessions::SessionError::Over(why))),
-            };
-            // A yes that comes as the session ends is no yes for this session any more.
-            let approved = approved.and_then(|_| session.identify(self.recorder.clock.now()).map_err(Refusal::Session));
-            if let Err(refusal) = approved {
+            if let Err(refusal) = self.approved(session, id, until).await {
                 if matches!(refusal, Refusal::GoingAway) {
                     // Nothing is closed: the hold goes on in the next life.
                     log.forget();
@@ -71,6 +65,7 @@ impl Gateway {
             match self.approvals.claim(bound, &verdict, new).await {
                 Ok((allowed, issued)) => {
                     log.released();
+                    session.note_approved(allowed.attributes(), verdict.cost());
                     return Ok(Ready { allowed, issued: Some((issued, link)), log });
                 }
                 Err(ClaimFailure::Refused(refusal)) => {
@@ -99,6 +94,23 @@ impl Gateway {
                 }
             }
         }
+    }
+}
+
+impl Gateway {
+    /// Waits for enough votes, in a session that lives.
+    async fn approved(&self, session: &Session, id: HoldId, until: Option<Timestamp>) -> Result<(), Refusal> {
+        let approved = tokio::select! {
+            approved = self.approvals.approved(id, until) => approved,
+            why = session.ended() => Err(Refusal::Session(SessionError::Over(why))),
+        };
+        if matches!(approved, Err(Refusal::HoldDenied { .. })) {
+            session.note_denied();
+        }
+        approved?;
+        // A yes that comes as the session ends is no yes for this session any more.
+        session.identify(self.recorder.clock.now()).map_err(Refusal::Session)?;
+        Ok(())
     }
 }
 

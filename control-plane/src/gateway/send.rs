@@ -66,15 +66,8 @@ impl Gateway {
         let life = self.recorder.store.life();
         let new = NewIssue { jti: GrantId::new(Uuid::now_v7()), epoch: link.epoch, agent: link.id, life };
         let now = self.recorder.clock.now();
-        let issued = self.recorder.store.change(move |t| {
-            let Some(operation) = t.operation(key)? else { return Ok(None) };
-            let Ok(step) = operation.issue(new, now) else { return Ok(None) };
-            t.save_operation(&step.state, None)?;
-            Ok(Some(step.effects))
-        });
-        let effects =
-            issued.await.map_err(Refusal::Record)?.ok_or(Refusal::Internal("the operation is over already"))?;
-        Ok((Some(effects.assert_durable()), link))
+        let issued = self.recorder.store.issue(key, new, now).await.map_err(Refusal::Record)?;
+        Ok((Some(issued.ok_or(Refusal::Internal("the operation is over already"))?), link))
     }
 
     /// No answer came. What is certain is said so; of everything else the agent process is asked, if it is still there.

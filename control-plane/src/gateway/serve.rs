@@ -5,7 +5,6 @@ use std::sync::Arc;
 use control_plane_core::attributes::{Attributes, check_operation_id};
 use control_plane_core::decision::{Allowed, Decision};
 use control_plane_core::digest::DigestKey;
-use control_plane_core::intent::Intent;
 use control_plane_core::lifecycle::{Issued, NotSent, Outcome};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
@@ -254,6 +253,6 @@ impl Gateway {
     }
 
     fn opening(&self, attributes: &Attributes, key: &DigestKey) -> crate::store::Opening {
-        super::opening::of(attributes, key, &self.recorder, Intent::of(attributes).digest(key))
+        super::opening::of(attributes, key, &self.recorder)
     }
 }

@@ -23,7 +23,7 @@ use shared::time::Timestamp;
 pub use operations::{Closing, Filter, Opened, Opening, OperationRow, Response};
 pub use rejected::{Rejected, RejectedRow};
 pub use seal::SealingKey;
-pub use sessions::{SessionRow, SessionState};
+pub use sessions::SessionRow;
 
 use writer::Writer;
 

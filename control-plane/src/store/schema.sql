@@ -13,9 +13,7 @@ CREATE TABLE sessions (
   opened INTEGER NOT NULL,
   expires INTEGER NOT NULL,
   closed INTEGER,
-  closed_why TEXT,
-  risk_spent INTEGER NOT NULL DEFAULT 0,
-  secrets_masked INTEGER NOT NULL DEFAULT 0
+  closed_why TEXT
 ) STRICT;
 CREATE INDEX sessions_by_peer ON sessions (peer_key);
 

@@ -1,6 +1,10 @@
 //! Sessions: who they belong to never changes; only their expiry moves.
 
+use control_plane_core::decision::Effect;
 use control_plane_core::identity::{CiIdentity, Identity};
+use control_plane_core::lifecycle::{NotSent, Outcome};
+use control_plane_core::policy::{SessionFacts, cost};
+use control_plane_core::request_info::resource_word;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use shared::ids::SessionId;
@@ -28,14 +32,6 @@ pub struct SessionRow {
     pub closed: Option<Timestamp>,
     /// Why.
     pub closed_why: Option<String>,
-}
-
-/// What policy may ask about a session's past.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SessionState {
-    /// Risk of what was allowed so far, added up.
-    pub risk_spent: u64,
 }
 
 const COLUMNS: &str = "id, peer_key, identity, opened, expires, closed, closed_why";
@@ -118,6 +114,11 @@ impl Store {
         .await
     }
 
+    /// What policy may ask about a session's past, read from its operations; its age is not among it.
+    pub async fn session_facts(&self, id: SessionId) -> Result<SessionFacts, StoreError> {
+        self.read(move |c| facts(c, id)).await
+    }
+
     /// One session.
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
         self.read(move |c| {
@@ -165,4 +166,28 @@ fn insert(c: &Connection, session: &SessionRow) -> Result<(), StoreError> {
         ms(session.expires)
     ])?;
     Ok(())
+}
+
+/// The past of a session as [`crate::sessions::Session`] would have noted it.
+fn facts(c: &Connection, session: SessionId) -> Result<SessionFacts, StoreError> {
+    let mut facts = SessionFacts::default();
+    let sql = "SELECT effect, risk, verb, api_group, resource, record IS NULL, jti IS NOT NULL, outcome FROM operations \
+               WHERE session = ?1 AND kind = 'runner' AND effect IS NOT NULL ORDER BY seq";
+    let mut statement = c.prepare_cached(sql)?;
+    let mut rows = statement.query(params![session.uuid().as_bytes()])?;
+    while let Some(row) = rows.next()? {
+        let (effect, risk, is_read): (String, u8, bool) = (row.get(0)?, row.get(1)?, row.get(5)?);
+        let outcome: Option<String> = row.get(7)?;
+        let outcome = outcome.and_then(|text| serde_json::from_str(&text).ok());
+        let denied = matches!(outcome, Some(Outcome::NotSent { why: NotSent::HoldDenied }));
+        facts.holds += u64::from(effect == Effect::Hold.as_str());
+        facts.denials += u64::from(effect == Effect::Deny.as_str() || denied);
+        if row.get(6)? {
+            let (verb, group, resource): (String, String, String) = (row.get(2)?, row.get(3)?, row.get(4)?);
+            let (resource, subresource) = resource.split_once('/').unwrap_or((&resource, ""));
+            let word = resource_word(resource, &group, subresource);
+            facts.went_through(cost(is_read, risk), (!is_read).then(|| format!("{verb} {word}")));
+        }
+    }
+    Ok(facts)
 }

@@ -116,7 +116,7 @@ impl<'d> Decider<'d, '_> {
         let risk = risk::score(&self.findings.contributions);
         let (effect, rule) = self.settle(risk, settles);
         self.note_broken();
-        let cost = cost(self.question.info, risk);
+        let cost = cost(self.question.info.is_read(), risk);
         let terms = (effect == Effect::Hold).then(|| self.terms(risk));
         let group = self.group(effect, settles);
         let mut contributions = self.findings.contributions;
@@ -177,9 +177,12 @@ impl<'d> Decider<'d, '_> {
         if let Some(rule) = self.matched.broken.first().map(|(rule, _)| rule) {
             raise(Effect::Hold, &rule.name);
         }
-        let spent = self.question.session.risk_spent.saturating_add(u64::from(cost(self.question.info, risk)));
+        let spent =
+            self.question.session.risk_spent.saturating_add(u64::from(cost(self.question.info.is_read(), risk)));
         for rule in &self.matched.rules {
-            if let Some(budget) = rule.budget.filter(|budget| spent > *budget && cost(self.question.info, risk) > 0) {
+            if let Some(budget) =
+                rule.budget.filter(|budget| spent > *budget && cost(self.question.info.is_read(), risk) > 0)
+            {
                 raise(Effect::Hold, &rule.name);
                 self.notes
                     .push(format!("the session's risk would be {spent}, rule {} lets it spend {budget}", rule.name));
@@ -258,8 +261,8 @@ fn is_harmless(info: &RequestInfo) -> bool {
 }
 
 /// What an operation takes from a budget: an ordinary read nothing, or a session that looks around would have none left.
-fn cost(info: &RequestInfo, risk: u8) -> u8 {
-    if info.is_read() && risk < 20 { 0 } else { risk }
+pub const fn cost(is_read: bool, risk: u8) -> u8 {
+    if is_read && risk < 20 { 0 } else { risk }
 }
 
 /// Riskiest first: floors before points of the same height, what was accepted last.

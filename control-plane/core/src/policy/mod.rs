@@ -59,7 +59,7 @@ use crate::identity::Identity;
 use crate::risk::Protect;
 
 pub use access::{Access, AccessAnswer};
-pub use decide::{decide, needs_live};
+pub use decide::{cost, decide, needs_live};
 pub use mistake::Mistake;
 pub use question::{AccessQuestion, Body, Live, Question, SessionFacts};
 
