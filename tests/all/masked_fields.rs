@@ -1,7 +1,6 @@
 //! What an approver learns of values that nobody is shown: one word each, and never a value, wherever one looks.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -38,20 +37,6 @@ async fn hold(stack: &Stack, web: &Web, arguments: &[&str], input: &str) -> (Run
 fn manifest(name: &str, data: &Value) -> String {
     let metadata = json!({"name": name});
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}).to_string()
-}
-
-/// Every file of the control plane's: the database, its log, what else there may be.
-fn files_without(folder: &Path, secrets: &[String]) {
-    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        if entry.file_type().unwrap().is_dir() {
-            files_without(&entry.path(), secrets);
-            continue;
-        }
-        let bytes = std::fs::read(entry.path()).unwrap();
-        let text = String::from_utf8_lossy(&bytes);
-        let found = secrets.iter().find(|secret| text.contains(secret.as_str()));
-        assert!(found.is_none(), "{} holds {found:?}", entry.path().display());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,5 +123,5 @@ async fn approvers_learn_what_changes_and_not_into_what() {
             stack.log(process).assert_without(secret);
         }
     }
-    files_without(&stack.data(), &secrets);
+    stack.assert_data_without(&secrets);
 }

@@ -152,12 +152,17 @@ async fn people_vote_in_their_groups_and_never_on_their_own_job() {
         let told = stack.cli_as(&bob, &["sessions", view, id]).ok();
         assert!(told.contains("1001") && told.contains("repo:acme/app"), "{view} does not name the job: {told}");
     }
-    for token in [&bob, &carol] {
-        let signature = token.rsplit_once('.').unwrap().1;
+    // Whoever was let in by a token, it is nowhere afterwards.
+    let tokens = stack.runner_tokens();
+    assert_eq!(tokens.len(), 2);
+    let signature = |token: &String| token.rsplit_once('.').unwrap().1.to_owned();
+    let signatures: Vec<String> = tokens.iter().chain([&bob, &carol]).map(signature).collect();
+    for signature in &signatures {
         for process in ["control-plane", "agent", "sidecar"] {
             stack.log(process).assert_without(signature);
         }
     }
+    stack.assert_data_without(&signatures);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -283,6 +283,30 @@ impl Stack {
         self.path("control-plane/data")
     }
 
+    /// Fails where one of these texts is in a file of the control plane's: the database, its log, whatever there may be.
+    #[track_caller]
+    pub fn assert_data_without(&self, secrets: &[String]) {
+        let mut folders = vec![self.data()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("a folder of ours").map(|entry| entry.expect("an entry")) {
+                if entry.path().is_dir() {
+                    folders.push(entry.path());
+                    continue;
+                }
+                let bytes = std::fs::read(entry.path()).expect("a file of ours");
+                let text = String::from_utf8_lossy(&bytes);
+                let found = secrets.iter().find(|secret| text.contains(secret.as_str()));
+                assert!(found.is_none(), "{} holds {found:?}", entry.path().display());
+            }
+        }
+    }
+
+    /// The tokens that the runner's sidecar shows.
+    pub fn runner_tokens(&self) -> Vec<String> {
+        let files = ["runner/token", "runner/ci-token"].into_iter().map(|name| self.path(name));
+        files.filter_map(|file| std::fs::read_to_string(file).ok()).map(|token| token.trim().to_owned()).collect()
+    }
+
     fn path(&self, relative: &str) -> PathBuf {
         self.folder.path().join(relative)
     }
