@@ -8,6 +8,7 @@ mod issuers;
 mod masked_fields;
 mod people;
 mod preconditions;
+mod printed;
 mod restarts;
 mod stories;
 mod tidy;
