@@ -448,6 +448,12 @@ async fn events_end_with_the_credential() {
     running.end().await.ok();
     stays.until(|events| events.seen().iter().any(|event| event["phase"] == "used")).await;
     assert!(!ends.seen().iter().any(|event| event["phase"] == "used"));
+    // So does the command line's watch; a credential that does not count is said.
+    let short = world.token(&json!({"exp": now().as_secs() + 3}));
+    world.stack.cli_as(&short, &["approvals", "watch"]).ok();
+    let nobody = world.token(&json!({"groups": []}));
+    let said = world.stack.cli_as(&nobody, &["approvals", "watch"]).refused();
+    assert!(said.contains("only members"), "{said}");
     for event in stays.seen() {
         world.web.validate(&json!({"$ref": "#/components/schemas/Event"}), &event, "an event");
     }

@@ -178,7 +178,7 @@ async fn show(client: &Client, id: &str) -> anyhow::Result<()> {
 }
 
 async fn watch(client: &Client) -> anyhow::Result<()> {
-    let mut body = client.send(Method::GET, "/v1/events", None).await?.into_body();
+    let mut body = client.stream("/v1/events").await?;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         for line in String::from_utf8_lossy(&data).lines().filter_map(|line| line.strip_prefix("data: ")) {
