@@ -10,7 +10,7 @@ use shared::{limits, wire};
 use shared_net::admin::Admin;
 use shared_net::clock::Clock;
 use shared_net::drain::{self, Drain, DrainTrigger};
-use shared_net::endpoint::Endpoint;
+use shared_net::endpoint::{Endpoint, ResetKey};
 use shared_net::metrics::Metrics;
 use shared_net::pki::{Ca, Identity, KeyPin};
 use shared_net::quic;
@@ -27,7 +27,7 @@ use crate::metrics::GatewayMetrics;
 use crate::peers::Peers;
 use crate::policies::Policies;
 use crate::sessions::Sessions;
-use crate::store::Store;
+use crate::store::{Start, Store};
 use crate::web::{self, Web};
 
 /// Server certificates live so long; made anew at each start.
@@ -76,17 +76,17 @@ pub struct Addresses {
 /// # Errors
 /// Whatever keeps it from starting, with what to do about it.
 #[expect(clippy::too_many_lines, reason = "one line per part, in the order in which they need each other")]
-pub async fn build(config: Config, clock: Clock) -> anyhow::Result<App> {
+pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<App> {
     use anyhow::Context as _;
     let metrics = Metrics::new();
     let readiness = Readiness::new();
     let (trigger, drain) = drain::channel();
     let tasks = TaskSet::new();
-    let (identity, pin) = own_identity(&config, clock.now())?;
+    let (identity, pin, reset) = own_identity(&config, clock.now())?;
     let server = quic::server_config(&identity).context("the TLS configuration is refused")?;
-    let endpoint =
-        Endpoint::server(config.quic, server).with_context(|| format!("UDP {} can't be bound", config.quic))?;
-    let (store, writer) = Store::open(&config.data).context("the store can't be opened")?;
+    let endpoint = Endpoint::lasting_server(config.quic, server, &reset)
+        .with_context(|| format!("UDP {} can't be bound", config.quic))?;
+    let (store, writer) = Store::open(&config.data, how, clock.now()).context("the store can't be opened")?;
     let grants =
         Arc::new(Grants::load_or_create(&config.data, store.life()).context("the grant key can't be read or made")?);
     let authn = Arc::new(Authn::new(&config)?);
@@ -94,15 +94,15 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<App> {
     let policies = Arc::new(Policies::load(config.policy.clone()));
     let mode = mode(&config);
     let approvals = Arc::new(Approvals::new(store.clone(), clock.clone(), mode, Arc::clone(&gateway_metrics)));
-    let agents = Arc::new(Agents::new(Arc::clone(&grants), store.clone(), clock.clone()));
-    let sessions = Arc::new(Sessions::new(Arc::clone(&authn), Arc::clone(&agents), store.clone(), clock.clone()));
     let recorder = Recorder {
         store: store.clone(),
         clock: clock.clone(),
         tasks: tasks.child(),
-        metrics: gateway_metrics,
+        metrics: Arc::clone(&gateway_metrics),
         mask: RequestMask::new(),
     };
+    let agents = Arc::new(Agents::new(Arc::clone(&grants), recorder.clone()));
+    let sessions = Arc::new(Sessions::new(Arc::clone(&authn), Arc::clone(&agents), store.clone(), clock.clone()));
     let gateway =
         Arc::new(Gateway::new(Arc::clone(&agents), grants, Arc::clone(&policies), Arc::clone(&approvals), recorder));
     let peers = Peers::new(
@@ -122,6 +122,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<App> {
             sessions: Arc::clone(&sessions),
             policies: Arc::clone(&policies),
             store: store.clone(),
+            auditors: config.auditor_groups.iter().cloned().collect(),
             clock: clock.clone(),
         },
     )
@@ -157,16 +158,19 @@ fn mode(config: &Config) -> Mode {
 }
 
 /// The CA of this control plane and a certificate for this run. Peers pin the CA's key, so the certificate may be new at each start.
-fn own_identity(config: &Config, now: Timestamp) -> anyhow::Result<(Identity, KeyPin)> {
+fn own_identity(config: &Config, now: Timestamp) -> anyhow::Result<(Identity, KeyPin, ResetKey)> {
     use anyhow::Context as _;
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("the data folder {} can't be made", config.data.display()))?;
     let ca = Ca::load_or_create(&config.data, "sallyport", now);
     let ca = ca.context("the control plane's own CA can't be read or made")?;
-    let names = [wire::SERVER_NAME, "localhost"];
-    let addresses = [config.quic.ip(), [127, 0, 0, 1].into()];
+    let names = config.web_names();
+    let is_address = |name: &&str| name.parse::<std::net::IpAddr>().is_ok();
+    let (addresses, names): (Vec<&str>, Vec<&str>) = names.iter().map(String::as_str).partition(is_address);
+    let addresses: Vec<_> = addresses.iter().filter_map(|address| address.parse().ok()).collect();
     let identity = ca.issue_server(&names, &addresses, now, CERTIFICATE_LIFE);
-    Ok((identity.context("no server certificate could be issued")?, ca.pin()))
+    let reset = ResetKey::new(ca.derive(b"sallyport stateless reset"));
+    Ok((identity.context("no server certificate could be issued")?, ca.pin(), reset))
 }
 
 impl App {

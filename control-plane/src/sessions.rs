@@ -8,6 +8,7 @@ use control_plane_core::attributes::Attributes;
 use control_plane_core::decision::{Effect, Verdict};
 use control_plane_core::identity::Identity;
 use control_plane_core::policy::SessionFacts;
+use control_plane_core::request_info::RequestInfo;
 use serde::{Deserialize, Serialize};
 use shared::ids::{OperationId, SessionId};
 use shared::limits;
@@ -64,7 +65,7 @@ pub enum Claim {
 }
 
 impl Session {
-    fn new(row: SessionRow) -> Arc<Self> {
+    fn new(row: SessionRow, facts: SessionFacts) -> Arc<Self> {
         Arc::new(Self {
             id: row.id,
             identity: row.identity,
@@ -72,7 +73,7 @@ impl Session {
             expires: AtomicU64::new(row.expires.0),
             over: watch::Sender::new(row.closed_why.or_else(|| row.closed.map(|_| "closed".to_owned()))),
             running: Mutex::new(HashMap::new()),
-            facts: Mutex::new(SessionFacts::default()),
+            facts: Mutex::new(facts),
         })
     }
 
@@ -109,20 +110,20 @@ impl Session {
     pub fn note(&self, attributes: &Attributes, verdict: &Verdict) {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         match verdict.explanation().effect {
-            Effect::Allow => {
-                facts.operations += 1;
-                facts.risk_spent += u64::from(verdict.cost());
-            }
+            Effect::Allow => facts.went_through(verdict.cost(), deed(attributes.info())),
             Effect::Hold => facts.holds += 1,
             Effect::Deny => facts.denials += 1,
         }
-        let info = attributes.info();
-        if !info.is_read() {
-            facts.writes += 1;
-            if facts.did.len() < limits::SESSION_DEEDS {
-                facts.did.insert(format!("{} {}", info.verb, info.resource_word()));
-            }
-        }
+    }
+
+    /// Notes that an operation that was held goes through now.
+    pub fn note_approved(&self, attributes: &Attributes, cost: u8) {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).went_through(cost, deed(attributes.info()));
+    }
+
+    /// Notes that people denied an operation that was held.
+    pub fn note_denied(&self) {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).denials += 1;
     }
 
     /// Resolves when the session is over.
@@ -145,6 +146,11 @@ impl Session {
         running.insert(id, waiting);
         Ok(Claim::Mine(Running { session: Arc::clone(self), id, done }))
     }
+}
+
+/// What is remembered of an operation, if it was no read.
+fn deed(info: &RequestInfo) -> Option<String> {
+    (!info.is_read()).then(|| format!("{} {}", info.verb, info.resource_word()))
 }
 
 impl Drop for Running {
@@ -232,8 +238,11 @@ impl Sessions {
                     return Err(OpenError::Over(why.clone()));
                 }
                 self.agents.review_token(&identity, session.id, token).await?;
-                self.store.renew_session(session.id, identity.expires()).await?;
-                session.expires.store(identity.expires().0, Ordering::Release);
+                let expires = identity.expires();
+                if !self.store.renew_session(session.id, identity).await? {
+                    return Err(OpenError::Replayed);
+                }
+                session.expires.store(expires.0, Ordering::Release);
                 session
             }
             None => self.create(peer, identity, token, now).await?,
@@ -263,7 +272,7 @@ impl Sessions {
         if !self.store.open_session(row.clone()).await? {
             return Err(OpenError::Replayed);
         }
-        let session = Session::new(row);
+        let session = Session::new(row, SessionFacts::default());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         // Two first calls on one key at once: the later row is the one that a restart would find, so it is the one that counts.
         open.insert(peer, Arc::clone(&session));
@@ -275,8 +284,9 @@ impl Sessions {
             return Ok(Some(Arc::clone(session)));
         }
         let Some(row) = self.store.session_of_peer(peer.0).await? else { return Ok(None) };
+        let facts = self.store.session_facts(row.id).await?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Some(Arc::clone(open.entry(peer).or_insert_with(|| Session::new(row)))))
+        Ok(Some(Arc::clone(open.entry(peer).or_insert_with(|| Session::new(row, facts)))))
     }
 
     /// Ends a session: no new operation, and every stream of it is cut. `false` if there is no open session of that id.

@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::Response;
 use http_body_util::Full;
 use shared::chain::Chain;
 use shared::ids::{OperationId, SessionId};
-use shared::limits;
+use shared::{limits, wire};
 use shared_net::clock::Clock;
 use shared_net::endpoint::OpenError;
 use shared_net::exchange::{self, ExchangeError, ResponseBody};
@@ -58,7 +58,7 @@ impl Forwarder {
                 break result;
             }
         };
-        if matches!(&result, Ok(response) if response.status() == StatusCode::UNAUTHORIZED) {
+        if matches!(&result, Ok(response) if response.headers().contains_key(wire::header::RENEW)) {
             self.link.renew();
         }
         (course.id.map(|(id, _)| id), result)
@@ -74,6 +74,8 @@ impl Forwarder {
         let left = course.deadline.saturating_sub(self.clock.monotonic());
         let up = match self.link.ready(left).await {
             Ok(up) => up,
+            Err(NoLink::Over(why)) if course.maybe_sent => return Some(Err(Refusal::Unknown(why))),
+            Err(NoLink::Over(why)) => return Some(Err(Refusal::Session(why))),
             Err(NoLink::Refused(why)) if !course.maybe_sent => return Some(Err(Refusal::Session(why))),
             // While an operation may be running, a refused session can still become a good one.
             Err(NoLink::Refused(why)) if !left.is_zero() => {
@@ -96,9 +98,10 @@ impl Forwarder {
             Ok(request) => request,
             Err(refusal) => return Some(Err(refusal)),
         };
+        let began = self.clock.monotonic();
         match exchange::send(&up.connection, request).await {
             Ok(response) => Some(Ok(response)),
-            Err(error) => self.failed(&up, error, course),
+            Err(error) => self.failed(&up, error, self.clock.monotonic().saturating_sub(began), course),
         }
     }
 
@@ -106,27 +109,31 @@ impl Forwarder {
         &self,
         up: &Up,
         error: ExchangeError,
+        lasted: Duration,
         course: &mut Course,
     ) -> Option<Result<Response<ResponseBody>, Refusal>> {
         let why = Chain(&error).to_string();
         tracing::info!(operation.id = ?course.id.map(|(id, _)| id), why, "operation is not answered yet");
         let lost = up.connection.close_reason().is_some();
+        let first = !course.maybe_sent && matches!(error, ExchangeError::MaybeSent(_));
+        course.maybe_sent |= first;
+        if lost {
+            // The next connection is another chance: what is counted are resets of one that lives.
+            course.resets = 0;
+        }
+        if first || (course.maybe_sent && lasted >= limits::WAITED) {
+            // Counted from the loss of an attempt that really waited, for a control plane may be updated more than once while people
+            // think; and not from every loss, for one that comes and goes must not keep a client for ever.
+            course.deadline = self.clock.monotonic().saturating_add(self.rejoin_wait);
+        }
         match error {
             ExchangeError::NotSent(OpenError::Lost(_)) => None,
             ExchangeError::NotSent(OpenError::Full) => Some(Err(course.given_up(why))),
+            ExchangeError::MaybeSent(_) if lost => None,
             ExchangeError::MaybeSent(_) => {
-                if !course.maybe_sent {
-                    course.maybe_sent = true;
-                    course.deadline = self.clock.monotonic().saturating_add(self.rejoin_wait);
-                }
-                if !lost {
-                    // The connection lives, so the control plane itself gave this stream up.
-                    course.resets += 1;
-                    if course.resets > limits::REPEATS {
-                        return Some(Err(Refusal::Unknown(why)));
-                    }
-                }
-                None
+                // The connection lives, so the control plane itself gave this stream up.
+                course.resets += 1;
+                (course.resets > limits::REPEATS).then_some(Err(Refusal::Unknown(why)))
             }
         }
     }

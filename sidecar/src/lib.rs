@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod config;
+mod discovery;
 mod forward;
 mod guard;
 mod hosts;

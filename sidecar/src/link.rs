@@ -17,7 +17,7 @@ use shared_net::quic::{self, ConfigError};
 use tokio::sync::{Notify, watch};
 
 use crate::config::Address;
-use crate::session::{self, Session, SessionError, TokenFiles};
+use crate::session::{self, Session, SessionError, TokenFiles, Verdict};
 
 /// A connection with a session.
 #[derive(Clone, Debug)]
@@ -31,6 +31,7 @@ pub(crate) struct Up {
 enum State {
     Down(Arc<str>),
     Refused(Arc<str>),
+    Over(Arc<str>),
     Up(Up),
 }
 
@@ -39,8 +40,10 @@ enum State {
 pub(crate) enum NoLink {
     /// Not reached in time; the last reason.
     Down(String),
-    /// Reached, but it does not accept who we are.
+    /// Reached, but it does not accept who we are; a fresh token may change that.
     Refused(String),
+    /// Reached, and it has said that this key gets no session any more.
+    Over(String),
 }
 
 /// What requests see of the connection.
@@ -97,7 +100,7 @@ impl Link {
         let _waiting = Waiting::new(&self.signals);
         let settled = |state: &State| match state {
             State::Up(up) => up.connection.close_reason().is_none(),
-            State::Refused(_) => true,
+            State::Refused(_) | State::Over(_) => true,
             State::Down(_) => false,
         };
         // Whatever ends the wait, the state says why.
@@ -106,6 +109,7 @@ impl Link {
             State::Up(up) if up.connection.close_reason().is_none() => Ok(up.clone()),
             State::Up(_) => Err(NoLink::Down("connection lost".to_owned())),
             State::Refused(why) => Err(NoLink::Refused(why.as_ref().to_owned())),
+            State::Over(why) => Err(NoLink::Over(why.as_ref().to_owned())),
             State::Down(why) => Err(NoLink::Down(why.as_ref().to_owned())),
         }
     }
@@ -119,7 +123,7 @@ impl Link {
     pub(crate) async fn close(&self) {
         let endpoint = match &*self.state.borrow() {
             State::Up(up) => Some(up.endpoint.clone()),
-            State::Refused(_) | State::Down(_) => None,
+            State::Refused(_) | State::Over(_) | State::Down(_) => None,
         };
         if let Some(endpoint) = endpoint {
             endpoint.close(wire::code::SHUTDOWN, "sidecar stops").await;
@@ -243,9 +247,11 @@ impl Keeper {
                         tracing::warn!(why, up, "session was not opened");
                         // A session that is open stays in use until the control plane refuses it.
                         if !up {
-                            let why = why.into();
-                            let verdict = error.is_verdict() || matches!(error, SessionError::Tokens(_));
-                            self.state.send_replace(if verdict { State::Refused(why) } else { State::Down(why) });
+                            self.state.send_replace(match error.verdict() {
+                                Some(Verdict::Refused) => State::Refused(why.into()),
+                                Some(Verdict::Over) => State::Over(why.into()),
+                                None => State::Down(why.into()),
+                            });
                         }
                         self.pause(failures).await;
                     }

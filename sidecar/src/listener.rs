@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use crate::discovery;
 use crate::forward::Forwarder;
 use crate::guard::Guard;
 use crate::refusal::Refusal;
@@ -159,6 +160,7 @@ async fn handle(gate: &Gate, request: Request<Incoming>) -> Response<BoxBody> {
     // Where a message's length was said in chunks, hyper has dropped a Content-Length that contradicted it (RFC 9112 §6.3). Nothing that
     // stands behind such a message on its connection is read as a request. The same holds for whatever we refuse.
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let first = discovery::is_first(&request);
     let mut operation = None;
     let result = operate(gate, request, &mut operation).await;
     let refused = result.is_err();
@@ -173,6 +175,9 @@ async fn handle(gate: &Gate, request: Request<Incoming>) -> Response<BoxBody> {
             refusal.reply(operation)
         }
     };
+    if first {
+        response = discovery::readable(response).await;
+    }
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if version == Version::HTTP_11 && !switched && (chunked || refused) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -61,8 +61,9 @@ impl Refusal {
     const fn class(&self) -> (Reason, bool) {
         match self {
             Self::Malformed(_) | Self::Upgrade | Self::Headers(_) | Self::BodyBroken => (Reason::BadRequest, false),
-            Self::Host | Self::Browser(_) => (Reason::Forbidden, false),
-            Self::Token | Self::Session(_) => (Reason::Unauthorized, false),
+            // A refused session is no 401: kubectl throws its sentence away and asks for credentials, which would not help.
+            Self::Host | Self::Browser(_) | Self::Session(_) => (Reason::Forbidden, false),
+            Self::Token => (Reason::Unauthorized, false),
             Self::BodyTooLarge(_) => (Reason::RequestEntityTooLarge, false),
             Self::BodySlow => (Reason::Timeout, false),
             // The only case in which a repetition is harmless for certain.

@@ -136,10 +136,24 @@ pub(crate) enum SessionError {
 }
 
 impl SessionError {
-    /// Whether the control plane has judged who we are, as opposed to being unable to.
-    pub(crate) fn is_verdict(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if *status == StatusCode::UNAUTHORIZED || *status == StatusCode::FORBIDDEN)
+    /// What was judged of who we are; `None`: nobody was able to judge.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        match self {
+            Self::Refused { status, .. } if *status == StatusCode::UNAUTHORIZED => Some(Verdict::Refused),
+            Self::Refused { status, .. } if *status == StatusCode::FORBIDDEN => Some(Verdict::Over),
+            Self::Tokens(_) => Some(Verdict::Refused),
+            Self::Exchange(_) | Self::Slow(_) | Self::Body(_) | Self::Garbled | Self::Refused { .. } => None,
+        }
     }
+}
+
+/// What the control plane thinks of who we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The tokens are no good now; fresh ones may be.
+    Refused,
+    /// This key gets no session any more: revoked, restored from a backup, another runner's.
+    Over,
 }
 
 #[derive(Serialize)]

@@ -135,6 +135,7 @@ impl Outbound {
 /// Takes the hop's own headers out of an answer; everything else stays as it came. The version follows the client's.
 pub(crate) fn inbound(parts: &mut response::Parts) {
     strip(&mut parts.headers);
+    parts.headers.remove(wire::header::RENEW);
     parts.version = Version::default();
 }
 

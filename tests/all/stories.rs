@@ -15,7 +15,7 @@ use tests::stack::Stack;
 const PASSWORD: &str = "correct horse battery staple";
 
 /// Waits until one operation is held and gives the hold's id.
-async fn held(stack: &Stack) -> String {
+pub(crate) async fn held(stack: &Stack) -> String {
     for _ in 0..100 {
         let holds: Value = serde_json::from_str(&stack.cli(&["approvals", "list", "--json"]).ok()).unwrap();
         if let Some(id) = holds[0]["id"].as_str() {
@@ -27,7 +27,7 @@ async fn held(stack: &Stack) -> String {
 }
 
 /// Starts a command that must be held.
-async fn hold(stack: &Stack, version: Version, arguments: &[&str]) -> (Running, String) {
+pub(crate) async fn hold(stack: &Stack, version: Version, arguments: &[&str]) -> (Running, String) {
     let mut running = stack.kubectl(version).spawn(arguments, "").await;
     let id = held(stack).await;
     assert!(running.is_waiting(), "kubectl {arguments:?} did not wait");
@@ -35,7 +35,7 @@ async fn hold(stack: &Stack, version: Version, arguments: &[&str]) -> (Running, 
 }
 
 /// All operations of all sessions, as the web API tells them.
-fn operations(stack: &Stack) -> Vec<Value> {
+pub(crate) fn operations(stack: &Stack) -> Vec<Value> {
     let sessions: Value = serde_json::from_str(&stack.cli(&["sessions", "list", "--json"]).ok()).unwrap();
     let ids = sessions.as_array().unwrap().iter().map(|session| session["id"].as_str().unwrap().to_owned());
     let shown = ids.map(|id| stack.cli(&["sessions", "show", &id, "--json"]).ok());
@@ -44,7 +44,7 @@ fn operations(stack: &Stack) -> Vec<Value> {
         .collect()
 }
 
-fn creations(stack: &Stack, resource: &'static str) -> Vec<AuditEvent> {
+pub(crate) fn creations(stack: &Stack, resource: &'static str) -> Vec<AuditEvent> {
     let sent = stack.namespace().cluster().audit_of(stack.namespace());
     sent.into_iter()
         .filter(|event| event.verb == "create" && event.object_ref.as_ref().unwrap().resource == resource)
@@ -151,29 +151,6 @@ async fn a_denied_operation_is_never_sent_and_kubectl_says_why() {
     assert_eq!(creations(&stack, "rolebindings").len(), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hold_survives_the_control_planes_death_and_runs_once() {
-    let mut stack = Stack::start("killed");
-    let (mut running, id) = hold(&stack, Version::Old, &["create", "serviceaccount", "bot"]).await;
-    stack.kill_control_plane();
-    stack.start_control_plane();
-    assert_eq!(held(&stack).await, id);
-    assert!(running.is_waiting(), "the client goes on waiting");
-    stack.cli(&["approvals", "approve", &id]).ok();
-    assert_eq!(running.end().await.ok(), "serviceaccount/bot created\n");
-    assert_eq!(creations(&stack, "serviceaccounts").len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_an_agent_nothing_is_sent_and_after_its_restart_it_goes_on() {
-    let mut stack = Stack::start("agentless");
-    stack.kill_agent();
-    let refused = stack.kubectl(Version::Old).run(&["get", "configmaps", "--request-timeout=5s"]).await;
-    assert!(refused.code != Some(0), "{refused:?}");
-    stack.start_agent();
-    stack.kubectl(Version::Old).run(&["get", "configmaps"]).await.ok();
-}
-
 /// Failure row L3: both logs tell the same story.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_at_the_api_server_has_its_record() {
@@ -187,6 +164,9 @@ async fn every_request_at_the_api_server_has_its_record() {
         sent.iter().map(|event| event.operation().expect("the agent names it").to_owned()).collect();
     assert!(sent.len() >= 3);
     let told = told_of(&stack, &sent).await;
+    // What Sallyport asks for itself is among them, and does not keep what it was about.
+    let own: Vec<_> = told.iter().filter(|row| row["kind"] == "internal/token-review").collect();
+    assert!(!own.is_empty() && own.iter().all(|row| row["body"].is_null() && row["jti"].is_string()), "{own:?}");
     let open: Vec<_> = told.into_iter().filter(|row| row["outcome"].is_null()).collect();
     assert!(open.is_empty(), "every operation has one outcome: {open:?}");
 }

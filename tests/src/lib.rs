@@ -10,7 +10,9 @@
 pub mod bench;
 pub mod cluster;
 pub mod differential;
+pub mod issuer;
 pub mod kubectl;
 pub mod logs;
 pub mod stack;
 pub mod tidy;
+pub mod web;

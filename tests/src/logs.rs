@@ -47,6 +47,12 @@ impl LogFile {
         assert!(unexpected.is_empty(), "{} has:\n{}", self.path.display(), unexpected.join("\n"));
     }
 
+    /// Fails unless a text stands in it.
+    #[track_caller]
+    pub fn assert_contains(&self, text: &str) {
+        assert!(self.text().contains(text), "{} does not contain {text:?}", self.path.display());
+    }
+
     /// Fails where a secret stands in it.
     #[track_caller]
     pub fn assert_without(&self, secret: &str) {

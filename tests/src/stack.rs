@@ -6,6 +6,7 @@
 mod configs;
 mod process;
 
+use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -43,6 +44,25 @@ pub struct ApiServer {
     pub ca: PathBuf,
 }
 
+/// What differs from one test's stack to the next.
+#[derive(Debug, Default)]
+pub struct Setup<'a> {
+    /// A policy of the test's own.
+    pub policy: Option<&'a str>,
+    /// Further lines of the control plane's configuration: issuers.
+    pub issuers: String,
+    /// The cluster needs a CI provider's token beside the pod's.
+    pub require_ci: bool,
+    /// No vote over the local socket counts, as in earnest.
+    pub earnest: bool,
+    /// The CI provider's token.
+    pub ci_token: Option<String>,
+    /// The sidecar's session will not be opened.
+    pub refused: bool,
+    /// What the agent calls instead of the cluster's API server; it must pass on what it does not answer itself.
+    pub api_server: Option<ApiServer>,
+}
+
 /// Where each listens.
 #[derive(Clone, Copy, Debug)]
 struct Addresses {
@@ -61,15 +81,17 @@ impl Stack {
 
     /// Starts all three with a policy of the test's own.
     pub fn with_policy(prefix: &str, policy: Option<&str>) -> Self {
-        let facts = Cluster::get().facts();
-        Self::in_front_of(prefix, policy, ApiServer { url: facts.server.clone(), ca: facts.ca.clone() })
+        Self::with(prefix, &Setup { policy, ..Setup::default() })
     }
 
-    /// Starts all three with an agent that calls something else, which must pass what it does not answer itself to the real API server.
-    pub fn in_front_of(prefix: &str, policy: Option<&str>, api_server: ApiServer) -> Self {
+    /// Starts all three. Where the setup wants the sidecar's session refused, nobody waits for it.
+    pub fn with(prefix: &str, setup: &Setup<'_>) -> Self {
         let cluster = Cluster::get();
         install(cluster);
         let namespace = cluster.namespace(prefix);
+        let facts = cluster.facts();
+        let own = || ApiServer { url: facts.server.clone(), ca: facts.ca.clone() };
+        let api_server = setup.api_server.clone().unwrap_or_else(own);
         namespace.pod("runner");
         let folder = TempDir::new().expect("there is room for a folder");
         let mut stack = Self {
@@ -82,12 +104,43 @@ impl Stack {
             api_server,
             folder,
         };
-        configs::write(&stack, cluster, policy);
+        if let Some(token) = &setup.ci_token {
+            stack.write_ci_token(token);
+        }
+        configs::write(&stack, cluster, setup);
         stack.start_control_plane();
         stack.pin = stack.read_pin();
         stack.start_agent();
-        stack.start_sidecar();
+        stack.launch_sidecar();
+        if !setup.refused {
+            stack.await_session();
+        }
         stack
+    }
+
+    /// Puts a token into the file from which the sidecar takes the CI provider's.
+    pub fn write_ci_token(&self, token: &str) {
+        write_file(&self.path("runner/ci-token"), token);
+    }
+
+    /// Where the web API listens (HTTPS).
+    pub fn web(&self) -> SocketAddr {
+        self.addresses.web
+    }
+
+    /// Where /livez, /readyz and /metrics are.
+    pub fn admin_port(&self) -> SocketAddr {
+        self.addresses.admin
+    }
+
+    /// The web API's local socket.
+    pub fn socket(&self) -> PathBuf {
+        self.path("socket")
+    }
+
+    /// The certificate of the CA under which the web API's is.
+    pub fn web_ca(&self) -> PathBuf {
+        self.data().join("ca.crt")
     }
 
     /// The runner's namespace.
@@ -100,14 +153,38 @@ impl Stack {
         Kubectl::new(version).kubeconfig(&self.path("runner/kubeconfig"))
     }
 
+    /// The folder that a runner's pod has as its ServiceAccount's, as the sidecar writes it.
+    pub fn service_account(&self) -> PathBuf {
+        self.path("runner/serve")
+    }
+
+    /// Where the sidecar listens.
+    pub fn sidecar(&self) -> SocketAddr {
+        self.addresses.sidecar
+    }
+
     /// Our command line, as an approver on this machine uses it.
     pub fn cli(&self, arguments: &[&str]) -> Output {
+        self.sallyport(arguments, &[("SALLYPORT_SOCKET", self.socket().into())])
+    }
+
+    /// Our command line over HTTPS, as somebody with an OIDC token uses it.
+    pub fn cli_as(&self, token: &str, arguments: &[&str]) -> Output {
+        let file = self.path("person/token");
+        write_file(&file, token);
+        let server = format!("https://{}", self.addresses.web);
+        let places = [("SALLYPORT_SERVER", server.into()), ("SALLYPORT_CA", self.web_ca().into())];
+        let [server, ca] = places;
+        self.sallyport(arguments, &[server, ca, ("SALLYPORT_TOKEN_FILE", file.into())])
+    }
+
+    fn sallyport(&self, arguments: &[&str], environment: &[(&str, OsString)]) -> Output {
         let output = Command::new("timeout")
             .args(["--kill-after=5", "60"])
             .arg(program("sallyport"))
             .args(arguments)
             .env_clear()
-            .env("SALLYPORT_SOCKET", self.path("socket"))
+            .envs(environment.iter().map(|(key, value)| (key, value)))
             .output()
             .expect("sallyport starts");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("sallyport prints UTF-8");
@@ -116,13 +193,21 @@ impl Stack {
 
     /// Starts the control plane and waits until it answers.
     pub fn start_control_plane(&mut self) {
+        self.serve(&[]);
+    }
+
+    /// Starts the control plane on a database that its operator says to be a backup.
+    pub fn restore_control_plane(&mut self) {
+        self.serve(&["--restored"]);
+    }
+
+    fn serve(&mut self, options: &[&str]) {
         let config = self.path("control-plane/config.yaml");
-        let process = Process::start(
-            &self.log_path("control-plane"),
-            |command| command,
-            "sallyport",
-            &["serve".as_ref(), "--config".as_ref(), config.as_os_str()],
-        );
+        let arguments: Vec<_> = ["serve".as_ref(), "--config".as_ref(), config.as_os_str()]
+            .into_iter()
+            .chain(options.iter().map(OsStr::new))
+            .collect();
+        let process = Process::start(&self.log_path("control-plane"), |command| command, "sallyport", &arguments);
         let admin = self.addresses.admin;
         self.control_plane.insert(process).await_ready("the control plane", || get(admin, "/livez"));
     }
@@ -139,6 +224,13 @@ impl Stack {
 
     /// Starts the sidecar and waits until its session carries a call.
     pub fn start_sidecar(&mut self) {
+        self.launch_sidecar();
+        self.await_session();
+    }
+
+    /// Starts the sidecar, in place of the one before, and waits until it listens.
+    pub fn launch_sidecar(&mut self) {
+        drop(self.sidecar.take());
         let environment = configs::sidecar(self);
         let set = |command: &mut Command| {
             command.envs(environment.iter().map(|(key, value)| (key, value)));
@@ -159,6 +251,10 @@ impl Stack {
             command.output().is_ok_and(|output| output.status.success())
         };
         self.sidecar.insert(process).await_ready("the sidecar", ready);
+    }
+
+    /// Waits until the sidecar's session carries a call.
+    pub fn await_session(&mut self) {
         let kubeconfig = self.path("runner/kubeconfig");
         let first_call = || {
             let mut command = Command::new(&Cluster::get().facts().kubectl);
@@ -166,7 +262,31 @@ impl Stack {
             command.args(["--request-timeout=2s", "get", "--raw=/version"]);
             command.output().is_ok_and(|output| output.status.success())
         };
-        self.sidecar.as_mut().expect("just started").await_ready("the session", first_call);
+        self.sidecar.as_mut().expect("it runs").await_ready("the session", first_call);
+    }
+
+    /// Another sidecar in the same pod, as after the container's restart: with a key of its own.
+    pub fn restart_sidecar(&mut self) {
+        self.sidecar.take().expect("it runs").kill();
+        self.start_sidecar();
+    }
+
+    /// Copies the control plane's data folder. It must not run.
+    pub fn back_up(&self) {
+        assert!(self.control_plane.is_none(), "a copy of a living database is none");
+        copy(&self.data(), &self.path("backup"));
+    }
+
+    /// Puts the copy back in the place of the data folder.
+    pub fn put_back(&self) {
+        assert!(self.control_plane.is_none(), "the control plane has the database open");
+        std::fs::remove_dir_all(self.data()).expect("our own folder");
+        copy(&self.path("backup"), &self.data());
+    }
+
+    /// Ends the control plane as an update would.
+    pub fn stop_control_plane(&mut self) {
+        self.control_plane.take().expect("it runs").stop();
     }
 
     /// Ends the control plane as a power cut would.
@@ -184,6 +304,39 @@ impl Stack {
         LogFile::new(&self.log_path(process))
     }
 
+    /// Whether the control plane says that it is ready.
+    pub fn is_ready(&self) -> bool {
+        get(self.addresses.admin, "/readyz")
+    }
+
+    /// Every TCP port that is open, with the process it belongs to.
+    pub fn ports(&self) -> [(&'static str, SocketAddr); 4] {
+        let at = self.addresses;
+        [("sidecar", at.sidecar), ("web API", at.web), ("control plane", at.admin), ("agent", at.agent_admin)]
+    }
+
+    /// The control plane's QUIC port.
+    pub fn quic(&self) -> SocketAddr {
+        self.addresses.quic
+    }
+
+    /// Starts a second control plane on the same data folder, with ports of its own, and gives what it says at its end.
+    pub fn second_control_plane(&self) -> String {
+        let config = std::fs::read_to_string(self.path("control-plane/config.yaml")).expect("it was written");
+        let mut config = config.replace("../socket", "../second");
+        let at = self.addresses;
+        for address in [at.quic, at.web, at.admin] {
+            config = config.replace(&address.to_string(), "127.0.0.1:0");
+        }
+        let path = self.path("control-plane/second.yaml");
+        write_file(&path, &config);
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", "30"]).arg(program("sallyport")).args(["serve", "--config"]).arg(path);
+        let output = command.env_clear().output().expect("sallyport starts");
+        assert_eq!(output.status.code(), Some(1), "it does not serve");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// Folder of the control plane's database.
     pub fn data(&self) -> PathBuf {
         self.path("control-plane/data")
@@ -194,9 +347,9 @@ impl Stack {
         [&self.sidecar, &self.control_plane, &self.agent].map(|process| process.as_ref().expect("it runs").id())
     }
 
-    /// Where the sidecar listens, and the folder with its certificate and token.
-    pub fn sidecar(&self) -> (SocketAddr, PathBuf) {
-        (self.addresses.sidecar, self.path("runner/serve"))
+    /// The folder with the sidecar's certificate and token.
+    pub fn sidecar_files(&self) -> PathBuf {
+        self.path("runner/serve")
     }
 
     /// A sidecar of the same runner more, not started: its program may be another build. It listens where `listen` says and writes its
@@ -209,9 +362,28 @@ impl Stack {
         command
     }
 
-    /// The control plane's local socket, on which approvers of this machine vote.
-    pub fn socket(&self) -> PathBuf {
-        self.path("socket")
+    /// Fails where one of these texts is in a file of the control plane's: the database, its log, whatever there may be.
+    #[track_caller]
+    pub fn assert_data_without(&self, secrets: &[String]) {
+        let mut folders = vec![self.data()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("a folder of ours").map(|entry| entry.expect("an entry")) {
+                if entry.path().is_dir() {
+                    folders.push(entry.path());
+                    continue;
+                }
+                let bytes = std::fs::read(entry.path()).expect("a file of ours");
+                let text = String::from_utf8_lossy(&bytes);
+                let found = secrets.iter().find(|secret| text.contains(secret.as_str()));
+                assert!(found.is_none(), "{} holds {found:?}", entry.path().display());
+            }
+        }
+    }
+
+    /// The tokens that the runner's sidecar shows.
+    pub fn runner_tokens(&self) -> Vec<String> {
+        let files = ["runner/token", "runner/ci-token"].into_iter().map(|name| self.path(name));
+        files.filter_map(|file| std::fs::read_to_string(file).ok()).map(|token| token.trim().to_owned()).collect()
     }
 
     fn path(&self, relative: &str) -> PathBuf {
@@ -263,12 +435,18 @@ impl Addresses {
 }
 
 /// Applies the agent's manifests, once a run.
-fn install(cluster: &Cluster) {
+pub fn install(cluster: &Cluster) {
     static DONE: OnceLock<()> = OnceLock::new();
     DONE.get_or_init(|| {
         let manifest = |name: &str| root().join("manifests/agent").join(name).display().to_string();
         cluster.admin(&["apply", "-f", &manifest("namespace.yaml"), "-f", &manifest("rbac.yaml")]);
     });
+}
+
+/// Copies a folder of files.
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp starts");
+    assert!(copied.success(), "cp -a {} {}", from.display(), to.display());
 }
 
 /// Whether a GET is answered with 200.

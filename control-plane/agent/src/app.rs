@@ -19,10 +19,13 @@ use shared_net::{quic, telemetry};
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::leases::Leases;
 use crate::link::{self, Dialler};
+use crate::lives::SeenLives;
 use crate::metrics::AgentMetrics;
 use crate::operation::Agent;
 use crate::report::SharedLedger;
+use crate::review::Ration;
 use crate::rules::Ours;
 use crate::spent::SpentLeases;
 use crate::upstream::{REFRESH, Upstream};
@@ -67,12 +70,15 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         id,
         cluster_uid: config.cluster_uid,
     };
+    let leases = Leases::new(upstream.clone(), &config.namespace, id);
     let agent = Arc::new(Agent {
         cluster: config.cluster,
         placeholders: Arc::new(config.placeholders),
         ours: Ours::new(config.protected),
         ledger: SharedLedger::new(),
-        spent: SpentLeases::new(upstream.clone(), &config.namespace, id),
+        reviews: Ration::default(),
+        lives: SeenLives::new(leases.clone(), &config.pin),
+        spent: SpentLeases::new(leases),
         upstream,
         clock,
         tasks: tasks.clone(),

@@ -6,12 +6,15 @@
 pub mod answer;
 pub mod app;
 pub mod config;
+pub mod leases;
 pub mod link;
+pub mod lives;
 pub mod masked;
 pub mod metrics;
 pub mod operation;
 pub mod refusal;
 pub mod report;
+pub mod review;
 pub mod rules;
 pub mod serve;
 pub mod spent;

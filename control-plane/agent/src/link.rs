@@ -12,13 +12,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use control_plane_core::grant::{KeyError, ReadKey, VerifyKeys};
-use control_plane_core::ledger::Epoch;
+use control_plane_core::ledger::{Epoch, SpendError};
 use control_plane_core::lifecycle::Life;
 use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use quinn::ClientConfig;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use shared::ids::AgentId;
 use shared::time::Timestamp;
 use shared::{limits, wire};
@@ -28,6 +29,7 @@ use shared_net::endpoint::{ConnectError, Connection, Endpoint, ExportError};
 use shared_net::exchange::{self, ExchangeError};
 use shared_net::ready::Readiness;
 
+use crate::leases::LeaseError;
 use crate::operation::{Agent, Link};
 use crate::report::EpochError;
 use crate::serve;
@@ -103,6 +105,9 @@ pub enum LinkError {
     /// TLS gives no exporter.
     #[error("the connection has no exporter value")]
     Export(#[source] ExportError),
+    /// The cluster does not say, or does not keep, which lives it has seen.
+    #[error("whether this is the newest control plane can't be known")]
+    Lives(#[source] LeaseError),
     /// An earlier life, or an epoch known before.
     #[error("the connection can't be used")]
     Epoch(#[source] EpochError),
@@ -117,6 +122,7 @@ struct Hello<'a> {
     token: &'a str,
     agent: AgentId,
     cluster_uid: &'a str,
+    life: Life,
     version: &'static str,
 }
 
@@ -190,10 +196,12 @@ impl Dialler {
 
     async fn greet(&self, agent: &Agent, connection: &Connection) -> Result<Arc<Link>, LinkError> {
         let token = tokio::fs::read_to_string(&self.token_file).await.map_err(LinkError::Token)?;
+        let life = agent.lives.highest().await.map_err(LinkError::Lives)?;
         let hello = Hello {
             token: token.trim(),
             agent: self.id,
             cluster_uid: &self.cluster_uid,
+            life,
             version: env!("CARGO_PKG_VERSION"),
         };
         let body = serde_json::to_vec(&hello).map_err(LinkError::Reply)?;
@@ -208,7 +216,7 @@ impl Dialler {
             .await
             .map_err(LinkError::Body)?;
         if status != StatusCode::OK {
-            let text = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(200).collect();
+            let text = refusal_text(&body);
             return Err(LinkError::Refused { status, text });
         }
         let reply: HelloReply = serde_json::from_slice(&body).map_err(LinkError::Reply)?;
@@ -223,6 +231,11 @@ impl Dialler {
         let reads = connection.export(wire::EXPORTER_READ_GRANTS).map_err(LinkError::Export)?;
         let keys = VerifyKeys::new(&key, ReadKey::new(&reads)).map_err(LinkError::Key)?;
         let epoch = Epoch::new(connection.export(wire::EXPORTER_EPOCH).map_err(LinkError::Export)?);
+        if reply.life < life {
+            let why = SpendError::LifeTooLow { seen: life, got: reply.life };
+            return Err(LinkError::Epoch(EpochError::Life(why)));
+        }
+        agent.lives.see(reply.life).await.map_err(LinkError::Lives)?;
         agent.ledger.open(epoch, reply.life).map_err(LinkError::Epoch)?;
         tracing::info!(
             peer = %connection.remote_address(),
@@ -232,6 +245,14 @@ impl Dialler {
         );
         Ok(Arc::new(Link { epoch, keys }))
     }
+}
+
+/// The sentence of a refusal: it is a Status, as every refusal of ours.
+fn refusal_text(body: &[u8]) -> String {
+    let said: Option<Value> = serde_json::from_slice(body).ok();
+    let message = said.as_ref().and_then(|status| status.get("message")?.as_str());
+    let text = message.map_or_else(|| String::from_utf8_lossy(body), Into::into);
+    text.chars().filter(|c| !c.is_control()).take(400).collect()
 }
 
 /// Serves one connection to its end.

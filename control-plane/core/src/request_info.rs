@@ -8,6 +8,20 @@ use shared::status::Reason;
 mod parse;
 mod selector;
 
+/// A resource as people name it: `deployments.apps/scale`.
+pub fn resource_word(resource: &str, api_group: &str, subresource: &str) -> String {
+    let mut word = resource.to_owned();
+    if !api_group.is_empty() {
+        word.push('.');
+        word.push_str(api_group);
+    }
+    if !subresource.is_empty() {
+        word.push('/');
+        word.push_str(subresource);
+    }
+    word
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -96,16 +110,7 @@ pub struct RequestInfo {
 impl RequestInfo {
     /// `pods`, `deployments.apps`, `pods/exec`, `serviceaccounts/token`: how people and kubectl write it.
     pub fn resource_word(&self) -> String {
-        let mut word = self.resource.clone();
-        if !self.api_group.is_empty() {
-            word.push('.');
-            word.push_str(&self.api_group);
-        }
-        if !self.subresource.is_empty() {
-            word.push('/');
-            word.push_str(&self.subresource);
-        }
-        word
+        resource_word(&self.resource, &self.api_group, &self.subresource)
     }
 
     /// Whether the verb changes nothing (RBAC's reading; connect subresources are never reads, see [`Self::is_connect`]).

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use control_plane_core::grant::ReadKey;
 use control_plane_core::ledger::Epoch;
+use control_plane_core::lifecycle::{Life, OldCopy};
 use serde::{Deserialize, Serialize};
 use shared::ids::AgentId;
 use shared::secret::Secret;
@@ -23,6 +24,8 @@ pub struct HelloRequest {
     token: Secret<String>,
     agent: AgentId,
     cluster_uid: String,
+    /// The highest life of a control plane that was seen in that cluster.
+    life: Life,
     #[serde(default)]
     version: String,
 }
@@ -34,7 +37,7 @@ pub struct HelloReply {
     /// Our name of its cluster, which grants carry.
     pub cluster: String,
     /// Life of the database; the agent refuses a lower one than it has seen.
-    pub life: u64,
+    pub life: Life,
     /// The Ed25519 public key of grants, base64url.
     pub grant_key: String,
     /// Our clock.
@@ -57,6 +60,11 @@ pub enum HelloError {
         /// As the agent reads it.
         got: String,
     },
+    /// The cluster remembers a control plane that our database doesn't.
+    #[error(
+        "an old database: if it was restored from a backup, start once with `sallyport serve --restored`, else stop this control plane"
+    )]
+    OldCopy(#[from] OldCopy),
     /// The TLS exporter failed.
     #[error("the connection gave no exporter value")]
     Export,
@@ -71,7 +79,7 @@ impl Agents {
         request: &HelloRequest,
         first: bool,
     ) -> Result<(Arc<AgentLink>, HelloReply), HelloError> {
-        let now = self.clock.now();
+        let now = self.recorder.clock.now();
         let (cluster, _) = authn.agent(request.token.expose(), now)?;
         if request.cluster_uid != cluster.uid {
             return Err(HelloError::OtherCluster {
@@ -80,6 +88,7 @@ impl Agents {
                 got: request.cluster_uid.chars().take(80).collect(),
             });
         }
+        self.recorder.store.lives().check(request.life)?;
         let epoch = connection.export(wire::EXPORTER_EPOCH).map_err(|_| HelloError::Export)?;
         let read_key = connection.export(wire::EXPORTER_READ_GRANTS).map_err(|_| HelloError::Export)?;
         let link = Arc::new(AgentLink {
@@ -101,7 +110,7 @@ impl Agents {
         );
         let reply = HelloReply {
             cluster: cluster.name.clone(),
-            life: self.store.life(),
+            life: self.recorder.store.life(),
             grant_key: URL_SAFE_NO_PAD.encode(self.grants.public_key()),
             now,
         };

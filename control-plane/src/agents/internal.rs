@@ -11,7 +11,8 @@ use control_plane_core::grant::Purpose;
 use control_plane_core::identity::Identity;
 use control_plane_core::identity::verify::SIDECAR_AUDIENCE;
 use control_plane_core::internal;
-use control_plane_core::lifecycle::{Issued, Life, NewIssue, OperationKey, OperationRecord};
+use control_plane_core::lifecycle::{Issued, NewIssue, NotSent, OperationKey, Outcome};
+use control_plane_core::mask::changes::{Reviewed, SecretWrite};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -23,7 +24,9 @@ use uuid::Uuid;
 
 use super::{AgentLink, Agents};
 use crate::authn::AuthnError;
-use crate::gateway::forward::{self, Sent, forward};
+use crate::gateway::forward::{self, Sent, forward_with};
+use crate::gateway::log::OperationLog;
+use crate::gateway::opening;
 
 /// An internal operation may take so long in all.
 const WAIT: Duration = Duration::from_secs(10);
@@ -37,9 +40,15 @@ pub enum InternalError {
     /// It could not be made or granted.
     #[error("the question could not be put")]
     NotMade(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Its record was closed by somebody else.
+    #[error("the question is not on record")]
+    NotRecorded,
     /// No answer.
     #[error("the agent did not answer in time")]
     NoAnswer,
+    /// The API server's RBAC has nothing for the group that we ask as.
+    #[error("sallyport:read may not read it; an administrator can let it, see manifests/agent/rbac.yaml")]
+    NoRight,
     /// An answer that helps nobody.
     #[error("the cluster answered {0}")]
     Status(u16),
@@ -53,18 +62,28 @@ fn not_made(error: impl std::error::Error + Send + Sync + 'static) -> InternalEr
 }
 
 impl Agents {
-    /// The live object that a request is about, masked; `None` where there is none.
-    pub async fn live_read(&self, for_whom: &Attributes, target: &RequestInfo) -> Result<Option<Value>, InternalError> {
+    /// The live object that a request is about, masked, and what the request does to its masked values. The agent compares those: no
+    /// value of the cluster comes here.
+    pub async fn live_read(&self, for_whom: &Attributes, target: &RequestInfo) -> Result<Reviewed, InternalError> {
         let request = Request::read(target).map_err(not_made)?;
         let id = OperationId::new(Uuid::now_v7());
         let attributes = Attributes::new(for_whom.identity().clone(), id, for_whom.session(), request);
-        let (status, body) = self.ask_cluster(Purpose::LiveRead, attributes, for_whom.cluster()).await?;
+        let write = SecretWrite::of(for_whom.request());
+        let review = write.map(|write| serde_json::to_vec(&write)).transpose().map_err(not_made)?.map(Bytes::from);
+        let asked = review.is_some();
+        let parent = Some(for_whom.operation());
+        let (status, body) =
+            self.ask_cluster(Purpose::LiveRead, attributes, parent, for_whom.cluster(), review).await?;
+        let unreadable = |_| InternalError::Unreadable;
         match status {
-            StatusCode::OK => match serde_json::from_slice(&body) {
-                Ok(object @ Value::Object(_)) => Ok(Some(object)),
-                Ok(_) | Err(_) => Err(InternalError::Unreadable),
-            },
-            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::OK if asked => serde_json::from_slice(&body).map_err(unreadable),
+            StatusCode::OK => {
+                let object: Value = serde_json::from_slice(&body).map_err(unreadable)?;
+                let live = Some(object).filter(Value::is_object).ok_or(InternalError::Unreadable)?;
+                Ok(Reviewed { live: Some(live), masked_fields: Some(Vec::new()) })
+            }
+            StatusCode::NOT_FOUND => Ok(Reviewed { live: None, masked_fields: Some(Vec::new()) }),
+            StatusCode::FORBIDDEN => Err(InternalError::NoRight),
             other => Err(InternalError::Status(other.as_u16())),
         }
     }
@@ -88,7 +107,8 @@ impl Agents {
             .map_err(not_made)
             .map_err(failed)?;
         let attributes = Attributes::new(identity.clone(), OperationId::new(Uuid::now_v7()), session, request);
-        let (status, body) = self.ask_cluster(Purpose::TokenReview, attributes, cluster).await.map_err(failed)?;
+        let answer = self.ask_cluster(Purpose::TokenReview, attributes, None, cluster, None).await;
+        let (status, body) = answer.map_err(failed)?;
         if !status.is_success() {
             return Err(failed(InternalError::Status(status.as_u16())));
         }
@@ -100,56 +120,59 @@ impl Agents {
         &self,
         what: Purpose,
         attributes: Attributes,
+        parent: Option<OperationId>,
         cluster: &str,
+        review: Option<Bytes>,
     ) -> Result<(StatusCode, Bytes), InternalError> {
         let link = self.pick_or_wait(cluster).await.ok_or_else(|| InternalError::NoAgent(cluster.to_owned()))?;
-        tokio::time::timeout(WAIT, self.ask_agent(what, attributes, &link))
+        tokio::time::timeout(WAIT, self.ask_agent(what, attributes, parent, &link, review))
             .await
             .map_err(|_| InternalError::NoAnswer)?
     }
 
+    /// The whole path of an operation, as short as it is for one of ours: open, allow, issue, forward, record. When it is dropped on the
+    /// way, its record is closed with what is known by then.
     async fn ask_agent(
         &self,
         what: Purpose,
         attributes: Attributes,
+        parent: Option<OperationId>,
         link: &Arc<AgentLink>,
+        review: Option<Bytes>,
     ) -> Result<(StatusCode, Bytes), InternalError> {
-        let (id, session, info) = (attributes.operation(), attributes.session(), attributes.info().clone());
+        let key = DigestKey::new(shared_net::crypto::random());
+        let durable = !attributes.info().is_read();
+        let asker = attributes.identity().asker().to_string();
+        let rule = what.rule().unwrap_or_default();
+        let opening = opening::internal(rule, &attributes, parent, &key, &self.recorder);
+        let opened = OperationLog::open(&self.recorder, opening, &key, asker, durable).await;
+        let (mut log, _) = opened.map_err(not_made)?;
         let allowed = internal::allow(what, attributes).map_err(not_made)?;
-        let outgoing = self.grants.issue(allowed, self.issued(id, session, link), link).map_err(not_made)?;
-        let jti = outgoing.grant.claims().jti;
-        let mut response = forward(link, outgoing).await.map_err(not_made)?;
+        log.decided(allowed.explanation());
+        let issued = if durable { Some(self.issued(&log, link).await?) } else { None };
+        let outgoing = self.grants.issue(allowed, issued, link).map_err(not_made)?;
+        log.sent(outgoing.grant.claims(), link.id);
+        let mut response = forward_with(link, outgoing, review).await.map_err(not_made)?;
         let (sent, refused) = forward::sent(response.headers_mut());
         let status = response.status();
-        tracing::info!(
-            operation.id = %id,
-            operation.kind = what.rule(),
-            session.id = %session,
-            grant.id = %jti,
-            agent.id = %link.id,
-            verb = info.verb.as_str(),
-            resource = %info.resource,
-            namespace = %info.namespace,
-            name = %info.name,
-            status = status.as_u16(),
-            "internal operation"
-        );
         if refused.is_some() || sent != Sent::Yes {
+            let reason = Some("the agent did not send it".to_owned());
+            log.close_later(Outcome::NotSent { why: NotSent::AgentRefused }, status.as_u16(), reason);
             return Err(InternalError::Status(status.as_u16()));
         }
+        // Its answer is not kept: of a live read the hold has what people see, of a review the token would be in it.
+        log.answered(status.as_u16(), None);
         let body = collect_bounded(response.into_body(), limits::LIVE_OBJECT_BYTES, WAIT).await.map_err(not_made)?;
+        log.close_later(Outcome::of_status(status.as_u16()), status.as_u16(), None);
         Ok((status, body))
     }
 
-    /// An internal operation changes nothing, so its issue need not be on disk; a token review is a POST all the same.
-    fn issued(&self, operation: OperationId, session: SessionId, link: &AgentLink) -> Option<Issued> {
-        let key = OperationKey { session, operation };
-        let digest = DigestKey::new(shared_net::crypto::random()).digest(&[]);
-        let now = self.clock.now();
-        let record = OperationRecord::open(key, digest, now);
-        let life = Life(self.store.life());
-        let new = NewIssue { jti: GrantId::new(Uuid::now_v7()), epoch: link.epoch, agent: link.id, life };
-        record.issue(new, now).ok().map(|step| step.effects.assert_durable())
+    async fn issued(&self, log: &OperationLog, link: &AgentLink) -> Result<Issued, InternalError> {
+        let key = OperationKey { session: log.opening().session, operation: log.opening().id };
+        let (life, jti) = (self.recorder.store.life(), GrantId::new(Uuid::now_v7()));
+        let new = NewIssue { jti, epoch: link.epoch, agent: link.id, life };
+        let issued = self.recorder.store.issue(key, new, self.recorder.clock.now()).await.map_err(not_made)?;
+        issued.ok_or(InternalError::NotRecorded)
     }
 }
 

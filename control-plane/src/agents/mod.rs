@@ -21,9 +21,8 @@ use tokio::sync::watch;
 pub use hello::{HelloError, HelloReply, HelloRequest};
 pub use internal::InternalError;
 
+use crate::gateway::Recorder;
 use crate::grants::Grants;
-use crate::store::Store;
-use shared_net::clock::Clock;
 
 /// One connection of one agent process.
 pub struct AgentLink {
@@ -45,20 +44,18 @@ pub struct Agents {
     turn: AtomicUsize,
     changed: watch::Sender<u64>,
     grants: Arc<Grants>,
-    store: Store,
-    clock: Clock,
+    recorder: Recorder,
 }
 
 impl Agents {
     /// None is connected yet.
-    pub fn new(grants: Arc<Grants>, store: Store, clock: Clock) -> Self {
+    pub fn new(grants: Arc<Grants>, recorder: Recorder) -> Self {
         Self {
             by_cluster: RwLock::new(HashMap::new()),
             turn: AtomicUsize::new(0),
             changed: watch::Sender::new(0),
             grants,
-            store,
-            clock,
+            recorder,
         }
     }
 

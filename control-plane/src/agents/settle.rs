@@ -33,15 +33,15 @@ impl Agents {
 
     /// The outcome of an operation that an earlier life, or another run, left under way; recorded once it is known.
     pub async fn recover(&self, key: OperationKey) -> Option<Outcome> {
-        let row = self.store.operation(key.session, key.operation).await.ok()??;
+        let row = self.recorder.store.operation(key.session, key.operation).await.ok()??;
         let record = row.record?;
         if let Some(outcome) = record.outcome() {
             return Some(outcome);
         }
         let question = record.question()?;
         let outcome = self.question(question).await;
-        let now = self.clock.now();
-        let settled = self.store.change(move |t| {
+        let now = self.recorder.clock.now();
+        let settled = self.recorder.store.change(move |t| {
             let Some(record) = t.operation(key)? else { return Ok(None) };
             if let Ok(step) = record.finish(question.jti, outcome, now) {
                 t.end_operation(&step.state, 0, &format!("after a lost connection: {outcome}"), now)?;
@@ -54,7 +54,7 @@ impl Agents {
 
     async fn question(&self, question: Question) -> Outcome {
         let forgot = Outcome::Unknown { why: Unknown::AgentForgot };
-        let started = self.clock.monotonic();
+        let started = self.recorder.clock.monotonic();
         loop {
             let Some(link) = self.back(question.agent).await else { return forgot };
             match put(&link, question).await {
@@ -63,7 +63,7 @@ impl Agents {
                 Some(Answer::NotKnown) => return forgot,
                 Some(Answer::Spent { outcome: None }) | None => {}
             }
-            if self.clock.monotonic().saturating_sub(started) > RUNNING {
+            if self.recorder.clock.monotonic().saturating_sub(started) > RUNNING {
                 return forgot;
             }
             tokio::time::sleep(AGAIN).await;
@@ -147,7 +147,7 @@ impl Agents {
 
     /// Closes what was recorded in an earlier life and never came back: its sidecar is gone, and nothing was sent.
     pub async fn close_stale(&self, store: &Store, started: Timestamp) -> Result<(), StoreError> {
-        let now = self.clock.now();
+        let now = self.recorder.clock.now();
         if now.since(started) < limits::CLAIM_WAIT {
             return Ok(());
         }

@@ -14,6 +14,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use shared::config::{EXIT_CONFIG, Problems};
 
+use crate::store::Start;
+
 /// Just-in-time access to Kubernetes for AI agents and CI jobs.
 #[derive(Parser)]
 #[command(name = "sallyport", version, arg_required_else_help = true)]
@@ -29,6 +31,9 @@ enum Command {
         /// Its configuration, a YAML file.
         #[arg(long)]
         config: PathBuf,
+        /// The database is a backup: void what was open in it, and forgive clusters that have seen newer ones. For one start.
+        #[arg(long)]
+        restored: bool,
     },
     /// Check a configuration file and say everything that is wrong with it.
     CheckConfig {
@@ -84,7 +89,9 @@ pub(crate) struct Server {
 /// Parses the arguments and does what they say.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Serve { config } => return serve::serve(&config),
+        Command::Serve { config, restored } => {
+            return serve::serve(&config, if restored { Start::Restored } else { Start::Ordinary });
+        }
         Command::CheckConfig { config } => serve::check(&config),
         Command::Pin { data } => serve::pin(&data),
         Command::Approvals { server, command } => wait(approvals::run(server, command)),

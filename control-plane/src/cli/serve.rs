@@ -10,15 +10,16 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app;
 use crate::config::Config;
+use crate::store::Start;
 
-pub(super) fn serve(path: &Path) -> ExitCode {
-    match start(path) {
+pub(super) fn serve(path: &Path, how: Start) -> ExitCode {
+    match start(path, how) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => super::fail(&error),
     }
 }
 
-fn start(path: &Path) -> anyhow::Result<()> {
+fn start(path: &Path, how: Start) -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "the one variable of the control plane, read once")]
     let filter = std::env::var("SALLYPORT_LOG").unwrap_or_else(|_| "info".to_owned());
     telemetry::init(&LogConfig::parse(&filter, Format::Auto)?)?;
@@ -26,7 +27,7 @@ fn start(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build()?;
     runtime.block_on(async {
-        let app = app::build(config, Clock::system()).await?;
+        let app = app::build(config, how, Clock::system()).await?;
         let at = app.addresses()?;
         tracing::info!(quic = %at.quic, web = %at.web, admin = %at.admin, pin = %at.pin, "control plane is up");
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control_plane_core::decision::{Decision, Hold};
-use control_plane_core::lifecycle::{Life, NewIssue};
+use control_plane_core::lifecycle::NewIssue;
 use control_plane_core::request_info::RequestInfo;
 use control_plane_core::version_pin::VersionPin;
-use shared::ids::GrantId;
+use shared::ids::{GrantId, HoldId};
 use shared::time::Timestamp;
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use super::log::OperationLog;
 use super::refusal::Refusal;
 use super::serve::{Ready, Refused};
 use crate::approvals::ClaimFailure;
-use crate::sessions::Session;
+use crate::sessions::{Session, SessionError};
 
 /// Told this long before the client's own limit, so that the client hears why.
 const BEFORE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -44,13 +44,7 @@ impl Gateway {
                 Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
             };
             log.held(id);
-            let approved = tokio::select! {
-                approved = self.approvals.approved(id, until) => approved,
-                why = session.ended() => Err(Refusal::Session(crate::sessions::SessionError::Over(why))),
-            };
-            // A yes that comes as the session ends is no yes for this session any more.
-            let approved = approved.and_then(|_| session.identify(self.recorder.clock.now()).map_err(Refusal::Session));
-            if let Err(refusal) = approved {
+            if let Err(refusal) = self.approved(session, id, until).await {
                 if matches!(refusal, Refusal::GoingAway) {
                     // Nothing is closed: the hold goes on in the next life.
                     log.forget();
@@ -66,11 +60,12 @@ impl Gateway {
                 return Err(Refused { refusal: Refusal::NoAgent(cluster), log: Some(log) });
             };
             let jti = GrantId::new(Uuid::now_v7());
-            let life = Life(self.recorder.store.life());
+            let life = self.recorder.store.life();
             let new = NewIssue { jti, epoch: link.epoch, agent: link.id, life };
             match self.approvals.claim(bound, &verdict, new).await {
                 Ok((allowed, issued)) => {
                     log.released();
+                    session.note_approved(allowed.attributes(), verdict.cost());
                     return Ok(Ready { allowed, issued: Some((issued, link)), log });
                 }
                 Err(ClaimFailure::Refused(refusal)) => {
@@ -102,11 +97,28 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    /// Waits for enough votes, in a session that lives.
+    async fn approved(&self, session: &Session, id: HoldId, until: Option<Timestamp>) -> Result<(), Refusal> {
+        let approved = tokio::select! {
+            approved = self.approvals.approved(id, until) => approved,
+            why = session.ended() => Err(Refusal::Session(SessionError::Over(why))),
+        };
+        if matches!(approved, Err(Refusal::HoldDenied { .. })) {
+            session.note_denied();
+        }
+        approved?;
+        // A yes that comes as the session ends is no yes for this session any more.
+        session.identify(self.recorder.clock.now()).map_err(Refusal::Session)?;
+        Ok(())
+    }
+}
+
 /// The state of the object that an approver will see; without it nothing can be approved.
 fn pin(live: &Live, info: &RequestInfo) -> Result<VersionPin, Refusal> {
     match live {
         Live::None => Ok(VersionPin::of(info, None)),
-        Live::Read(object) => Ok(VersionPin::of(info, object.as_ref())),
+        Live::Read(read) => Ok(VersionPin::of(info, read.live.as_ref())),
         Live::Failed(why) => Err(Refusal::Outdated(format!("the object that it is about could not be read ({why})"))),
     }
 }

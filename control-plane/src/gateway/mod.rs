@@ -7,7 +7,7 @@ mod hold;
 pub(crate) mod judge;
 pub(crate) mod log;
 mod masked;
-mod opening;
+pub(crate) mod opening;
 pub mod refusal;
 mod repeat;
 mod reply;

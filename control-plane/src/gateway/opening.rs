@@ -1,15 +1,32 @@
 //! The first half of a record: what a person would have typed, and the masked body.
 
 use control_plane_core::attributes::Attributes;
-use control_plane_core::digest::{Digest, DigestKey};
+use control_plane_core::digest::DigestKey;
+use control_plane_core::intent::Intent;
 use control_plane_core::request_info::{RequestInfo, Verb};
 use http::Method;
+use shared::ids::OperationId;
 
 use super::log::Recorder;
 use crate::store::Opening;
 
 /// The opening of a runner's operation.
-pub(super) fn of(attributes: &Attributes, key: &DigestKey, recorder: &Recorder, digest: Digest) -> Opening {
+pub(super) fn of(attributes: &Attributes, key: &DigestKey, recorder: &Recorder) -> Opening {
+    Opening { body: recorder.mask.body(attributes), ..without_body("runner", attributes, key, recorder) }
+}
+
+/// The opening of an internal operation, for the operation that needs it. Its body is ours and may hold a runner's token: it is not kept.
+pub(crate) fn internal(
+    rule: &str,
+    attributes: &Attributes,
+    parent: Option<OperationId>,
+    key: &DigestKey,
+    recorder: &Recorder,
+) -> Opening {
+    Opening { parent, ..without_body(rule, attributes, key, recorder) }
+}
+
+fn without_body(kind: &str, attributes: &Attributes, key: &DigestKey, recorder: &Recorder) -> Opening {
     let request = attributes.request();
     let client = request.client();
     Opening {
@@ -17,7 +34,7 @@ pub(super) fn of(attributes: &Attributes, key: &DigestKey, recorder: &Recorder, 
         id: attributes.operation(),
         cluster: attributes.cluster().to_owned(),
         opened: recorder.clock.now(),
-        kind: "runner".to_owned(),
+        kind: kind.to_owned(),
         parent: None,
         typed: typed(attributes),
         command: client.command.clone(),
@@ -25,8 +42,8 @@ pub(super) fn of(attributes: &Attributes, key: &DigestKey, recorder: &Recorder, 
         method: request.wire().method().to_string(),
         uri: request.wire().path_and_query().to_owned(),
         info: attributes.info().clone(),
-        body: recorder.mask.body(attributes),
-        digest,
+        body: None,
+        digest: Intent::of(attributes).digest(key),
         digest_key: recorder.store.seal().seal(key),
         bytes_in: request.wire().body().len() as u64,
     }

@@ -124,7 +124,8 @@ impl Refusal {
                 ..shape(Reason::ServiceUnavailable, "no_session", "this runner's sidecar has no session yet".into())
             },
             Self::Session(error @ (SessionError::Expired(_) | SessionError::Over(_))) => {
-                shape(Reason::Unauthorized, "session", format!("{error}; start a new job, or see the sidecar's log"))
+                // Not Unauthorized: kubectl throws the sentence of a 401 away and asks for credentials.
+                shape(Reason::Forbidden, "session", format!("{error}; start a new job, or see the sidecar's log"))
             }
             Self::Session(error @ SessionError::Busy) => {
                 Shape { retry: true, ..shape(Reason::TooManyRequests, "busy", error.to_string()) }

@@ -11,11 +11,13 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use shared::ids::OperationId;
+use shared::wire;
 use shared_net::body::{self, BoxBody, BoxError};
 use shared_net::exchange::ResponseBody;
 
 use super::log::OperationLog;
 use super::refusal::Refusal;
+use crate::sessions::SessionError;
 
 /// An answer whose every byte is noted in the record before the client gets it. Its end closes the record; a break breaks the client's
 /// stream too, so that nobody takes a part for the whole.
@@ -111,6 +113,9 @@ pub(super) fn refuse(
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    if matches!(refusal, Refusal::Session(SessionError::Expired(_) | SessionError::Over(_))) {
+        headers.insert(wire::header::RENEW, HeaderValue::from_static("1"));
+    }
     if shape.retry {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }

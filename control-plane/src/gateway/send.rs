@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use control_plane_core::lifecycle::{Issued, Life, NewIssue, NotSent, OperationKey, Outcome};
+use control_plane_core::lifecycle::{Issued, NewIssue, NotSent, OperationKey, Outcome};
 use http::Response;
 use http_body_util::BodyExt;
 use shared::ids::GrantId;
@@ -40,9 +40,11 @@ impl Gateway {
         match forward(&link, outgoing).await {
             Ok(mut response) => {
                 let (sent, refused) = forward::sent(response.headers_mut());
-                if let Some(kind) = refused {
-                    tracing::warn!(operation.id = %log.opening().id, ?kind, "the agent refused a grant");
-                    self.attack_signal("agent_refused");
+                if let Some(refused) = refused {
+                    tracing::warn!(operation.id = %log.opening().id, why = ?refused.word, "the agent refused a grant");
+                    if refused.attack {
+                        self.attack_signal("agent_refused");
+                    }
                 }
                 log.outcome_is(match sent {
                     Sent::Yes => Outcome::of_status(response.status().as_u16()),
@@ -63,18 +65,11 @@ impl Gateway {
             return Ok((None, link));
         }
         let key = OperationKey { session: log.opening().session, operation: log.opening().id };
-        let life = Life(self.recorder.store.life());
+        let life = self.recorder.store.life();
         let new = NewIssue { jti: GrantId::new(Uuid::now_v7()), epoch: link.epoch, agent: link.id, life };
         let now = self.recorder.clock.now();
-        let issued = self.recorder.store.change(move |t| {
-            let Some(operation) = t.operation(key)? else { return Ok(None) };
-            let Ok(step) = operation.issue(new, now) else { return Ok(None) };
-            t.save_operation(&step.state, None)?;
-            Ok(Some(step.effects))
-        });
-        let effects =
-            issued.await.map_err(Refusal::Record)?.ok_or(Refusal::Internal("the operation is over already"))?;
-        Ok((Some(effects.assert_durable()), link))
+        let issued = self.recorder.store.issue(key, new, now).await.map_err(Refusal::Record)?;
+        Ok((Some(issued.ok_or(Refusal::Internal("the operation is over already"))?), link))
     }
 
     /// No answer came. What is certain is said so; of everything else the agent process is asked, if it is still there.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use control_plane_core::attributes::{Attributes, check_operation_id};
 use control_plane_core::decision::{Allowed, Decision};
 use control_plane_core::digest::DigestKey;
-use control_plane_core::intent::Intent;
 use control_plane_core::lifecycle::{Issued, NotSent, Outcome};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
@@ -123,7 +122,17 @@ impl Gateway {
                 let refusal = Refusal::Denied(Box::new(denial.explanation().clone()));
                 return Err(Refused { refusal, log: Some(log) });
             }
-            Decision::Hold(hold) => self.hold(&session, hold, live, log).await?,
+            Decision::Hold(hold) => {
+                match log.make_durable().await {
+                    Err(error) => return Err(Refused { refusal: Refusal::Record(error), log: Some(log) }),
+                    Ok(None) => {}
+                    Ok(Some(row)) => match self.repeat(*row, hold.attributes(), log).await? {
+                        Before::Answered(response) => return Ok(response),
+                        Before::Goes(same) => log = *same,
+                    },
+                }
+                self.hold(&session, hold, live, log).await?
+            }
         };
         self.carry_out(session, ready, running).await
     }
@@ -136,7 +145,7 @@ impl Gateway {
         ready: Ready,
         running: Running,
     ) -> Result<Response<BoxBody>, Refused> {
-        if !ready.log.is_durable() {
+        if ready.log.is_read() {
             let result = self.send(ready).await;
             return result.map(|(response, log)| self.cut_on_end(session, running, reply::recorded(response, log)));
         }
@@ -254,6 +263,6 @@ impl Gateway {
     }
 
     fn opening(&self, attributes: &Attributes, key: &DigestKey) -> crate::store::Opening {
-        super::opening::of(attributes, key, &self.recorder, Intent::of(attributes).digest(key))
+        super::opening::of(attributes, key, &self.recorder)
     }
 }

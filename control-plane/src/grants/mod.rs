@@ -20,7 +20,7 @@ use crate::agents::AgentLink;
 pub struct Grants {
     signer: Signer,
     /// Of the database, raised at each start.
-    life: u64,
+    life: Life,
 }
 
 /// A grant with what is to be sent under it. `forward` takes it by value.
@@ -33,7 +33,7 @@ pub struct Outgoing {
 
 impl Grants {
     /// Reads the signing key `grant.key` (Ed25519, PKCS#8) of the data folder, or makes it.
-    pub fn load_or_create(folder: &Path, life: u64) -> std::io::Result<Self> {
+    pub fn load_or_create(folder: &Path, life: Life) -> std::io::Result<Self> {
         let path = folder.join("grant.key");
         let der = match std::fs::read(&path) {
             Ok(der) => der,
@@ -80,7 +80,7 @@ impl Grants {
         let terms = Terms {
             jti: issued.map_or_else(|| GrantId::new(Uuid::now_v7()), |issued| issued.issue().jti),
             epoch: link.epoch,
-            life: Life(self.life),
+            life: self.life,
             ttl: limits::GRANT_TTL,
             until: limits::STREAM_LIFE,
             digest_key: &key,

@@ -3,7 +3,7 @@
 use control_plane_core::decision::Explanation;
 use control_plane_core::digest::DigestKey;
 use control_plane_core::identity::Asker;
-use control_plane_core::lifecycle::{HoldRecord, OperationKey, OperationRecord, Waiting};
+use control_plane_core::lifecycle::{HoldRecord, Issued, NewIssue, OperationKey, OperationRecord, Waiting};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use shared::ids::HoldId;
@@ -48,7 +48,12 @@ fn row(r: &Row<'_>) -> rusqlite::Result<HoldRow> {
     })
 }
 
-impl HoldTransaction<'_> {
+impl<'a> HoldTransaction<'a> {
+    /// Speaks through an open transaction.
+    pub(super) const fn new(connection: &'a Connection, seal: &'a SealingKey) -> Self {
+        Self { connection, seal }
+    }
+
     /// Holds of an asker that are live, or were denied a while ago, newest first, each with the key of its digest.
     pub fn holds_of(&self, asker: &Asker, since: Timestamp) -> Result<Vec<(HoldRecord, DigestKey)>, StoreError> {
         let asker = serde_json::to_string(asker).map_err(|_| UNWRITABLE)?;
@@ -204,7 +209,19 @@ impl Store {
         F: FnOnce(&HoldTransaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let seal = std::sync::Arc::clone(&self.seal);
-        self.writer.durable(move |connection| f(&HoldTransaction { connection, seal: &seal })).await
+        self.writer.durable(move |connection| f(&HoldTransaction::new(connection, &seal))).await
+    }
+
+    /// Puts a grant to come on record. `None`: the operation is not known, or not open any more.
+    pub async fn issue(&self, key: OperationKey, new: NewIssue, now: Timestamp) -> Result<Option<Issued>, StoreError> {
+        let effects = self.change(move |t| {
+            let Some(operation) = t.operation(key)? else { return Ok(None) };
+            let Ok(step) = operation.issue(new, now) else { return Ok(None) };
+            t.save_operation(&step.state, None)?;
+            Ok(Some(step.effects))
+        });
+        // `change` answers after the commit.
+        Ok(effects.await?.map(|effects| effects.assert_durable()))
     }
 
     /// One hold.

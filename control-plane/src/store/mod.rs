@@ -3,23 +3,30 @@
 //! Callers speak the domain's words; the SQL stays below this folder, so that another engine can stand beside this one.
 
 mod holds;
+mod lives;
 
 mod operations;
+mod reads;
 mod rejected;
 mod seal;
 mod sessions;
 mod writer;
 
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use control_plane_core::lifecycle::Lives;
 pub use holds::{HoldRow, HoldTransaction};
+pub use lives::Start;
 use rusqlite::{Connection, OpenFlags};
+use shared::time::Timestamp;
 
-pub use operations::{Closing, Filter, OpenRead, Opened, Opening, OperationRow, Response};
+pub use operations::{Closing, Filter, Opened, Opening, OperationRow, Response};
+pub use reads::OpenRead;
 pub use rejected::{Rejected, RejectedRow};
 pub use seal::SealingKey;
-pub use sessions::{SessionRow, SessionState};
+pub use sessions::SessionRow;
 
 use writer::Writer;
 
@@ -51,6 +58,9 @@ pub enum StoreError {
         /// What we know.
         known: i64,
     },
+    /// Another process has it.
+    #[error("another control plane works on {0}; one database has one control plane")]
+    InUse(String),
     /// A file or folder could not be used.
     #[error("{path} can't be used")]
     File {
@@ -74,7 +84,9 @@ pub struct Store {
     writer: Writer,
     readers: Arc<Readers>,
     seal: Arc<SealingKey>,
-    life: u64,
+    lives: Arc<Lives>,
+    /// Held as long as the process lives, by whoever opened the store last.
+    _lock: Arc<File>,
 }
 
 struct Readers {
@@ -83,27 +95,22 @@ struct Readers {
 }
 
 impl Store {
-    /// Opens or creates the database in `folder`, migrates it, and raises its `life` number.
-    pub fn open(folder: &Path) -> Result<(Self, std::thread::JoinHandle<()>), StoreError> {
+    /// Opens or creates the database in `folder`, migrates it, and begins a life.
+    pub fn open(folder: &Path, how: Start, now: Timestamp) -> Result<(Self, std::thread::JoinHandle<()>), StoreError> {
         let path = folder.join("sallyport.db");
         let file_error = |source| StoreError::File { path: path.display().to_string(), source };
         std::fs::create_dir_all(folder).map_err(file_error)?;
+        let lock = lock(folder)?;
         let seal = SealingKey::load_or_create(&folder.join("seal.key")).map_err(file_error)?;
         let mut connection = Connection::open(&path)?;
         configure(&connection)?;
         migrate(&mut connection)?;
-        connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'life'", [])?;
-        let life: i64 = connection.query_row("SELECT value FROM meta WHERE key = 'life'", [], |row| row.get(0))?;
+        let lives = lives::begin(&mut connection, &seal, how, now)?;
         let idle = (0..READERS).map(|_| open_reader(&path)).collect::<Result<Vec<_>, _>>()?;
         let (writer, thread) = Writer::start(connection).map_err(file_error)?;
         let readers = Readers { idle: Mutex::new(idle), permits: tokio::sync::Semaphore::new(READERS) };
-        let life = u64::try_from(life).map_err(|_| StoreError::Corrupt("a negative life number"))?;
-        Ok((Self { writer, readers: Arc::new(readers), seal: Arc::new(seal), life }, thread))
-    }
-
-    /// Raised at each start; agents refuse a lower one than they have seen.
-    pub const fn life(&self) -> u64 {
-        self.life
+        let (readers, seal, lives, lock) = (Arc::new(readers), Arc::new(seal), Arc::new(lives), Arc::new(lock));
+        Ok((Self { writer, readers, seal, lives, _lock: lock }, thread))
     }
 
     /// Seals and opens the keys of digests.
@@ -118,7 +125,7 @@ impl Store {
 
     /// Tries a durable write, so that a store whose disk has space again is found to be healthy.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        self.writer.durable(|c| Ok(c.execute("UPDATE meta SET value = value WHERE key = 'life'", []).map(drop)?)).await
+        self.writer.durable(|c| Ok(c.execute("UPDATE meta SET value = value WHERE key = 'probe'", []).map(drop)?)).await
     }
 
     /// Runs a query on a reader connection, off the runtime's threads.
@@ -138,6 +145,18 @@ impl Store {
         })
         .await
         .map_err(|_| StoreError::Unavailable)?
+    }
+}
+
+/// Locks the folder for this process. The kernel lets go of it whatever way the process ends.
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join("lock");
+    let file_error = |source| StoreError::File { path: path.display().to_string(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(file_error)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.display().to_string())),
+        Err(TryLockError::Error(source)) => Err(file_error(source)),
     }
 }
 

@@ -1,10 +1,8 @@
 //! Operations: opened before anything is decided, closed in exactly one outcome.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use control_plane_core::decision::Explanation;
 use control_plane_core::digest::Digest;
-use control_plane_core::lifecycle::{NotSent, OperationKey, OperationRecord, Outcome};
+use control_plane_core::lifecycle::{NotSent, OperationKey, OperationRecord, Outcome, Unknown};
 use control_plane_core::request_info::RequestInfo;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -251,30 +249,6 @@ pub enum Opened {
     Known(Box<OperationRow>),
 }
 
-/// A read whose record waits for the writer, or is written. A read that ends before that becomes one row in one go.
-pub struct OpenRead(Arc<Mutex<Half>>);
-
-enum Half {
-    /// With the end of the read, if it has ended.
-    Waiting(Option<Box<Closing>>),
-    Written,
-}
-
-impl OpenRead {
-    /// Adds the second half to the first while that waits. Gives it back where the first half is written.
-    pub fn end(&self, closing: Closing) -> Option<Closing> {
-        let mut half = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *half {
-            Half::Waiting(end) => {
-                // The first outcome stays.
-                end.get_or_insert_with(|| Box::new(closing));
-                None
-            }
-            Half::Written => Some(closing),
-        }
-    }
-}
-
 impl Store {
     /// Records the intent durably. Mutations, streams and reveals go this way: nothing is sent before it answers.
     pub async fn open_operation(&self, opening: Opening) -> Result<Opened, StoreError> {
@@ -292,28 +266,31 @@ impl Store {
             .await
     }
 
-    /// Records a read's intent lazily.
-    pub async fn open_read(&self, opening: Arc<Opening>) -> Result<OpenRead, StoreError> {
-        let open = OpenRead(Arc::new(Mutex::new(Half::Waiting(None))));
-        let half = Arc::clone(&open.0);
+    /// Makes a recorded read one with a record of its own, durably: it will wait for people, and run under their approval.
+    pub async fn promote_read(&self, opening: Opening) -> Result<Opened, StoreError> {
         self.writer
-            .lazy(move |c| {
-                let waited =
-                    std::mem::replace(&mut *half.lock().unwrap_or_else(PoisonError::into_inner), Half::Written);
-                let closing = if let Half::Waiting(closing) = waited { closing } else { None };
-                match (insert(c, &opening, None, closing.as_deref())?, closing) {
-                    // The id was recorded before, and what is known of its end is only this.
-                    (false, Some(closing)) => close(c, opening.session, opening.id, &closing).map(drop),
-                    _ => Ok(()),
+            .durable(move |c| {
+                let key = OperationKey { session: opening.session, operation: opening.id };
+                let record = OperationRecord::open(key, opening.digest, opening.opened);
+                let record = serde_json::to_string(&record).map_err(|_| StoreError::Corrupt("an unwritable record"))?;
+                // A try before this one may have ended unsent; this one is open, under a key of its own.
+                let sql = "UPDATE operations SET record = ?3, digest = ?4, digest_key = ?5, outcome = NULL, closed = NULL \
+                           WHERE session = ?1 AND id = ?2 AND record IS NULL";
+                let promoted = c.prepare_cached(sql)?.execute(params![
+                    opening.session.uuid().as_bytes(),
+                    opening.id.uuid().as_bytes(),
+                    record,
+                    opening.digest.to_string(),
+                    opening.digest_key,
+                ])?;
+                if promoted == 1 {
+                    return Ok(Opened::New);
                 }
+                find(c, opening.session, opening.id)?
+                    .map(|row| Opened::Known(Box::new(row)))
+                    .ok_or(StoreError::Corrupt("a hold without its operation"))
             })
-            .await?;
-        Ok(open)
-    }
-
-    /// Closes an operation lazily (the answer of a read) whose first half is written already: see [`OpenRead::end`].
-    pub async fn close_read(&self, session: SessionId, id: OperationId, closing: Closing) -> Result<(), StoreError> {
-        self.writer.lazy(move |c| close(c, session, id, &closing).map(drop)).await
+            .await
     }
 
     /// Closes an operation durably. `false`: it had its one outcome already.
@@ -344,13 +321,31 @@ impl Store {
 
     /// Operations without an outcome: after a restart, those that must get one.
     pub async fn open_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
-        self.read(move |c| {
-            let sql = format!("SELECT {COLUMNS} FROM operations WHERE outcome IS NULL ORDER BY seq");
-            let rows = c.prepare_cached(&sql)?.query_map([], row)?.collect::<Result<_, _>>()?;
-            Ok(rows)
-        })
-        .await
+        self.read(open).await
     }
+}
+
+/// Operations without an outcome.
+pub(super) fn open(c: &Connection) -> Result<Vec<OperationRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM operations WHERE outcome IS NULL ORDER BY seq");
+    let rows = c.prepare_cached(&sql)?.query_map([], row)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// Ends a plain read of which nobody knows the end.
+pub(super) fn lose(c: &Connection, row: &OperationRow, reason: &str, at: Timestamp) -> Result<(), StoreError> {
+    let outcome = Outcome::Unknown { why: Unknown::Restored };
+    let outcome = serde_json::to_string(&outcome).map_err(|_| StoreError::Corrupt("an unwritable outcome"))?;
+    let sql = "UPDATE operations SET outcome = ?3, status = 0, reason = ?4, closed = ?5 \
+               WHERE session = ?1 AND id = ?2 AND outcome IS NULL";
+    c.prepare_cached(sql)?.execute(params![
+        row.session.uuid().as_bytes(),
+        row.id.uuid().as_bytes(),
+        outcome,
+        reason,
+        ms(at)
+    ])?;
+    Ok(())
 }
 
 pub(super) fn of_hold(c: &Connection, hold: HoldId) -> Result<Vec<OperationRow>, StoreError> {
@@ -365,7 +360,7 @@ pub(super) fn find(c: &Connection, session: SessionId, id: OperationId) -> Resul
 }
 
 /// Inserts the first half of a record, and the second with it where the operation is over already.
-fn insert(
+pub(super) fn insert(
     c: &Connection,
     o: &Opening,
     record: Option<&OperationRecord>,

@@ -1,7 +1,8 @@
 -- Version 1. Ids are 16-byte UUIDs, times are milliseconds since the Unix epoch, `seq` is the store's own order.
 
-CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
-INSERT INTO meta (key, value) VALUES ('life', 0);
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+-- JSON of core::lifecycle::Lives; the row `probe` is written to find out whether writing works.
+INSERT INTO meta (key, value) VALUES ('lives', '{"lived":[],"forgiven":0}'), ('probe', '');
 
 CREATE TABLE sessions (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -12,9 +13,7 @@ CREATE TABLE sessions (
   opened INTEGER NOT NULL,
   expires INTEGER NOT NULL,
   closed INTEGER,
-  closed_why TEXT,
-  risk_spent INTEGER NOT NULL DEFAULT 0,
-  secrets_masked INTEGER NOT NULL DEFAULT 0
+  closed_why TEXT
 ) STRICT;
 CREATE INDEX sessions_by_peer ON sessions (peer_key);
 

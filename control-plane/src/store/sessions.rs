@@ -1,6 +1,10 @@
 //! Sessions: who they belong to never changes; only their expiry moves.
 
-use control_plane_core::identity::Identity;
+use control_plane_core::decision::Effect;
+use control_plane_core::identity::{CiIdentity, Identity};
+use control_plane_core::lifecycle::{NotSent, Outcome};
+use control_plane_core::policy::{SessionFacts, cost};
+use control_plane_core::request_info::resource_word;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use shared::ids::SessionId;
@@ -28,14 +32,6 @@ pub struct SessionRow {
     pub closed: Option<Timestamp>,
     /// Why.
     pub closed_why: Option<String>,
-}
-
-/// What policy may ask about a session's past.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SessionState {
-    /// Risk of what was allowed so far, added up.
-    pub risk_spent: u64,
 }
 
 const COLUMNS: &str = "id, peer_key, identity, opened, expires, closed, closed_why";
@@ -71,11 +67,10 @@ impl Store {
     pub async fn open_session(&self, session: SessionRow) -> Result<bool, StoreError> {
         self.writer
             .durable(move |c| {
-                if let Some(ci) = session.identity.ci() {
-                    let sql = "INSERT OR IGNORE INTO ci_tokens (issuer, jti, session) VALUES (?1, ?2, ?3)";
-                    if c.prepare_cached(sql)?.execute(params![ci.issuer, ci.jti, session.id.uuid().as_bytes()])? == 0 {
-                        return Ok(false);
-                    }
+                if let Some(ci) = session.identity.ci()
+                    && !take_ci_token(c, ci, session.id)?
+                {
+                    return Ok(false);
                 }
                 insert(c, &session)?;
                 Ok(true)
@@ -83,12 +78,19 @@ impl Store {
             .await
     }
 
-    /// Moves the expiry of an open session.
-    pub async fn renew_session(&self, id: SessionId, expires: Timestamp) -> Result<(), StoreError> {
+    /// Moves the expiry of an open session to that of the identity shown now. `false`: its CI token belongs to another session.
+    pub async fn renew_session(&self, id: SessionId, identity: Identity) -> Result<bool, StoreError> {
         self.writer
             .durable(move |c| {
+                if let Some(ci) = identity.ci()
+                    && !take_ci_token(c, ci, id)?
+                    && ci_token_of(c, ci)? != Some(id)
+                {
+                    return Ok(false);
+                }
                 let sql = "UPDATE sessions SET expires = ?2 WHERE id = ?1 AND closed IS NULL";
-                Ok(c.prepare_cached(sql)?.execute(params![id.uuid().as_bytes(), ms(expires)]).map(drop)?)
+                c.prepare_cached(sql)?.execute(params![id.uuid().as_bytes(), ms(identity.expires())])?;
+                Ok(true)
             })
             .await
     }
@@ -112,6 +114,11 @@ impl Store {
         .await
     }
 
+    /// What policy may ask about a session's past, read from its operations; its age is not among it.
+    pub async fn session_facts(&self, id: SessionId) -> Result<SessionFacts, StoreError> {
+        self.read(move |c| facts(c, id)).await
+    }
+
     /// One session.
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
         self.read(move |c| {
@@ -132,6 +139,18 @@ impl Store {
     }
 }
 
+/// Writes down that a CI token belongs to a session. `false`: it was shown before.
+fn take_ci_token(c: &Connection, ci: &CiIdentity, session: SessionId) -> rusqlite::Result<bool> {
+    let sql = "INSERT OR IGNORE INTO ci_tokens (issuer, jti, session) VALUES (?1, ?2, ?3)";
+    Ok(c.prepare_cached(sql)?.execute(params![ci.issuer, ci.jti, session.uuid().as_bytes()])? > 0)
+}
+
+fn ci_token_of(c: &Connection, ci: &CiIdentity) -> rusqlite::Result<Option<SessionId>> {
+    let sql = "SELECT session FROM ci_tokens WHERE issuer = ?1 AND jti = ?2";
+    let row = |r: &Row<'_>| r.get(0).map(|id| SessionId::new(uuid(id)));
+    c.prepare_cached(sql)?.query_row(params![ci.issuer, ci.jti], row).optional()
+}
+
 fn insert(c: &Connection, session: &SessionRow) -> Result<(), StoreError> {
     let identity =
         serde_json::to_string(&session.identity).map_err(|_| StoreError::Corrupt("an unwritable identity"))?;
@@ -147,4 +166,28 @@ fn insert(c: &Connection, session: &SessionRow) -> Result<(), StoreError> {
         ms(session.expires)
     ])?;
     Ok(())
+}
+
+/// The past of a session as [`crate::sessions::Session`] would have noted it.
+fn facts(c: &Connection, session: SessionId) -> Result<SessionFacts, StoreError> {
+    let mut facts = SessionFacts::default();
+    let sql = "SELECT effect, risk, verb, api_group, resource, record IS NULL, jti IS NOT NULL, outcome FROM operations \
+               WHERE session = ?1 AND kind = 'runner' AND effect IS NOT NULL ORDER BY seq";
+    let mut statement = c.prepare_cached(sql)?;
+    let mut rows = statement.query(params![session.uuid().as_bytes()])?;
+    while let Some(row) = rows.next()? {
+        let (effect, risk, is_read): (String, u8, bool) = (row.get(0)?, row.get(1)?, row.get(5)?);
+        let outcome: Option<String> = row.get(7)?;
+        let outcome = outcome.and_then(|text| serde_json::from_str(&text).ok());
+        let denied = matches!(outcome, Some(Outcome::NotSent { why: NotSent::HoldDenied }));
+        facts.holds += u64::from(effect == Effect::Hold.as_str());
+        facts.denials += u64::from(effect == Effect::Deny.as_str() || denied);
+        if row.get(6)? {
+            let (verb, group, resource): (String, String, String) = (row.get(2)?, row.get(3)?, row.get(4)?);
+            let (resource, subresource) = resource.split_once('/').unwrap_or((&resource, ""));
+            let word = resource_word(resource, &group, subresource);
+            facts.went_through(cost(is_read, risk), (!is_read).then(|| format!("{verb} {word}")));
+        }
+    }
+    Ok(facts)
 }

@@ -1,21 +1,61 @@
 //! A bound UDP socket, the connections that it makes and takes, and what our code may do with one.
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use quinn::{ClientConfig, EndpointConfig, ServerConfig, TokioRuntime, VarInt};
+use quinn::{ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, ServerConfig, TokioRuntime, VarInt};
 use rustls::pki_types::CertificateDer;
 use shared::{limits, wire};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::crypto;
 use crate::drain::Drain;
 use crate::tasks::TaskSet;
 use crate::tls::PeerKey;
 
 /// Bytes asked for each way of the UDP socket; the kernel caps them (`net.core.rmem_max`). The default of 208 kB loses packets in bursts.
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+
+/// Shortest time between two stateless resets. A reset is smaller than what it answers, so there is nothing to amplify; what is bounded is
+/// our work. A thousand peers of an earlier process are told within a second.
+const RESET_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Secret from which a server proves that a reset is its own; the same in each of its processes.
+#[derive(Clone)]
+pub struct ResetKey([u8; 32]);
+
+impl ResetKey {
+    /// From 32 bytes that only the server knows.
+    pub const fn new(secret: [u8; 32]) -> Self {
+        Self(secret)
+    }
+}
+
+impl fmt::Debug for ResetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResetKey")
+    }
+}
+
+struct RandomIds;
+
+impl ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        ConnectionId::new(&crypto::random::<8>())
+    }
+
+    fn cid_len(&self) -> usize {
+        8
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
 
 /// A bound endpoint.
 #[derive(Clone, Debug)]
@@ -64,7 +104,7 @@ impl Endpoint {
     /// # Errors
     /// The address can't be bound.
     pub fn client(address: SocketAddr) -> io::Result<Self> {
-        Self::bind(address, None)
+        Self::bind(address, EndpointConfig::default(), None)
     }
 
     /// Binds for listening, and dialling too.
@@ -72,16 +112,29 @@ impl Endpoint {
     /// # Errors
     /// The address can't be bound.
     pub fn server(address: SocketAddr, config: ServerConfig) -> io::Result<Self> {
-        Self::bind(address, Some(config))
+        Self::bind(address, EndpointConfig::default(), Some(config))
     }
 
-    fn bind(address: SocketAddr, config: Option<ServerConfig>) -> io::Result<Self> {
+    /// Binds for listening as the same server as before: peers that still send to an earlier process are told at once that it is gone
+    /// (stateless reset, RFC 9000 §10.3), instead of waiting for [`limits::IDLE`].
+    ///
+    /// # Errors
+    /// The address can't be bound.
+    pub fn lasting_server(address: SocketAddr, config: ServerConfig, key: &ResetKey) -> io::Result<Self> {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &key.0);
+        let mut endpoint = EndpointConfig::new(Arc::new(key));
+        // quinn's own generator marks its ids with a key of its process, and drops packets for others unanswered.
+        endpoint.cid_generator(|| Box::new(RandomIds)).min_reset_interval(RESET_INTERVAL);
+        Self::bind(address, endpoint, Some(config))
+    }
+
+    fn bind(address: SocketAddr, endpoint: EndpointConfig, config: Option<ServerConfig>) -> io::Result<Self> {
         let socket = UdpSocket::bind(address)?;
         let raw = socket2::SockRef::from(&socket);
         // Best effort: an unprivileged pod gets what the node's limits give.
         drop(raw.set_recv_buffer_size(SOCKET_BUFFER));
         drop(raw.set_send_buffer_size(SOCKET_BUFFER));
-        let inner = quinn::Endpoint::new(EndpointConfig::default(), config, socket, Arc::new(TokioRuntime))?;
+        let inner = quinn::Endpoint::new(endpoint, config, socket, Arc::new(TokioRuntime))?;
         Ok(Self { inner })
     }
 

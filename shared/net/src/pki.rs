@@ -225,6 +225,16 @@ impl Ca {
         KeyPin::of_spki(&self.key.subject_public_key_info())
     }
 
+    /// A secret that follows from the authority's key, another one for each label: the same in every process that has the key.
+    pub fn derive(&self, label: &[u8]) -> [u8; 32] {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, self.key.serialized_der());
+        let mut secret = [0; 32];
+        for (to, from) in secret.iter_mut().zip(aws_lc_rs::hmac::sign(&key, label).as_ref()) {
+            *to = *from;
+        }
+        secret
+    }
+
     /// The authority's certificate in PEM.
     pub fn pem(&self) -> &str {
         &self.pem

@@ -115,7 +115,7 @@ async fn a_refused_session_says_why_and_recovers() {
     let sidecar = Sidecar::start(&fake).await;
     let mut client = sidecar.client(true).await;
     let answer = client.get("/api").await;
-    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     let text = String::from_utf8(read(answer.into_body()).await.to_vec()).unwrap();
     assert!(text.contains("token has expired"), "{text}");
     assert!(fake.seen().is_empty());

@@ -127,7 +127,7 @@ async fn an_unasked_switch_is_refused() {
     let (fake, _ends) = switching("websocket");
     let sidecar = Sidecar::start(&fake).await;
     let mut client = sidecar.client(false).await;
-    let answer = client.get("/api").await;
+    let answer = client.get("/version").await;
     assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
     let body: Bytes = read(answer.into_body()).await;
     assert!(body.starts_with(b"{\"kind\":\"Status\""));

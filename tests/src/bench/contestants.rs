@@ -8,7 +8,7 @@ use super::client::{Client, Place, trusting};
 use super::helper::Helper;
 use crate::cluster::Cluster;
 use crate::kubectl::Version;
-use crate::stack::{ApiServer, Stack};
+use crate::stack::{ApiServer, Setup, Stack};
 use shared_net::tasks::TaskSet;
 
 /// Which of the four.
@@ -75,9 +75,8 @@ impl Contestants {
         let direct = Place { address, tls: Some(tls), token: Some(upstream.token.clone()) };
         let proxy = start_proxy(&upstream, &folder)?;
         let chain = start_chain(&upstream, &folder)?;
-        let stack = Stack::in_front_of("bench", None, upstream.api_server.clone());
-        let (address, files) = stack.sidecar();
-        let ours = sidecar_place(address, &files)?;
+        let stack = Stack::with("bench", &Setup { api_server: Some(upstream.api_server.clone()), ..Setup::default() });
+        let ours = sidecar_place(stack.sidecar(), &stack.sidecar_files())?;
         Ok(Self { upstream, stack, direct, proxy, chain, ours })
     }
 

@@ -44,6 +44,21 @@ impl Process {
         self.child.id()
     }
 
+    /// SIGTERM, and waits for its orderly end; panics if it takes longer than half a minute or fails.
+    pub(super) fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill starts");
+        assert!(sent.success(), "the process was gone already");
+        for _ in 0..300 {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                assert!(status.success(), "it ended with {status}");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("the process does not end after thirty seconds");
+    }
+
     /// SIGKILL, and waits for its end.
     pub(super) fn kill(mut self) {
         self.end();

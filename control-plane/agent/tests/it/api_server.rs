@@ -38,6 +38,7 @@ pub(crate) enum Step {
     Hang(mpsc::Sender<()>),
 }
 
+type Lives = Arc<Mutex<Vec<String>>>;
 type Script = Arc<Mutex<VecDeque<(String, Vec<Step>)>>>;
 
 /// The listening server.
@@ -45,6 +46,8 @@ pub(crate) struct ApiServer {
     pub(crate) address: SocketAddr,
     pub(crate) ca_pem: String,
     seen: Arc<Mutex<Vec<Seen>>>,
+    /// Names of the Leases that remember lives. They are answered without a script and not among what was seen.
+    pub(crate) lives: Lives,
     script: Script,
     tasks: TaskSet,
 }
@@ -67,16 +70,19 @@ impl ApiServer {
             address: listener.local_addr().unwrap(),
             ca_pem: certified.cert.pem(),
             seen: Arc::default(),
+            lives: Arc::default(),
             script: Arc::default(),
             tasks: tasks.clone(),
         };
         let (seen, script, own) = (Arc::clone(&this.seen), Arc::clone(&this.script), tasks.clone());
+        let lives = Arc::clone(&this.lives);
         tasks.spawn("api server", async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 let (acceptor, seen, script) = (acceptor.clone(), Arc::clone(&seen), Arc::clone(&script));
+                let lives = Arc::clone(&lives);
                 own.spawn("api connection", async move {
                     if let Ok(stream) = acceptor.accept(tcp).await {
-                        serve(stream, &seen, &script).await;
+                        serve(stream, &seen, &lives, &script).await;
                     }
                 });
             }
@@ -126,22 +132,43 @@ pub(crate) fn chunk(text: &str) -> Step {
     Step::Write(format!("{:x}\r\n{text}\r\n", text.len()).into_bytes())
 }
 
-async fn serve<S>(mut stream: S, seen: &Mutex<Vec<Seen>>, script: &Script)
+/// What the Leases of lives do by themselves.
+fn remember(request: &Seen, lives: &Mutex<Vec<String>>) -> Option<Vec<Step>> {
+    let mut lives = lives.lock().unwrap();
+    let (method, path) = request.line.split_once(' ').unwrap();
+    if method == "GET" && path.contains("leases?labelSelector=sallyport.dev%2Flife%3D") {
+        let items: Vec<_> =
+            lives.iter().map(|name| serde_json::json!({"metadata": {"name": name, "uid": name}})).collect();
+        return Some(json("200 OK", &serde_json::json!({ "items": items }).to_string()));
+    }
+    if method == "POST" && path.contains("/leases ") && request.body.contains("\"life-") {
+        let lease: serde_json::Value = serde_json::from_str(&request.body).unwrap();
+        lives.push(lease["metadata"]["name"].as_str().unwrap().to_owned());
+        return Some(json("201 Created", "{}"));
+    }
+    if method == "DELETE" && path.contains("/leases/life-") {
+        lives.retain(|name| !path.contains(&format!("{name} ")));
+        return Some(json("200 OK", "{}"));
+    }
+    None
+}
+
+async fn serve<S>(mut stream: S, seen: &Mutex<Vec<Seen>>, lives: &Mutex<Vec<String>>, script: &Script)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     let mut buffer = Vec::new();
     while let Some(request) = read(&mut stream, &mut buffer).await {
         let line = request.line.clone();
-        seen.lock().unwrap().push(request);
-        let steps = {
+        let steps = remember(&request, lives).or_else(|| {
+            seen.lock().unwrap().push(request);
             let mut script = script.lock().unwrap();
             script
                 .iter()
                 .position(|(begin, _)| line.starts_with(begin.as_str()))
                 .and_then(|at| script.remove(at))
                 .map(|(_, steps)| steps)
-        };
+        });
         let steps = steps.unwrap_or_else(|| json("500 Unscripted", "{\"kind\":\"Status\",\"apiVersion\":\"v1\"}"));
         for step in steps {
             match step {

@@ -69,6 +69,37 @@ async fn an_earlier_life_is_refused() {
     }
 }
 
+/// What one agent has seen, the next one knows: from the cluster.
+#[tokio::test]
+async fn lives_outlast_the_agent() {
+    let (mut world, link) = World::start().await;
+    let lease = |life: u64| {
+        let pin: String = world.control_plane.pin.bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        format!("life-{pin}-{life}")
+    };
+    let (seventh, eighth, ninth) = (lease(7), lease(8), lease(9));
+    assert_eq!(*world.api.lives.lock().unwrap(), [seventh]);
+    world.control_plane.greeting.lock().unwrap().life = 8;
+    link.connection.close(0, "a restart");
+    let link = world.control_plane.agent().await;
+    // The Lease is there before the epoch is open, so before any grant is spent.
+    while world.agent.ledger.life().0 != 8 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*world.api.lives.lock().unwrap(), [eighth.clone()], "lower ones are forgotten");
+    drop(link);
+
+    // Another agent process starts, and the control plane is of a life before the one that the cluster remembers.
+    world.api.lives.lock().unwrap().push(ninth);
+    let again = world.control_plane.hellos.lock().unwrap().len();
+    let other = world.second_agent().await;
+    while world.control_plane.hellos.lock().unwrap().len() < again + 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.control_plane.hellos.lock().unwrap()[again]["life"], json!(9), "it says what it knows");
+    assert_eq!(other.ledger.life().0, 0, "it was not believed");
+}
+
 /// Invariant 7: what is being passed on ends with the connection.
 #[tokio::test]
 async fn a_lost_connection_ends_the_streams_of_the_api_server() {

@@ -14,9 +14,13 @@ mod grants;
 #[cfg(test)]
 mod links;
 #[cfg(test)]
+mod pins;
+#[cfg(test)]
 mod refused;
 #[cfg(test)]
 mod relay;
+#[cfg(test)]
+mod reviews;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Control plane, agent and API server, connected.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use agent::app;
@@ -21,9 +22,10 @@ pub(crate) struct World {
     pub(crate) api: ApiServer,
     pub(crate) relay: Relay,
     pub(crate) agent: Arc<Agent>,
-    pub(crate) admin: std::net::SocketAddr,
+    pub(crate) admin: SocketAddr,
     pub(crate) tasks: TaskSet,
-    _stop: oneshot::Sender<()>,
+    config: String,
+    stops: Vec<oneshot::Sender<()>>,
     _files: tempfile::TempDir,
 }
 
@@ -52,27 +54,45 @@ impl World {
             api.address,
             dir = dir.display(),
         );
-        let config = config::parse(&text, &InCluster::default()).unwrap();
-        let bound = app::build(config, clock).await.unwrap();
-        let agent = bound.agent();
-        // The credential is read by a task of its own; requests that come before it would be refused.
-        agent.upstream.refresh_credential().await.unwrap();
-        let admin = bound.admin_address().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        tasks.spawn_core("agent", async move {
-            let stop = async {
-                // Dropped or sent, both mean to stop.
-                drop(stopped.await);
-            };
-            bound.run(stop).await.unwrap();
-        });
+        let (agent, admin, stop) = run_agent(&text, clock, &tasks).await;
         let link = control_plane.agent().await;
-        let world = Self { control_plane, api, relay, agent, admin, tasks, _stop: stop, _files: files };
+        // It was greeted; it is connected once it has remembered the life.
+        while agent.ledger.life().0 == 0 {
+            tokio::task::yield_now().await;
+        }
+        let stops = vec![stop];
+        let world = Self { control_plane, api, relay, agent, admin, tasks, config: text, stops, _files: files };
         (world, link)
     }
 }
 
+/// One agent process: itself, its admin port, and what ends it.
+async fn run_agent(text: &str, clock: Clock, tasks: &TaskSet) -> (Arc<Agent>, SocketAddr, oneshot::Sender<()>) {
+    let config = config::parse(text, &InCluster::default()).unwrap();
+    let bound = app::build(config, clock).await.unwrap();
+    let agent = bound.agent();
+    // The credential is read by a task of its own; requests that come before it would be refused.
+    agent.upstream.refresh_credential().await.unwrap();
+    let admin = bound.admin_address().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    tasks.spawn_core("agent", async move {
+        let stop = async {
+            // Dropped or sent, both mean to stop.
+            drop(stopped.await);
+        };
+        bound.run(stop).await.unwrap();
+    });
+    (agent, admin, stop)
+}
+
 impl World {
+    /// Another process with the same configuration.
+    pub(crate) async fn second_agent(&mut self) -> Arc<Agent> {
+        let (agent, _, stop) = run_agent(&self.config, Clock::system(), &self.tasks).await;
+        self.stops.push(stop);
+        agent
+    }
+
     /// Waits until the agent has received so many heads.
     pub(crate) async fn wait_for_operations(&self, count: u64) {
         while self.agent.metrics.received() < count {

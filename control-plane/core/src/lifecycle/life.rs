@@ -34,7 +34,7 @@ pub struct Lives {
 
 /// An agent has seen a life that this database doesn't know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an agent has seen life {seen} of the control plane, which this database doesn't know: it is an old copy")]
+#[error("the cluster has seen life {seen} of this control plane, which its database doesn't know")]
 pub struct OldCopy {
     /// That life.
     pub seen: Life,

@@ -1,7 +1,6 @@
 //! The decision. What it is made of stands at the top of [`super`].
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Policy;
@@ -116,7 +115,7 @@ impl<'d> Decider<'d, '_> {
         let risk = risk::score(&self.findings.contributions);
         let (effect, rule) = self.settle(risk, settles);
         self.note_broken();
-        let cost = cost(self.question.info, risk);
+        let cost = cost(self.question.info.is_read(), risk);
         let terms = (effect == Effect::Hold).then(|| self.terms(risk));
         let group = self.group(effect, settles);
         let mut contributions = self.findings.contributions;
@@ -133,7 +132,7 @@ impl<'d> Decider<'d, '_> {
             },
             group,
             terms,
-            mask: masks(&self.matched.rules),
+            mask: Vec::new(),
             cost,
         }
     }
@@ -177,9 +176,12 @@ impl<'d> Decider<'d, '_> {
         if let Some(rule) = self.matched.broken.first().map(|(rule, _)| rule) {
             raise(Effect::Hold, &rule.name);
         }
-        let spent = self.question.session.risk_spent.saturating_add(u64::from(cost(self.question.info, risk)));
+        let spent =
+            self.question.session.risk_spent.saturating_add(u64::from(cost(self.question.info.is_read(), risk)));
         for rule in &self.matched.rules {
-            if let Some(budget) = rule.budget.filter(|budget| spent > *budget && cost(self.question.info, risk) > 0) {
+            if let Some(budget) =
+                rule.budget.filter(|budget| spent > *budget && cost(self.question.info.is_read(), risk) > 0)
+            {
                 raise(Effect::Hold, &rule.name);
                 self.notes
                     .push(format!("the session's risk would be {spent}, rule {} lets it spend {budget}", rule.name));
@@ -239,7 +241,13 @@ impl<'d> Decider<'d, '_> {
             // What people approved, whatever a rule says of what they needn't.
             Effect::Hold => Group::Approved,
             Effect::Allow | Effect::Deny => {
-                let usual = if is_harmless(self.question.info) { Group::Read } else { Group::Write };
+                let usual = if is_harmless(self.question.info) {
+                    Group::Read
+                } else if risk::is_honoured_dry_run(self.question) {
+                    Group::DryRun
+                } else {
+                    Group::Write
+                };
                 settles.and_then(|rule| rule.group).unwrap_or(usual)
             }
         }
@@ -258,8 +266,8 @@ fn is_harmless(info: &RequestInfo) -> bool {
 }
 
 /// What an operation takes from a budget: an ordinary read nothing, or a session that looks around would have none left.
-fn cost(info: &RequestInfo, risk: u8) -> u8 {
-    if info.is_read() && risk < 20 { 0 } else { risk }
+pub const fn cost(is_read: bool, risk: u8) -> u8 {
+    if is_read && risk < 20 { 0 } else { risk }
 }
 
 /// Riskiest first: floors before points of the same height, what was accepted last.
@@ -269,9 +277,4 @@ const fn order(weight: Weight) -> (i16, bool) {
         Weight::Plus(points) => (points, false),
         Weight::Accepted => (i16::MIN, false),
     }
-}
-
-fn masks(rules: &[&Rule]) -> Vec<String> {
-    let fields: BTreeSet<&String> = rules.iter().flat_map(|rule| &rule.mask).collect();
-    fields.into_iter().cloned().collect()
 }

@@ -59,7 +59,7 @@ use crate::identity::Identity;
 use crate::risk::Protect;
 
 pub use access::{Access, AccessAnswer};
-pub use decide::{decide, needs_live};
+pub use decide::{cost, decide, needs_live};
 pub use mistake::Mistake;
 pub use question::{AccessQuestion, Body, Live, Question, SessionFacts};
 
@@ -186,6 +186,12 @@ impl Policy {
     /// Names of all rules, in the order in which they are tried.
     pub fn rule_names(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| rule.name.as_str())
+    }
+
+    /// Groups whose members approve something.
+    pub fn approver_groups(&self) -> BTreeSet<String> {
+        let named = self.rules.iter().filter_map(|rule| rule.approvers.groups.as_ref());
+        named.chain([&self.defaults.terms.groups]).flatten().cloned().collect()
     }
 
     fn new(file: file::File, patterns: cel::Patterns) -> Self {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use shared::limits;
 
 use crate::identity::Identity;
 use crate::request_info::RequestInfo;
@@ -93,6 +94,20 @@ pub struct SessionFacts {
     pub risk_spent: u64,
     /// What it did, as `create serviceaccounts`, so that a later step of a known chain can be told (SECURITY.md P9).
     pub did: BTreeSet<String>,
+}
+
+impl SessionFacts {
+    /// Notes an operation that went through; `deed` says what it was, if it was no read.
+    pub fn went_through(&mut self, cost: u8, deed: Option<String>) {
+        self.operations += 1;
+        self.risk_spent = self.risk_spent.saturating_add(u64::from(cost));
+        if let Some(deed) = deed {
+            self.writes += 1;
+            if self.did.len() < limits::SESSION_DEEDS {
+                self.did.insert(deed);
+            }
+        }
+    }
 }
 
 /// `auth can-i`: attributes as a SelfSubjectAccessReview has them, without a body, and with verbs that no request has.
