@@ -23,6 +23,9 @@ struct Column {
     reads: f64,
 }
 
+/// Which of its figures.
+type Part = fn(&Column) -> &Vec<f64>;
+
 /// Reads of one small object, one at a time.
 ///
 /// # Errors
@@ -70,8 +73,8 @@ pub(super) async fn one_at_a_time(field: &Contestants, path: &str, extent: &Exte
 fn tell(upstream: &str, columns: &[(Who, Column)], report: &mut Report) {
     let [(_, direct), (_, proxy), (_, chain), (_, ours)] = columns else { return };
     let gate = upstream == "canned";
-    let added = |of: fn(&Column) -> &Vec<f64>, who: &Column| minus(of(who), of(direct));
-    let (p50, p99): (fn(&Column) -> &Vec<f64>, fn(&Column) -> &Vec<f64>) = (|column| &column.p50, |column| &column.p99);
+    let added = |of: Part, who: &Column| minus(of(who), of(direct));
+    let (p50, p99): (Part, Part) = (|column| &column.p50, |column| &column.p99);
     let mut gated = |name: &str, estimate, target: f64, goal: Option<f64>| {
         let mut metric = Metric::estimate(format!("read_{name}_{upstream}"), estimate, "x", Better::Lower);
         if gate {
