@@ -58,8 +58,8 @@ pub(super) async fn measure(field: &Contestants, extent: &Extent, report: &mut R
             }
             anyhow::Ok(at)
         };
-        let (created, at) = tokio::join!(create, approve);
-        let (created, at) = (created?, at?);
+        // An approval that fails must not leave the run waiting for an operation that nobody will let go.
+        let (created, at) = tokio::try_join!(create, approve)?;
         let status = created.status();
         let answer = collect_bounded(created.into_body(), limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await?;
         if status != StatusCode::CREATED {
@@ -125,7 +125,9 @@ fn first_id(answer: &Value) -> Option<String> {
 }
 
 async fn call(approver: &mut SendRequest<Full<Bytes>>, method: Method, path: &str) -> Result<(StatusCode, Value)> {
+    // A POST must say that it is JSON: no page of another site can make a browser say that.
     let request = Request::builder().method(method).uri(path).header(http::header::HOST, "localhost");
+    let request = request.header(http::header::CONTENT_TYPE, "application/json");
     approver.ready().await?;
     let response = approver.send_request(request.body(Full::new(Bytes::new()))?).await?;
     let status = response.status();
