@@ -15,6 +15,10 @@ pub(super) fn pod() -> Vec<u8> {
         "metadata": {
             "name": POD, "namespace": "bench", "uid": "5e1b9bd3-7d0c-4a4e-9f57-3a0d6a2c1b00", "resourceVersion": "4711",
             "creationTimestamp": "2026-01-02T03:04:05Z", "labels": {"app": "web", "tier": "backend"},
+            "ownerReferences": [{
+                "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5c7588df", "controller": true,
+                "uid": "5e1b9bd3-7d0c-4a4e-9f57-3a0d6a2c1b01", "blockOwnerDeletion": true,
+            }],
         },
         "spec": {
             "containers": [{
