@@ -122,6 +122,7 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
             sessions: Arc::clone(&sessions),
             policies: Arc::clone(&policies),
             store: store.clone(),
+            auditors: config.auditor_groups.iter().cloned().collect(),
             clock: clock.clone(),
         },
     )
@@ -163,8 +164,10 @@ fn own_identity(config: &Config, now: Timestamp) -> anyhow::Result<(Identity, Ke
         .with_context(|| format!("the data folder {} can't be made", config.data.display()))?;
     let ca = Ca::load_or_create(&config.data, "sallyport", now);
     let ca = ca.context("the control plane's own CA can't be read or made")?;
-    let names = [wire::SERVER_NAME, "localhost"];
-    let addresses = [config.quic.ip(), [127, 0, 0, 1].into()];
+    let names = config.web_names();
+    let is_address = |name: &&str| name.parse::<std::net::IpAddr>().is_ok();
+    let (addresses, names): (Vec<&str>, Vec<&str>) = names.iter().map(String::as_str).partition(is_address);
+    let addresses: Vec<_> = addresses.iter().filter_map(|address| address.parse().ok()).collect();
     let identity = ca.issue_server(&names, &addresses, now, CERTIFICATE_LIFE);
     let reset = ResetKey::new(ca.derive(b"sallyport stateless reset"));
     Ok((identity.context("no server certificate could be issued")?, ca.pin(), reset))

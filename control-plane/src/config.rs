@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use shared::config::Problems;
+use shared::wire;
 
 /// The file as typed.
 #[derive(Debug, Deserialize)]
@@ -23,6 +24,8 @@ struct RawConfig {
     #[serde(default)]
     approver_issuers: Vec<RawIssuer>,
     #[serde(default)]
+    auditor_groups: Vec<String>,
+    #[serde(default)]
     local_socket: Option<RawSocket>,
 }
 
@@ -32,6 +35,8 @@ struct RawListen {
     quic: String,
     web: String,
     admin: String,
+    #[serde(default)]
+    names: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,6 +91,8 @@ pub struct Config {
     pub web: SocketAddr,
     /// TCP address of /livez, /readyz, /metrics.
     pub admin: SocketAddr,
+    /// Further names and addresses under which people reach the web API: they stand in its certificate, and no other is answered to.
+    pub names: Vec<String>,
     /// The policy file; `None` is the built-in default policy.
     pub policy: Option<PathBuf>,
     /// The clusters, by name.
@@ -94,6 +101,8 @@ pub struct Config {
     pub ci_issuers: Vec<Issuer>,
     /// Issuers of approvers' tokens.
     pub approver_issuers: Vec<Issuer>,
+    /// Groups whose members may read all records. Approvers may anyway.
+    pub auditor_groups: Vec<String>,
     /// The local Unix socket; off where absent.
     pub local_socket: Option<LocalSocket>,
 }
@@ -174,6 +183,13 @@ impl Config {
         let config = problems.take(&file, raw).map(|raw| check(raw, folder, &mut problems));
         problems.finish(config.flatten())
     }
+
+    /// Every name that the web API answers to.
+    pub fn web_names(&self) -> Vec<String> {
+        let own = [wire::SERVER_NAME, "localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        let bound = [self.web.ip(), self.quic.ip()].into_iter().filter(|ip| !ip.is_unspecified());
+        own.into_iter().chain(bound.map(|ip| ip.to_string())).chain(self.names.iter().cloned()).collect()
+    }
 }
 
 fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Option<Config> {
@@ -209,15 +225,24 @@ fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Option<Confi
     if let Some(index) = approver_issuers.iter().position(|issuer| issuer.groups.is_none()) {
         problems.push(format!("approverIssuers[{index}].groups"), "name the claim that holds the groups");
     }
+    for (index, name) in raw.listen.names.iter().enumerate() {
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+        if name.parse::<std::net::IpAddr>().is_err() && (name.is_empty() || !name.chars().all(legal)) {
+            problems
+                .push(format!("listen.names[{index}]"), format!("{name:?} is neither a host name nor an IP address"));
+        }
+    }
     Some(Config {
         data: folder.join(raw.data),
         quic: quic?,
         web: web?,
         admin: admin?,
+        names: raw.listen.names,
         policy: raw.policy.map(|path| folder.join(path)),
         clusters,
         ci_issuers,
         approver_issuers,
+        auditor_groups: raw.auditor_groups,
         local_socket: raw.local_socket.map(|socket| LocalSocket {
             path: folder.join(socket.path),
             uids: socket.uids,
@@ -293,5 +318,81 @@ fn check_issuer(raw: RawIssuer, key: &str, folder: &Path, problems: &mut Problem
         person: raw.person,
         groups: raw.groups,
         danger_allow_private_address: raw.danger_allow_private_address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The file that operators start from says everything that can be said, and nothing that can't.
+    #[test]
+    fn the_example_is_read() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/control-plane/config.yaml");
+        let config = Config::load(&path).unwrap();
+        assert_eq!((config.ci_issuers.len(), config.approver_issuers.len(), config.names.len()), (2, 1, 1));
+        assert!(!config.ci_issuers.iter().chain(&config.approver_issuers).any(|i| i.danger_allow_private_address));
+        assert!(config.web_names().contains(&"sallyport.example.com".to_owned()));
+        // Taken away one by one, nothing is missed silently: the words below are all that the raw form has.
+        let text = std::fs::read_to_string(&path).unwrap();
+        for word in [
+            "data",
+            "policy",
+            "listen",
+            "quic",
+            "web",
+            "admin",
+            "names",
+            "clusters",
+            "name",
+            "uid",
+            "issuer",
+            "keys",
+            "agent",
+            "requireCi",
+            "ciIssuers",
+            "audience",
+            "kind",
+            "ca",
+            "require",
+            "person",
+            "approverIssuers",
+            "groups",
+            "auditorGroups",
+            "localSocket",
+            "path",
+            "uids",
+        ] {
+            assert!(text.contains(&format!("{word}:")), "{word} is not explained");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.yaml");
+        let text = "data: d
+listen: {quic: here, web: '127.0.0.1:0', admin: '127.0.0.1:0', names: ['a b']}
+clusters: [{name: A, uid: '', issuer: i, keys: k, agent: agent}]
+ciIssuers: [{issuer: 'http://x', audience: '', kind: github}, {issuer: 'https://x', audience: a, kind: bitbucket}]
+approverIssuers: [{issuer: 'https://x', audience: a}]
+";
+        std::fs::write(&path, text).unwrap();
+        let problems = Config::load(&path).unwrap_err();
+        let keys: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
+        for key in [
+            "listen.quic",
+            "listen.names[0]",
+            "clusters[0].name",
+            "clusters[0].uid",
+            "clusters[0].agent",
+            "ciIssuers[0].issuer",
+            "ciIssuers[0].audience",
+            "ciIssuers[0].require",
+            "ciIssuers[1].kind",
+            "approverIssuers[0].groups",
+        ] {
+            assert!(keys.contains(&key), "{key}: {keys:?}");
+        }
     }
 }

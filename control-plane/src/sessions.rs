@@ -238,8 +238,11 @@ impl Sessions {
                     return Err(OpenError::Over(why.clone()));
                 }
                 self.agents.review_token(&identity, session.id, token).await?;
-                self.store.renew_session(session.id, identity.expires()).await?;
-                session.expires.store(identity.expires().0, Ordering::Release);
+                let expires = identity.expires();
+                if !self.store.renew_session(session.id, identity).await? {
+                    return Err(OpenError::Replayed);
+                }
+                session.expires.store(expires.0, Ordering::Release);
                 session
             }
             None => self.create(peer, identity, token, now).await?,

@@ -21,6 +21,11 @@ pub const BODY_DEPTH: usize = 128;
 pub const BODY_NODES: usize = 200_000;
 /// Operations in a JSON Patch that policy reads (the API server takes 10 000).
 pub const JSON_PATCH_OPERATIONS: usize = 1000;
+/// Writes of Secrets whose values an agent compares for approvers in a row. Each answer tells whether a guess was right, so a hostile
+/// control plane must not have many; a person looks at a few.
+pub const REVIEWS: u32 = 60;
+/// How long it takes until one more may be asked.
+pub const REVIEW_EVERY: Duration = Duration::from_secs(2);
 /// Bytes of a live object that policy and approvers see (etcd's own limit is 1.5 MiB).
 pub const LIVE_OBJECT_BYTES: usize = 3 * 1024 * 1024;
 
@@ -181,6 +186,8 @@ pub const JWKS_KEYS: usize = 64;
 pub const ISSUER_WAIT: Duration = Duration::from_secs(5);
 /// An unknown key id causes at most one fetch in this time.
 pub const ISSUER_REFETCH: Duration = Duration::from_secs(30);
+/// Keys older than this are fetched anew while they are still good, so that an issuer's outage of minutes stops nobody.
+pub const ISSUER_FRESH: Duration = Duration::from_secs(900);
 /// Keys older than this are not trusted when the issuer can't be reached.
 pub const ISSUER_MAX_AGE: Duration = Duration::from_secs(3600);
 /// Bytes of a token.

@@ -26,6 +26,8 @@ pub mod header {
     pub const GRANT: &str = "sallyport-grant";
     /// Key of the request digest, base64url, control plane → agent. Beside the grant, so that a stored grant does not contain it.
     pub const DIGEST_KEY: &str = "sallyport-digest-key";
+    /// The body is no part of the request: it is the write that approvers look at. Control plane → agent, beside a read of the live object.
+    pub const REVIEW: &str = "sallyport-review";
     /// `no` | `yes` | `unknown`: whether the request was sent to the API server. Agent → control plane, on every answer.
     pub const SENT: &str = "sallyport-sent";
     /// On a refusal: the session has to be renewed before the next operation. Control plane → sidecar.

@@ -191,7 +191,7 @@ fn answers_to_clients_are_made_in_a_closed_list_of_places() {
         ("control-plane/src/gateway/reply.rs", 1, "refuse"),
         ("control-plane/src/gateway/review.rs", 1, "a review answered from policy, on record"),
         ("control-plane/src/gateway/send.rs", 1, "a recorded answer"),
-        ("sidecar/src/discovery.rs", 3, "an answer to discovery, passed on; of a refusal its sentence alone"),
+        ("sidecar/src/discovery.rs", 3, "a refusal as its sentence"),
         ("sidecar/src/listener.rs", 2, "the control plane's answer, passed on"),
         ("sidecar/src/refusal.rs", 1, "a refusal made locally"),
     ];

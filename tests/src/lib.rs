@@ -9,7 +9,9 @@
 
 pub mod cluster;
 pub mod differential;
+pub mod issuer;
 pub mod kubectl;
 pub mod logs;
 pub mod stack;
 pub mod tidy;
+pub mod web;

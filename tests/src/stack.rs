@@ -6,7 +6,7 @@
 mod configs;
 mod process;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -34,6 +34,23 @@ pub struct Stack {
     folder: TempDir,
 }
 
+/// What differs from one test's stack to the next.
+#[derive(Debug, Default)]
+pub struct Setup<'a> {
+    /// A policy of the test's own.
+    pub policy: Option<&'a str>,
+    /// Further lines of the control plane's configuration: issuers.
+    pub issuers: String,
+    /// The cluster needs a CI provider's token beside the pod's.
+    pub require_ci: bool,
+    /// No vote over the local socket counts, as in earnest.
+    pub earnest: bool,
+    /// The CI provider's token.
+    pub ci_token: Option<String>,
+    /// The sidecar's session will not be opened.
+    pub refused: bool,
+}
+
 /// Where each listens.
 #[derive(Clone, Copy, Debug)]
 struct Addresses {
@@ -52,6 +69,11 @@ impl Stack {
 
     /// Starts all three with a policy of the test's own.
     pub fn with_policy(prefix: &str, policy: Option<&str>) -> Self {
+        Self::with(prefix, &Setup { policy, ..Setup::default() })
+    }
+
+    /// Starts all three. Where the setup wants the sidecar's session refused, nobody waits for it.
+    pub fn with(prefix: &str, setup: &Setup<'_>) -> Self {
         let cluster = Cluster::get();
         install(cluster);
         let namespace = cluster.namespace(prefix);
@@ -66,12 +88,43 @@ impl Stack {
             namespace,
             folder,
         };
-        configs::write(&stack, cluster, policy);
+        if let Some(token) = &setup.ci_token {
+            stack.write_ci_token(token);
+        }
+        configs::write(&stack, cluster, setup);
         stack.start_control_plane();
         stack.pin = stack.read_pin();
         stack.start_agent();
-        stack.start_sidecar();
+        stack.launch_sidecar();
+        if !setup.refused {
+            stack.await_session();
+        }
         stack
+    }
+
+    /// Puts a token into the file from which the sidecar takes the CI provider's.
+    pub fn write_ci_token(&self, token: &str) {
+        write_file(&self.path("runner/ci-token"), token);
+    }
+
+    /// Where the web API listens (HTTPS).
+    pub fn web(&self) -> SocketAddr {
+        self.addresses.web
+    }
+
+    /// Where /livez, /readyz and /metrics are.
+    pub fn admin_port(&self) -> SocketAddr {
+        self.addresses.admin
+    }
+
+    /// The web API's local socket.
+    pub fn socket(&self) -> PathBuf {
+        self.path("socket")
+    }
+
+    /// The certificate of the CA under which the web API's is.
+    pub fn web_ca(&self) -> PathBuf {
+        self.data().join("ca.crt")
     }
 
     /// The runner's namespace.
@@ -96,12 +149,26 @@ impl Stack {
 
     /// Our command line, as an approver on this machine uses it.
     pub fn cli(&self, arguments: &[&str]) -> Output {
+        self.sallyport(arguments, &[("SALLYPORT_SOCKET", self.socket().into())])
+    }
+
+    /// Our command line over HTTPS, as somebody with an OIDC token uses it.
+    pub fn cli_as(&self, token: &str, arguments: &[&str]) -> Output {
+        let file = self.path("person/token");
+        write_file(&file, token);
+        let server = format!("https://{}", self.addresses.web);
+        let places = [("SALLYPORT_SERVER", server.into()), ("SALLYPORT_CA", self.web_ca().into())];
+        let [server, ca] = places;
+        self.sallyport(arguments, &[server, ca, ("SALLYPORT_TOKEN_FILE", file.into())])
+    }
+
+    fn sallyport(&self, arguments: &[&str], environment: &[(&str, OsString)]) -> Output {
         let output = Command::new("timeout")
             .args(["--kill-after=5", "60"])
             .arg(program("sallyport"))
             .args(arguments)
             .env_clear()
-            .env("SALLYPORT_SOCKET", self.path("socket"))
+            .envs(environment.iter().map(|(key, value)| (key, value)))
             .output()
             .expect("sallyport starts");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("sallyport prints UTF-8");
@@ -141,6 +208,13 @@ impl Stack {
 
     /// Starts the sidecar and waits until its session carries a call.
     pub fn start_sidecar(&mut self) {
+        self.launch_sidecar();
+        self.await_session();
+    }
+
+    /// Starts the sidecar, in place of the one before, and waits until it listens.
+    pub fn launch_sidecar(&mut self) {
+        drop(self.sidecar.take());
         let environment = configs::sidecar(self);
         let set = |command: &mut Command| {
             command.envs(environment.iter().map(|(key, value)| (key, value)));
@@ -161,6 +235,10 @@ impl Stack {
             command.output().is_ok_and(|output| output.status.success())
         };
         self.sidecar.insert(process).await_ready("the sidecar", ready);
+    }
+
+    /// Waits until the sidecar's session carries a call.
+    pub fn await_session(&mut self) {
         let kubeconfig = self.path("runner/kubeconfig");
         let first_call = || {
             let mut command = Command::new(&Cluster::get().facts().kubectl);
@@ -168,7 +246,7 @@ impl Stack {
             command.args(["--request-timeout=2s", "get", "--raw=/version"]);
             command.output().is_ok_and(|output| output.status.success())
         };
-        self.sidecar.as_mut().expect("just started").await_ready("the session", first_call);
+        self.sidecar.as_mut().expect("it runs").await_ready("the session", first_call);
     }
 
     /// Another sidecar in the same pod, as after the container's restart: with a key of its own.
@@ -246,6 +324,30 @@ impl Stack {
     /// Folder of the control plane's database.
     pub fn data(&self) -> PathBuf {
         self.path("control-plane/data")
+    }
+
+    /// Fails where one of these texts is in a file of the control plane's: the database, its log, whatever there may be.
+    #[track_caller]
+    pub fn assert_data_without(&self, secrets: &[String]) {
+        let mut folders = vec![self.data()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("a folder of ours").map(|entry| entry.expect("an entry")) {
+                if entry.path().is_dir() {
+                    folders.push(entry.path());
+                    continue;
+                }
+                let bytes = std::fs::read(entry.path()).expect("a file of ours");
+                let text = String::from_utf8_lossy(&bytes);
+                let found = secrets.iter().find(|secret| text.contains(secret.as_str()));
+                assert!(found.is_none(), "{} holds {found:?}", entry.path().display());
+            }
+        }
+    }
+
+    /// The tokens that the runner's sidecar shows.
+    pub fn runner_tokens(&self) -> Vec<String> {
+        let files = ["runner/token", "runner/ci-token"].into_iter().map(|name| self.path(name));
+        files.filter_map(|file| std::fs::read_to_string(file).ok()).map(|token| token.trim().to_owned()).collect()
     }
 
     fn path(&self, relative: &str) -> PathBuf {

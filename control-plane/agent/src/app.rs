@@ -25,6 +25,7 @@ use crate::lives::SeenLives;
 use crate::metrics::AgentMetrics;
 use crate::operation::Agent;
 use crate::report::SharedLedger;
+use crate::review::Ration;
 use crate::rules::Ours;
 use crate::spent::SpentLeases;
 use crate::upstream::{REFRESH, Upstream};
@@ -75,6 +76,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         placeholders: Arc::new(config.placeholders),
         ours: Ours::new(config.protected),
         ledger: SharedLedger::new(),
+        reviews: Ration::default(),
         lives: SeenLives::new(leases.clone(), &config.pin),
         spent: SpentLeases::new(leases),
         upstream,

@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod operation;
 pub mod refusal;
 pub mod report;
+pub mod review;
 pub mod rules;
 pub mod serve;
 pub mod spent;

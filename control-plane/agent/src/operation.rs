@@ -11,6 +11,7 @@ use control_plane_core::finish::{Reads, finish};
 use control_plane_core::grant::{self, Arrived, MatchedGrant, Target, VerifiedGrant, VerifyKeys};
 use control_plane_core::headers::wants_upgrade;
 use control_plane_core::ledger::Epoch;
+use control_plane_core::mask::changes::SecretWrite;
 use control_plane_core::mask::{MaskContext, Masker, PlaceholderKeys, find_placeholder};
 use control_plane_core::request::WireRequest;
 use control_plane_core::request_info::{RequestInfo, Verb};
@@ -31,6 +32,7 @@ use crate::masked::{Bounds, MaskedBody};
 use crate::metrics::AgentMetrics;
 use crate::refusal::{Refusal, Sent};
 use crate::report::{Report, SharedLedger};
+use crate::review::{self, Ration};
 use crate::rules::Ours;
 use crate::spent::SpentLeases;
 use crate::upstream::{Lane, Upstream, UpstreamError};
@@ -46,6 +48,8 @@ pub struct Agent {
     pub ours: Ours,
     /// The ledger.
     pub ledger: SharedLedger,
+    /// What may still be told of masked values.
+    pub reviews: Ration,
     /// The control plane's lives that the cluster has seen.
     pub lives: SeenLives,
     /// The cluster's own ledger of approvals.
@@ -98,6 +102,7 @@ where
     let (head, body) = request.into_parts();
     let (token, digest_key) = presented(&head.headers)?;
     let body = collect_bounded(body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await.map_err(Refusal::Body)?;
+    let (body, write) = review::question(&head.headers, body)?;
 
     let arrived = Arrived {
         method: &head.method,
@@ -113,6 +118,7 @@ where
     };
     let matched = grant::verify(token, &link.keys, arrived).map_err(Refusal::Verify)?;
     refuse(agent, &head, &matched)?;
+    review::check(write.as_ref(), &matched)?;
     let (grant, mut report) = agent.ledger.spend(matched).map_err(Refusal::Spend)?;
     let info = grant.request().info().clone();
     let is_head = head.method == Method::HEAD;
@@ -131,6 +137,11 @@ where
 
     agent.metrics.answered(response.status().as_u16());
     let treatment = answer::check(&info, is_head, &response).map_err(Refusal::Answer)?;
+    if let Some(write) = write
+        && matches!(response.status(), StatusCode::OK | StatusCode::NOT_FOUND)
+    {
+        return reviewed(agent, &info, &write, response, treatment).await;
+    }
     let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
     Ok(pass_on(agent, &info, response, treatment, &bounds))
 }
@@ -256,6 +267,16 @@ async fn read(
         Refusal::Read
     })?;
     let treatment = answer::check(info, false, &response).map_err(|_| Refusal::Read)?;
+    Ok(object(agent, info, response, treatment).await?.map(|(_, masked)| masked))
+}
+
+/// The object in an answer, as it is and as it may be seen; `None`: there is none.
+async fn object(
+    agent: &Agent,
+    info: &RequestInfo,
+    response: Response<Incoming>,
+    treatment: Treatment,
+) -> Result<Option<(Bytes, Value)>, Refusal> {
     match (response.status(), treatment) {
         (StatusCode::OK, Treatment::Mask) => {}
         (StatusCode::NOT_FOUND, Treatment::Mask) => return Ok(None),
@@ -268,7 +289,31 @@ async fn read(
     let mut masked = Vec::with_capacity(body.len());
     masker.push(&body, &mut masked).map_err(|_| Refusal::Read)?;
     masker.finish().map_err(|_| Refusal::Read)?;
-    serde_json::from_slice(&masked).map(Some).map_err(|_| Refusal::Read)
+    let masked = serde_json::from_slice(&masked).map_err(|_| Refusal::Read)?;
+    Ok(Some((body, masked)))
+}
+
+/// The live object as it may be seen, and what the write would do to its values, in words.
+async fn reviewed(
+    agent: &Agent,
+    info: &RequestInfo,
+    write: &SecretWrite,
+    response: Response<Incoming>,
+    treatment: Treatment,
+) -> Result<Response<BoxBody>, Refusal> {
+    let (live, masked) = match object(agent, info, response, treatment).await? {
+        None => (None, None),
+        Some((body, masked)) => {
+            let live: Value = serde_json::from_slice(&body).map_err(|_| Refusal::Read)?;
+            (Some(live), Some(masked))
+        }
+    };
+    let reviewed = agent.reviews.answer(write, live.as_ref(), masked, agent.clock.monotonic());
+    let text = serde_json::to_vec(&reviewed).map_err(|_| Refusal::Read)?;
+    let mut response = Response::new(full(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, answer::JSON);
+    response.headers_mut().insert(wire::header::SENT, Sent::Yes.header());
+    Ok(response)
 }
 
 /// The answer that leaves the agent.

@@ -12,6 +12,7 @@ use control_plane_core::identity::Identity;
 use control_plane_core::identity::verify::SIDECAR_AUDIENCE;
 use control_plane_core::internal;
 use control_plane_core::lifecycle::{Issued, NewIssue, NotSent, OperationKey, Outcome};
+use control_plane_core::mask::changes::{Reviewed, SecretWrite};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -23,7 +24,7 @@ use uuid::Uuid;
 
 use super::{AgentLink, Agents};
 use crate::authn::AuthnError;
-use crate::gateway::forward::{self, Sent, forward};
+use crate::gateway::forward::{self, Sent, forward_with};
 use crate::gateway::log::OperationLog;
 use crate::gateway::opening;
 
@@ -61,19 +62,27 @@ fn not_made(error: impl std::error::Error + Send + Sync + 'static) -> InternalEr
 }
 
 impl Agents {
-    /// The live object that a request is about, masked; `None` where there is none.
-    pub async fn live_read(&self, for_whom: &Attributes, target: &RequestInfo) -> Result<Option<Value>, InternalError> {
+    /// The live object that a request is about, masked, and what the request does to its masked values. The agent compares those: no
+    /// value of the cluster comes here.
+    pub async fn live_read(&self, for_whom: &Attributes, target: &RequestInfo) -> Result<Reviewed, InternalError> {
         let request = Request::read(target).map_err(not_made)?;
         let id = OperationId::new(Uuid::now_v7());
         let attributes = Attributes::new(for_whom.identity().clone(), id, for_whom.session(), request);
+        let write = SecretWrite::of(for_whom.request());
+        let review = write.map(|write| serde_json::to_vec(&write)).transpose().map_err(not_made)?.map(Bytes::from);
+        let asked = review.is_some();
+        let parent = Some(for_whom.operation());
         let (status, body) =
-            self.ask_cluster(Purpose::LiveRead, attributes, Some(for_whom.operation()), for_whom.cluster()).await?;
+            self.ask_cluster(Purpose::LiveRead, attributes, parent, for_whom.cluster(), review).await?;
+        let unreadable = |_| InternalError::Unreadable;
         match status {
-            StatusCode::OK => match serde_json::from_slice(&body) {
-                Ok(object @ Value::Object(_)) => Ok(Some(object)),
-                Ok(_) | Err(_) => Err(InternalError::Unreadable),
-            },
-            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::OK if asked => serde_json::from_slice(&body).map_err(unreadable),
+            StatusCode::OK => {
+                let object: Value = serde_json::from_slice(&body).map_err(unreadable)?;
+                let live = Some(object).filter(Value::is_object).ok_or(InternalError::Unreadable)?;
+                Ok(Reviewed { live: Some(live), masked_fields: Some(Vec::new()) })
+            }
+            StatusCode::NOT_FOUND => Ok(Reviewed { live: None, masked_fields: Some(Vec::new()) }),
             StatusCode::FORBIDDEN => Err(InternalError::NoRight),
             other => Err(InternalError::Status(other.as_u16())),
         }
@@ -98,7 +107,8 @@ impl Agents {
             .map_err(not_made)
             .map_err(failed)?;
         let attributes = Attributes::new(identity.clone(), OperationId::new(Uuid::now_v7()), session, request);
-        let (status, body) = self.ask_cluster(Purpose::TokenReview, attributes, None, cluster).await.map_err(failed)?;
+        let answer = self.ask_cluster(Purpose::TokenReview, attributes, None, cluster, None).await;
+        let (status, body) = answer.map_err(failed)?;
         if !status.is_success() {
             return Err(failed(InternalError::Status(status.as_u16())));
         }
@@ -112,9 +122,10 @@ impl Agents {
         attributes: Attributes,
         parent: Option<OperationId>,
         cluster: &str,
+        review: Option<Bytes>,
     ) -> Result<(StatusCode, Bytes), InternalError> {
         let link = self.pick_or_wait(cluster).await.ok_or_else(|| InternalError::NoAgent(cluster.to_owned()))?;
-        tokio::time::timeout(WAIT, self.ask_agent(what, attributes, parent, &link))
+        tokio::time::timeout(WAIT, self.ask_agent(what, attributes, parent, &link, review))
             .await
             .map_err(|_| InternalError::NoAnswer)?
     }
@@ -127,6 +138,7 @@ impl Agents {
         attributes: Attributes,
         parent: Option<OperationId>,
         link: &Arc<AgentLink>,
+        review: Option<Bytes>,
     ) -> Result<(StatusCode, Bytes), InternalError> {
         let key = DigestKey::new(shared_net::crypto::random());
         let durable = !attributes.info().is_read();
@@ -140,7 +152,7 @@ impl Agents {
         let issued = if durable { Some(self.issued(&log, link).await?) } else { None };
         let outgoing = self.grants.issue(allowed, issued, link).map_err(not_made)?;
         log.sent(outgoing.grant.claims(), link.id);
-        let mut response = forward(link, outgoing).await.map_err(not_made)?;
+        let mut response = forward_with(link, outgoing, review).await.map_err(not_made)?;
         let (sent, refused) = forward::sent(response.headers_mut());
         let status = response.status();
         if refused.is_some() || sent != Sent::Yes {

@@ -1,6 +1,7 @@
 //! The keys of one issuer: discovered (OpenID Connect Discovery 1.0 §4), cached, fetched by one caller at a time, throttled.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use control_plane_core::identity::token::{KeySet, TokenError, unverified_key_id};
 use serde::Deserialize;
@@ -52,30 +53,50 @@ impl IssuerKeys {
     pub(crate) async fn keys_for(&self, token: &str, now: Timestamp) -> Result<Arc<KeySet>, IssuerError> {
         let id = unverified_key_id(token)?;
         if let Some(keys) = self.usable(id.as_deref(), now) {
+            // One caller renews keys that grow old; everybody else goes on with them.
+            if self.age(now).is_some_and(|age| age >= limits::ISSUER_FRESH)
+                && let Ok(mut last_try) = self.fetching.try_lock()
+            {
+                self.refetch(&mut last_try, now).await;
+                return self
+                    .usable(id.as_deref(), now)
+                    .ok_or_else(|| TokenError::UnknownKey(id.unwrap_or_default()).into());
+            }
             return Ok(keys);
         }
         let mut last_try = self.fetching.lock().await;
         if let Some(keys) = self.usable(id.as_deref(), now) {
             return Ok(keys);
         }
-        if last_try.is_none_or(|at| now.since(at) >= limits::ISSUER_REFETCH) {
-            *last_try = Some(now);
-            match self.fetch().await {
-                Ok(keys) => {
-                    let cached = Cached { keys: Arc::new(keys), fetched: now };
-                    *self.cached.write().unwrap_or_else(PoisonError::into_inner) = Some(cached);
-                }
-                Err(error) => {
-                    let error = shared::chain::Chain(&error).to_string();
-                    tracing::warn!(issuer = %self.config.issuer, error, "the issuer's keys could not be fetched");
-                }
-            }
-        }
+        self.refetch(&mut last_try, now).await;
         match self.usable(id.as_deref(), now) {
             Some(keys) => Ok(keys),
             None if self.fresh(now).is_some() => Err(TokenError::UnknownKey(id.unwrap_or_default()).into()),
             None => Err(IssuerError::Keys(self.config.issuer.clone())),
         }
+    }
+
+    /// Fetches the keys unless that was tried a moment ago.
+    async fn refetch(&self, last_try: &mut Option<Timestamp>, now: Timestamp) {
+        if last_try.is_some_and(|at| now.since(at) < limits::ISSUER_REFETCH) {
+            return;
+        }
+        *last_try = Some(now);
+        match self.fetch().await {
+            Ok(keys) => {
+                let cached = Cached { keys: Arc::new(keys), fetched: now };
+                *self.cached.write().unwrap_or_else(PoisonError::into_inner) = Some(cached);
+            }
+            Err(error) => {
+                let error = shared::chain::Chain(&error).to_string();
+                tracing::warn!(issuer = %self.config.issuer, error, "the issuer's keys could not be fetched");
+            }
+        }
+    }
+
+    fn age(&self, now: Timestamp) -> Option<Duration> {
+        let cached = self.cached.read().unwrap_or_else(PoisonError::into_inner);
+        cached.as_ref().map(|cached| now.since(cached.fetched))
     }
 
     fn usable(&self, id: Option<&str>, now: Timestamp) -> Option<Arc<KeySet>> {

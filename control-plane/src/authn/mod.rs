@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use control_plane_core::identity::token::{Expected, KeySet, TokenError, unverified_issuer};
-use control_plane_core::identity::verify::{self, Approver, CiRules, Verified};
+use control_plane_core::identity::verify::{self, Approver, CiRules, Events, Verified};
 use control_plane_core::identity::{Identity, PodIdentity};
 use shared::config::Problems;
 use shared::time::Timestamp;
 
-use crate::config::{Cluster, Config, Issuer};
+use crate::config::{Cluster, Config, Issuer, IssuerKind};
 pub use issuer::IssuerError;
 use issuer::IssuerKeys;
 
@@ -112,6 +112,11 @@ impl Authn {
             audience: &config.audience,
             require: &config.require,
             person: config.person.as_deref(),
+            events: match config.kind {
+                IssuerKind::Github => Events::Github,
+                IssuerKind::Gitlab => Events::Gitlab,
+                IssuerKind::Oidc => Events::Any,
+            },
         };
         Ok(Identity::of_pod(pod, Some(verify::ci(token, &keys, &rules, now)?)))
     }

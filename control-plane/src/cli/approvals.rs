@@ -178,12 +178,14 @@ async fn show(client: &Client, id: &str) -> anyhow::Result<()> {
 }
 
 async fn watch(client: &Client) -> anyhow::Result<()> {
-    let mut body = client.send(Method::GET, "/v1/events", None).await?.into_body();
+    let mut body = client.stream("/v1/events").await?;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         for line in String::from_utf8_lossy(&data).lines().filter_map(|line| line.strip_prefix("data: ")) {
             if client.json() {
                 print(line);
+            } else if line == "{}" {
+                print("some changes were missed; look at the list");
             } else if let Ok(event) = serde_json::from_str::<Value>(line) {
                 print(&format!("{} {}", text(&event, "/hold"), text(&event, "/phase")));
             }

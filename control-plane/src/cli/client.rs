@@ -17,6 +17,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::Server;
+use super::text::safe;
 
 /// Bytes of an answer that the command line reads.
 const ANSWER: usize = 64 * 1024 * 1024;
@@ -45,7 +46,21 @@ impl Client {
     }
 
     pub(super) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        let response = self.send(method, path, body).await?;
+        Self::read(self.send(method, path, body).await?).await
+    }
+
+    /// The body of an answer that goes on.
+    pub(super) async fn stream(&self, path: &str) -> anyhow::Result<Incoming> {
+        let response = self.send(Method::GET, path, None).await?;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        Self::read(response).await?;
+        bail!("the answer is no stream")
+    }
+
+    /// The answer as JSON; a problem is an error with its sentence.
+    async fn read(response: Response<Incoming>) -> anyhow::Result<Value> {
         let status = response.status();
         let body = http_body_util::Limited::new(response.into_body(), ANSWER);
         #[expect(clippy::disallowed_methods, reason = "the body is Limited")]
@@ -53,20 +68,13 @@ impl Client {
         let value: Value =
             serde_json::from_slice(&bytes).context("the answer is not JSON; is this a control plane?")?;
         if !status.is_success() {
-            bail!(
-                "{}",
-                value.get("error").and_then(Value::as_str).unwrap_or("the control plane refused without a reason")
-            );
+            let error = value.get("error").and_then(Value::as_str);
+            bail!("{}", safe(error.unwrap_or("the control plane refused without a reason"), false));
         }
         Ok(value)
     }
 
-    pub(super) async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> anyhow::Result<Response<Incoming>> {
+    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Response<Incoming>> {
         let mut request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json");
         let body = Full::new(body.map(|body| Bytes::from(body.to_string())).unwrap_or_default());
         if let Some(socket) = &self.server.socket {

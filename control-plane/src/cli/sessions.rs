@@ -65,6 +65,15 @@ fn who(session: &Value) -> String {
     format!("{}/{}/{} pod {}", pod("cluster"), pod("namespace"), pod("serviceAccount"), pod("pod"))
 }
 
+/// The CI job beside the pod, and the person behind it.
+fn job(session: &Value) -> Option<String> {
+    let ci = session.pointer("/identity/ci").filter(|ci| !ci.is_null())?;
+    let person = ci.get("person").and_then(Value::as_str);
+    let person =
+        person.map_or_else(|| "nobody known behind it".to_owned(), |person| format!("person {person} behind it"));
+    Some(format!("job {} ({}), {person}", text(ci, "/subject"), text(ci, "/issuer")))
+}
+
 async fn list(client: &Client) -> anyhow::Result<()> {
     let sessions = client.get("/v1/sessions").await?;
     if client.json() {
@@ -90,6 +99,9 @@ async fn show(client: &Client, id: &str, story: bool) -> anyhow::Result<()> {
     }
     let session = answer.get("session").unwrap_or(&Value::Null);
     print(&format!("session {} of {}", text(session, "/id"), safe(&who(session), false)));
+    if let Some(job) = job(session) {
+        print(&format!("  {}", safe(&job, false)));
+    }
     for operation in items(answer.get("operations").unwrap_or(&Value::Null)) {
         let outcome = outcome(operation);
         let at = Timestamp(number(operation, "/opened"));

@@ -45,6 +45,15 @@ pub(crate) enum ForwardError {
 
 /// Sends a grant with its request. The answer is the agent's, with our own headers still on it.
 pub(crate) async fn forward(link: &AgentLink, outgoing: Outgoing) -> Result<Response<ResponseBody>, ForwardError> {
+    forward_with(link, outgoing, None).await
+}
+
+/// The same with what approvers look at, which is no part of the request.
+pub(crate) async fn forward_with(
+    link: &AgentLink,
+    outgoing: Outgoing,
+    review: Option<Bytes>,
+) -> Result<Response<ResponseBody>, ForwardError> {
     let Outgoing { grant, key } = outgoing;
     let request = grant.request();
     let mut builder = http::Request::builder().method(request.method().clone()).uri(request.path_and_query());
@@ -54,7 +63,10 @@ pub(crate) async fn forward(link: &AgentLink, outgoing: Outgoing) -> Result<Resp
     }
     builder = builder.header(wire::header::GRANT, grant.token());
     builder = builder.header(wire::header::DIGEST_KEY, URL_SAFE_NO_PAD.encode(key.expose()));
-    let request = builder.body(Full::<Bytes>::new(request.body().clone()));
+    if review.is_some() {
+        builder = builder.header(wire::header::REVIEW, "1");
+    }
+    let request = builder.body(Full::<Bytes>::new(review.unwrap_or_else(|| request.body().clone())));
     let request = request.map_err(|error| ForwardError::NotSent(Box::new(error)))?;
     exchange::send(&link.connection, request).await.map_err(|error| {
         if error.certainly_not_sent() { ForwardError::NotSent(Box::new(error)) } else { ForwardError::NoAnswer(error) }

@@ -118,7 +118,7 @@ impl Gateway {
 fn pin(live: &Live, info: &RequestInfo) -> Result<VersionPin, Refusal> {
     match live {
         Live::None => Ok(VersionPin::of(info, None)),
-        Live::Read(object) => Ok(VersionPin::of(info, object.as_ref())),
+        Live::Read(read) => Ok(VersionPin::of(info, read.live.as_ref())),
         Live::Failed(why) => Err(Refusal::Outdated(format!("the object that it is about could not be read ({why})"))),
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use control_plane_core::attributes::Attributes;
 use control_plane_core::decision::Verdict;
+use control_plane_core::mask::changes::Reviewed;
 use control_plane_core::policy::{self, Body, Policy, Question};
-use serde_json::Value;
 use shared::limits;
 
 use super::Gateway;
@@ -15,8 +15,8 @@ use crate::sessions::Session;
 pub(super) enum Live {
     /// Nobody needed it, or there is no one object.
     None,
-    /// It was read; `None` inside: there is no such object.
-    Read(Option<Value>),
+    /// It was read, if there is one, and its masked values were compared with the request's.
+    Read(Reviewed),
     /// It could not be read: whatever needs it is held, and then refused.
     Failed(String),
 }
@@ -25,8 +25,7 @@ impl Live {
     fn for_policy(&self) -> policy::Live<'_> {
         match self {
             Self::None | Self::Failed(_) => policy::Live::NotRead,
-            Self::Read(None) => policy::Live::Absent,
-            Self::Read(Some(object)) => policy::Live::Present(object),
+            Self::Read(read) => read.live.as_ref().map_or(policy::Live::Absent, policy::Live::Present),
         }
     }
 }
@@ -54,7 +53,7 @@ impl Gateway {
     async fn look(&self, attributes: &Attributes) -> Live {
         let Some(target) = attributes.info().live_object() else { return Live::None };
         match self.agents.live_read(attributes, &target).await {
-            Ok(object) => Live::Read(object),
+            Ok(read) => Live::Read(read),
             Err(error) => {
                 let why = shared::chain::Chain(&error).to_string();
                 tracing::warn!(operation.id = %attributes.operation(), why, "the live object could not be read");

@@ -1,7 +1,7 @@
 //! Sessions: who they belong to never changes; only their expiry moves.
 
 use control_plane_core::decision::Effect;
-use control_plane_core::identity::Identity;
+use control_plane_core::identity::{CiIdentity, Identity};
 use control_plane_core::lifecycle::{NotSent, Outcome};
 use control_plane_core::policy::{SessionFacts, cost};
 use control_plane_core::request_info::resource_word;
@@ -67,11 +67,10 @@ impl Store {
     pub async fn open_session(&self, session: SessionRow) -> Result<bool, StoreError> {
         self.writer
             .durable(move |c| {
-                if let Some(ci) = session.identity.ci() {
-                    let sql = "INSERT OR IGNORE INTO ci_tokens (issuer, jti, session) VALUES (?1, ?2, ?3)";
-                    if c.prepare_cached(sql)?.execute(params![ci.issuer, ci.jti, session.id.uuid().as_bytes()])? == 0 {
-                        return Ok(false);
-                    }
+                if let Some(ci) = session.identity.ci()
+                    && !take_ci_token(c, ci, session.id)?
+                {
+                    return Ok(false);
                 }
                 insert(c, &session)?;
                 Ok(true)
@@ -79,12 +78,19 @@ impl Store {
             .await
     }
 
-    /// Moves the expiry of an open session.
-    pub async fn renew_session(&self, id: SessionId, expires: Timestamp) -> Result<(), StoreError> {
+    /// Moves the expiry of an open session to that of the identity shown now. `false`: its CI token belongs to another session.
+    pub async fn renew_session(&self, id: SessionId, identity: Identity) -> Result<bool, StoreError> {
         self.writer
             .durable(move |c| {
+                if let Some(ci) = identity.ci()
+                    && !take_ci_token(c, ci, id)?
+                    && ci_token_of(c, ci)? != Some(id)
+                {
+                    return Ok(false);
+                }
                 let sql = "UPDATE sessions SET expires = ?2 WHERE id = ?1 AND closed IS NULL";
-                Ok(c.prepare_cached(sql)?.execute(params![id.uuid().as_bytes(), ms(expires)]).map(drop)?)
+                c.prepare_cached(sql)?.execute(params![id.uuid().as_bytes(), ms(identity.expires())])?;
+                Ok(true)
             })
             .await
     }
@@ -131,6 +137,18 @@ impl Store {
         })
         .await
     }
+}
+
+/// Writes down that a CI token belongs to a session. `false`: it was shown before.
+fn take_ci_token(c: &Connection, ci: &CiIdentity, session: SessionId) -> rusqlite::Result<bool> {
+    let sql = "INSERT OR IGNORE INTO ci_tokens (issuer, jti, session) VALUES (?1, ?2, ?3)";
+    Ok(c.prepare_cached(sql)?.execute(params![ci.issuer, ci.jti, session.uuid().as_bytes()])? > 0)
+}
+
+fn ci_token_of(c: &Connection, ci: &CiIdentity) -> rusqlite::Result<Option<SessionId>> {
+    let sql = "SELECT session FROM ci_tokens WHERE issuer = ?1 AND jti = ?2";
+    let row = |r: &Row<'_>| r.get(0).map(|id| SessionId::new(uuid(id)));
+    c.prepare_cached(sql)?.query_row(params![ci.issuer, ci.jti], row).optional()
 }
 
 fn insert(c: &Connection, session: &SessionRow) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
+use shared::time::Timestamp;
 use tokio::sync::broadcast;
 
 use crate::approvals::Event;
@@ -11,8 +12,13 @@ use crate::approvals::Event;
 pub(super) enum Answer {
     /// JSON.
     Json(StatusCode, Vec<u8>),
-    /// Server-sent events.
-    Events(broadcast::Receiver<Event>),
+    /// Server-sent events, until the credential that asked for them expires.
+    Events {
+        /// What happens.
+        changes: broadcast::Receiver<Event>,
+        /// When to stop; `None` for the local socket.
+        until: Option<Timestamp>,
+    },
 }
 
 /// What went wrong, for a person and for a program.
@@ -21,18 +27,30 @@ pub(super) enum Problem {
     /// No credential, or one that does not count.
     #[error("{0}")]
     Unauthenticated(String),
-    /// A credential that may not do this.
+    /// A credential that may not do this, or a browser that was made to ask.
     #[error("{0}")]
     Forbidden(String),
+    /// Another host's name: nothing of ours sends it here.
+    #[error("this server does not answer to that host name; listen.names lists those it has")]
+    Host,
     /// There is no such thing.
     #[error("there is no {0} of that id")]
     NotFound(&'static str),
-    /// The path or method.
+    /// The path.
     #[error("there is no such route; see /openapi.json")]
     NoRoute,
+    /// The method.
+    #[error("this route does not take {0}; see /openapi.json")]
+    Method(String),
     /// What was sent.
     #[error("{0}")]
     Bad(String),
+    /// A body over the bound.
+    #[error("the body is larger than {} bytes", shared::limits::CONTROL_BODY_BYTES)]
+    TooLarge,
+    /// A form, a text: what a web page can send to anybody.
+    #[error("send application/json")]
+    MediaType,
     /// It is over already.
     #[error("{0}")]
     Conflict(String),
@@ -46,8 +64,12 @@ impl Problem {
         match self {
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Host => StatusCode::MISDIRECTED_REQUEST,
             Self::NotFound(_) | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Bad(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }

@@ -1,14 +1,17 @@
-//! The listeners of the web API: HTTPS on TCP, and the local Unix socket. warp turns requests into calls of [`routes::answer`].
+//! The listeners of the web API: HTTPS on TCP, and the local Unix socket. warp turns requests into calls of [`routes::identify`].
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use bytes::Buf;
+use futures_util::{Stream, StreamExt};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -23,9 +26,10 @@ use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
-use super::answer::Answer;
-use super::caller::LocalPeer;
-use super::{Parts, routes, stream};
+use super::answer::{self, Answer, Problem};
+use super::caller::{self, LocalPeer};
+use super::routes::{self, Asked};
+use super::{Parts, stream};
 use crate::config::{Config, LocalSocket};
 
 /// Calls at once.
@@ -36,7 +40,14 @@ pub struct Web {
     tcp: TcpListener,
     tls: TlsAcceptor,
     local: Option<(UnixListener, LocalSocket)>,
-    parts: Arc<Parts>,
+    door: Arc<Door>,
+}
+
+/// What every call needs.
+struct Door {
+    parts: Parts,
+    /// Host names that we answer to.
+    names: Vec<String>,
 }
 
 /// Binds.
@@ -51,7 +62,8 @@ pub async fn build(config: &Config, identity: &Identity, parts: Parts) -> anyhow
         builder.with_single_cert(identity.chain().to_vec(), identity.key()).context("the certificate is refused")?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let local = config.local_socket.as_ref().map(bind_local).transpose()?;
-    Ok(Web { tcp, tls: TlsAcceptor::from(Arc::new(tls)), local, parts: Arc::new(parts) })
+    let door = Arc::new(Door { parts, names: config.web_names() });
+    Ok(Web { tcp, tls: TlsAcceptor::from(Arc::new(tls)), local, door })
 }
 
 fn bind_local(socket: &LocalSocket) -> anyhow::Result<(UnixListener, LocalSocket)> {
@@ -78,7 +90,7 @@ impl Web {
 
     /// Serves until draining begins.
     pub async fn run(self, tasks: TaskSet, mut drain: Drain) {
-        let Self { tcp, tls, local, parts } = self;
+        let Self { tcp, tls, local, door } = self;
         let connections = tasks.child();
         let permits = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
@@ -87,18 +99,22 @@ impl Web {
                 biased;
                 _ = drain.started() => break,
                 accepted = tcp.accept() => match accepted {
-                    Ok((stream, _)) => (Stream::Tcp(stream, tls.clone()), None),
-                    Err(_) => continue,
+                    Ok((stream, _)) => (Incoming::Tcp(stream, tls.clone()), None),
+                    Err(_) => {
+                        // Out of descriptors, most likely: let others give some back.
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        continue;
+                    }
                 },
                 accepted = accept_local(local.as_ref()) => accepted,
             };
-            if matches!(stream, Stream::Nobody) {
+            if matches!(stream, Incoming::Nobody) {
                 continue;
             }
-            let parts = Arc::clone(&parts);
+            let door = Arc::clone(&door);
             connections.spawn("web", async move {
                 let _permit = permit;
-                serve(stream, peer, parts).await;
+                serve(stream, peer, door).await;
             });
         }
         // Event streams would never end by themselves.
@@ -106,37 +122,37 @@ impl Web {
     }
 }
 
-enum Stream {
+enum Incoming {
     Tcp(tokio::net::TcpStream, TlsAcceptor),
     Unix(tokio::net::UnixStream),
     Nobody,
 }
 
-async fn accept_local(local: Option<&(UnixListener, LocalSocket)>) -> (Stream, Option<LocalPeer>) {
+async fn accept_local(local: Option<&(UnixListener, LocalSocket)>) -> (Incoming, Option<LocalPeer>) {
     let Some((listener, socket)) = local else { return std::future::pending().await };
     let Ok((stream, _)) = listener.accept().await else {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        return (Stream::Nobody, None);
+        return (Incoming::Nobody, None);
     };
     let peer = stream.peer_cred().ok().and_then(|cred| LocalPeer::new(cred.uid(), socket));
     match peer {
-        Some(peer) => (Stream::Unix(stream), Some(peer)),
+        Some(peer) => (Incoming::Unix(stream), Some(peer)),
         None => {
             tracing::warn!("a user who may not speak knocked on the local socket");
-            (Stream::Nobody, None)
+            (Incoming::Nobody, None)
         }
     }
 }
 
-async fn serve(stream: Stream, peer: Option<LocalPeer>, parts: Arc<Parts>) {
+async fn serve(stream: Incoming, peer: Option<LocalPeer>, door: Arc<Door>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits::HEAD_WAIT).max_buf_size(limits::HEAD_BYTES);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(100).max_header_list_size(64 * 1024);
-    let service = TowerToHyperService::new(warp::service(filter(parts, peer)));
+    let service = TowerToHyperService::new(warp::service(filter(door, peer)));
     let result = match stream {
-        Stream::Nobody => return,
-        Stream::Unix(stream) => builder.serve_connection(TokioIo::new(stream), service).await,
-        Stream::Tcp(stream, tls) => {
+        Incoming::Nobody => return,
+        Incoming::Unix(stream) => builder.serve_connection(TokioIo::new(stream), service).await,
+        Incoming::Tcp(stream, tls) => {
             let Ok(Ok(stream)) = tokio::time::timeout(limits::HANDSHAKE, tls.accept(stream)).await else { return };
             builder.serve_connection(TokioIo::new(stream), service).await
         }
@@ -146,35 +162,80 @@ async fn serve(stream: Stream, peer: Option<LocalPeer>, parts: Arc<Parts>) {
     }
 }
 
-fn filter(
-    parts: Arc<Parts>,
-    peer: Option<LocalPeer>,
-) -> impl Filter<Extract = (Response,), Error = std::convert::Infallible> + Clone {
+fn filter(door: Arc<Door>, peer: Option<LocalPeer>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    let body = warp::body::content_length_limit(limits::CONTROL_BODY_BYTES as u64).and(warp::body::bytes());
+    // Where the two places for a host's name disagree, there is none.
+    let host = warp::host::optional().or(warp::any().map(|| None)).unify();
+    let refuse = Arc::clone(&door);
     warp::method()
         .and(warp::path::full())
         .and(query)
+        .and(host)
         .and(warp::header::headers_cloned())
-        .and(body.or(warp::any().map(Bytes::new)).unify())
-        .then(move |method: Method, path: FullPath, query: String, headers: HeaderMap, body: Bytes| {
-            let (parts, peer) = (Arc::clone(&parts), peer.clone());
-            async move { send(routes::answer(&parts, method, path.as_str(), &query, headers, peer, &body).await) }
+        .and(warp::body::stream())
+        .then(
+            move |method: Method, path: FullPath, query: String, host: Option<Authority>, headers: HeaderMap, body| {
+                let (door, peer) = (Arc::clone(&door), peer.clone());
+                async move {
+                    let asked = Asked { method: &method, path: path.as_str(), query: &query, headers: &headers };
+                    let answer = answer(&door, asked, host.as_ref(), peer, body).await;
+                    send(answer.unwrap_or_else(|problem| answer::problem(&problem)), &door)
+                }
+            },
+        )
+        .recover(move |_| {
+            let door = Arc::clone(&refuse);
+            async move { Ok::<_, Infallible>(send(answer::problem(&Problem::NoRoute), &door)) }
         })
+        .unify()
+}
+
+/// Who asks comes first; a stranger's body is not read.
+async fn answer<B: Buf>(
+    door: &Door,
+    asked: Asked<'_>,
+    host: Option<&Authority>,
+    peer: Option<LocalPeer>,
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> Result<Answer, Problem> {
+    caller::check_host(&door.names, host)?;
+    caller::check_browser(asked.headers)?;
+    let known = routes::identify(&door.parts, asked, peer).await?;
+    let body = tokio::time::timeout(limits::OPEN_STREAM, read(body)).await;
+    let body = body.map_err(|_| Problem::Bad("the body did not arrive in time".to_owned()))??;
+    known.answer(&door.parts, &body).await
+}
+
+async fn read<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Result<Vec<u8>, Problem> {
+    let mut body = std::pin::pin!(body);
+    let mut whole = Vec::new();
+    while let Some(piece) = body.next().await {
+        let mut piece = piece.map_err(|_| Problem::Bad("the body did not arrive whole".to_owned()))?;
+        if whole.len().saturating_add(piece.remaining()) > limits::CONTROL_BODY_BYTES {
+            return Err(Problem::TooLarge);
+        }
+        whole.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
+    }
+    Ok(whole)
 }
 
 /// Every answer is for its caller alone, and is data.
-fn send(answer: Answer) -> Response {
+fn send(answer: Answer, door: &Door) -> Response {
     let (content_type, mut response) = match answer {
-        Answer::Events(receiver) => {
-            ("text/event-stream", warp::reply::stream(stream::events(receiver)).into_response())
+        Answer::Events { changes, until } => {
+            let events = stream::events(changes, until, door.parts.clock.clone());
+            ("text/event-stream", warp::reply::stream(events).into_response())
         }
         Answer::Json(status, bytes) => ("application/json", warp::reply::with_status(bytes, status).into_response()),
     };
+    let unauthenticated = response.status() == StatusCode::UNAUTHORIZED;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     headers.insert("content-security-policy", HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    if unauthenticated {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     response
 }

@@ -1,12 +1,15 @@
 //! The web API: what approvers, auditors and the command line use. HTTPS for OIDC bearer tokens, and, where it is switched on, a local
-//! Unix socket whose caller is known by its peer credentials. Nothing is served without authentication but /livez and /readyz.
+//! Unix socket whose caller is known by its peer credentials. Nothing is served without authentication; /livez, /readyz and
+//! /metrics are on a port of their own.
 
 mod answer;
 mod caller;
 mod listen;
+mod openapi;
 pub mod routes;
 mod stream;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use shared_net::clock::Clock;
@@ -31,6 +34,8 @@ pub struct Parts {
     pub policies: Arc<Policies>,
     /// Records.
     pub store: Store,
+    /// Groups that may read everything and change nothing.
+    pub auditors: BTreeSet<String>,
     /// Time.
     pub clock: Clock,
 }

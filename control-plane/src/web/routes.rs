@@ -4,95 +4,255 @@ use control_plane_core::four_eyes::{Mode, Via, Voter};
 use control_plane_core::lifecycle::{Ballot, VoteEffect, VoteError};
 use http::{HeaderMap, Method};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::ids::{HoldId, SessionId};
 
-use super::Parts;
 use super::answer::{self, Answer, Problem};
-use super::caller::{self, LocalPeer};
+use super::caller::{Caller, LocalPeer};
+use super::{Parts, caller, openapi};
 use crate::approvals::BallotError;
 use crate::store::Filter;
 
 /// Rows that one call gives at the most.
 const ROWS: u32 = 500;
 
-/// What can be called: method, path, what it is for.
-pub const ROUTES: [(Method, &str, &str); 13] = [
-    (Method::GET, "/v1/approvals", "Holds, newest first; ?live=true only those that wait"),
-    (Method::GET, "/v1/approvals/{id}", "One hold, with what an approver must see, and the operations that wait on it"),
-    (Method::POST, "/v1/approvals/{id}/approve", "Vote yes"),
-    (Method::POST, "/v1/approvals/{id}/deny", "Vote no, with a reason that the asker reads"),
-    (Method::GET, "/v1/sessions", "Sessions, newest first"),
-    (Method::GET, "/v1/sessions/{id}", "One session with its operations in order"),
-    (Method::POST, "/v1/sessions/{id}/revoke", "End a session now: its streams are cut and its holds are void"),
-    (Method::GET, "/v1/operations", "Operations in the store's order; ?session= ?after= ?limit="),
-    (Method::GET, "/v1/rejected", "Attempts that never became an operation, newest first"),
-    (Method::GET, "/v1/policy", "The policy in force, and what is wrong with a newer file"),
-    (Method::GET, "/v1/events", "Changes of holds as server-sent events"),
-    (Method::GET, "/v1/whoami", "Who the caller is taken for"),
-    (Method::GET, "/openapi.json", "This list as an OpenAPI 3.1 document"),
-];
+/// What can be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// All holds.
+    Approvals,
+    /// One hold.
+    Approval,
+    /// A yes.
+    Approve,
+    /// A no.
+    Deny,
+    /// All sessions.
+    Sessions,
+    /// One session.
+    Session,
+    /// Its end.
+    Revoke,
+    /// Operations.
+    Operations,
+    /// What never became one.
+    Rejected,
+    /// The policy in force.
+    Policy,
+    /// What happens.
+    Events,
+    /// Who the caller is.
+    Whoami,
+    /// The document.
+    OpenApi,
+}
 
-/// Answers one call.
-pub(super) async fn answer(
-    parts: &Parts,
-    method: Method,
-    path: &str,
-    query: &str,
-    headers: HeaderMap,
-    local: Option<LocalPeer>,
-    body: &[u8],
-) -> Answer {
-    match dispatch(parts, method, path, query, &headers, local, body).await {
-        Ok(response) => response,
-        Err(problem) => answer::problem(&problem),
+/// The two methods that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// GET.
+    Get,
+    /// POST.
+    Post,
+}
+
+impl How {
+    /// As HTTP writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
     }
 }
 
-async fn dispatch(
+/// One route.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// What it calls.
+    pub call: Call,
+    /// How.
+    pub method: How,
+    /// Where; `{id}` stands for one segment.
+    pub path: &'static str,
+    /// What for.
+    pub summary: &'static str,
+    /// Schema of the answer (of each event, for events).
+    pub answer: &'static str,
+    /// Keys of the query with the schema of their value.
+    pub query: &'static [(&'static str, &'static str)],
+    /// Schema of the body.
+    pub body: Option<&'static str>,
+}
+
+const fn get(call: Call, path: &'static str, answer: &'static str, summary: &'static str) -> Route {
+    Route { call, method: How::Get, path, summary, answer, query: &[], body: None }
+}
+
+const fn post(call: Call, path: &'static str, answer: &'static str, summary: &'static str) -> Route {
+    Route { method: How::Post, ..get(call, path, answer, summary) }
+}
+
+/// All of them.
+pub const ROUTES: [Route; 13] = [
+    Route {
+        query: &[("live", "boolean")],
+        ..get(
+            Call::Approvals,
+            "/v1/approvals",
+            "Holds",
+            "Holds, newest first; with live=true those that wait or are approved and unused",
+        )
+    },
+    get(
+        Call::Approval,
+        "/v1/approvals/{id}",
+        "HoldWithOperations",
+        "One hold, with what an approver must see, and the operations that wait on it",
+    ),
+    post(Call::Approve, "/v1/approvals/{id}/approve", "Voted", "Vote yes"),
+    Route {
+        body: Some("Denial"),
+        ..post(Call::Deny, "/v1/approvals/{id}/deny", "Voted", "Vote no, with a reason that the asker reads")
+    },
+    get(Call::Sessions, "/v1/sessions", "Sessions", "Sessions, newest first"),
+    get(Call::Session, "/v1/sessions/{id}", "SessionWithOperations", "One session with its operations in order"),
+    post(
+        Call::Revoke,
+        "/v1/sessions/{id}/revoke",
+        "Revoked",
+        "End a session now: its streams are cut and its holds are void",
+    ),
+    Route {
+        query: &[("session", "Id"), ("after", "integer"), ("limit", "integer")],
+        ..get(
+            Call::Operations,
+            "/v1/operations",
+            "Operations",
+            "Operations in the store's order, those after a sequence number",
+        )
+    },
+    get(Call::Rejected, "/v1/rejected", "Rejected", "Attempts that never became an operation, newest first"),
+    get(Call::Policy, "/v1/policy", "Policy", "The policy in force, and what is wrong with a newer file"),
+    get(
+        Call::Events,
+        "/v1/events",
+        "Event",
+        "Changes of holds as server-sent events, for as long as the credential is good",
+    ),
+    get(Call::Whoami, "/v1/whoami", "Caller", "Who the caller is taken for"),
+    get(Call::OpenApi, "/openapi.json", "OpenApi", "This document"),
+];
+
+/// What a request asks for, before anybody knows whether it may.
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a Method,
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    pub(super) headers: &'a HeaderMap,
+}
+
+/// A call by somebody who is known. Its body has not been read yet: nothing of a stranger's is.
+pub(super) struct Known<'a> {
+    caller: Caller,
+    route: &'static Route,
+    id: &'a str,
+    query: &'a str,
+}
+
+/// Authentication first: to a stranger every path looks the same.
+pub(super) async fn identify<'a>(
     parts: &Parts,
-    method: Method,
-    path: &str,
-    query: &str,
-    headers: &HeaderMap,
+    asked: Asked<'a>,
     local: Option<LocalPeer>,
-    body: &[u8],
-) -> Result<Answer, Problem> {
-    // Authentication first: to a stranger every path looks the same.
-    let voter = caller::authenticate(parts, headers, local).await?;
-    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-    match (method, segments.as_slice()) {
-        (Method::GET, ["v1", "approvals"]) => Ok(answer::json(&parts.store.holds(flag(query, "live"), ROWS).await?)),
-        (Method::GET, ["v1", "approvals", id]) => approval(parts, hold_id(id)?).await,
-        (Method::POST, ["v1", "approvals", id, "approve"]) => {
-            vote(parts, voter, hold_id(id)?, Ballot::Approve { signature: None }).await
+) -> Result<Known<'a>, Problem> {
+    let Asked { method, path, query, headers } = asked;
+    let caller = caller::authenticate(parts, headers, local).await?;
+    let (route, id) = find(method, path)?;
+    caller::check_type(method, headers)?;
+    Ok(Known { caller, route, id, query })
+}
+
+/// The route, and what stands for `{id}`. Paths are compared as they are: there is one way to write each.
+fn find<'a>(method: &Method, path: &'a str) -> Result<(&'static Route, &'a str), Problem> {
+    // A table in a constant can be referred to for ever.
+    const TABLE: &[Route] = &ROUTES;
+    let fits = TABLE.iter().filter_map(|route| Some((route, fit(route.path, path)?)));
+    let mut other = false;
+    for (route, id) in fits {
+        if route.method.as_str() == method.as_str() {
+            return Ok((route, id));
         }
-        (Method::POST, ["v1", "approvals", id, "deny"]) => {
-            let denial: Denial = serde_json::from_slice(body)
-                .map_err(|_| Problem::Bad("the body must be {\"reason\": \"…\"}".to_owned()))?;
-            vote(parts, voter, hold_id(id)?, Ballot::Deny { reason: denial.reason }).await
+        other = true;
+    }
+    Err(if other { Problem::Method(method.to_string()) } else { Problem::NoRoute })
+}
+
+fn fit<'a>(template: &str, path: &'a str) -> Option<&'a str> {
+    let Some((before, after)) = template.split_once("{id}") else { return (template == path).then_some("") };
+    let id = path.strip_prefix(before)?.strip_suffix(after)?;
+    (!id.is_empty() && !id.contains('/')).then_some(id)
+}
+
+impl Known<'_> {
+    /// Carries it out.
+    pub(super) async fn answer(self, parts: &Parts, body: &[u8]) -> Result<Answer, Problem> {
+        let Self { caller, route, id, query } = self;
+        let query = Query::read(query, route)?;
+        let may_read = caller.may_read(parts);
+        let open = matches!(route.call, Call::Whoami | Call::OpenApi | Call::Approve | Call::Deny);
+        if !open && !may_read {
+            return Err(Problem::Forbidden(
+                "only members of a group that approves something, or of auditorGroups, may see this".to_owned(),
+            ));
         }
-        (Method::GET, ["v1", "sessions"]) => Ok(answer::json(&parts.store.sessions(ROWS).await?)),
-        (Method::GET, ["v1", "sessions", id]) => session(parts, session_id(id)?).await,
-        (Method::POST, ["v1", "sessions", id, "revoke"]) => revoke(parts, &voter, session_id(id)?).await,
-        (Method::GET, ["v1", "operations"]) => {
-            let session = value(query, "session").map(session_id).transpose()?;
-            let number = |key: &str| value(query, key).and_then(|text| text.parse::<i64>().ok());
-            let limit = number("limit").and_then(|n| u32::try_from(n).ok()).unwrap_or(ROWS).min(ROWS);
-            let filter = Filter { session, after: number("after").unwrap_or(0), limit };
-            Ok(answer::json(&parts.store.operations(filter).await?))
+        if route.body.is_none() && !body.is_empty() {
+            return Err(Problem::Bad("this call takes no body".to_owned()));
         }
-        (Method::GET, ["v1", "rejected"]) => Ok(answer::json(&parts.store.rejected(ROWS).await?)),
-        (Method::GET, ["v1", "policy"]) => Ok(answer::json(&parts.policies.state())),
-        (Method::GET, ["v1", "events"]) => Ok(Answer::Events(parts.approvals.events())),
-        (Method::GET, ["v1", "whoami"]) => Ok(answer::json(&json!({
-            "issuer": voter.issuer,
-            "subject": voter.subject,
-            "groups": voter.groups,
-            "via": voter.via,
-        }))),
-        (Method::GET, ["openapi.json"]) => Ok(answer::json(&openapi())),
-        _ => Err(Problem::NoRoute),
+        let Caller { voter, expires } = caller;
+        let store = &parts.store;
+        Ok(match route.call {
+            Call::Approvals => answer::json(&store.holds(query.flag("live")?, ROWS).await?),
+            Call::Approval => {
+                let id = hold_id(id)?;
+                let hold = store.hold(id).await?.ok_or(Problem::NotFound("hold"))?;
+                answer::json(&json!({ "hold": hold, "operations": store.operations_of_hold(id).await? }))
+            }
+            Call::Approve => vote(parts, voter, hold_id(id)?, Ballot::Approve { signature: None }).await?,
+            Call::Deny => {
+                let denial: Denial = serde_json::from_slice(body)
+                    .map_err(|_| Problem::Bad("the body must be {\"reason\": \"…\"}".to_owned()))?;
+                vote(parts, voter, hold_id(id)?, Ballot::Deny { reason: denial.reason }).await?
+            }
+            Call::Sessions => answer::json(&store.sessions(ROWS).await?),
+            Call::Session => {
+                let id = session_id(id)?;
+                let session = store.session(id).await?.ok_or(Problem::NotFound("session"))?;
+                let operations = store.operations(Filter { session: Some(id), after: 0, limit: 10 * ROWS }).await?;
+                answer::json(&json!({ "session": session, "operations": operations }))
+            }
+            Call::Revoke => revoke(parts, &voter, session_id(id)?).await?,
+            Call::Operations => {
+                let session = query.value("session").map(str::parse).transpose();
+                let session = session.map_err(|_| Problem::Bad("session is no id".to_owned()))?;
+                let limit = query.number("limit")?.and_then(|n| u32::try_from(n).ok()).unwrap_or(ROWS).min(ROWS);
+                let filter = Filter { session, after: query.number("after")?.unwrap_or(0), limit };
+                answer::json(&store.operations(filter).await?)
+            }
+            Call::Rejected => answer::json(&store.rejected(ROWS).await?),
+            Call::Policy => answer::json(&parts.policies.state()),
+            Call::Events => Answer::Events { changes: parts.approvals.events(), until: expires },
+            Call::Whoami => answer::json(&json!({
+                "issuer": voter.issuer,
+                "subject": voter.subject,
+                "person": voter.person,
+                "groups": voter.groups,
+                "via": voter.via,
+                "mayRead": may_read,
+                "expires": expires,
+            })),
+            Call::OpenApi => answer::json(&openapi::document()),
+        })
     }
 }
 
@@ -100,12 +260,6 @@ async fn dispatch(
 #[serde(deny_unknown_fields)]
 struct Denial {
     reason: String,
-}
-
-async fn approval(parts: &Parts, id: HoldId) -> Result<Answer, Problem> {
-    let hold = parts.store.hold(id).await?.ok_or(Problem::NotFound("hold"))?;
-    let operations = parts.store.operations_of_hold(id).await?;
-    Ok(answer::json(&json!({ "hold": hold, "operations": operations })))
 }
 
 async fn vote(parts: &Parts, voter: Voter, id: HoldId, ballot: Ballot) -> Result<Answer, Problem> {
@@ -136,15 +290,11 @@ async fn vote(parts: &Parts, voter: Voter, id: HoldId, ballot: Ballot) -> Result
     ))
 }
 
-async fn session(parts: &Parts, id: SessionId) -> Result<Answer, Problem> {
-    let session = parts.store.session(id).await?.ok_or(Problem::NotFound("session"))?;
-    let operations = parts.store.operations(Filter { session: Some(id), after: 0, limit: 10 * ROWS }).await?;
-    Ok(answer::json(&json!({ "session": session, "operations": operations })))
-}
-
 async fn revoke(parts: &Parts, voter: &Voter, id: SessionId) -> Result<Answer, Problem> {
-    if voter.groups.is_empty() {
-        return Err(Problem::Forbidden("only a member of an approvers' group may end a session".to_owned()));
+    if !caller::approves(parts, voter) {
+        return Err(Problem::Forbidden(
+            "only a member of a group that approves something may end a session".to_owned(),
+        ));
     }
     let why = format!("revoked by {}", voter.subject);
     let revoked = parts.sessions.revoke(id, &why).await?;
@@ -160,60 +310,68 @@ fn session_id(text: &str) -> Result<SessionId, Problem> {
     text.parse().map_err(|_| Problem::NotFound("session"))
 }
 
-fn value<'a>(query: &'a str, key: &str) -> Option<&'a str> {
-    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == key).map(|(_, value)| value)
-}
+/// A query whose every key is known and stands once.
+struct Query<'a>(Vec<(&'a str, &'a str)>);
 
-fn flag(query: &str, key: &str) -> bool {
-    value(query, key) == Some("true")
-}
-
-/// The OpenAPI 3.1 document, made from [`ROUTES`].
-pub fn openapi() -> Value {
-    let mut paths = serde_json::Map::new();
-    for (method, path, summary) in &ROUTES {
-        let parameters: Vec<Value> = path
-            .contains("{id}")
-            .then(|| json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string", "format": "uuid" } }))
-            .into_iter()
-            .collect();
-        let mut operation = json!({
-            "summary": summary,
-            "parameters": parameters,
-            "responses": {
-                "200": { "description": "The answer" },
-                "401": { "description": "No credential that counts", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Problem" } } } },
-                "default": { "description": "A problem", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Problem" } } } },
-            },
-        });
-        if path.ends_with("/deny")
-            && let Some(operation) = operation.as_object_mut()
-        {
-            let schema = json!({ "type": "object", "required": ["reason"], "properties": { "reason": { "type": "string" } }, "additionalProperties": false });
-            operation.insert(
-                "requestBody".to_owned(),
-                json!({ "required": true, "content": { "application/json": { "schema": schema } } }),
-            );
+impl<'a> Query<'a> {
+    fn read(text: &'a str, route: &Route) -> Result<Self, Problem> {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty());
+        let pairs: Vec<_> = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
+        for (index, (key, _)) in pairs.iter().enumerate() {
+            let known = route.query.iter().any(|(name, _)| name == key);
+            if !known || pairs.iter().skip(index + 1).any(|(other, _)| other == key) {
+                let known: Vec<_> = route.query.iter().map(|(name, _)| *name).collect();
+                return Err(Problem::Bad(format!(
+                    "the query may have each of [{}] once, and nothing else",
+                    known.join(", ")
+                )));
+            }
         }
-        let entry = paths.entry((*path).to_owned()).or_insert_with(|| json!({}));
-        if let Some(entry) = entry.as_object_mut() {
-            entry.insert(method.as_str().to_ascii_lowercase(), operation);
+        Ok(Self(pairs))
+    }
+
+    fn value(&self, key: &str) -> Option<&'a str> {
+        self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
+    }
+
+    fn flag(&self, key: &str) -> Result<bool, Problem> {
+        match self.value(key) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::Bad(format!("{key} is true or false"))),
         }
     }
-    json!({
-        "openapi": "3.1.0",
-        "info": { "title": "Sallyport", "version": env!("CARGO_PKG_VERSION") },
-        "security": [{ "oidc": [] }],
-        "paths": paths,
-        "components": {
-            "securitySchemes": { "oidc": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" } },
-            "schemas": {
-                "Problem": {
-                    "type": "object",
-                    "required": ["error", "status"],
-                    "properties": { "error": { "type": "string" }, "status": { "type": "integer" } },
-                },
-            },
-        },
-    })
+
+    fn number(&self, key: &str) -> Result<Option<i64>, Problem> {
+        let number = |text: &str| text.parse::<u32>().map(i64::from);
+        self.value(key).map(number).transpose().map_err(|_| Problem::Bad(format!("{key} is a number")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_way_to_write_a_path() {
+        let call = |path: &str| find(&Method::GET, path).map(|(route, id)| (route.call, id.to_owned()));
+        assert_eq!(call("/v1/approvals").unwrap(), (Call::Approvals, String::new()));
+        assert_eq!(call("/v1/approvals/x").unwrap(), (Call::Approval, "x".to_owned()));
+        for wrong in [
+            "",
+            "/",
+            "v1/approvals",
+            "/v1/approvals/",
+            "//v1/approvals",
+            "/v1//approvals",
+            "/v1/approvals/x/",
+            "/v1/approvals/x/y",
+            "/v1/./approvals",
+            "/V1/approvals",
+            "/v1/approvals%2fx",
+        ] {
+            assert!(matches!(call(wrong), Err(Problem::NoRoute)), "{wrong}");
+        }
+        assert!(matches!(call("/v1/approvals/x/approve"), Err(Problem::Method(_))));
+    }
 }

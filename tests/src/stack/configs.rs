@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{Stack, write_file};
+use super::{Setup, Stack, write_file};
 use crate::cluster::Cluster;
 
 /// The built-in rules, with what makes one vote over the local socket enough.
@@ -14,7 +14,7 @@ noPersonBehind:
 ";
 
 /// Tokens, pinned keys and the control plane's configuration.
-pub(super) fn write(stack: &Stack, cluster: &Cluster, policy: Option<&str>) {
+pub(super) fn write(stack: &Stack, cluster: &Cluster, setup: &Setup<'_>) {
     let runner = cluster.token(stack.namespace(), "default", Some("sallyport"), Some("runner"));
     write_file(&stack.path("runner/token"), &runner);
     write_file(&stack.path("agent/token"), &cluster.token("sallyport", "sallyport-agent", None, None));
@@ -22,7 +22,7 @@ pub(super) fn write(stack: &Stack, cluster: &Cluster, policy: Option<&str>) {
     write_file(&stack.path("agent/control-plane-token"), &shown);
     write_file(&stack.path("agent/placeholder.key"), "0123456789abcdef0123456789abcdef");
     write_file(&stack.path("control-plane/keys.json"), &cluster.admin(&["get", "--raw", "/openid/v1/jwks"]));
-    write_file(&stack.path("control-plane/policy.yaml"), policy.unwrap_or(POLICY));
+    write_file(&stack.path("control-plane/policy.yaml"), setup.policy.unwrap_or(POLICY));
     let (at, uid, issuer) = (stack.addresses, cluster_uid(cluster), &cluster.facts().issuer);
     let own_uid = std::os::unix::fs::MetadataExt::uid(&stack.folder.path().metadata().expect("our own folder"));
     let config = format!(
@@ -30,10 +30,10 @@ pub(super) fn write(stack: &Stack, cluster: &Cluster, policy: Option<&str>) {
 listen: {{quic: '{}', web: '{}', admin: '{}'}}
 policy: policy.yaml
 clusters:
-- {{name: test, uid: {uid}, issuer: '{issuer}', keys: keys.json, agent: sallyport/sallyport-agent}}
-localSocket: {{path: ../socket, uids: [{own_uid}], groups: [sallyport-approvers], dangerSingleLocalVote: true}}
-",
-        at.quic, at.web, at.admin
+- {{name: test, uid: {uid}, issuer: '{issuer}', keys: keys.json, agent: sallyport/sallyport-agent, requireCi: {}}}
+localSocket: {{path: ../socket, uids: [{own_uid}], groups: [sallyport-approvers], dangerSingleLocalVote: {}}}
+{}",
+        at.quic, at.web, at.admin, setup.require_ci, !setup.earnest, setup.issuers
     );
     write_file(&stack.path("control-plane/config.yaml"), &config);
 }
@@ -66,7 +66,9 @@ log: {{format: json}}
 
 /// The sidecar's environment, as the webhook writes it.
 pub(super) fn sidecar(stack: &Stack) -> Vec<(&'static str, OsString)> {
-    vec![
+    let ci_token = stack.path("runner/ci-token");
+    let ci = ci_token.exists().then(|| ("SALLYPORT_CI_TOKEN_FILE", ci_token.into_os_string()));
+    let mut variables = vec![
         ("SALLYPORT_CONTROL_PLANE", stack.addresses.quic.to_string().into()),
         ("SALLYPORT_CONTROL_PLANE_PIN", stack.pin.clone().into()),
         ("SALLYPORT_LISTEN", stack.addresses.sidecar.to_string().into()),
@@ -74,7 +76,9 @@ pub(super) fn sidecar(stack: &Stack) -> Vec<(&'static str, OsString)> {
         ("SALLYPORT_SERVE_DIR", stack.path("runner/serve").into()),
         ("SALLYPORT_KUBECONFIG", stack.path("runner/kubeconfig").into()),
         ("POD_NAMESPACE", OsString::from(&**stack.namespace())),
-    ]
+    ];
+    variables.extend(ci);
+    variables
 }
 
 fn cluster_uid(cluster: &Cluster) -> String {

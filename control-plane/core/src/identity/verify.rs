@@ -100,7 +100,60 @@ pub struct CiRules<'a> {
     pub require: &'a BTreeMap<String, String>,
     /// Claim that names the person behind the job.
     pub person: Option<&'a str>,
+    /// Which events may start a job, where `require` does not say it.
+    pub events: Events,
 }
+
+/// What a provider calls the event that started a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Events {
+    /// Any provider: nothing is known of its events.
+    Any,
+    /// GitHub Actions.
+    Github,
+    /// GitLab.
+    Gitlab,
+}
+
+impl Events {
+    /// The claim, and those of its values that anybody can cause who may open a pull request or write a comment (SECURITY.md T7).
+    const fn doubtful(self) -> Option<(&'static str, &'static [&'static str])> {
+        match self {
+            Self::Any => None,
+            Self::Github => Some((
+                "event_name",
+                &[
+                    "pull_request",
+                    "pull_request_target",
+                    "pull_request_review",
+                    "pull_request_review_comment",
+                    "workflow_run",
+                    "issues",
+                    "issue_comment",
+                    "discussion",
+                    "discussion_comment",
+                    "fork",
+                    "watch",
+                ],
+            )),
+            Self::Gitlab => Some(("pipeline_source", &["merge_request_event", "external_pull_request_event"])),
+        }
+    }
+
+    /// Such an event is refused unless the configuration names it; so is a token that does not say its event.
+    fn check(self, claims: &Map<String, Value>, require: &BTreeMap<String, String>) -> Result<(), TokenError> {
+        let Some((claim, doubtful)) = self.doubtful().filter(|(claim, _)| !require.contains_key(*claim)) else {
+            return Ok(());
+        };
+        match claims.get(claim).and_then(Value::as_str) {
+            Some(event) if !doubtful.contains(&event) => Ok(()),
+            Some(_) | None => Err(TokenError::Required { claim: claim.to_owned() }),
+        }
+    }
+}
+
+/// Claims that tell one job from the next of the same workflow, as GitHub and GitLab name them.
+const JOB_CLAIMS: [&str; 4] = ["run_id", "run_attempt", "pipeline_id", "job_id"];
 
 /// A CI provider's token, after its rules passed, and until when it is good.
 pub fn ci(token: &str, keys: &KeySet, rules: &CiRules<'_>, now: Timestamp) -> Result<Verified<CiIdentity>, TokenError> {
@@ -110,6 +163,7 @@ pub fn ci(token: &str, keys: &KeySet, rules: &CiRules<'_>, now: Timestamp) -> Re
             return Err(TokenError::Required { claim: claim.clone() });
         }
     }
+    rules.events.check(&claims, rules.require)?;
     let person = match rules.person {
         None => None,
         Some(name) => {
@@ -190,8 +244,12 @@ impl Identity {
 
     /// Whether a renewal shows the same pod and the same job: a session's identity can't be changed once set.
     pub fn is_same_runner(&self, renewed: &Self) -> bool {
-        let job =
-            |identity: &Self| identity.ci.as_ref().map(|ci| (ci.issuer.clone(), ci.subject.clone(), ci.person.clone()));
+        let job = |identity: &Self| {
+            identity.ci.as_ref().map(|ci| {
+                let run = JOB_CLAIMS.map(|claim| ci.claims.get(claim).cloned());
+                (ci.issuer.clone(), ci.subject.clone(), ci.person.clone(), run)
+            })
+        };
         self.pod == renewed.pod && job(self) == job(renewed)
     }
 

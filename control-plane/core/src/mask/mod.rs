@@ -21,6 +21,7 @@ use crate::request_info::{RequestInfo, Verb};
 
 mod annotation;
 mod bytes;
+pub mod changes;
 mod fast;
 mod frame;
 mod fuzz;

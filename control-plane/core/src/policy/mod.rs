@@ -188,6 +188,12 @@ impl Policy {
         self.rules.iter().map(|rule| rule.name.as_str())
     }
 
+    /// Groups whose members approve something.
+    pub fn approver_groups(&self) -> BTreeSet<String> {
+        let named = self.rules.iter().filter_map(|rule| rule.approvers.groups.as_ref());
+        named.chain([&self.defaults.terms.groups]).flatten().cloned().collect()
+    }
+
     fn new(file: file::File, patterns: cel::Patterns) -> Self {
         let index = Index::new(&file.rules);
         let file::File { defaults, protect, no_person, rules, default_rules: _ } = file;
