@@ -34,6 +34,8 @@ pub mod header {
     pub const RENEW: &str = "sallyport-renew";
     /// Why the agent refused, one word for metrics. Agent → control plane.
     pub const REFUSED: &str = "sallyport-refused";
+    /// On a refusal that no honest control plane causes. Agent → control plane.
+    pub const ATTACK: &str = "sallyport-attack";
 }
 
 /// Paths under [`HOST_CONTROL`].

@@ -2,8 +2,11 @@
 
 #[cfg(test)]
 mod agent;
+mod clients;
 mod cluster;
 mod differential;
+mod hostile;
+mod rbac;
 mod issuers;
 mod masked_fields;
 mod people;

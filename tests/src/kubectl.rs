@@ -1,6 +1,7 @@
 //! Unchanged kubectl of several versions, each call as a process with a home of its own.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
@@ -89,6 +90,7 @@ pub struct Kubectl {
     kubeconfig: Option<PathBuf>,
     namespace: Option<String>,
     env: Vec<(OsString, OsString)>,
+    pod: Option<PathBuf>,
     within: Duration,
 }
 
@@ -101,6 +103,7 @@ impl Kubectl {
             kubeconfig: None,
             namespace: None,
             env: Vec::new(),
+            pod: None,
             within: Duration::from_secs(60),
         }
     }
@@ -109,6 +112,21 @@ impl Kubectl {
     #[must_use]
     pub fn kubeconfig(mut self, path: &Path) -> Self {
         self.kubeconfig = Some(path.to_owned());
+        self
+    }
+
+    /// As in a pod: this folder stands where a pod has its ServiceAccount's files, and there is no kubeconfig.
+    #[must_use]
+    pub fn in_pod(mut self, service_account: &Path, address: SocketAddr) -> Self {
+        self.pod = Some(service_account.to_owned());
+        self.env("KUBERNETES_SERVICE_HOST", address.ip().to_string())
+            .env("KUBERNETES_SERVICE_PORT", address.port().to_string())
+    }
+
+    /// Another program with the same home and environment, for clients that are not kubectl.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = program.to_owned();
         self
     }
 
@@ -143,6 +161,11 @@ impl Kubectl {
         self.spawn(arguments, "").await.end().await
     }
 
+    /// Runs it to its end with an editor of the caller's: a command that gets the file's name.
+    pub async fn run_edit<I: AsRef<str>>(&self, arguments: &[I], editor: &str) -> Output {
+        self.start(arguments, "", &[("KUBE_EDITOR".into(), editor.into())]).await.end().await
+    }
+
     /// Runs it to its end with something to read on standard input.
     pub async fn run_with<I: AsRef<str>>(&self, arguments: &[I], input: &str) -> Output {
         self.spawn(arguments, input).await.end().await
@@ -150,25 +173,45 @@ impl Kubectl {
 
     /// Starts it, as for a call that will be held. It is killed when the value goes.
     pub async fn spawn<I: AsRef<str>>(&self, arguments: &[I], input: &str) -> Running {
+        self.start(arguments, input, &[]).await
+    }
+
+    async fn start<I: AsRef<str>>(&self, arguments: &[I], input: &str, env: &[(OsString, OsString)]) -> Running {
         let words: Vec<String> = self
             .namespace
             .iter()
             .flat_map(|namespace| ["-n".to_owned(), namespace.clone()])
             .chain(arguments.iter().map(|argument| argument.as_ref().to_owned()))
             .collect();
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.pod {
+            None => Command::new(&self.program),
+            Some(folder) => in_pod(folder, &self.program),
+        };
         command.args(&words).env_clear().env("HOME", self.home()).env("PATH", "/usr/bin:/bin");
         command.env("KUBECACHEDIR", self.home().join("cache")).current_dir(self.home());
         if let Some(path) = &self.kubeconfig {
             command.env("KUBECONFIG", path);
         }
-        command.envs(self.env.iter().map(|(key, value)| (key, value)));
+        command.envs(self.env.iter().chain(env).map(|(key, value)| (key, value)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("kubectl starts");
         // A kubectl that does not want its input may be gone by now: how it ended says more than a broken pipe.
         drop(child.stdin.take().expect("piped").write_all(input.as_bytes()).await);
         Running { child, words: words.join(" "), within: self.within }
     }
+}
+
+/// A program that sees a folder at the path where each client library looks in a pod. It has a mount namespace of its own for that, in a
+/// user namespace, so nobody needs to be root; where that is not to be had, `unshare` fails and says so.
+fn in_pod(folder: &Path, program: &Path) -> Command {
+    const SCRIPT: &str = r#"set -e
+mount -t tmpfs none "$(realpath /var/run)"
+mkdir -p /var/run/secrets/kubernetes.io/serviceaccount
+mount --bind "$0" /var/run/secrets/kubernetes.io/serviceaccount
+exec "$@""#;
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", SCRIPT]).arg(folder).arg(program);
+    command
 }
 
 /// A kubectl that has not ended yet.

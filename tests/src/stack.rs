@@ -137,6 +137,16 @@ impl Stack {
         Kubectl::new(version).kubeconfig(&self.path("runner/kubeconfig"))
     }
 
+    /// The folder that a runner's pod has as its ServiceAccount's, as the sidecar writes it.
+    pub fn service_account(&self) -> PathBuf {
+        self.path("runner/serve")
+    }
+
+    /// Where the sidecar listens.
+    pub fn sidecar(&self) -> SocketAddr {
+        self.addresses.sidecar
+    }
+
     /// Our command line, as an approver on this machine uses it.
     pub fn cli(&self, arguments: &[&str]) -> Output {
         self.sallyport(arguments, &[("SALLYPORT_SOCKET", self.socket().into())])
@@ -278,6 +288,39 @@ impl Stack {
         LogFile::new(&self.log_path(process))
     }
 
+    /// Whether the control plane says that it is ready.
+    pub fn is_ready(&self) -> bool {
+        get(self.addresses.admin, "/readyz")
+    }
+
+    /// Every TCP port that is open, with the process it belongs to.
+    pub fn ports(&self) -> [(&'static str, SocketAddr); 4] {
+        let at = self.addresses;
+        [("sidecar", at.sidecar), ("web API", at.web), ("control plane", at.admin), ("agent", at.agent_admin)]
+    }
+
+    /// The control plane's QUIC port.
+    pub fn quic(&self) -> SocketAddr {
+        self.addresses.quic
+    }
+
+    /// Starts a second control plane on the same data folder, with ports of its own, and gives what it says at its end.
+    pub fn second_control_plane(&self) -> String {
+        let config = std::fs::read_to_string(self.path("control-plane/config.yaml")).expect("it was written");
+        let mut config = config.replace("../socket", "../second");
+        let at = self.addresses;
+        for address in [at.quic, at.web, at.admin] {
+            config = config.replace(&address.to_string(), "127.0.0.1:0");
+        }
+        let path = self.path("control-plane/second.yaml");
+        write_file(&path, &config);
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", "30"]).arg(program("sallyport")).args(["serve", "--config"]).arg(path);
+        let output = command.env_clear().output().expect("sallyport starts");
+        assert_eq!(output.status.code(), Some(1), "it does not serve");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// Folder of the control plane's database.
     pub fn data(&self) -> PathBuf {
         self.path("control-plane/data")
@@ -356,7 +399,7 @@ impl Addresses {
 }
 
 /// Applies the agent's manifests, once a run.
-fn install(cluster: &Cluster) {
+pub fn install(cluster: &Cluster) {
     static DONE: OnceLock<()> = OnceLock::new();
     DONE.get_or_init(|| {
         let manifest = |name: &str| root().join("manifests/agent").join(name).display().to_string();

@@ -112,6 +112,7 @@ pub fn check<B>(info: &RequestInfo, is_head: bool, response: &Response<B>) -> Re
         // Schemas hold no objects, and much that looks like one.
         "application/json" if openapi => Ok(Treatment::Pass),
         "application/json" => Ok(Treatment::Mask),
+        "application/jwk-set+json" if info.non_resource_path == "/openid/v1/jwks" => Ok(Treatment::Pass),
         other if openapi && OPENAPI.contains(&other) => Ok(Treatment::Pass),
         "text/plain" if !info.is_resource_request || is_log(info) => Ok(Treatment::Pass),
         "text/plain" if !status.is_success() => Ok(Treatment::Replace),

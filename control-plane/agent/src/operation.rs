@@ -237,11 +237,11 @@ async fn prepare(agent: &Agent, grant: &VerifiedGrant) -> Result<WireRequest, Re
     let request = grant.request();
     let approved = request.wire().clone();
     let claims = grant.claims();
-    let pin = match &claims.approval {
-        None => return Ok(approved),
-        Some(approval) => &approval.pin,
-    };
+    let pin = claims.approval.as_ref().map_or(&VersionPin::None, |approval| &approval.pin);
     if *pin == VersionPin::None {
+        if Ours::needs_live(request.info()) {
+            return Err(Refusal::Read);
+        }
         return Ok(approved);
     }
     let info = request.info().live_object().ok_or(Refusal::Read)?;
@@ -250,6 +250,7 @@ async fn prepare(agent: &Agent, grant: &VerifiedGrant) -> Result<WireRequest, Re
         return Err(Refusal::Read);
     }
     let live = read(agent, grant, &target, &info).await?;
+    agent.ours.check_live(request.info(), live.as_ref()).map_err(Refusal::Rule)?;
     let reads = Reads { live: live.as_ref() };
     finish(approved, request.body(), pin, reads).map_err(Refusal::Finish)
 }

@@ -229,6 +229,9 @@ impl Refusal {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(wire::header::SENT, self.sent().header());
         headers.insert(wire::header::REFUSED, HeaderValue::from_static(self.label()));
+        if self.is_attack_signal() {
+            headers.insert(wire::header::ATTACK, HeaderValue::from_static("1"));
+        }
         response
     }
 }

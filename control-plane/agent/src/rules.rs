@@ -8,6 +8,9 @@ use std::collections::BTreeSet;
 use control_plane_core::body::{Encoding, ParsedBody};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::{RequestInfo, Verb};
+use control_plane_core::reserved::{
+    CertificateRefusal, check_certificate_patch, check_certificate_request, gives_impersonation, is_certificate_request,
+};
 use serde_json::Value;
 
 #[cfg(test)]
@@ -53,6 +56,12 @@ pub enum RuleRefusal {
     /// A JSON Patch that moves parts of a role or binding around, so that its text does not show what it makes.
     #[error("a JSON Patch of a role or binding may not copy or move")]
     RbacCopy,
+    /// A role with the right to impersonate.
+    #[error("the right to impersonate can't be given through Sallyport")]
+    RbacImpersonates,
+    /// A certificate for a name of the cluster's or ours.
+    #[error(transparent)]
+    Certificate(CertificateRefusal),
     /// A role or binding whose body can't be read.
     #[error("a role or binding needs a body that can be read")]
     RbacUnreadable,
@@ -67,6 +76,8 @@ impl RuleRefusal {
             Self::Collection => "rule-collection",
             Self::RbacNamesUs => "rule-rbac-names-us",
             Self::RbacCopy => "rule-rbac-copy",
+            Self::RbacImpersonates => "rule-rbac-impersonates",
+            Self::Certificate(_) => "rule-certificate",
             Self::RbacUnreadable => "rule-rbac-unreadable",
         }
     }
@@ -108,7 +119,27 @@ impl Ours {
         if info.api_group == RBAC {
             self.check_rbac(info, request.body())?;
         }
+        if is_certificate_request(info) && info.verb != Verb::Delete && info.verb != Verb::DeleteCollection {
+            check_certificate(request.body())?;
+        }
         Ok(())
+    }
+
+    /// Checks the object that a request is about, as it was read last, where that says what the request does: an approval of a certificate
+    /// request says nothing of the names that it gives away.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn check_live(&self, info: &RequestInfo, live: Option<&Value>) -> Result<(), RuleRefusal> {
+        match live {
+            Some(live) if Self::needs_live(info) => check_certificate_request(live).map_err(RuleRefusal::Certificate),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether [`Self::check_live`] has something to say of such a request, which then may not go without that read.
+    pub fn needs_live(info: &RequestInfo) -> bool {
+        is_certificate_request(info) && !info.subresource.is_empty() && !info.is_read()
     }
 
     fn check_rbac(&self, info: &RequestInfo, body: Option<&ParsedBody>) -> Result<(), RuleRefusal> {
@@ -127,6 +158,9 @@ impl Ours {
         }
         if self.names_us(&body.value) {
             return Err(RuleRefusal::RbacNamesUs);
+        }
+        if info.verb != Verb::Delete && gives_impersonation(&body.value) {
+            return Err(RuleRefusal::RbacImpersonates);
         }
         Ok(())
     }
@@ -153,6 +187,17 @@ impl Ours {
             user.map_or_else(|| text.strip_prefix("system:serviceaccounts:"), |(namespace, _)| Some(namespace));
         namespace.is_some_and(|namespace| self.namespaces.contains(namespace))
     }
+}
+
+fn check_certificate(body: Option<&ParsedBody>) -> Result<(), RuleRefusal> {
+    let checked = match body {
+        None => Ok(()),
+        Some(body) if body.encoding == Encoding::JsonPatch => {
+            check_certificate_patch(body.value.as_array().map(Vec::as_slice).unwrap_or_default())
+        }
+        Some(body) => check_certificate_request(&body.value),
+    };
+    checked.map_err(RuleRefusal::Certificate)
 }
 
 fn is_guarded(info: &RequestInfo) -> bool {

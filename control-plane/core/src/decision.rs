@@ -56,17 +56,24 @@ pub enum Group {
     /// Writes that need no approval.
     #[serde(rename = "sallyport:write")]
     Write,
+    /// Writes that the API server only tries: as wide as what they could try, for the agent takes nothing else into this group.
+    #[serde(rename = "sallyport:dry-run")]
+    DryRun,
     /// What people approved.
     #[serde(rename = "sallyport:approved")]
     Approved,
 }
 
 impl Group {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::DryRun, Self::Approved];
+
     /// The group's name in the cluster.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Read => "sallyport:read",
             Self::Write => "sallyport:write",
+            Self::DryRun => "sallyport:dry-run",
             Self::Approved => "sallyport:approved",
         }
     }

@@ -23,6 +23,7 @@ pub mod policy;
 pub mod query;
 pub mod request;
 pub mod request_info;
+pub mod reserved;
 pub mod risk;
 pub mod statement;
 pub mod version_pin;

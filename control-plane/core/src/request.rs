@@ -350,7 +350,11 @@ fn read_body(
 /// In the order of [`FORWARDED`].
 fn forwarded(info: &RequestInfo, headers: &HeaderMap, body: Option<&ParsedBody>) -> [Option<HeaderValue>; 4] {
     let openapi = info.non_resource_path.starts_with("/openapi/");
-    let accept = accept::rewrite(headers.get_all(header::ACCEPT).iter(), openapi);
+    let accept = match info.non_resource_path.as_str() {
+        // The only form of these public keys; clients say `*/*`.
+        "/openid/v1/jwks" => "application/jwk-set+json".to_owned(),
+        _ => accept::rewrite(headers.get_all(header::ACCEPT).iter(), openapi),
+    };
     [
         // Made of visible ASCII only.
         HeaderValue::from_str(&accept).ok(),

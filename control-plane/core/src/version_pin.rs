@@ -17,7 +17,7 @@ mod tests;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "state")]
 pub enum VersionPin {
-    /// The request has no object that a read could show (most creates, collections, non-resource paths).
+    /// The request changes no object that a read could show (reads, most creates, collections, non-resource paths).
     None,
     /// There was no such object.
     Absent,
@@ -61,7 +61,8 @@ impl VersionPin {
     ///
     /// An object without uid or resourceVersion, which no API server sends, makes a pin that never holds.
     pub fn of(info: &RequestInfo, live: Option<&Value>) -> Self {
-        if info.live_object().is_none() {
+        // A read needs no state that it was approved for: it shows whichever there is, and changes none.
+        if info.is_read() || info.live_object().is_none() {
             return Self::None;
         }
         let Some(live) = live else {

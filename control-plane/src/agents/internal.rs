@@ -46,6 +46,9 @@ pub enum InternalError {
     /// No answer.
     #[error("the agent did not answer in time")]
     NoAnswer,
+    /// The API server's RBAC has nothing for the group that we ask as.
+    #[error("sallyport:read may not read it; an administrator can let it, see manifests/agent/rbac.yaml")]
+    NoRight,
     /// An answer that helps nobody.
     #[error("the cluster answered {0}")]
     Status(u16),
@@ -80,6 +83,7 @@ impl Agents {
                 Ok(Reviewed { live: Some(live), masked_fields: Some(Vec::new()) })
             }
             StatusCode::NOT_FOUND => Ok(Reviewed { live: None, masked_fields: Some(Vec::new()) }),
+            StatusCode::FORBIDDEN => Err(InternalError::NoRight),
             other => Err(InternalError::Status(other.as_u16())),
         }
     }

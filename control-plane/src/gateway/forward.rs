@@ -23,6 +23,15 @@ pub(crate) enum Sent {
     Unknown,
 }
 
+/// The agent refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AgentRefused {
+    /// Its word for it.
+    pub word: HeaderValue,
+    /// Whether it takes us for somebody else.
+    pub attack: bool,
+}
+
 /// Why there is no answer of the agent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ForwardError {
@@ -65,13 +74,14 @@ pub(crate) async fn forward_with(
 }
 
 /// Reads and removes our own headers from an agent's answer. An answer that does not say whether it was sent counts as unknown.
-pub(crate) fn sent(headers: &mut http::HeaderMap) -> (Sent, Option<HeaderValue>) {
+pub(crate) fn sent(headers: &mut http::HeaderMap) -> (Sent, Option<AgentRefused>) {
     let sent = match headers.remove(wire::header::SENT).as_ref().map(HeaderValue::as_bytes) {
         Some(b"yes") => Sent::Yes,
         Some(b"no") => Sent::No,
         _ => Sent::Unknown,
     };
-    let refused = headers.remove(wire::header::REFUSED);
+    let attack = headers.contains_key(wire::header::ATTACK);
+    let refused = headers.remove(wire::header::REFUSED).map(|word| AgentRefused { word, attack });
     let ours: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("sallyport-")).cloned().collect();
     for name in ours {
         headers.remove(name);

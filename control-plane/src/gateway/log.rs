@@ -125,6 +125,25 @@ impl OperationLog {
         self.durable
     }
 
+    /// Whether it changes nothing: then it ends with its client.
+    pub(crate) fn is_read(&self) -> bool {
+        self.opening.info.is_read()
+    }
+
+    /// Makes its record durable where it is not: whatever waits for people outlives this process. Gives the earlier record, where the
+    /// session had this operation wait before.
+    pub(crate) async fn make_durable(&mut self) -> Result<Option<Box<OperationRow>>, StoreError> {
+        if self.durable {
+            return Ok(None);
+        }
+        let opened = self.recorder.store.promote_read((*self.opening).clone()).await?;
+        self.durable = true;
+        Ok(match opened {
+            Opened::New => None,
+            Opened::Known(row) => Some(row),
+        })
+    }
+
     /// Notes what was decided.
     pub(crate) fn decided(&mut self, explanation: &Explanation) {
         self.explanation = Some(explanation.clone());

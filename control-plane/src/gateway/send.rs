@@ -40,9 +40,11 @@ impl Gateway {
         match forward(&link, outgoing).await {
             Ok(mut response) => {
                 let (sent, refused) = forward::sent(response.headers_mut());
-                if let Some(kind) = refused {
-                    tracing::warn!(operation.id = %log.opening().id, ?kind, "the agent refused a grant");
-                    self.attack_signal("agent_refused");
+                if let Some(refused) = refused {
+                    tracing::warn!(operation.id = %log.opening().id, why = ?refused.word, "the agent refused a grant");
+                    if refused.attack {
+                        self.attack_signal("agent_refused");
+                    }
                 }
                 log.outcome_is(match sent {
                     Sent::Yes => Outcome::of_status(response.status().as_u16()),

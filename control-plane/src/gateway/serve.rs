@@ -122,7 +122,17 @@ impl Gateway {
                 let refusal = Refusal::Denied(Box::new(denial.explanation().clone()));
                 return Err(Refused { refusal, log: Some(log) });
             }
-            Decision::Hold(hold) => self.hold(&session, hold, live, log).await?,
+            Decision::Hold(hold) => {
+                match log.make_durable().await {
+                    Err(error) => return Err(Refused { refusal: Refusal::Record(error), log: Some(log) }),
+                    Ok(None) => {}
+                    Ok(Some(row)) => match self.repeat(*row, hold.attributes(), log).await? {
+                        Before::Answered(response) => return Ok(response),
+                        Before::Goes(same) => log = *same,
+                    },
+                }
+                self.hold(&session, hold, live, log).await?
+            }
         };
         self.carry_out(session, ready, running).await
     }
@@ -135,7 +145,7 @@ impl Gateway {
         ready: Ready,
         running: Running,
     ) -> Result<Response<BoxBody>, Refused> {
-        if !ready.log.is_durable() {
+        if ready.log.is_read() {
             let result = self.send(ready).await;
             return result.map(|(response, log)| self.cut_on_end(session, running, reply::recorded(response, log)));
         }

@@ -11,6 +11,7 @@ mod seal;
 mod sessions;
 mod writer;
 
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -55,6 +56,9 @@ pub enum StoreError {
         /// What we know.
         known: i64,
     },
+    /// Another process has it.
+    #[error("another control plane works on {0}; one database has one control plane")]
+    InUse(String),
     /// A file or folder could not be used.
     #[error("{path} can't be used")]
     File {
@@ -79,6 +83,8 @@ pub struct Store {
     readers: Arc<Readers>,
     seal: Arc<SealingKey>,
     lives: Arc<Lives>,
+    /// Held as long as the process lives, by whoever opened the store last.
+    _lock: Arc<File>,
 }
 
 struct Readers {
@@ -92,6 +98,7 @@ impl Store {
         let path = folder.join("sallyport.db");
         let file_error = |source| StoreError::File { path: path.display().to_string(), source };
         std::fs::create_dir_all(folder).map_err(file_error)?;
+        let lock = lock(folder)?;
         let seal = SealingKey::load_or_create(&folder.join("seal.key")).map_err(file_error)?;
         let mut connection = Connection::open(&path)?;
         configure(&connection)?;
@@ -100,7 +107,8 @@ impl Store {
         let idle = (0..READERS).map(|_| open_reader(&path)).collect::<Result<Vec<_>, _>>()?;
         let (writer, thread) = Writer::start(connection).map_err(file_error)?;
         let readers = Readers { idle: Mutex::new(idle), permits: tokio::sync::Semaphore::new(READERS) };
-        Ok((Self { writer, readers: Arc::new(readers), seal: Arc::new(seal), lives: Arc::new(lives) }, thread))
+        let (readers, seal, lives, lock) = (Arc::new(readers), Arc::new(seal), Arc::new(lives), Arc::new(lock));
+        Ok((Self { writer, readers, seal, lives, _lock: lock }, thread))
     }
 
     /// Seals and opens the keys of digests.
@@ -135,6 +143,18 @@ impl Store {
         })
         .await
         .map_err(|_| StoreError::Unavailable)?
+    }
+}
+
+/// Locks the folder for this process. The kernel lets go of it whatever way the process ends.
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join("lock");
+    let file_error = |source| StoreError::File { path: path.display().to_string(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(file_error)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.display().to_string())),
+        Err(TryLockError::Error(source)) => Err(file_error(source)),
     }
 }
 

@@ -271,6 +271,33 @@ impl Store {
         self.writer.lazy(move |c| insert(c, &opening, None).map(drop)).await
     }
 
+    /// Makes a recorded read one with a record of its own, durably: it will wait for people, and run under their approval.
+    pub async fn promote_read(&self, opening: Opening) -> Result<Opened, StoreError> {
+        self.writer
+            .durable(move |c| {
+                let key = OperationKey { session: opening.session, operation: opening.id };
+                let record = OperationRecord::open(key, opening.digest, opening.opened);
+                let record = serde_json::to_string(&record).map_err(|_| StoreError::Corrupt("an unwritable record"))?;
+                // A try before this one may have ended unsent; this one is open, under a key of its own.
+                let sql = "UPDATE operations SET record = ?3, digest = ?4, digest_key = ?5, outcome = NULL, closed = NULL \
+                           WHERE session = ?1 AND id = ?2 AND record IS NULL";
+                let promoted = c.prepare_cached(sql)?.execute(params![
+                    opening.session.uuid().as_bytes(),
+                    opening.id.uuid().as_bytes(),
+                    record,
+                    opening.digest.to_string(),
+                    opening.digest_key,
+                ])?;
+                if promoted == 1 {
+                    return Ok(Opened::New);
+                }
+                find(c, opening.session, opening.id)?
+                    .map(|row| Opened::Known(Box::new(row)))
+                    .ok_or(StoreError::Corrupt("a hold without its operation"))
+            })
+            .await
+    }
+
     /// Closes an operation lazily (the answer of a read).
     pub async fn close_read(&self, session: SessionId, id: OperationId, closing: Closing) -> Result<(), StoreError> {
         self.writer.lazy(move |c| close(c, session, id, &closing).map(drop)).await

@@ -69,7 +69,7 @@ pub async fn build(config: &Config, identity: &Identity, parts: Parts) -> anyhow
 
 fn bind_local(socket: &LocalSocket) -> anyhow::Result<(UnixListener, LocalSocket)> {
     let path = &socket.path;
-    // What an earlier life left; a living process has the database locked, so this is nobody's.
+    // What an earlier life left; a living process has the data folder locked, so this is nobody's.
     match std::fs::remove_file(path) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

@@ -73,6 +73,8 @@ fn media_types_elsewhere() {
         ("/api", v2, Err(AnswerError::MediaType)),
         ("/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", Ok(Treatment::Mask)),
         ("/version", "application/json", Ok(Treatment::Mask)),
+        ("/openid/v1/jwks", "application/jwk-set+json", Ok(Treatment::Pass)),
+        ("/api", "application/jwk-set+json", Err(AnswerError::MediaType)),
         ("/healthz", "text/plain; charset=utf-8", Ok(Treatment::Pass)),
         ("/healthz", "application/octet-stream", Err(AnswerError::MediaType)),
         (LOG, "text/plain", Ok(Treatment::Pass)),

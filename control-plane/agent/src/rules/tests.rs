@@ -28,6 +28,10 @@ fn request(method: &str, path: &str, body: &str) -> Request {
     Request::parse(&method, &uri, &headers, Bytes::copy_from_slice(body.as_bytes())).expect(path)
 }
 
+fn request_info(method: &str, path: &str, body: &str) -> RequestInfo {
+    request(method, path, body).info().clone()
+}
+
 fn check(method: &str, path: &str, body: &str) -> Result<(), RuleRefusal> {
     ours().check(&request(method, path, body))
 }
@@ -167,4 +171,83 @@ fn rbac_patches_that_hide_what_they_make() {
     assert_eq!(check("JSON-PATCH", path, plain), Ok(()));
     let elsewhere = r#"[{"op":"copy","from":"/a","path":"/b"}]"#;
     assert_eq!(check("JSON-PATCH", "/api/v1/namespaces/x/configmaps/c", elsewhere), Ok(()));
+}
+
+#[test]
+fn nobody_gets_the_right_to_impersonate() {
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let role = |verbs: &[&str]| {
+        json!({"metadata": {"name": "r"}, "rules": [{"apiGroups": [""], "resources": ["users", "groups"], "verbs": verbs}]}).to_string()
+    };
+    for verbs in
+        [&["impersonate"][..], &["get", "impersonate"], &["impersonate:user-info"], &["impersonate-on:user-info:*"]]
+    {
+        for (method, path) in
+            [("POST", roles.to_owned()), ("PUT", format!("{roles}/r")), ("MERGE", format!("{roles}/r"))]
+        {
+            assert_eq!(check(method, &path, &role(verbs)), Err(RuleRefusal::RbacImpersonates), "{method} {verbs:?}");
+        }
+    }
+    let piece = r#"[{"op":"add","path":"/rules/0/verbs/-","value":"impersonate"}]"#;
+    assert_eq!(check("JSON-PATCH", &format!("{roles}/r"), piece), Err(RuleRefusal::RbacImpersonates));
+    assert_eq!(check("POST", roles, &role(&["*"])), Err(RuleRefusal::RbacImpersonates), "on users it means that");
+    // What is as much and says so is for people to see: policy scores it 98.
+    let everything = r#"{"metadata":{"name":"r"},"rules":[{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}]}"#;
+    for role in [everything.to_owned(), role(&["bind", "escalate"]), role(&["get"])] {
+        assert_eq!(check("POST", roles, &role), Ok(()), "{role}");
+    }
+}
+
+/// A real certificate request: subject as pairs of attribute and value, and names beside it.
+fn csr(subject: &[(rcgen::DnType, rcgen::DnValue)], alternatives: &[&str]) -> Value {
+    let names: Vec<String> = alternatives.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = rcgen::CertificateParams::new(names).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    for (kind, value) in subject {
+        params.distinguished_name.push(kind.clone(), value.clone());
+    }
+    let pem = params.serialize_request(&rcgen::KeyPair::generate().unwrap()).unwrap().pem().unwrap();
+    let request = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pem);
+    json!({
+        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "c"},
+        "spec": {"request": request, "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"]},
+    })
+}
+
+#[test]
+fn no_certificate_for_names_of_the_cluster_or_ours() {
+    use rcgen::{DnType, DnValue};
+    let collection = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    let text = |text: &str| DnValue::Utf8String(text.to_owned());
+    let reserved = Err(RuleRefusal::Certificate(CertificateRefusal::Reserved));
+    for request in [
+        csr(&[(DnType::CommonName, text("x")), (DnType::OrganizationName, text("system:masters"))], &[]),
+        csr(&[(DnType::CommonName, text("x")), (DnType::OrganizationName, text("sallyport:approved"))], &[]),
+        csr(&[(DnType::CommonName, text("sallyport:runner"))], &[]),
+        csr(&[(DnType::CommonName, text("system:node:n"))], &[]),
+        csr(&[(DnType::OrganizationName, DnValue::PrintableString("system:nodes".try_into().unwrap()))], &[]),
+        csr(&[(DnType::OrganizationName, DnValue::TeletexString("system:nodes".try_into().unwrap()))], &[]),
+        csr(&[(DnType::OrganizationName, DnValue::Ia5String("system:nodes".try_into().unwrap()))], &[]),
+        csr(&[(DnType::OrganizationName, DnValue::BmpString("sallyport:approved".try_into().unwrap()))], &[]),
+    ] {
+        assert_eq!(check("POST", collection, &request.to_string()), reserved);
+        assert_eq!(check("APPLY", &format!("{collection}/c"), &request.to_string()), reserved);
+        // An approval says nothing of the names; the object that it is about does.
+        let approval = request_info("PUT", &format!("{collection}/c/approval"), r#"{"metadata":{"name":"c"}}"#);
+        assert!(Ours::needs_live(&approval));
+        assert_eq!(ours().check_live(&approval, Some(&request)), reserved);
+    }
+    let harmless =
+        csr(&[(DnType::CommonName, text("jane")), (DnType::OrganizationName, text("team-a"))], &["jane.example"]);
+    assert_eq!(check("POST", collection, &harmless.to_string()), Ok(()));
+    let approval = request_info("PUT", &format!("{collection}/c/approval"), r#"{"metadata":{"name":"c"}}"#);
+    assert_eq!(ours().check_live(&approval, Some(&harmless)), Ok(()));
+    let mut garbled = harmless;
+    garbled["spec"]["request"] = json!("bm8gcGVt");
+    let unreadable = Err(RuleRefusal::Certificate(CertificateRefusal::Unreadable));
+    assert_eq!(check("POST", collection, &garbled.to_string()), unreadable);
+    let patch = r#"[{"op":"replace","path":"/spec/request","value":"x"}]"#;
+    assert_eq!(check("JSON-PATCH", &format!("{collection}/c"), patch), unreadable);
+    assert_eq!(check("DELETE", &format!("{collection}/c"), ""), Ok(()));
+    assert!(!Ours::needs_live(&request_info("GET", &format!("{collection}/c/approval"), "")));
 }

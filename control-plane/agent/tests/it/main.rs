@@ -14,6 +14,8 @@ mod grants;
 #[cfg(test)]
 mod links;
 #[cfg(test)]
+mod pins;
+#[cfg(test)]
 mod refused;
 #[cfg(test)]
 mod relay;

@@ -39,6 +39,7 @@ async fn claims_that_do_not_fit() {
         ("impersonation", Value::Null, "grant-impersonation"),
         ("impersonation", json!({"group": "system:masters", "subject": "x"}), "grant-claims"),
         ("impersonation", json!({"group": "sallyport:approved", "subject": "x"}), "grant-unapproved"),
+        ("impersonation", json!({"group": "sallyport:dry-run", "subject": "x"}), "grant-no-dry-run"),
         ("purpose", json!("live-read"), "grant-purpose"),
         ("purpose", json!("token-review"), "grant-impersonation"),
         ("purpose", json!("preview"), "grant-purpose"),

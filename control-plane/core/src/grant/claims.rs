@@ -18,7 +18,7 @@ use crate::version_pin::VersionPin;
 /// The claims, complete. A claim more, a claim less or a claim twice is refused.
 ///
 /// There is no `iat`, `nbf` or `exp`: `ttl` counts on the agent's monotonic clock from receipt, so no two clocks must agree.
-/// There is no user either: the agent impersonates one fixed user, and groups are one of three, so no claim can name another.
+/// There is no user either: the agent impersonates one fixed user, and groups are one of four, so no claim can name another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GrantClaims {

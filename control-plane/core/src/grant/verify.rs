@@ -97,6 +97,9 @@ pub enum VerifyError {
     /// `sallyport:approved` without an approval.
     #[error("the grant names the group of approved operations and no approval")]
     Unapproved,
+    /// `sallyport:dry-run` for a request that stores something.
+    #[error("the grant names the group of dry runs, and the request is none")]
+    NoDryRun,
     /// The approval's own time is over.
     #[error("the approval behind the grant has expired")]
     ApprovalExpired,
@@ -123,6 +126,7 @@ impl VerifyError {
             Self::Impersonation => "grant-impersonation",
             Self::Purpose => "grant-purpose",
             Self::Unapproved => "grant-unapproved",
+            Self::NoDryRun => "grant-no-dry-run",
             Self::ApprovalExpired => "approval-expired",
         }
     }
@@ -178,6 +182,12 @@ fn same_request(claims: &GrantClaims, arrived: Arrived<'_>) -> Result<Request, V
     }
     if *request.wire() != wire {
         return Err(VerifyError::Unreadable);
+    }
+    // What that group may try is more than what may be done unasked, so nothing that is done may run as it. Subresources like
+    // `serviceaccounts/token` act in a dry run too.
+    let dry = request.dry_run() && matches!(request.info().subresource.as_str(), "" | "status" | "scale");
+    if claims.impersonation.as_ref().is_some_and(|who| who.group == Group::DryRun) && !dry {
+        return Err(VerifyError::NoDryRun);
     }
     Ok(request)
 }

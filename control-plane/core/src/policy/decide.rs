@@ -1,7 +1,6 @@
 //! The decision. What it is made of stands at the top of [`super`].
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Policy;
@@ -133,7 +132,7 @@ impl<'d> Decider<'d, '_> {
             },
             group,
             terms,
-            mask: masks(&self.matched.rules),
+            mask: Vec::new(),
             cost,
         }
     }
@@ -242,7 +241,13 @@ impl<'d> Decider<'d, '_> {
             // What people approved, whatever a rule says of what they needn't.
             Effect::Hold => Group::Approved,
             Effect::Allow | Effect::Deny => {
-                let usual = if is_harmless(self.question.info) { Group::Read } else { Group::Write };
+                let usual = if is_harmless(self.question.info) {
+                    Group::Read
+                } else if risk::is_honoured_dry_run(self.question) {
+                    Group::DryRun
+                } else {
+                    Group::Write
+                };
                 settles.and_then(|rule| rule.group).unwrap_or(usual)
             }
         }
@@ -272,9 +277,4 @@ const fn order(weight: Weight) -> (i16, bool) {
         Weight::Plus(points) => (points, false),
         Weight::Accepted => (i16::MIN, false),
     }
-}
-
-fn masks(rules: &[&Rule]) -> Vec<String> {
-    let fields: BTreeSet<&String> = rules.iter().flat_map(|rule| &rule.mask).collect();
-    fields.into_iter().cloned().collect()
 }

@@ -55,7 +55,6 @@ pub(super) fn read(
         approvers: Approvers::default(),
         wait: None,
         group: None,
-        mask: fields.get("mask").map(|(node, path)| mask(reader, node, &path)).unwrap_or_default(),
         budget: fields.get("budget").and_then(|(node, path)| reader.number(node, &path, 1, 1_000_000)),
     };
     if let Some((node, path)) = fields.get("description") {
@@ -69,6 +68,10 @@ pub(super) fn read(
     }
     if let Some((node, path)) = fields.get("impersonate") {
         rule.group = group(reader, node, &path);
+    }
+    if let Some((node, path)) = fields.get("mask") {
+        // A rule that is taken and not carried out would be worse than none.
+        reader.wrong(node, &path, "is not carried out by this version, which masks Secrets alone; to keep a field from being read, deny or hold the read");
     }
     if let Some((node, path)) = fields.get("when") {
         rule.when = condition(reader, node, &path, &rule, patterns);
@@ -112,7 +115,7 @@ fn accept(reader: &mut Reader, node: &Node, path: &str) -> std::collections::BTr
     let known = || table::all().map(|row| row.name).chain(MODIFIER_NAMES.iter().copied());
     let mut names = std::collections::BTreeSet::new();
     for (node, path, name) in reader.texts(node, path) {
-        if name == "modifier/sallyport" {
+        if matches!(name.as_str(), "modifier/sallyport" | "modifier/reserved-identity") {
             reader.wrong(node, &path, "what touches Sallyport itself can't be accepted");
         } else if !known().any(|known| known == name) {
             let help = suggestion(&name, known());
@@ -125,22 +128,6 @@ fn accept(reader: &mut Reader, node: &Node, path: &str) -> std::collections::BTr
         names.insert(name);
     }
     names
-}
-
-fn mask(reader: &mut Reader, node: &Node, path: &str) -> Vec<String> {
-    let mut fields = Vec::new();
-    for (node, path, field) in reader.texts(node, path) {
-        let segment = |segment: &str| {
-            let name = segment.strip_suffix("[*]").unwrap_or(segment);
-            !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_/".contains(&byte) || byte == b'*')
-        };
-        if field.len() > 256 || !field.split('.').all(segment) {
-            reader.wrong(node, &path, "expected a field like data.password or spec.containers[*].env[*].value");
-        }
-        fields.push(field);
-    }
-    fields
 }
 
 fn group(reader: &mut Reader, node: &Node, path: &str) -> Option<Group> {
@@ -197,7 +184,7 @@ fn place(node: &Node, line: usize, column: usize) -> Node {
 /// Fields that contradict each other, or do nothing.
 fn sensible(reader: &mut Reader, node: &Node, path: &str, fields: &Fields<'_>, rule: &Rule) {
     if rule.effect.is_none() && !rule.has_side_effects() && fields.get("effect").is_none() {
-        reader.wrong(node, path, "does nothing: give it an effect, a risk, mask or a budget");
+        reader.wrong(node, path, "does nothing: give it an effect, a risk or a budget");
     }
     let mut only = |name: &str, fits: bool, message: &str| {
         if let (Some((node, path)), false) = (fields.get(name), fits) {

@@ -21,14 +21,13 @@ pub(super) struct Rule {
     pub(super) approvers: Approvers,
     pub(super) wait: Option<Duration>,
     pub(super) group: Option<Group>,
-    pub(super) mask: Vec<String>,
     pub(super) budget: Option<u64>,
 }
 
 impl Rule {
     /// Whether it does anything beside its effect.
     pub(super) const fn has_side_effects(&self) -> bool {
-        self.risk.is_some() || !self.mask.is_empty() || self.budget.is_some()
+        self.risk.is_some() || self.budget.is_some()
     }
 }
 

@@ -6,9 +6,12 @@ use serde_json::Value;
 
 use super::Found;
 use crate::request_info::{RequestInfo, Verb};
+use crate::reserved;
 
 const PROTECT: &str = "default/protect-sallyport";
 const PROTECT_NOTE: &str = "Sallyport doesn't change itself: use an administrator's own credentials";
+const IDENTITY_NOTE: &str = "a certificate with a name of system: or sallyport:, or the right to impersonate, can't be had through Sallyport: \
+    use an administrator's own credentials";
 const STREAMS: &str = "default/streams";
 const STREAMS_NOTE: &str = "streams are not supported yet: exec, attach, port-forward and proxy are refused; logs, and a Job that runs the command, work";
 
@@ -31,6 +34,14 @@ impl Protect {
         let info = found.question.info;
         if info.is_connect() {
             found.forbid(STREAMS, STREAMS_NOTE);
+        }
+        if gives_identity(info, document) {
+            found.at_least(
+                "modifier/reserved-identity",
+                100,
+                "gives an identity of the cluster or of Sallyport".into(),
+            );
+            found.forbid(PROTECT, IDENTITY_NOTE);
         }
         if self.touches(info, document) {
             found.at_least("modifier/sallyport", 100, "touches Sallyport's own objects".into());
@@ -81,6 +92,16 @@ impl Protect {
             Value::Null | Value::Bool(_) | Value::Number(_) => false,
         }
     }
+}
+
+/// A certificate or a role by which somebody could become one whom nobody may become. `document` shows a JSON Patch as the object that it
+/// would build.
+fn gives_identity(info: &RequestInfo, document: Option<&Value>) -> bool {
+    let Some(document) = document.filter(|_| !info.is_read() && info.verb != Verb::Delete) else {
+        return false;
+    };
+    reserved::is_certificate_request(info) && reserved::check_certificate_request(document).is_err()
+        || info.api_group == "rbac.authorization.k8s.io" && reserved::gives_impersonation(document)
 }
 
 fn ours_by_name(name: &str) -> bool {

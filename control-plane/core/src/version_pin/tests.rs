@@ -82,9 +82,12 @@ fn requests_without_one_object_have_no_pin() {
         ("POST", "/api/v1/namespaces/d/pods"),
         ("DELETE", "/api/v1/namespaces/d/pods"),
         ("GET", "/api/v1/namespaces/d/pods"),
+        ("GET", "/api/v1/namespaces/d/pods/x"),
+        ("GET", "/api/v1/namespaces/d/pods/x/log"),
         ("GET", "/version"),
     ] {
         assert_eq!(VersionPin::of(&info(method, path), Some(&deployment())), VersionPin::None, "{path}");
+        assert_eq!(VersionPin::of(&info(method, path), None), VersionPin::None, "{path}");
     }
     assert_ne!(
         VersionPin::of(&info("POST", "/api/v1/namespaces/d/pods/x/exec"), Some(&deployment())),

@@ -31,10 +31,29 @@ fn validly_signed_and_still_wrong() {
             with(&claims, "impersonation", json!({"group": "sallyport:approved", "subject": "s"})),
             VerifyError::Unapproved,
         ),
+        (
+            "a dry run that is none",
+            with(&claims, "impersonation", json!({"group": "sallyport:dry-run", "subject": "s"})),
+            VerifyError::NoDryRun,
+        ),
         ("approved long ago", with(&claims, "approval", expired), VerifyError::ApprovalExpired),
     ];
     for (what, claims, error) in cases {
         assert_eq!(side.verify(&side.sign(&claims), write_request()).unwrap_err(), error, "{what}");
+    }
+    // Only what stores nothing runs as the group of dry runs: no subresource that acts all the same, and no read.
+    for (method, uri, ok) in [
+        ("POST", "/api/v1/namespaces/ns/configmaps?dryRun=All", true),
+        ("DELETE", "/api/v1/namespaces/ns/pods/p?dryRun=All", true),
+        ("POST", "/api/v1/namespaces/ns/configmaps", false),
+        ("PUT", "/api/v1/namespaces/ns/configmaps/s?fieldManager=dryRun", false),
+        ("POST", "/api/v1/namespaces/ns/serviceaccounts/s/token?dryRun=All", false),
+        ("GET", "/api/v1/namespaces/ns/pods/p", false),
+    ] {
+        let body = if matches!(method, "POST" | "PUT") { r#"{"metadata":{"name":"s"}}"# } else { "" };
+        let grant = side.issue(&request(method, uri, body), Group::DryRun, "r", side.terms()).unwrap();
+        let got = side.verify(grant.token(), request(method, uri, body));
+        assert_eq!(got.err(), (!ok).then_some(VerifyError::NoDryRun), "{method} {uri}");
     }
     let later = with(&claims, "life", json!(8));
     assert!(side.verify(&side.sign(&later), write_request()).is_ok(), "a later life is how lives go on");

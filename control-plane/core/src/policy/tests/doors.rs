@@ -240,7 +240,6 @@ fn p2_escalations_that_look_harmless() {
         ("get certificatesigningrequests.certificates.k8s.io/approval x", Value::Null),
         ("get mutatingwebhookconfigurations.admissionregistration.k8s.io x", Value::Null),
         ("get namespaces default", Value::Null),
-        ("get applications.argoproj.io argocd/x", Value::Null),
         ("patch configmaps default/coredns", json!({})),
         ("create secrets default/-", json!({"type": "Opaque"})),
         ("patch services default/x", json!({"spec": {"type": "ClusterIP"}})),

@@ -90,6 +90,15 @@ fn text_of_order() -> &'static str {
 }
 
 #[test]
+fn what_is_not_carried_out_is_refused_when_it_is_read() {
+    let found = mistakes(
+        "apiVersion: sallyport.dev/v1alpha1\nrules:\n- name: x\n  match: {resources: [configmaps]}\n  effect: allow\n  mask: [data.token]\n",
+    );
+    let [only] = found.as_slice() else { panic!("{found:?}") };
+    assert!(only.starts_with("6:9: rules[0].mask: is not carried out by this version"), "{only}");
+}
+
+#[test]
 fn a_mistake_in_a_condition_is_told_at_its_place() {
     let at = |rule: &str| {
         let text = format!(

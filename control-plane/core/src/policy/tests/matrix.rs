@@ -221,6 +221,7 @@ fn written() -> Vec<(&'static str, &'static str, Value)> {
         ("create roles.rbac.authorization.k8s.io default/-", "", role("get", "secrets")),
         ("create roles.rbac.authorization.k8s.io default/-", "", role("escalate", "roles")),
         ("create clusterroles.rbac.authorization.k8s.io -", "", role("*", "*")),
+        ("create clusterroles.rbac.authorization.k8s.io -", "", role("impersonate", "users")),
         (
             "create clusterroles.rbac.authorization.k8s.io -",
             "",

@@ -132,10 +132,16 @@ fn rule() -> impl Strategy<Value = String> {
         ", when: 'object != null && oldObject != null && object == oldObject'",
         ", when: 'session.operations > 1'",
     ]);
-    let effects =
-        prop::sample::select(vec!["effect: deny", "effect: hold", "risk: 45", "risk: +30", "risk: 100", "budget: 1"]);
+    let effects = prop::sample::select(vec![
+        "effect: deny, budget: 1000000",
+        "effect: hold, budget: 1000000",
+        "risk: 45",
+        "risk: +30",
+        "risk: 100",
+        "budget: 1",
+    ]);
     (matches, whens, effects)
-        .prop_map(|(matches, when, effect)| format!("- {{name: added, match: {matches}{when}, {effect}, mask: [a]}}\n"))
+        .prop_map(|(matches, when, effect)| format!("- {{name: added, match: {matches}{when}, {effect}}}\n"))
 }
 
 fn check(verdict: &Verdict) {

@@ -15,7 +15,7 @@ use crate::request_info::Verb;
 
 pub(super) use patch::{JSON_PATCH, json_patch_as_object};
 pub(super) use request::dry_run;
-pub(crate) use request::is_dry_run;
+pub(crate) use request::{is_dry_run, is_honoured_dry_run};
 
 /// Every modifier's name, as a rule's `accept` may say it.
 pub const NAMES: &[&str] = &[
@@ -76,6 +76,7 @@ pub const NAMES: &[&str] = &[
     "modifier/token-secret",
     "modifier/workload",
     "modifier/dry-run",
+    "modifier/reserved-identity",
     "modifier/sallyport",
 ];
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::{Found, HIGHEST, parts, table};
 use super::{SYSTEM_NAMESPACES, is_set, text_at};
-use crate::policy::question::{Body, Live};
+use crate::policy::question::{Body, Live, Question};
 use crate::request_info::Verb;
 
 /// The media types of server-side apply.
@@ -122,11 +122,7 @@ pub(super) fn body_kind(found: &mut Found<'_, '_>, document: &Value) {
 pub(in crate::risk) fn dry_run(found: &mut Found<'_, '_>) {
     let question = found.question;
     let info = question.info;
-    let honoured = matches!(info.subresource.as_str(), "" | "status" | "scale")
-        && table::resource(&info.api_group, &info.resource).is_some()
-        && !(info.api_group.is_empty() && info.resource == "secrets")
-        && matches!(info.verb, Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection);
-    if !honoured || !is_dry_run(question.query, question.body, info.verb) {
+    if !is_honoured_dry_run(question) {
         return;
     }
     // Counted from the uncapped sum: points taken off what the cap had cut away anyway would take nothing off.
@@ -140,6 +136,17 @@ pub(in crate::risk) fn dry_run(found: &mut Found<'_, '_>) {
     {
         found.plus("modifier/dry-run", -off, "only tried, nothing is stored".into());
     }
+}
+
+/// Whether it is a dry run of something whose dry run counts as one.
+pub(crate) fn is_honoured_dry_run(question: &Question<'_>) -> bool {
+    let info = question.info;
+    matches!(info.subresource.as_str(), "" | "status" | "scale")
+        && table::resource(&info.api_group, &info.resource).is_some()
+        && !(info.api_group.is_empty() && info.resource == "secrets")
+        && !matches!(info.api_group.as_str(), "authentication.k8s.io" | "authorization.k8s.io")
+        && matches!(info.verb, Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection)
+        && is_dry_run(question.query, question.body, info.verb)
 }
 
 /// Whether the API server will store nothing. Exactly one value, exactly `All`: with any other the server answers 400, or takes it

@@ -47,11 +47,11 @@ pub(super) const ROWS: &[Row] = rows! {
     "nodes" purge 95 "deletes nodes and their pods";
     "nodes/proxy" any 97 "speaks to a kubelet: runs commands in every pod of the node, past audit and admission";
     "nodes/configz" any 40 "reads a kubelet's configuration";
-    "nodes/healthz" any 10 "reads a kubelet's health";
+    "nodes/healthz" any 40 "reads a kubelet's health";
     "nodes/log" any 40 "reads a node's log files";
-    "nodes/metrics" any 10 "reads a kubelet's metrics";
-    "nodes/pods" any 30 "reads a kubelet's pods with their environment";
-    "nodes/stats" any 10 "reads a kubelet's statistics";
+    "nodes/metrics" any 40 "reads a kubelet's metrics";
+    "nodes/pods" any 40 "reads a kubelet's pods with their environment";
+    "nodes/stats" any 40 "reads a kubelet's statistics";
     "nodes/status" get 5 "reads a node's status";
     "nodes/status" change 50 "writes a node's status: capacity, addresses, conditions";
     "persistentvolumeclaims" read 5 "reads volume claims";

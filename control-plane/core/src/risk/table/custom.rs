@@ -41,7 +41,7 @@ pub(super) const ROWS: &[Row] = &[
     writes("table/cluster.x-k8s.io/*:write", ".cluster.x-k8s.io", 85, "makes an operator change whole clusters"),
     writes("table/cert-manager.io/*:write", "cert-manager.io", 65, CERTIFICATES),
     writes("table/acme.cert-manager.io/*:write", "acme.cert-manager.io", 65, CERTIFICATES),
-    reads("table/external-secrets.io/*:read", "external-secrets.io", 25, "reads resources that point at secrets"),
+    reads("table/external-secrets.io/*:read", "external-secrets.io", 45, "reads resources that point at secrets"),
     writes("table/external-secrets.io/*:write", "external-secrets.io", 80, SECRETS),
     writes("table/generators.external-secrets.io/*:write", "generators.external-secrets.io", 80, SECRETS),
     writes("table/secrets-store.csi.x-k8s.io/*:write", "secrets-store.csi.x-k8s.io", 80, SECRETS),
@@ -74,7 +74,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     writes("table/kubevirt.io/*:write", "kubevirt.io", 70, "runs virtual machines"),
     writes("table/serving.knative.dev/*:write", "serving.knative.dev", 65, "runs code and exposes it"),
-    reads("table/custom:read", "*", 15, "reads a custom resource, whose fields nobody described"),
+    reads("table/custom:read", "*", 40, "reads a custom resource, whose fields nobody described"),
     writes("table/custom:write", "*", 80, "writes a custom resource, and nobody has said what that does"),
     Row {
         name: "table/unknown",
