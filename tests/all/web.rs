@@ -373,13 +373,6 @@ async fn a_stranger_sees_one_answer() {
         let reply = web.call_as(&world.approver(), method, path, "").await;
         assert_eq!(reply.status, status, "{method} {path}: {reply:?}");
     }
-    // Nobody keeps a place who has shown nothing: silent, slow, or refused and staying.
-    let stays = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let h2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0";
-    let [silent, slow, stays, h2] =
-        ["", "GET / HTTP/1.1\r\nHost: local", stays, h2].map(|text| web.until_closed(Door::Https, text.as_bytes()));
-    let (silent, slow, stays, _) = tokio::join!(silent, slow, stays, h2);
-    assert!(silent.is_empty() && !slow.contains(" 200 ") && stays.contains(" 401 "), "{silent} {slow} {stays}");
     // A stranger's body is not waited for; a known caller's is bounded.
     let announced = [("Host", "localhost"), ("Content-Type", "application/json"), ("Content-Length", "1000000000")];
     let announcement = head("PUT", "/v1/approvals/x/deny", &announced, b"");
@@ -387,6 +380,19 @@ async fn a_stranger_sees_one_answer() {
     assert_eq!(reply.status, 401, "{reply:?}");
     let reply = web.call_as(&world.approver(), "POST", "/v1/approvals/x/deny", &"x".repeat(70_000)).await;
     assert_eq!(reply.status, 413, "{reply:?}");
+}
+
+/// Failure row D8: nobody keeps a place who has shown nothing, be he silent, slow, or refused and staying.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_keeps_no_place() {
+    let world = World::new("places").await;
+    let web = &world.web;
+    let stays = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let h2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0";
+    let [silent, slow, stays, h2] =
+        ["", "GET / HTTP/1.1\r\nHost: local", stays, h2].map(|text| web.until_closed(Door::Https, text.as_bytes()));
+    let (silent, slow, stays, _) = tokio::join!(silent, slow, stays, h2);
+    assert!(silent.is_empty() && !slow.contains(" 200 ") && stays.contains(" 401 "), "{silent} {slow} {stays}");
 }
 
 /// Failure rows P7, U8: what a web page can make a browser send reaches nothing, even with a credential that is good.
