@@ -47,6 +47,8 @@ pub const AGENT_SILENCE: Duration = Duration::from_secs(5);
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A client's request head, from its first byte.
 pub const HEAD_WAIT: Duration = Duration::from_secs(32);
+/// A connection to the web API on which nobody has shown a credential that counts: places there are few, and strangers many.
+pub const STRANGER_WAIT: Duration = Duration::from_secs(10);
 /// A client's request body, without progress.
 pub const BODY_WAIT: Duration = Duration::from_secs(60);
 /// Opening a stream on a live connection.

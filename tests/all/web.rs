@@ -382,6 +382,19 @@ async fn a_stranger_sees_one_answer() {
     assert_eq!(reply.status, 413, "{reply:?}");
 }
 
+/// Failure row D8: nobody keeps a place who has shown nothing, be he silent, slow, or refused and staying.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_keeps_no_place() {
+    let world = World::new("places").await;
+    let web = &world.web;
+    let stays = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let h2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0";
+    let [silent, slow, stays, h2] =
+        ["", "GET / HTTP/1.1\r\nHost: local", stays, h2].map(|text| web.until_closed(Door::Https, text.as_bytes()));
+    let (silent, slow, stays, _) = tokio::join!(silent, slow, stays, h2);
+    assert!(silent.is_empty() && !slow.contains(" 200 ") && stays.contains(" 401 "), "{silent} {slow} {stays}");
+}
+
 /// Failure rows P7, U8: what a web page can make a browser send reaches nothing, even with a credential that is good.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_page_speaks_through_a_browser() {

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -148,7 +149,23 @@ async fn serve(stream: Incoming, peer: Option<LocalPeer>, door: Arc<Door>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits::HEAD_WAIT).max_buf_size(limits::HEAD_BYTES);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(100).max_header_list_size(64 * 1024);
-    let service = TowerToHyperService::new(warp::service(filter(door, peer)));
+    let known = Arc::new(AtomicBool::new(peer.is_some()));
+    let service = TowerToHyperService::new(warp::service(filter(door, peer, Arc::clone(&known))));
+    let served = served(stream, &builder, service);
+    let stranger = async {
+        tokio::time::sleep(limits::STRANGER_WAIT).await;
+        if known.load(Ordering::Acquire) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! { () = served => {}, () = stranger => {} }
+}
+
+async fn served<S>(stream: Incoming, builder: &auto::Builder<TokioExecutor>, service: S)
+where
+    S: hyper::service::Service<http::Request<hyper::body::Incoming>, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
     let result = match stream {
         Incoming::Nobody => return,
         Incoming::Unix(stream) => builder.serve_connection(TokioIo::new(stream), service).await,
@@ -162,7 +179,11 @@ async fn serve(stream: Incoming, peer: Option<LocalPeer>, door: Arc<Door>) {
     }
 }
 
-fn filter(door: Arc<Door>, peer: Option<LocalPeer>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
+fn filter(
+    door: Arc<Door>,
+    peer: Option<LocalPeer>,
+    known: Arc<AtomicBool>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     // Where the two places for a host's name disagree, there is none.
     let host = warp::host::optional().or(warp::any().map(|| None)).unify();
@@ -175,10 +196,10 @@ fn filter(door: Arc<Door>, peer: Option<LocalPeer>) -> impl Filter<Extract = (Re
         .and(warp::body::stream())
         .then(
             move |method: Method, path: FullPath, query: String, host: Option<Authority>, headers: HeaderMap, body| {
-                let (door, peer) = (Arc::clone(&door), peer.clone());
+                let (door, peer, known) = (Arc::clone(&door), peer.clone(), Arc::clone(&known));
                 async move {
                     let asked = Asked { method: &method, path: path.as_str(), query: &query, headers: &headers };
-                    let answer = answer(&door, asked, host.as_ref(), peer, body).await;
+                    let answer = answer(&door, asked, host.as_ref(), peer, &known, body).await;
                     send(answer.unwrap_or_else(|problem| answer::problem(&problem)), &door)
                 }
             },
@@ -196,14 +217,16 @@ async fn answer<B: Buf>(
     asked: Asked<'_>,
     host: Option<&Authority>,
     peer: Option<LocalPeer>,
+    known: &AtomicBool,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<Answer, Problem> {
     caller::check_host(&door.names, host)?;
     caller::check_browser(asked.headers)?;
-    let known = routes::identify(&door.parts, asked, peer).await?;
+    let call = routes::identify(&door.parts, asked, peer).await?;
+    known.store(true, Ordering::Release);
     let body = tokio::time::timeout(limits::OPEN_STREAM, read(body)).await;
     let body = body.map_err(|_| Problem::Bad("the body did not arrive in time".to_owned()))??;
-    known.answer(&door.parts, &body).await
+    call.answer(&door.parts, &body).await
 }
 
 async fn read<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Result<Vec<u8>, Problem> {
