@@ -86,7 +86,7 @@ async fn lives_outlast_the_agent() {
     while world.agent.ledger.life().0 != 8 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(*world.api.lives.lock().unwrap(), [eighth.clone()], "lower ones are forgotten");
+    assert_eq!(*world.api.lives.lock().unwrap(), std::slice::from_ref(&eighth), "lower ones are forgotten");
     drop(link);
 
     // Another agent process starts, and the control plane is of a life before the one that the cluster remembers.
