@@ -295,12 +295,12 @@ async fn silence(agent: &Agent, connection: &Connection) {
 }
 
 async fn listen(agent: &Agent, connection: &Connection) {
-    let mut heard = frames(connection);
+    let mut heard = connection.heard();
     let mut at = agent.clock.monotonic();
     loop {
         agent.clock.sleep(LISTEN).await;
         let now = agent.clock.monotonic();
-        let frames = frames(connection);
+        let frames = connection.heard();
         if frames != heard {
             heard = frames;
             at = now;
@@ -327,24 +327,4 @@ async fn ask(agent: &Agent, connection: &Connection) {
             }
         }
     }
-}
-
-/// A number that changes with every authentic packet.
-fn frames(connection: &Connection) -> u64 {
-    let frames = connection.stats().frame_rx;
-    [
-        frames.acks,
-        frames.ping,
-        frames.stream,
-        frames.max_data,
-        frames.max_stream_data,
-        frames.max_streams_bidi,
-        frames.reset_stream,
-        frames.stop_sending,
-        frames.new_connection_id,
-        frames.path_challenge,
-        frames.path_response,
-    ]
-    .iter()
-    .fold(0, |sum, count| sum.wrapping_add(*count))
 }

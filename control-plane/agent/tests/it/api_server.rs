@@ -134,7 +134,7 @@ pub(crate) fn chunk(text: &str) -> Step {
 
 /// What the Leases of lives do by themselves.
 fn remember(request: &Seen, lives: &Mutex<Vec<String>>) -> Option<Vec<Step>> {
-    let mut lives = lives.lock().unwrap();
+    let mut lives = lives.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (method, path) = request.line.split_once(' ')?;
     if method == "GET" && path.contains("leases?labelSelector=sallyport.dev%2Flife%3D") {
         let items: Vec<_> =
@@ -142,8 +142,8 @@ fn remember(request: &Seen, lives: &Mutex<Vec<String>>) -> Option<Vec<Step>> {
         return Some(json("200 OK", &serde_json::json!({ "items": items }).to_string()));
     }
     if method == "POST" && path.contains("/leases ") && request.body.contains("\"life-") {
-        let lease: serde_json::Value = serde_json::from_str(&request.body).unwrap_or_default();
-        lives.push(lease["metadata"]["name"].as_str().unwrap_or_default().to_owned());
+        let lease: serde_json::Value = serde_json::from_str(&request.body).ok()?;
+        lives.push(lease["metadata"]["name"].as_str()?.to_owned());
         return Some(json("201 Created", "{}"));
     }
     if method == "DELETE" && path.contains("/leases/life-") {
