@@ -106,6 +106,8 @@ pub const REASON_BYTES: usize = 1024;
 pub const SPENT_LEASE_KEEP: Duration = Duration::from_secs(3600);
 /// Starts of the control plane that its database remembers, to find out that it is an old copy.
 pub const LIVES: usize = 1024;
+/// By how much the control plane's clock may be ahead of an agent's at its start.
+pub const LIFE_AHEAD: Duration = Duration::from_secs(24 * 3600);
 
 /// Longest life of a grant, on the agent's monotonic clock from receipt.
 pub const GRANT_TTL: Duration = Duration::from_secs(10);

@@ -108,6 +108,9 @@ pub enum LinkError {
     /// The cluster does not say, or does not keep, which lives it has seen.
     #[error("whether this is the newest control plane can't be known")]
     Lives(#[source] LeaseError),
+    /// A life that has not begun.
+    #[error("the control plane says that it began at {}; one of our clocks is wrong", Timestamp(.0.0))]
+    Future(Life),
     /// An earlier life, or an epoch known before.
     #[error("the connection can't be used")]
     Epoch(#[source] EpochError),
@@ -234,6 +237,11 @@ impl Dialler {
         if reply.life < life {
             let why = SpendError::LifeTooLow { seen: life, got: reply.life };
             return Err(LinkError::Epoch(EpochError::Life(why)));
+        }
+        // A life is the millisecond of a start, and what is remembered once is never taken back: one from the future would lock
+        // every later control plane out.
+        if reply.life.0 > agent.clock.now().after(limits::LIFE_AHEAD).0 {
+            return Err(LinkError::Future(reply.life));
         }
         agent.lives.see(reply.life).await.map_err(LinkError::Lives)?;
         agent.ledger.open(epoch, reply.life).map_err(LinkError::Epoch)?;
