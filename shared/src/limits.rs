@@ -75,6 +75,8 @@ pub const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Longest pause between two attempts while a request waits.
 pub const BACKOFF_BUSY: Duration = Duration::from_millis(500);
+/// Between two renewals of a session whose token has no time left.
+pub const RENEW_PAUSE: Duration = Duration::from_secs(2);
 /// How often token files are compared with what was last sent; kubelet renews them at 80 % of their life.
 pub const TOKEN_POLL: Duration = Duration::from_secs(10);
 /// TCP keep-alive and HTTP/2 ping of local clients.

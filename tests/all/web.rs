@@ -461,8 +461,8 @@ async fn events_end_with_the_credential() {
     assert!(stays.is_open().await, "{}", stays.text());
     world.web.call_as(&world.approver(), "POST", &format!("/v1/approvals/{id}/approve"), "").await;
     running.end().await.ok();
-    stays.until(|events| events.seen().iter().any(|event| event["phase"] == "used")).await;
-    assert!(!ends.seen().iter().any(|event| event["phase"] == "used"));
+    stays.until(|events| events.seen().iter().any(|event| event["phase"] == "spent")).await;
+    assert!(!ends.seen().iter().any(|event| event["phase"] == "spent"));
     // So does the command line's watch; a credential that does not count is said.
     let short = world.token(&json!({"exp": now().as_secs() + 3}));
     world.stack.cli_as(&short, &["approvals", "watch"]).ok();

@@ -21,7 +21,7 @@ use shared_net::drain::Drain;
 use shared_net::pki::Identity;
 use shared_net::tasks::TaskSet;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use warp::path::FullPath;
 use warp::reply::Response;
@@ -35,6 +35,8 @@ use crate::config::{Config, LocalSocket};
 
 /// Calls at once.
 const CONNECTIONS: usize = 512;
+/// Connections to the local socket at once.
+const LOCAL_CONNECTIONS: usize = 64;
 
 /// The bound listeners.
 pub struct Web {
@@ -93,21 +95,15 @@ impl Web {
     pub async fn run(self, tasks: TaskSet, mut drain: Drain) {
         let Self { tcp, tls, local, door } = self;
         let connections = tasks.child();
-        let permits = Arc::new(Semaphore::new(CONNECTIONS));
+        // The local socket has places of its own: whoever floods HTTPS keeps nobody out who sits at the machine.
+        let (places, local_places) =
+            (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(LOCAL_CONNECTIONS)));
         loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
-            let (stream, peer) = tokio::select! {
+            let (permit, (stream, peer)) = tokio::select! {
                 biased;
                 _ = drain.started() => break,
-                accepted = tcp.accept() => match accepted {
-                    Ok((stream, _)) => (Incoming::Tcp(stream, tls.clone()), None),
-                    Err(_) => {
-                        // Out of descriptors, most likely: let others give some back.
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                        continue;
-                    }
-                },
-                accepted = accept_local(local.as_ref()) => accepted,
+                accepted = with_place(&local_places, || accept_local(local.as_ref())) => accepted,
+                accepted = with_place(&places, || accept_tcp(&tcp, &tls)) => accepted,
             };
             if matches!(stream, Incoming::Nobody) {
                 continue;
@@ -127,6 +123,27 @@ enum Incoming {
     Tcp(tokio::net::TcpStream, TlsAcceptor),
     Unix(tokio::net::UnixStream),
     Nobody,
+}
+
+/// Takes the next connection once there is a place for it.
+async fn with_place<T, F: Future<Output = T>>(
+    places: &Arc<Semaphore>,
+    accept: impl FnOnce() -> F,
+) -> (Option<OwnedSemaphorePermit>, T) {
+    // Never closed, so there always comes one.
+    let place = Arc::clone(places).acquire_owned().await.ok();
+    (place, accept().await)
+}
+
+async fn accept_tcp(tcp: &TcpListener, tls: &TlsAcceptor) -> (Incoming, Option<LocalPeer>) {
+    match tcp.accept().await {
+        Ok((stream, _)) => (Incoming::Tcp(stream, tls.clone()), None),
+        Err(_) => {
+            // Out of descriptors, most likely: let others give some back.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            (Incoming::Nobody, None)
+        }
+    }
 }
 
 async fn accept_local(local: Option<&(UnixListener, LocalSocket)>) -> (Incoming, Option<LocalPeer>) {
