@@ -210,7 +210,7 @@ impl App {
         let (tasks, drain) = (self.tasks, self.drain);
         let background = TaskSet::new();
         background.spawn("admin", admin.run(background.clone(), drain.clone()));
-        background.spawn_core("policy", async move { policies.follow().await });
+        background.spawn_core("policy", policies.follow());
         background.spawn_core("readiness", truth(readiness, store.clone(), Arc::clone(&agents), self.clusters));
         let sweeper = Arc::clone(&approvals);
         background.spawn_core("sweep", sweep(sweeper, sessions, agents, store.clone(), clock));

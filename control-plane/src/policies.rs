@@ -55,10 +55,17 @@ impl Policies {
     }
 
     /// Follows the file for ever.
-    pub async fn follow(&self) {
+    pub async fn follow(self: Arc<Self>) {
         loop {
             tokio::time::sleep(LOOK).await;
-            self.reload();
+            let this = Arc::clone(&self);
+            // Off the threads that carry operations: a slow disk, or a long file to compile, is nobody's wait.
+            if let Err(error) = tokio::task::spawn_blocking(move || this.reload()).await
+                && let Ok(panic) = error.try_into_panic()
+            {
+                // As if it had been ours: nothing goes on with a policy that may be an old one.
+                std::panic::resume_unwind(panic);
+            }
         }
     }
 

@@ -120,8 +120,11 @@ impl Cluster {
 
 /// A program of the tree that `cargo build` has put beside the tests.
 pub fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test binary has a path");
-    let path = test.parent().and_then(Path::parent).expect("target/<profile>/deps").join(name);
+    let own = std::env::current_exe().expect("a running program has a path");
+    // Tests are in target/<profile>/deps, programs above that.
+    let folder = own.parent().expect("a program is in a folder");
+    let folder = if folder.ends_with("deps") { folder.parent().expect("target/<profile>") } else { folder };
+    let path = folder.join(name);
     assert!(path.exists(), "{} is not built: run `cargo build --workspace --bins` first", path.display());
     path
 }

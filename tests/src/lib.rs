@@ -7,6 +7,7 @@
     reason = "a failure of the harness is the failure of the test that uses it"
 )]
 
+pub mod bench;
 pub mod cluster;
 pub mod differential;
 pub mod issuer;

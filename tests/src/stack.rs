@@ -31,7 +31,17 @@ pub struct Stack {
     addresses: Addresses,
     pin: String,
     namespace: Namespace,
+    api_server: ApiServer,
     folder: TempDir,
+}
+
+/// What the agent calls.
+#[derive(Clone, Debug)]
+pub struct ApiServer {
+    /// `https://host:port`.
+    pub url: String,
+    /// Certificate of its authority, PEM.
+    pub ca: PathBuf,
 }
 
 /// What differs from one test's stack to the next.
@@ -49,6 +59,8 @@ pub struct Setup<'a> {
     pub ci_token: Option<String>,
     /// The sidecar's session will not be opened.
     pub refused: bool,
+    /// What the agent calls instead of the cluster's API server; it must pass on what it does not answer itself.
+    pub api_server: Option<ApiServer>,
 }
 
 /// Where each listens.
@@ -77,6 +89,9 @@ impl Stack {
         let cluster = Cluster::get();
         install(cluster);
         let namespace = cluster.namespace(prefix);
+        let facts = cluster.facts();
+        let own = || ApiServer { url: facts.server.clone(), ca: facts.ca.clone() };
+        let api_server = setup.api_server.clone().unwrap_or_else(own);
         namespace.pod("runner");
         let folder = TempDir::new().expect("there is room for a folder");
         let mut stack = Self {
@@ -86,6 +101,7 @@ impl Stack {
             addresses: Addresses::choose(),
             pin: String::new(),
             namespace,
+            api_server,
             folder,
         };
         if let Some(token) = &setup.ci_token {
@@ -324,6 +340,26 @@ impl Stack {
     /// Folder of the control plane's database.
     pub fn data(&self) -> PathBuf {
         self.path("control-plane/data")
+    }
+
+    /// Process ids of sidecar, control plane and agent.
+    pub fn pids(&self) -> [u32; 3] {
+        [&self.sidecar, &self.control_plane, &self.agent].map(|process| process.as_ref().expect("it runs").id())
+    }
+
+    /// The folder with the sidecar's certificate and token.
+    pub fn sidecar_files(&self) -> PathBuf {
+        self.path("runner/serve")
+    }
+
+    /// A sidecar of the same runner more, not started: its program may be another build. It listens where `listen` says and writes its
+    /// files to `folder`.
+    pub fn another_sidecar(&self, program: &Path, listen: SocketAddr, folder: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().envs(configs::sidecar(self));
+        command.env("SALLYPORT_LISTEN", listen.to_string()).env("SALLYPORT_SERVE_DIR", folder);
+        command.env_remove("SALLYPORT_KUBECONFIG");
+        command
     }
 
     /// Fails where one of these texts is in a file of the control plane's: the database, its log, whatever there may be.

@@ -25,7 +25,7 @@ fn start(path: &Path, how: Start) -> anyhow::Result<()> {
     telemetry::init(&LogConfig::parse(&filter, Format::Auto)?)?;
     shared_net::crypto::install_default();
     let config = Config::load(path)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build()?;
     runtime.block_on(async {
         let app = app::build(config, how, Clock::system()).await?;
         let at = app.addresses()?;
@@ -39,6 +39,12 @@ fn start(path: &Path, how: Start) -> anyhow::Result<()> {
         })
         .await
     })
+}
+
+/// Half of the cores. An operation is a chain of short steps in tasks that wake each other; with more threads than work, most of what a
+/// thread does is to be woken for a step that another has taken already. The store's writer and the kernel's network need the rest.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 pub(super) fn check(path: &Path) -> anyhow::Result<()> {

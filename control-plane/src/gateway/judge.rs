@@ -5,7 +5,7 @@ use std::sync::Arc;
 use control_plane_core::attributes::Attributes;
 use control_plane_core::decision::Verdict;
 use control_plane_core::mask::changes::Reviewed;
-use control_plane_core::policy::{self, Body, Policy, Question};
+use control_plane_core::policy::{self, Body, Question, SessionFacts};
 use shared::limits;
 
 use super::Gateway;
@@ -34,18 +34,18 @@ impl Gateway {
     /// Judges a request under today's policy. Reads the live object only if a rule or a hold needs it.
     pub(super) async fn judge(&self, session: &Arc<Session>, attributes: &Attributes) -> (Verdict, Live) {
         let current = self.policies.current();
-        let live = if ask(&current, session, attributes, &Live::None, self, |policy, question| {
-            policy::needs_live(policy, question)
-        }) {
-            self.look(attributes).await
+        let mut asked = Asked::new(self, session, attributes);
+        let live = if policy::needs_live(&current, &asked.question(attributes, &Live::None)) {
+            let live = self.look(attributes).await;
+            // Reading took time, in which the session may have done more.
+            asked = Asked::new(self, session, attributes);
+            live
         } else {
             Live::None
         };
         let started = self.recorder.clock.monotonic();
         let out_of_time = || self.recorder.clock.monotonic().saturating_sub(started) > limits::CEL_TIME;
-        let verdict = ask(&current, session, attributes, &live, self, |policy, question| {
-            policy::decide(policy, question, &out_of_time)
-        });
+        let verdict = policy::decide(&current, &asked.question(attributes, &live), &out_of_time);
         (verdict, live)
     }
 
@@ -63,32 +63,37 @@ impl Gateway {
     }
 }
 
-fn ask<T>(
-    policy: &Policy,
-    session: &Session,
-    attributes: &Attributes,
-    live: &Live,
-    gateway: &Gateway,
-    f: impl FnOnce(&Policy, &Question<'_>) -> T,
-) -> T {
-    let facts = session.facts(gateway.recorder.clock.now());
-    let query: Vec<(String, String)> =
-        attributes.query().iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    let content_type = media_type(attributes);
-    let body = match attributes.request().body() {
-        None => Body::Absent,
-        Some(body) => Body::Read { content_type: &content_type, value: &body.value },
-    };
-    let question = Question {
-        info: attributes.info(),
-        identity: attributes.identity(),
-        query: &query,
-        body,
-        live: live.for_policy(),
-        session: &facts,
-        cluster: attributes.cluster(),
-    };
-    f(policy, &question)
+/// What a question to policy borrows.
+struct Asked {
+    facts: SessionFacts,
+    query: Vec<(String, String)>,
+    content_type: String,
+}
+
+impl Asked {
+    fn new(gateway: &Gateway, session: &Session, attributes: &Attributes) -> Self {
+        Self {
+            facts: session.facts(gateway.recorder.clock.now()),
+            query: attributes.query().iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            content_type: media_type(attributes),
+        }
+    }
+
+    fn question<'a>(&'a self, attributes: &'a Attributes, live: &'a Live) -> Question<'a> {
+        let body = match attributes.request().body() {
+            None => Body::Absent,
+            Some(body) => Body::Read { content_type: &self.content_type, value: &body.value },
+        };
+        Question {
+            info: attributes.info(),
+            identity: attributes.identity(),
+            query: &self.query,
+            body,
+            live: live.for_policy(),
+            session: &self.facts,
+            cluster: attributes.cluster(),
+        }
+    }
 }
 
 /// The content type without parameters: it tells the four kinds of patch apart.

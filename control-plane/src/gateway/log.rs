@@ -18,7 +18,7 @@ use shared_net::telemetry::ACCESS;
 
 use super::masked::RequestMask;
 use crate::metrics::{GatewayMetrics, OperationLabels};
-use crate::store::{Closing, Opened, Opening, OperationRow, Response, Store, StoreError};
+use crate::store::{Closing, OpenRead, Opened, Opening, OperationRow, Response, Store, StoreError};
 
 /// What every log needs of the process.
 #[derive(Clone)]
@@ -48,7 +48,9 @@ enum Progress {
 /// The proof that the intent is on record, and the place where everything after is noted.
 pub(crate) struct OperationLog {
     recorder: Recorder,
-    opening: Box<Opening>,
+    opening: Arc<Opening>,
+    /// Of a plain read: its record, which may not be written yet.
+    read: Option<OpenRead>,
     asker: String,
     durable: bool,
     progress: Progress,
@@ -77,20 +79,21 @@ impl OperationLog {
         asker: String,
         durable: bool,
     ) -> Result<(Self, Option<Box<OperationRow>>), StoreError> {
-        let known = if durable {
-            match recorder.store.open_operation(opening.clone()).await? {
-                Opened::New => None,
-                Opened::Known(row) => Some(row),
+        let opening = Arc::new(opening);
+        let (known, read) = if durable {
+            match recorder.store.open_operation(Opening::clone(&opening)).await? {
+                Opened::New => (None, None),
+                Opened::Known(row) => (Some(row), None),
             }
         } else {
-            recorder.store.open_read(opening.clone()).await?;
-            None
+            (None, Some(recorder.store.open_read(Arc::clone(&opening)).await?))
         };
         recorder.metrics.running.inc();
         let log = Self {
             started: recorder.clock.monotonic(),
             recorder: recorder.clone(),
-            opening: Box::new(opening),
+            opening,
+            read,
             asker,
             durable,
             progress: Progress::Opened,
@@ -111,7 +114,7 @@ impl OperationLog {
     }
 
     /// What is on record of the intent.
-    pub(crate) const fn opening(&self) -> &Opening {
+    pub(crate) fn opening(&self) -> &Opening {
         &self.opening
     }
 
@@ -221,7 +224,7 @@ impl OperationLog {
         status: u16,
         reason: Option<String>,
     ) -> Result<(), StoreError> {
-        let closing = self.closing(outcome, status, reason);
+        let Some(closing) = self.close_waiting(outcome, status, reason) else { return Ok(()) };
         let (session, id) = (self.opening.session, self.opening.id);
         if self.durable {
             self.recorder.store.close_operation(session, id, closing).await.map(drop)
@@ -236,7 +239,7 @@ impl OperationLog {
     }
 
     fn finish(&mut self, outcome: Outcome, status: u16, reason: Option<String>) {
-        let closing = self.closing(outcome, status, reason);
+        let Some(closing) = self.close_waiting(outcome, status, reason) else { return };
         let (store, durable) = (self.recorder.store.clone(), self.durable);
         let (session, id) = (self.opening.session, self.opening.id);
         self.recorder.tasks.spawn("close-record", async move {
@@ -250,6 +253,15 @@ impl OperationLog {
                 tracing::error!(operation.id = %id, error, "an operation could not be closed; the next start closes it");
             }
         });
+    }
+
+    /// The closing, if it is still to be written: that of a read whose opening waits goes with it.
+    fn close_waiting(&mut self, outcome: Outcome, status: u16, reason: Option<String>) -> Option<Closing> {
+        let closing = self.closing(outcome, status, reason);
+        match self.read.take() {
+            Some(read) => read.end(closing),
+            None => Some(closing),
+        }
     }
 
     fn closing(&mut self, outcome: Outcome, status: u16, reason: Option<String>) -> Closing {

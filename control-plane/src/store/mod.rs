@@ -6,6 +6,7 @@ mod holds;
 mod lives;
 
 mod operations;
+mod reads;
 mod rejected;
 mod seal;
 mod sessions;
@@ -22,6 +23,7 @@ use rusqlite::{Connection, OpenFlags};
 use shared::time::Timestamp;
 
 pub use operations::{Closing, Filter, Opened, Opening, OperationRow, Response};
+pub use reads::OpenRead;
 pub use rejected::{Rejected, RejectedRow};
 pub use seal::SealingKey;
 pub use sessions::SessionRow;

@@ -256,7 +256,7 @@ impl Store {
             .durable(move |c| {
                 let key = OperationKey { session: opening.session, operation: opening.id };
                 let record = OperationRecord::open(key, opening.digest, opening.opened);
-                if insert(c, &opening, Some(&record))? {
+                if insert(c, &opening, Some(&record), None)? {
                     return Ok(Opened::New);
                 }
                 find(c, opening.session, opening.id)?
@@ -264,11 +264,6 @@ impl Store {
                     .ok_or(StoreError::Corrupt("an operation that is there and is not"))
             })
             .await
-    }
-
-    /// Records a read's intent lazily, for reads that last.
-    pub async fn open_read(&self, opening: Opening) -> Result<(), StoreError> {
-        self.writer.lazy(move |c| insert(c, &opening, None).map(drop)).await
     }
 
     /// Makes a recorded read one with a record of its own, durably: it will wait for people, and run under their approval.
@@ -296,11 +291,6 @@ impl Store {
                     .ok_or(StoreError::Corrupt("a hold without its operation"))
             })
             .await
-    }
-
-    /// Closes an operation lazily (the answer of a read).
-    pub async fn close_read(&self, session: SessionId, id: OperationId, closing: Closing) -> Result<(), StoreError> {
-        self.writer.lazy(move |c| close(c, session, id, &closing).map(drop)).await
     }
 
     /// Closes an operation durably. `false`: it had its one outcome already.
@@ -369,9 +359,18 @@ pub(super) fn find(c: &Connection, session: SessionId, id: OperationId) -> Resul
     Ok(c.prepare_cached(&sql)?.query_row(params![session.uuid().as_bytes(), id.uuid().as_bytes()], row).optional()?)
 }
 
-fn insert(c: &Connection, o: &Opening, record: Option<&OperationRecord>) -> Result<bool, StoreError> {
-    let record =
-        record.map(serde_json::to_string).transpose().map_err(|_| StoreError::Corrupt("an unwritable record"))?;
+/// Inserts the first half of a record, and the second with it where the operation is over already.
+pub(super) fn insert(
+    c: &Connection,
+    o: &Opening,
+    record: Option<&OperationRecord>,
+    end: Option<&Closing>,
+) -> Result<bool, StoreError> {
+    let unwritable = |_| StoreError::Corrupt("an unwritable record");
+    let record = record.map(serde_json::to_string).transpose().map_err(unwritable)?;
+    let explanation = end.and_then(|x| x.explanation.as_ref());
+    let explained = explanation.map(serde_json::to_string).transpose().map_err(unwritable)?;
+    let outcome = end.map(|x| serde_json::to_string(&x.outcome)).transpose().map_err(unwritable)?;
     let resource = if o.info.subresource.is_empty() {
         o.info.resource.clone()
     } else {
@@ -380,8 +379,11 @@ fn insert(c: &Connection, o: &Opening, record: Option<&OperationRecord>) -> Resu
     let inserted = c
         .prepare_cached(
             "INSERT OR IGNORE INTO operations (session, id, cluster, opened, kind, parent, typed, command, user_agent, \
-             method, uri, verb, api_group, resource, namespace, name, body, digest, digest_key, bytes_in, record) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+             method, uri, verb, api_group, resource, namespace, name, body, digest, digest_key, bytes_in, record, \
+             outcome, status, reason, closed, effect, rule, risk, explanation, hold, jti, bytes_out, response_type, \
+             response, response_complete, response_digest, agent, claims) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
+             ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38)",
         )?
         .execute(params![
             o.session.uuid().as_bytes(),
@@ -404,7 +406,24 @@ fn insert(c: &Connection, o: &Opening, record: Option<&OperationRecord>) -> Resu
             o.digest.to_string(),
             o.digest_key,
             i64::try_from(o.bytes_in).unwrap_or(i64::MAX),
-            record
+            record,
+            outcome,
+            end.map(|x| x.status),
+            end.and_then(|x| x.reason.as_deref()),
+            end.map(|x| ms(x.closed)),
+            explanation.map(|e| e.effect.as_str()),
+            explanation.map(|e| e.rule.to_string()),
+            explanation.map(|e| e.risk),
+            explained,
+            end.and_then(|x| x.hold).map(|h| *h.uuid().as_bytes()),
+            end.and_then(|x| x.jti).map(|j| *j.uuid().as_bytes()),
+            end.map(|x| i64::try_from(x.response.bytes).unwrap_or(i64::MAX)),
+            end.and_then(|x| x.response.content_type.as_deref()),
+            end.map(|x| x.response.body.as_slice()),
+            end.map(|x| x.response.complete),
+            end.and_then(|x| x.response.digest).map(|d| d.to_string()),
+            end.and_then(|x| x.agent).map(|a| *a.uuid().as_bytes()),
+            end.and_then(|x| x.claims.as_deref()),
         ])?;
     Ok(inserted == 1)
 }

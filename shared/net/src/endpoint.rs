@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use quinn::{ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, ServerConfig, TokioRuntime, VarInt};
+use quinn::{ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, ServerConfig, VarInt};
 use rustls::pki_types::CertificateDer;
 use shared::{limits, wire};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,6 +16,7 @@ use crate::crypto;
 use crate::drain::Drain;
 use crate::tasks::TaskSet;
 use crate::tls::PeerKey;
+use crate::udp::NetRuntime;
 
 /// Bytes asked for each way of the UDP socket; the kernel caps them (`net.core.rmem_max`). The default of 208 kB loses packets in bursts.
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
@@ -134,7 +135,7 @@ impl Endpoint {
         // Best effort: an unprivileged pod gets what the node's limits give.
         drop(raw.set_recv_buffer_size(SOCKET_BUFFER));
         drop(raw.set_send_buffer_size(SOCKET_BUFFER));
-        let inner = quinn::Endpoint::new(endpoint, config, socket, Arc::new(TokioRuntime))?;
+        let inner = quinn::Endpoint::new(endpoint, config, socket, Arc::new(NetRuntime))?;
         Ok(Self { inner })
     }
 

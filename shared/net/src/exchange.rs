@@ -1,11 +1,14 @@
 //! One HTTP/1.1 exchange per bidirectional stream, hyper on both ends.
 //!
 //! A reset in either direction cancels the exchange: dropping the future of [`send`], or the body of its answer, frees the peer's handler
-//! at once; a handler that dies breaks the caller's body off. After `101 Switching Protocols` the stream is the raw tunnel
+//! at once; a handler that dies breaks the caller's body off. A request without a body is finished with its head, so that an exchange is
+//! a packet each way. After `101 Switching Protocols` the stream is the raw tunnel
 //! (`hyper::upgrade::on` on both sides).
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -59,7 +62,10 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let io = connection.open().await.map_err(ExchangeError::NotSent)?;
+    let mut io = connection.open().await.map_err(ExchangeError::NotSent)?;
+    if request.body().is_end_stream() && !request.headers().contains_key(UPGRADE) {
+        io = io.finish_with_head();
+    }
     let (mut sender, driver) = client::Builder::new()
         .max_buf_size(limits::HEAD_BYTES)
         .max_header_size(limits::HEAD_BYTES)
@@ -194,7 +200,14 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let service = service_fn(move |request| call(service.clone(), request, tasks.clone()));
+    let whole = Arc::new(AtomicBool::new(false));
+    let io = io.answers(Arc::clone(&whole));
+    let service = service_fn(move |request: Request<Incoming>| {
+        // Here and not in the future below: hyper may look for the client's leaving before it polls that for the first time.
+        let only_head = request.body().is_end_stream() && !request.headers().contains_key(UPGRADE);
+        whole.store(only_head, Ordering::Relaxed);
+        call(service.clone(), request, tasks.clone())
+    });
     let served = server::Builder::new()
         // One exchange per stream: after the answer the stream is finished.
         .keep_alive(false)

@@ -19,3 +19,4 @@ pub mod stream;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
+mod udp;

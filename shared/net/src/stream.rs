@@ -2,34 +2,105 @@
 //!
 //! quinn's `SendStream` sends FIN when dropped (quinn-rs/quinn#2411), so an exchange that was given up would look complete. Here only
 //! `poll_shutdown` finishes; any other drop resets our half and stops the peer's.
+//!
+//! A request without a body is finished with its head, in the same packet ([`QuicIo::finish_with_head`]). To hyper's server the end of
+//! what it reads means that its client has left, so the answering side does not pass the end of such a request on: it waits for what
+//! really says that the client has left, which is that it stops our half ([`QuicIo::answers`]).
 
+use std::fmt;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use quinn::{RecvStream, SendStream, VarInt, WriteError};
+use quinn::{RecvStream, SendStream, StoppedError, VarInt, WriteError};
 use shared::wire::code;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Both halves of one stream.
-#[derive(Debug)]
 pub struct QuicIo {
     send: SendStream,
     recv: RecvStream,
+    /// The exchange is over in good order.
     finished: bool,
+    /// Our half was finished before the exchange was over.
+    ended: bool,
     unwanted: bool,
+    head: Head,
+    /// On the answering side: whether the request is known to be whole.
+    whole: Option<Arc<AtomicBool>>,
+    left: Option<Left>,
+}
+
+/// Resolves when the peer does not want our half any more.
+type Left = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>> + Send + Sync>>;
+
+/// Whether our half ends with the head of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Head {
+    /// It does not, or has already.
+    Past,
+    /// It does, and nothing of it is written yet.
+    Awaited,
+    /// It does, and the next flush is its end.
+    Written,
+}
+
+impl fmt::Debug for QuicIo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuicIo").field("send", &self.send).field("finished", &self.finished).finish_non_exhaustive()
+    }
 }
 
 impl QuicIo {
     /// Joins the halves of a stream.
     pub const fn new(send: SendStream, recv: RecvStream) -> Self {
-        Self { send, recv, finished: false, unwanted: false }
+        Self { send, recv, finished: false, ended: false, unwanted: false, head: Head::Past, whole: None, left: None }
+    }
+
+    /// Our half ends with the first flush after the first byte: for a request that is nothing but a head. hyper flushes only when all that
+    /// it has is written.
+    #[must_use]
+    pub(crate) const fn finish_with_head(mut self) -> Self {
+        self.head = Head::Awaited;
+        self
+    }
+
+    /// For the answering side: once `whole` is set, the end of what the peer sends is no news, and reading waits until the peer leaves.
+    #[must_use]
+    pub(crate) fn answers(mut self, whole: Arc<AtomicBool>) -> Self {
+        self.whole = Some(whole);
+        self
+    }
+
+    /// Waits for the peer to leave.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let send = &self.send;
+        let left = self.left.get_or_insert_with(|| Box::pin(send.stopped()));
+        match std::task::ready!(left.as_mut().poll(cx)) {
+            // Everything of ours has arrived, or the rest is not wanted: to hyper an orderly end.
+            Ok(None) => Poll::Ready(Ok(())),
+            Ok(Some(reason)) if reason == VarInt::from_u32(code::SHUTDOWN) => Poll::Ready(Ok(())),
+            Ok(Some(_)) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            Err(lost) => Poll::Ready(Err(lost.into())),
+        }
     }
 }
 
 impl AsyncRead for QuicIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        AsyncRead::poll_read(Pin::new(&mut self.recv), cx, buf)
+        if self.left.is_some() {
+            return self.poll_left(cx);
+        }
+        let before = buf.filled().len();
+        std::task::ready!(AsyncRead::poll_read(Pin::new(&mut self.recv), cx, buf))?;
+        let ended = buf.filled().len() == before && buf.remaining() > 0;
+        if ended && self.whole.as_ref().is_some_and(|whole| whole.load(Ordering::Relaxed)) {
+            return self.poll_left(cx);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -37,6 +108,9 @@ impl AsyncWrite for QuicIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.unwanted {
             return Poll::Ready(Ok(buf.len()));
+        }
+        if self.head == Head::Awaited {
+            self.head = Head::Written;
         }
         match Pin::new(&mut self.send).poll_write(cx, buf) {
             // An orderly stop means that the peer has answered and does not want the rest of our body. The answer must still be read, so
@@ -50,15 +124,22 @@ impl AsyncWrite for QuicIo {
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // quinn sends what is written; there is no buffer of ours.
+        if self.head == Head::Written {
+            self.head = Head::Past;
+            if !self.unwanted {
+                self.send.finish().map_err(io::Error::from)?;
+            }
+            self.ended = true;
+        }
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.finished {
             self.finished = true;
-            if !self.unwanted {
+            if !self.unwanted && !self.ended {
                 self.send.finish().map_err(io::Error::from)?;
             }
         }

@@ -77,7 +77,8 @@ impl TaskSet {
             drop(alive);
         };
         // The handle is not needed: the family cancels by token and waits by `alive`.
-        drop(tokio::spawn(task.instrument(tracing::info_span!("task", name))));
+        // The span is there for whoever looks for a fault; kept for each of a thousand exchanges a second it would cost as much as one.
+        drop(tokio::spawn(task.instrument(tracing::debug_span!("task", name))));
     }
 
     /// Drops every task of this family and its children at its next await point.

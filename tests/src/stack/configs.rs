@@ -56,8 +56,8 @@ log: {{format: json}}
         stack.pin,
         path("control-plane-token"),
         path("placeholder.key"),
-        cluster.facts().server,
-        cluster.facts().ca.display(),
+        stack.api_server.url,
+        stack.api_server.ca.display(),
         path("token"),
         stack.addresses.agent_admin,
     );

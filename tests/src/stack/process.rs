@@ -40,6 +40,10 @@ impl Process {
         panic!("{what} is not ready after thirty seconds");
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGTERM, and waits for its orderly end; panics if it takes longer than half a minute or fails.
     pub(super) fn stop(mut self) {
         let pid = self.child.id().to_string();

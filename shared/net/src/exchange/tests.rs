@@ -169,6 +169,40 @@ async fn leaving_before_the_head_frees_the_handler() {
 }
 
 #[tokio::test]
+async fn a_request_without_a_body_ends_with_its_head_and_its_client_is_still_there() {
+    let pair = pair().await;
+    let mut call = Box::pin(pair.get("/"));
+    let (mut io, _guard) = tokio::select! {
+        _ = &mut call => unreachable!("nobody answers"),
+        taken = soon(pair.server.take()) => taken.unwrap(),
+    };
+    let mut head = Vec::new();
+    tokio::select! {
+        _ = &mut call => unreachable!("nobody answers"),
+        read = soon(io.read_to_end(&mut head)) => drop(read.unwrap()),
+    }
+    assert!(head.ends_with(b"\r\n\r\n"));
+    // The answering side of `serve` waits past that end until the client leaves.
+    drop(io);
+    let mut other = Box::pin(pair.get("/"));
+    let (io, _guard) = tokio::select! {
+        _ = &mut other => unreachable!("nobody answers"),
+        taken = soon(pair.server.take()) => taken.unwrap(),
+    };
+    let mut io = io.answers(Arc::new(AtomicBool::new(true)));
+    let mut read = Box::pin(io.read_to_end(&mut head));
+    let waits = tokio::select! {
+        biased;
+        _ = &mut read => false,
+        () = tokio::time::sleep(Duration::from_millis(1)) => true,
+        _ = &mut other => unreachable!("nobody answers"),
+    };
+    assert!(waits);
+    drop(other);
+    assert_eq!(soon(read).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
 async fn leaving_in_mid_body_frees_the_source() {
     let pair = pair().await;
     let (sources, mut source) = mpsc::channel(1);

@@ -1,0 +1,136 @@
+//! Masking a list of Secrets of 32 MB: the masker alone on one core, and the whole way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use control_plane_core::mask::{MaskContext, Masker, PlaceholderKey, PlaceholderKeys};
+use control_plane_core::request_info::{RequestInfo, Verb};
+use shared_net::tasks::TaskSet;
+
+use super::bodies::{self, LIST};
+use super::contestants::{Contestants, Who};
+use super::helper::Helper;
+use super::machine::memory;
+use super::report::{Better, Metric, Report};
+use super::stats::{Dice, median, minus};
+use super::{Extent, progress};
+
+/// Bytes of a piece, as a connection delivers them.
+const PIECE: usize = 16 * 1024;
+const ROUNDS: usize = 15;
+
+/// The masker alone: a process of its own, so that its memory is nobody else's.
+///
+/// # Errors
+/// It fails.
+pub(super) fn alone(report: &mut Report) -> Result<()> {
+    for (bytes, word) in [(1024_usize, "1KiB_values"), (32, "32B_values")] {
+        progress(&format!("masking 32 MB in one core, {word}"));
+        let helper = Helper::role("mask", &[bytes.to_string()])?;
+        let speed: f64 = helper.word_from_end(1)?.parse()?;
+        let extra: f64 = helper.word_from_end(0)?.parse()?;
+        let metric = Metric::new(format!("mask_{word}"), speed, "GB/s", Better::Higher);
+        report.add(if bytes == 1024 { metric.target(2.0).goal(4.0) } else { metric.target(0.7).goal(1.5) });
+        let extra = Metric::new(format!("mask_extra_memory_{word}"), extra / 1024.0, "KiB", Better::Lower);
+        report.add(extra.target(256.0).goal(256.0));
+    }
+    Ok(())
+}
+
+/// The role: says bytes per nanosecond of the median round, and by how many bytes the most memory that the process ever held has grown.
+///
+/// # Errors
+/// The masker refuses the body.
+pub(super) fn role(value_bytes: usize) -> Result<()> {
+    let body = bodies::secrets(value_bytes);
+    // The output buffer is the caller's, who empties it after each piece. A huge page of it must not count as the masker's.
+    let mut out = vec![0; 8 * PIECE];
+    let mut rates = Vec::new();
+    let mut round = |body: &[u8]| {
+        let mut masker = Masker::new(context());
+        let start = on_core();
+        for piece in body.chunks(PIECE) {
+            out.clear();
+            masker.push(piece, &mut out)?;
+        }
+        let took = on_core().saturating_sub(start);
+        let masked = masker.finish()?.masked;
+        anyhow::Ok((body.len() as f64 / took.as_nanos() as f64, masked))
+    };
+    // Code counts as memory once it has run: it is read in by a list that is small and whole.
+    round(br#"{"kind":"SecretList","apiVersion":"v1","items":[{"metadata":{"name":"a"},"data":{"a":"YQ=="}}]}"#)?;
+    let before = memory(std::process::id(), "VmHWM")?;
+    for _ in 0..ROUNDS {
+        let (rate, masked) = round(&body)?;
+        if masked == 0 {
+            bail!("nothing was masked");
+        }
+        rates.push(rate);
+    }
+    let extra = memory(std::process::id(), "VmHWM")? - before;
+    super::say_ready(&[median(&rates).to_string(), extra.to_string()]);
+    Ok(())
+}
+
+/// Time that this thread has been on a core, so that a busy machine doesn't count.
+fn on_core() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0))
+}
+
+fn context() -> MaskContext {
+    let info = RequestInfo {
+        is_resource_request: true,
+        non_resource_path: String::new(),
+        verb: Verb::List,
+        api_group: String::new(),
+        api_version: "v1".to_owned(),
+        namespace: String::new(),
+        resource: "secrets".to_owned(),
+        subresource: String::new(),
+        name: String::new(),
+        proxy_path: String::new(),
+    };
+    let keys = PlaceholderKeys::new(PlaceholderKey::new([7; 32]), None);
+    MaskContext::response(Arc::new(keys), "bench", &info)
+}
+
+/// The whole way of the same list.
+///
+/// # Errors
+/// A contestant fails.
+pub(super) async fn whole_way(field: &Contestants, extent: &Extent, report: &mut Report) -> Result<()> {
+    let tasks = TaskSet::new();
+    let path = format!("/api/v1/namespaces/{}/secrets", &**field.stack.namespace());
+    let mut columns = Vec::new();
+    for who in Who::ALL {
+        columns.push((who, field.client(who, &tasks).await?, Vec::new()));
+    }
+    let mut dice = Dice::new(7);
+    let agent = *field.pids(Who::Sallyport).last().context("the agent runs")?;
+    let before = memory(agent, "VmHWM")?;
+    for round in 0..extent.lists {
+        progress(&format!("list of Secrets, 32 MB: round {} of {}", round + 1, extent.lists));
+        dice.shuffle(&mut columns);
+        for (_, client, times) in &mut columns {
+            let (took, bytes) = client.read(&path).await?;
+            if bytes < LIST / 50 {
+                bail!("the list has only {bytes} bytes");
+            }
+            times.push(took / 1e3);
+        }
+    }
+    tasks.cancel();
+    let of =
+        |wanted: Who| columns.iter().find(|(who, ..)| *who == wanted).map_or(&[][..], |(.., times)| times.as_slice());
+    let direct = of(Who::Direct);
+    let metric = |name: &str, value| Metric::new(format!("list_32MB_{name}"), value, "ms", Better::Lower);
+    report.add(metric("direct", median(direct)));
+    for who in [Who::Sallyport, Who::BareChain, Who::KubectlProxy] {
+        report.add(metric(&format!("added_{}", who.word()), median(&minus(of(who), direct))));
+    }
+    let grown = (memory(agent, "VmHWM")? - before) / 1024.0;
+    report.add(Metric::new("list_32MB_agent_memory_grown", grown, "KiB", Better::Lower));
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! The sidecar as it ships (profile `small`): its size, its memory, and the time from its start to the first byte that it carried.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use shared_net::tasks::TaskSet;
+
+use super::client::{Client, Place};
+use super::contestants::{Contestants, sidecar_place};
+use super::machine::{memory, micros_since, now};
+use super::report::{Better, Metric, Report};
+use super::stats::{median, percentile};
+use super::{Extent, progress};
+
+/// Between two looks at whether it listens.
+const LOOK: Duration = Duration::from_micros(200);
+
+/// Starts it again and again.
+///
+/// # Errors
+/// It does not come up.
+pub(super) async fn measure(
+    field: &Contestants,
+    program: &Path,
+    path: &str,
+    folder: &Path,
+    extent: &Extent,
+    report: &mut Report,
+) -> Result<()> {
+    let bytes = std::fs::metadata(program).with_context(|| format!("{} is not built", program.display()))?.len();
+    report.add(Metric::new("sidecar_binary", bytes as f64 / 1e6, "MB", Better::Lower).target(7.0).goal(6.0));
+    let tasks = TaskSet::new();
+    let (mut times, mut idle) = (Vec::new(), Vec::new());
+    for start in 0..extent.starts {
+        progress(&format!("start of a sidecar: {} of {}", start + 1, extent.starts));
+        let files = folder.join(format!("sidecar-{start}"));
+        let begun = now();
+        let child = Started::new(field, program, &files)?;
+        let place = listens(&child, &files).await?;
+        let mut client = Client::connect(&place, &tasks).await?;
+        client.read(path).await?;
+        times.push(micros_since(begun) / 1e3);
+        drop(client);
+        // Idle: one client came and went.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        idle.push(memory(child.child.id(), "VmRSS")? / 1e6);
+    }
+    let metric = |name: &str, value, unit| Metric::new(name, value, unit, Better::Lower);
+    report.add(metric("sidecar_start_to_first_byte_p50", median(&times), "ms").target(10.0).goal(10.0));
+    report.add(metric("sidecar_start_to_first_byte_p99", percentile(&times, 0.99), "ms"));
+    report.add(metric("sidecar_memory_idle", median(&idle), "MB").target(8.0).goal(6.0));
+    Ok(())
+}
+
+struct Started {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Started {
+    fn new(field: &Contestants, program: &Path, files: &Path) -> Result<Self> {
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let mut command = field.stack.another_sidecar(program, address, files);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Self { child: command.spawn()?, address })
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Waits for the token, which a sidecar writes last of its files, when its socket is bound already.
+async fn listens(started: &Started, files: &Path) -> Result<Place> {
+    for _ in 0..50_000 {
+        if files.join("token").exists() {
+            return sidecar_place(started.address, files);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    bail!("the sidecar wrote no token within ten seconds")
+}
