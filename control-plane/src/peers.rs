@@ -2,6 +2,7 @@
 //!
 //! A connection starts as nobody's. `POST /v1/session` makes it a sidecar's, `POST /v1/agent` an agent's; never both.
 
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use shared_net::tasks::TaskSet;
 
 use crate::agents::Agents;
 use crate::authn::Authn;
-use crate::gateway::{Gateway, GoingAway};
+use crate::gateway::Gateway;
 use crate::sessions::{OpenError, Session, Sessions};
 
 /// What every connection is served with.
@@ -62,30 +63,30 @@ impl Peers {
         let peer = Arc::new(Peer { peers: Arc::clone(&self), connection: connection.clone(), role: OnceLock::new() });
         let service = hyper::service::service_fn(move |request| {
             let peer = Arc::clone(&peer);
-            async move { peer.answer(request).await }
+            async move { Ok::<_, Infallible>(peer.answer(request).await) }
         });
         exchange::serve(&connection, service, &self.tasks, self.drain.clone()).await;
     }
 }
 
 impl Peer {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<BoxBody>, GoingAway> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<BoxBody> {
         let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
         if host == Some(wire::HOST_KUBERNETES.as_bytes()) {
             return self.operation(request).await;
         }
         if host == Some(wire::HOST_CONTROL.as_bytes()) {
-            return Ok(self.control(request).await);
+            return self.control(request).await;
         }
-        Ok(plain(Reason::BadRequest, "the host of an exchange is either kubernetes or control"))
+        plain(Reason::BadRequest, "the host of an exchange is either kubernetes or control")
     }
 
-    async fn operation(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<BoxBody>, GoingAway> {
+    async fn operation(self: Arc<Self>, request: Request<Incoming>) -> Response<BoxBody> {
         let session = match self.role.get() {
             Some(Role::Sidecar(session)) => Some(Arc::clone(session)),
             // An agent has no operations of its own.
             Some(Role::Agent) => {
-                return Ok(plain(Reason::Forbidden, "an agent's connection carries no operations of its own"));
+                return plain(Reason::Forbidden, "an agent's connection carries no operations of its own");
             }
             None => None,
         };

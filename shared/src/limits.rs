@@ -48,6 +48,8 @@ pub const AGENT_SILENCE: Duration = Duration::from_secs(5);
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A client's request head, from its first byte.
 pub const HEAD_WAIT: Duration = Duration::from_secs(32);
+/// A connection to the web API on which nobody has shown a credential that counts: places there are few, and strangers many.
+pub const STRANGER_WAIT: Duration = Duration::from_secs(10);
 /// A client's request body, without progress.
 pub const BODY_WAIT: Duration = Duration::from_secs(60);
 /// Opening a stream on a live connection.
@@ -74,6 +76,8 @@ pub const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Longest pause between two attempts while a request waits.
 pub const BACKOFF_BUSY: Duration = Duration::from_millis(500);
+/// Between two renewals of a session whose token has no time left.
+pub const RENEW_PAUSE: Duration = Duration::from_secs(2);
 /// How often token files are compared with what was last sent; kubelet renews them at 80 % of their life.
 pub const TOKEN_POLL: Duration = Duration::from_secs(10);
 /// TCP keep-alive and HTTP/2 ping of local clients.
@@ -105,6 +109,8 @@ pub const REASON_BYTES: usize = 1024;
 pub const SPENT_LEASE_KEEP: Duration = Duration::from_secs(3600);
 /// Starts of the control plane that its database remembers, to find out that it is an old copy.
 pub const LIVES: usize = 1024;
+/// By how much the control plane's clock may be ahead of an agent's at its start.
+pub const LIFE_AHEAD: Duration = Duration::from_secs(24 * 3600);
 
 /// Longest life of a grant, on the agent's monotonic clock from receipt.
 pub const GRANT_TTL: Duration = Duration::from_secs(10);

@@ -32,6 +32,8 @@ pub mod header {
     pub const SENT: &str = "sallyport-sent";
     /// On a refusal: the session has to be renewed before the next operation. Control plane → sidecar.
     pub const RENEW: &str = "sallyport-renew";
+    /// On a 503: the operation waits on, but not in this process; ask for it again under the same id. Control plane → sidecar.
+    pub const AGAIN: &str = "sallyport-again";
     /// Why the agent refused, one word for metrics. Agent → control plane.
     pub const REFUSED: &str = "sallyport-refused";
     /// On a refusal that no honest control plane causes. Agent → control plane.

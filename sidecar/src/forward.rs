@@ -100,6 +100,17 @@ impl Forwarder {
         };
         let began = self.clock.monotonic();
         match exchange::send(&up.connection, request).await {
+            Ok(response) if response.headers().contains_key(wire::header::AGAIN) => {
+                course.maybe_sent = true;
+                course.resets = 0;
+                course.deadline = self.clock.monotonic().saturating_add(self.rejoin_wait);
+                // The process that has it ends, and its connections with it.
+                tokio::select! {
+                    _ = up.connection.closed() => {}
+                    () = tokio::time::sleep(limits::BACKOFF_BUSY) => {}
+                }
+                None
+            }
             Ok(response) => Some(Ok(response)),
             Err(error) => self.failed(&up, error, self.clock.monotonic().saturating_sub(began), course),
         }

@@ -272,8 +272,9 @@ impl Keeper {
         loop {
             let left = session.renew_at().saturating_sub(self.clock.monotonic());
             if left.is_zero() {
-                // Even a session with no life left must not make a busy loop.
-                tokio::time::sleep(limits::BACKOFF_FIRST).await;
+                // A session with no life left, as with a token that has expired and is still let in for its leeway: each renewal costs the
+                // cluster a review, so that is no loop to be in a hurry in.
+                tokio::time::sleep(limits::RENEW_PAUSE).await;
                 return;
             }
             tokio::select! {

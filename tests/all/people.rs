@@ -268,6 +268,38 @@ async fn kubectl_says_why_a_ci_token_does_not_count() {
     assert!(stack.namespace().cluster().audit_of(stack.namespace()).iter().all(|event| event.verb == "get"));
 }
 
+/// A cluster that needs a CI token lets nobody in without; and a pod's token dies with its pod, whoever signed it.
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_says_why_a_pod_alone_does_not_count() {
+    let world = World::new();
+    let setup = Setup { issuers: world.github(), require_ci: true, refused: true, ..Setup::default() };
+    let mut stack = Stack::with("podalone", &setup);
+    let said = stack.kubectl(Version::Newest).run(&["get", "pods"]).await.refused();
+    assert!(said.contains("needs the CI provider's token"), "{said}");
+
+    stack.write_ci_token(&world.job(&json!({})));
+    stack.start_sidecar();
+    stack.kubectl(Version::Newest).run(&["get", "pods"]).await.ok();
+    // The token is good for an hour; its signature always will be.
+    stack.namespace().admin(&["delete", "pod", "runner", "--force", "--grace-period=0"]);
+    // The API server answers a review of the same token from memory for ten seconds.
+    for attempt in 0.. {
+        stack.write_ci_token(&world.job(&json!({})));
+        stack.launch_sidecar();
+        let output = stack.kubectl(Version::Newest).run(&["get", "pods"]).await;
+        if output.code != Some(0) {
+            assert!(output.stderr.contains("the token is not alive"), "{output:?}");
+            break;
+        }
+        assert!(attempt < 30, "a dead pod's token still opens sessions");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    for process in ["control-plane", "sidecar"] {
+        let tokens = stack.runner_tokens();
+        tokens.iter().for_each(|token| stack.log(process).assert_without(token.rsplit_once('.').unwrap().1));
+    }
+}
+
 /// GitLab's claims, over the same path; and nothing without the token where the cluster needs one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gitlab_job_has_a_session_of_its_person() {

@@ -36,6 +36,7 @@ async fn a_hold_survives_an_orderly_restart() {
     stack.log("control-plane").assert_quiet(&["agent disconnected"]);
 }
 
+/// The dead agent's connection looks alive for a while yet; the approval is not spent on it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approved_operation_outlives_its_agent() {
     let mut stack = Stack::start("agentkilled");

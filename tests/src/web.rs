@@ -146,6 +146,17 @@ impl Web {
         reply
     }
 
+    /// Connects, sends these bytes, and reads until the server closes; panics after the time limit. Gives what came.
+    pub async fn until_closed(&self, door: Door, bytes: &[u8]) -> String {
+        let mut stream = self.connect(door).await;
+        stream.write_all(bytes).await.expect("the server reads");
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(WITHIN, stream.read_to_end(&mut answer)).await;
+        // How a connection ends does not matter, only that it does.
+        drop(read.expect("the server closes in time"));
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
     /// Begins to read a stream of events, as the bearer of a token.
     pub async fn events(&self, token: &str) -> Events {
         self.events_with(Door::Https, &[("Authorization", &format!("Bearer {token}"))]).await

@@ -108,6 +108,9 @@ pub enum LinkError {
     /// The cluster does not say, or does not keep, which lives it has seen.
     #[error("whether this is the newest control plane can't be known")]
     Lives(#[source] LeaseError),
+    /// A life that has not begun.
+    #[error("the control plane says that it began at {}; one of our clocks is wrong", Timestamp(.0.0))]
+    Future(Life),
     /// An earlier life, or an epoch known before.
     #[error("the connection can't be used")]
     Epoch(#[source] EpochError),
@@ -235,6 +238,11 @@ impl Dialler {
             let why = SpendError::LifeTooLow { seen: life, got: reply.life };
             return Err(LinkError::Epoch(EpochError::Life(why)));
         }
+        // A life is the millisecond of a start, and what is remembered once is never taken back: one from the future would lock
+        // every later control plane out.
+        if reply.life.0 > agent.clock.now().after(limits::LIFE_AHEAD).0 {
+            return Err(LinkError::Future(reply.life));
+        }
         agent.lives.see(reply.life).await.map_err(LinkError::Lives)?;
         agent.ledger.open(epoch, reply.life).map_err(LinkError::Epoch)?;
         tracing::info!(
@@ -295,12 +303,12 @@ async fn silence(agent: &Agent, connection: &Connection) {
 }
 
 async fn listen(agent: &Agent, connection: &Connection) {
-    let mut heard = frames(connection);
+    let mut heard = connection.heard();
     let mut at = agent.clock.monotonic();
     loop {
         agent.clock.sleep(LISTEN).await;
         let now = agent.clock.monotonic();
-        let frames = frames(connection);
+        let frames = connection.heard();
         if frames != heard {
             heard = frames;
             at = now;
@@ -327,24 +335,4 @@ async fn ask(agent: &Agent, connection: &Connection) {
             }
         }
     }
-}
-
-/// A number that changes with every authentic packet.
-fn frames(connection: &Connection) -> u64 {
-    let frames = connection.stats().frame_rx;
-    [
-        frames.acks,
-        frames.ping,
-        frames.stream,
-        frames.max_data,
-        frames.max_stream_data,
-        frames.max_streams_bidi,
-        frames.reset_stream,
-        frames.stop_sending,
-        frames.new_connection_id,
-        frames.path_challenge,
-        frames.path_response,
-    ]
-    .iter()
-    .fold(0, |sum, count| sum.wrapping_add(*count))
 }

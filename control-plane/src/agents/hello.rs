@@ -1,6 +1,7 @@
 //! An agent says who it is; from then on its connection carries granted operations.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -97,6 +98,7 @@ impl Agents {
             connection: connection.clone(),
             epoch: Epoch::new(epoch),
             read_key: ReadKey::new(&read_key),
+            silent: AtomicBool::new(false),
         });
         // A second hello on the same connection shows a fresh token; the link is there already.
         if first {
@@ -119,7 +121,10 @@ impl Agents {
 
     /// Keeps a link registered until its connection ends.
     pub async fn attend(&self, link: Arc<AgentLink>) {
-        let reason = link.connection.closed().await;
+        let reason = tokio::select! {
+            reason = link.connection.closed() => reason,
+            never = link.listen() => match never {},
+        };
         self.remove(&link);
         tracing::warn!(agent.id = %link.id, cluster = %link.cluster, %reason, "agent disconnected; its unspent grants are void");
     }

@@ -6,10 +6,11 @@
 
 mod hello;
 mod internal;
+mod listen;
 mod settle;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use control_plane_core::grant::ReadKey;
@@ -36,6 +37,8 @@ pub struct AgentLink {
     pub epoch: Epoch,
     /// Key of plain reads' grants on this connection.
     pub read_key: ReadKey,
+    /// Whether it was not heard for longer than its keep-alives allow: gone, most likely, though nobody has said so yet.
+    silent: AtomicBool,
 }
 
 /// The agents of all clusters.
@@ -65,7 +68,10 @@ impl Agents {
         let links = by_cluster.get(cluster)?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let alive = |link: &&Arc<AgentLink>| link.connection.close_reason().is_none();
-        links.iter().cycle().skip(turn % links.len().max(1)).take(links.len()).find(alive).cloned()
+        let mut taking_turns = links.iter().cycle().skip(turn % links.len().max(1)).take(links.len()).filter(alive);
+        let first = taking_turns.next()?;
+        let heard = |link: &&Arc<AgentLink>| !link.silent.load(Ordering::Relaxed);
+        Some(std::iter::once(first).chain(taking_turns).find(heard).unwrap_or(first)).cloned()
     }
 
     /// The connection of a certain agent process, if it has one.

@@ -72,32 +72,30 @@ impl Agents {
 
     /// A connection of that process, once it is back.
     async fn back(&self, id: AgentId) -> Option<Arc<AgentLink>> {
-        let mut changes = self.changes();
-        let wait = async {
-            loop {
-                changes.borrow_and_update();
-                if let Some(link) = self.by_id(id) {
-                    return Some(link);
-                }
-                if changes.changed().await.is_err() {
-                    return None;
-                }
-            }
-        };
-        tokio::time::timeout(AWAY, wait).await.ok().flatten()
+        self.wait_for(AWAY, || self.by_id(id)).await
     }
 
     /// An agent of the cluster; waits a moment for one to come back.
     pub async fn pick_or_wait(&self, cluster: &str) -> Option<Arc<AgentLink>> {
         const MOMENT: Duration = Duration::from_secs(3);
-        if let Some(link) = self.pick(cluster) {
+        self.wait_for(MOMENT, || self.pick(cluster)).await
+    }
+
+    /// What `find` finds, now or as agents come and go, within a time.
+    async fn wait_for(
+        &self,
+        within: Duration,
+        find: impl Fn() -> Option<Arc<AgentLink>> + Send,
+    ) -> Option<Arc<AgentLink>> {
+        // Nearly always it is there, and then nothing is subscribed to.
+        if let Some(link) = find() {
             return Some(link);
         }
         let mut changes = self.changes();
         let wait = async {
             loop {
                 changes.borrow_and_update();
-                if let Some(link) = self.pick(cluster) {
+                if let Some(link) = find() {
                     return Some(link);
                 }
                 if changes.changed().await.is_err() {
@@ -105,7 +103,7 @@ impl Agents {
                 }
             }
         };
-        tokio::time::timeout(MOMENT, wait).await.ok().flatten()
+        tokio::time::timeout(within, wait).await.ok().flatten()
     }
 }
 

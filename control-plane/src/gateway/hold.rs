@@ -56,7 +56,7 @@ impl Gateway {
             // Judged again with today's policy and session.
             let (verdict, today) = self.judge(session, bound.attributes()).await;
             let cluster = bound.attributes().cluster().to_owned();
-            let Some(link) = self.agents.pick_or_wait(&cluster).await else {
+            let Some(link) = self.agents.pick_answering(&cluster).await else {
                 return Err(Refused { refusal: Refusal::NoAgent(cluster), log: Some(log) });
             };
             let jti = GrantId::new(Uuid::now_v7());

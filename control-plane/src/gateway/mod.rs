@@ -23,7 +23,6 @@ use shared_net::telemetry;
 
 pub use log::Recorder;
 pub use masked::RequestMask;
-pub use serve::GoingAway;
 
 use crate::agents::Agents;
 use crate::approvals::Approvals;

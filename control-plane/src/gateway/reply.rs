@@ -116,6 +116,9 @@ pub(super) fn refuse(
     if matches!(refusal, Refusal::Session(SessionError::Expired(_) | SessionError::Over(_))) {
         headers.insert(wire::header::RENEW, HeaderValue::from_static("1"));
     }
+    if matches!(refusal, Refusal::GoingAway) {
+        headers.insert(wire::header::AGAIN, HeaderValue::from_static("1"));
+    }
     if shape.retry {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }

@@ -31,11 +31,6 @@ pub(super) struct Ready {
     pub(super) log: OperationLog,
 }
 
-/// The process ends while the operation waits for people. Its stream is reset, so that its sidecar asks again under the same id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("going away; the operation goes on waiting")]
-pub struct GoingAway;
-
 /// A refusal after the operation was on record.
 pub(super) struct Refused {
     pub(super) refusal: Refusal,
@@ -43,46 +38,42 @@ pub(super) struct Refused {
 }
 
 impl Gateway {
-    /// Carries one operation of a session. A refusal is an answer too; only a process that ends gives none.
-    ///
-    /// # Errors
-    /// [`GoingAway`]: the operation waits in a hold, and goes on waiting in the next life.
+    /// Carries one operation of a session. A refusal is an answer too.
     pub async fn serve(
         self: Arc<Self>,
         session: Option<Arc<Session>>,
         request: http::Request<Incoming>,
-    ) -> Result<Response<BoxBody>, GoingAway> {
+    ) -> Response<BoxBody> {
         // accept
         let accepted = match Accepted::new(request) {
             Ok(accepted) => accepted,
-            Err((refusal, id)) => return Ok(self.turn_away(None, id, "accept", String::new(), &refusal).await),
+            Err((refusal, id)) => return self.turn_away(None, id, "accept", String::new(), &refusal).await,
         };
         let (id, what) = (accepted.id(), accepted.what());
         // identify
         let now = self.recorder.clock.now();
         let Some(session) = session else {
-            return Ok(self.turn_away(None, Some(id), "identify", what, &Refusal::NoSession).await);
+            return self.turn_away(None, Some(id), "identify", what, &Refusal::NoSession).await;
         };
         let identity = match session.identify(now) {
             Ok(identity) => identity,
             Err(error) => {
-                return Ok(self.turn_away(Some(&session), Some(id), "identify", what, &Refusal::Session(error)).await);
+                return self.turn_away(Some(&session), Some(id), "identify", what, &Refusal::Session(error)).await;
             }
         };
         // attribute
         let attributes = match self.attribute(&session, identity, accepted).await {
             Ok(attributes) => attributes,
-            Err(refusal) => return Ok(self.turn_away(Some(&session), Some(id), "attribute", what, &refusal).await),
+            Err(refusal) => return self.turn_away(Some(&session), Some(id), "attribute", what, &refusal).await,
         };
         let running = match self.claim(&session, id).await {
             Ok(running) => running,
-            Err(refusal) => return Ok(self.turn_away(Some(&session), Some(id), "attribute", what, &refusal).await),
+            Err(refusal) => return self.turn_away(Some(&session), Some(id), "attribute", what, &refusal).await,
         };
         let info = attributes.info().clone();
         match self.operate(session, attributes, running).await {
-            Ok(response) => Ok(response),
-            Err(Refused { refusal: Refusal::GoingAway, .. }) => Err(GoingAway),
-            Err(Refused { refusal, log }) => Ok(self.refuse(refusal, log, id, &info).await),
+            Ok(response) => response,
+            Err(Refused { refusal, log }) => self.refuse(refusal, log, id, &info).await,
         }
     }
 

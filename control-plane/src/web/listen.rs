@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,7 +21,7 @@ use shared_net::drain::Drain;
 use shared_net::pki::Identity;
 use shared_net::tasks::TaskSet;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use warp::path::FullPath;
 use warp::reply::Response;
@@ -34,6 +35,8 @@ use crate::config::{Config, LocalSocket};
 
 /// Calls at once.
 const CONNECTIONS: usize = 512;
+/// Connections to the local socket at once.
+const LOCAL_CONNECTIONS: usize = 64;
 
 /// The bound listeners.
 pub struct Web {
@@ -92,21 +95,15 @@ impl Web {
     pub async fn run(self, tasks: TaskSet, mut drain: Drain) {
         let Self { tcp, tls, local, door } = self;
         let connections = tasks.child();
-        let permits = Arc::new(Semaphore::new(CONNECTIONS));
+        // The local socket has places of its own: whoever floods HTTPS keeps nobody out who sits at the machine.
+        let (places, local_places) =
+            (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(LOCAL_CONNECTIONS)));
         loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
-            let (stream, peer) = tokio::select! {
+            let (permit, (stream, peer)) = tokio::select! {
                 biased;
                 _ = drain.started() => break,
-                accepted = tcp.accept() => match accepted {
-                    Ok((stream, _)) => (Incoming::Tcp(stream, tls.clone()), None),
-                    Err(_) => {
-                        // Out of descriptors, most likely: let others give some back.
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                        continue;
-                    }
-                },
-                accepted = accept_local(local.as_ref()) => accepted,
+                accepted = with_place(&local_places, || accept_local(local.as_ref())) => accepted,
+                accepted = with_place(&places, || accept_tcp(&tcp, &tls)) => accepted,
             };
             if matches!(stream, Incoming::Nobody) {
                 continue;
@@ -126,6 +123,27 @@ enum Incoming {
     Tcp(tokio::net::TcpStream, TlsAcceptor),
     Unix(tokio::net::UnixStream),
     Nobody,
+}
+
+/// Takes the next connection once there is a place for it.
+async fn with_place<T, F: Future<Output = T>>(
+    places: &Arc<Semaphore>,
+    accept: impl FnOnce() -> F,
+) -> (Option<OwnedSemaphorePermit>, T) {
+    // Never closed, so there always comes one.
+    let place = Arc::clone(places).acquire_owned().await.ok();
+    (place, accept().await)
+}
+
+async fn accept_tcp(tcp: &TcpListener, tls: &TlsAcceptor) -> (Incoming, Option<LocalPeer>) {
+    match tcp.accept().await {
+        Ok((stream, _)) => (Incoming::Tcp(stream, tls.clone()), None),
+        Err(_) => {
+            // Out of descriptors, most likely: let others give some back.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            (Incoming::Nobody, None)
+        }
+    }
 }
 
 async fn accept_local(local: Option<&(UnixListener, LocalSocket)>) -> (Incoming, Option<LocalPeer>) {
@@ -148,7 +166,23 @@ async fn serve(stream: Incoming, peer: Option<LocalPeer>, door: Arc<Door>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits::HEAD_WAIT).max_buf_size(limits::HEAD_BYTES);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(100).max_header_list_size(64 * 1024);
-    let service = TowerToHyperService::new(warp::service(filter(door, peer)));
+    let known = Arc::new(AtomicBool::new(peer.is_some()));
+    let service = TowerToHyperService::new(warp::service(filter(door, peer, Arc::clone(&known))));
+    let served = served(stream, &builder, service);
+    let stranger = async {
+        tokio::time::sleep(limits::STRANGER_WAIT).await;
+        if known.load(Ordering::Acquire) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! { () = served => {}, () = stranger => {} }
+}
+
+async fn served<S>(stream: Incoming, builder: &auto::Builder<TokioExecutor>, service: S)
+where
+    S: hyper::service::Service<http::Request<hyper::body::Incoming>, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
     let result = match stream {
         Incoming::Nobody => return,
         Incoming::Unix(stream) => builder.serve_connection(TokioIo::new(stream), service).await,
@@ -162,7 +196,11 @@ async fn serve(stream: Incoming, peer: Option<LocalPeer>, door: Arc<Door>) {
     }
 }
 
-fn filter(door: Arc<Door>, peer: Option<LocalPeer>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
+fn filter(
+    door: Arc<Door>,
+    peer: Option<LocalPeer>,
+    known: Arc<AtomicBool>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     // Where the two places for a host's name disagree, there is none.
     let host = warp::host::optional().or(warp::any().map(|| None)).unify();
@@ -175,10 +213,10 @@ fn filter(door: Arc<Door>, peer: Option<LocalPeer>) -> impl Filter<Extract = (Re
         .and(warp::body::stream())
         .then(
             move |method: Method, path: FullPath, query: String, host: Option<Authority>, headers: HeaderMap, body| {
-                let (door, peer) = (Arc::clone(&door), peer.clone());
+                let (door, peer, known) = (Arc::clone(&door), peer.clone(), Arc::clone(&known));
                 async move {
                     let asked = Asked { method: &method, path: path.as_str(), query: &query, headers: &headers };
-                    let answer = answer(&door, asked, host.as_ref(), peer, body).await;
+                    let answer = answer(&door, asked, host.as_ref(), peer, &known, body).await;
                     send(answer.unwrap_or_else(|problem| answer::problem(&problem)), &door)
                 }
             },
@@ -196,14 +234,16 @@ async fn answer<B: Buf>(
     asked: Asked<'_>,
     host: Option<&Authority>,
     peer: Option<LocalPeer>,
+    known: &AtomicBool,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<Answer, Problem> {
     caller::check_host(&door.names, host)?;
     caller::check_browser(asked.headers)?;
-    let known = routes::identify(&door.parts, asked, peer).await?;
+    let call = routes::identify(&door.parts, asked, peer).await?;
+    known.store(true, Ordering::Release);
     let body = tokio::time::timeout(limits::OPEN_STREAM, read(body)).await;
     let body = body.map_err(|_| Problem::Bad("the body did not arrive in time".to_owned()))??;
-    known.answer(&door.parts, &body).await
+    call.answer(&door.parts, &body).await
 }
 
 async fn read<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Result<Vec<u8>, Problem> {

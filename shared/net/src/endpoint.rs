@@ -324,6 +324,26 @@ impl Connection {
         self.0.quic.stats()
     }
 
+    /// A number that changes with every authentic packet of the peer.
+    pub fn heard(&self) -> u64 {
+        let frames = self.stats().frame_rx;
+        [
+            frames.acks,
+            frames.ping,
+            frames.stream,
+            frames.max_data,
+            frames.max_stream_data,
+            frames.max_streams_bidi,
+            frames.reset_stream,
+            frames.stop_sending,
+            frames.new_connection_id,
+            frames.path_challenge,
+            frames.path_response,
+        ]
+        .iter()
+        .fold(0, |sum, count| sum.wrapping_add(*count))
+    }
+
     /// Whether both are handles of the same connection.
     pub fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -47,6 +47,32 @@ async fn a_lost_operation_is_put_again_under_the_same_id() {
     }
 }
 
+/// A control plane that ends says so of what waits in it, as often as it is asked until it is gone.
+#[tokio::test]
+async fn an_operation_that_waits_is_asked_for_again() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let fake = Fake::start(move |_| {
+        let ends = count.fetch_add(1, Ordering::Relaxed) < 4;
+        async move {
+            let mut answer = Response::new(full("made"));
+            if ends {
+                *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                answer.headers_mut().insert(shared::wire::header::AGAIN, header::HeaderValue::from_static("1"));
+            }
+            answer
+        }
+    });
+    let sidecar = Sidecar::start(&fake).await;
+    let mut client = sidecar.client(true).await;
+    let answer = client.call("POST", "/api/v1/namespaces/a/pods", "the body").await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(read(answer.into_body()).await, "made");
+    let seen = fake.seen();
+    assert_eq!(seen.len(), 5);
+    assert!(seen.iter().all(|other| other.operation() == seen[0].operation()), "under one id");
+}
+
 #[tokio::test]
 async fn another_session_never_gets_the_operation() {
     let fake = losing(1, true);

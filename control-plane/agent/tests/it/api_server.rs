@@ -134,16 +134,16 @@ pub(crate) fn chunk(text: &str) -> Step {
 
 /// What the Leases of lives do by themselves.
 fn remember(request: &Seen, lives: &Mutex<Vec<String>>) -> Option<Vec<Step>> {
-    let mut lives = lives.lock().unwrap();
-    let (method, path) = request.line.split_once(' ').unwrap();
+    let mut lives = lives.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (method, path) = request.line.split_once(' ')?;
     if method == "GET" && path.contains("leases?labelSelector=sallyport.dev%2Flife%3D") {
         let items: Vec<_> =
             lives.iter().map(|name| serde_json::json!({"metadata": {"name": name, "uid": name}})).collect();
         return Some(json("200 OK", &serde_json::json!({ "items": items }).to_string()));
     }
     if method == "POST" && path.contains("/leases ") && request.body.contains("\"life-") {
-        let lease: serde_json::Value = serde_json::from_str(&request.body).unwrap();
-        lives.push(lease["metadata"]["name"].as_str().unwrap().to_owned());
+        let lease: serde_json::Value = serde_json::from_str(&request.body).ok()?;
+        lives.push(lease["metadata"]["name"].as_str()?.to_owned());
         return Some(json("201 Created", "{}"));
     }
     if method == "DELETE" && path.contains("/leases/life-") {

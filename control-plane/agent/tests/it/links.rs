@@ -69,6 +69,20 @@ async fn an_earlier_life_is_refused() {
     }
 }
 
+/// What is remembered is remembered for good, so nobody may say that he comes from the future.
+#[tokio::test]
+async fn a_life_of_the_future_is_not_remembered() {
+    let (world, link) = World::start().await;
+    world.control_plane.greeting.lock().unwrap().life = u64::MAX;
+    let before = world.control_plane.hellos.lock().unwrap().len();
+    link.connection.close(0, "a restart");
+    while world.control_plane.hellos.lock().unwrap().len() < before + 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.agent.ledger.life().0, 7);
+    assert_eq!(world.api.lives.lock().unwrap().len(), 1);
+}
+
 /// What one agent has seen, the next one knows: from the cluster.
 #[tokio::test]
 async fn lives_outlast_the_agent() {
@@ -86,7 +100,7 @@ async fn lives_outlast_the_agent() {
     while world.agent.ledger.life().0 != 8 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(*world.api.lives.lock().unwrap(), [eighth.clone()], "lower ones are forgotten");
+    assert_eq!(*world.api.lives.lock().unwrap(), [eighth], "lower ones are forgotten");
     drop(link);
 
     // Another agent process starts, and the control plane is of a life before the one that the cluster remembers.

@@ -248,7 +248,7 @@ impl Phase {
         match self {
             Self::Waiting { .. } => "waiting",
             Self::Approved { .. } => "approved",
-            Self::Spent { .. } => "used",
+            Self::Spent { .. } => "spent",
             Self::Denied { .. } => "denied",
             Self::Expired { .. } => "expired",
             Self::Void { .. } => "void",
