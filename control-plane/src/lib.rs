@@ -13,6 +13,7 @@ pub mod grants;
 pub mod metrics;
 pub mod peers;
 pub mod policies;
+pub mod records;
 pub mod sessions;
 pub mod store;
 pub mod web;

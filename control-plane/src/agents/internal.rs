@@ -22,11 +22,10 @@ use shared::limits;
 use shared_net::body::collect_bounded;
 use uuid::Uuid;
 
+use super::forward::{self, Sent, forward_with};
 use super::{AgentLink, Agents};
 use crate::authn::AuthnError;
-use crate::gateway::forward::{self, Sent, forward_with};
-use crate::gateway::log::OperationLog;
-use crate::gateway::opening;
+use crate::records::{OperationLog, opening};
 
 /// An internal operation may take so long in all.
 const WAIT: Duration = Duration::from_secs(10);

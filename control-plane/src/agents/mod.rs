@@ -4,6 +4,7 @@
 //! connection, so no client certificate of long life exists that could be stolen. Each connection is an epoch of its own: a grant
 //! names one, and the loss of the connection voids every grant that was not spent.
 
+pub(crate) mod forward;
 mod hello;
 mod internal;
 mod listen;
@@ -22,8 +23,8 @@ use tokio::sync::watch;
 pub use hello::{HelloError, HelloReply, HelloRequest};
 pub use internal::InternalError;
 
-use crate::gateway::Recorder;
 use crate::grants::Grants;
+use crate::records::Recorder;
 
 /// One connection of one agent process.
 pub struct AgentLink {

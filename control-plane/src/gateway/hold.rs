@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use super::Gateway;
 use super::judge::Live;
-use super::log::OperationLog;
 use super::refusal::Refusal;
 use super::serve::{Ready, Refused};
 use crate::approvals::ClaimFailure;
+use crate::records::OperationLog;
 use crate::sessions::{Session, SessionError};
 
 /// Told this long before the client's own limit, so that the client hears why.

@@ -2,12 +2,8 @@
 
 mod accept;
 mod cut;
-pub(crate) mod forward;
 mod hold;
 pub(crate) mod judge;
-pub(crate) mod log;
-mod masked;
-pub(crate) mod opening;
 pub mod refusal;
 mod repeat;
 mod reply;
@@ -21,14 +17,12 @@ use std::sync::Arc;
 use control_plane_core::lifecycle::{OperationKey, Outcome};
 use shared_net::telemetry;
 
-pub use log::Recorder;
-pub use masked::RequestMask;
-
 use crate::agents::Agents;
 use crate::approvals::Approvals;
 use crate::grants::Grants;
 use crate::metrics::RefusalLabels;
 use crate::policies::Policies;
+use crate::records::Recorder;
 
 use refusal::Refusal;
 

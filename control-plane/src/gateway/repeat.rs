@@ -8,9 +8,9 @@ use http::{HeaderValue, Response, StatusCode};
 use shared_net::body::{self, BoxBody};
 
 use super::Gateway;
-use super::log::OperationLog;
 use super::refusal::Refusal;
 use super::serve::Refused;
+use crate::records::OperationLog;
 use crate::store::OperationRow;
 
 /// What became of a repetition.

@@ -15,8 +15,8 @@ use shared::wire;
 use shared_net::body::{self, BoxBody, BoxError};
 use shared_net::exchange::ResponseBody;
 
-use super::log::OperationLog;
 use super::refusal::Refusal;
+use crate::records::OperationLog;
 use crate::sessions::SessionError;
 
 /// An answer whose every byte is noted in the record before the client gets it. Its end closes the record; a break breaks the client's

@@ -13,7 +13,7 @@ use shared::limits;
 use shared_net::body::{self, BoxBody};
 
 use super::Gateway;
-use super::log::OperationLog;
+use crate::records::OperationLog;
 use crate::sessions::Session;
 
 /// An answer that needs no API server.

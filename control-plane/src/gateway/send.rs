@@ -10,12 +10,12 @@ use shared_net::body::{self, BoxBody};
 use shared_net::exchange::ResponseBody;
 use uuid::Uuid;
 
-use super::forward::{self, ForwardError, Sent, forward};
-use super::log::OperationLog;
 use super::refusal::Refusal;
 use super::serve::{Ready, Refused};
 use super::{Gateway, reply};
 use crate::agents::AgentLink;
+use crate::agents::forward::{self, ForwardError, Sent, forward};
+use crate::records::OperationLog;
 use crate::sessions::{Running, Session};
 
 /// Pieces of an answer that wait for a client that is slower than the agent.

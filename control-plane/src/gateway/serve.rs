@@ -15,11 +15,11 @@ use shared_net::body::BoxBody;
 use tokio::sync::oneshot;
 
 use super::accept::Accepted;
-use super::log::OperationLog;
 use super::refusal::Refusal;
 use super::repeat::Before;
 use super::{Gateway, reply};
 use crate::agents::AgentLink;
+use crate::records::{OperationLog, opening};
 use crate::sessions::{Claim, Running, Session};
 use crate::store::Rejected;
 
@@ -254,6 +254,6 @@ impl Gateway {
     }
 
     fn opening(&self, attributes: &Attributes, key: &DigestKey) -> crate::store::Opening {
-        super::opening::of(attributes, key, &self.recorder)
+        opening::of(attributes, key, &self.recorder)
     }
 }

@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use super::judge::Live;
-use super::masked::RequestMask;
-use super::opening;
+use crate::records::{RequestMask, opening};
 
 /// The page of a hold, as JSON. All values are masked.
 pub(super) fn of(hold: &Hold, live: &Live, mask: &RequestMask) -> Value {

@@ -16,7 +16,7 @@ use shared_net::clock::Clock;
 use shared_net::tasks::TaskSet;
 use shared_net::telemetry::ACCESS;
 
-use super::masked::RequestMask;
+use super::RequestMask;
 use crate::metrics::{GatewayMetrics, OperationLabels};
 use crate::store::{Closing, OpenRead, Opened, Opening, OperationRow, Response, Store, StoreError};
 

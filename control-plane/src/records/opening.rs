@@ -7,11 +7,11 @@ use control_plane_core::request_info::{RequestInfo, Verb};
 use http::Method;
 use shared::ids::OperationId;
 
-use super::log::Recorder;
+use super::Recorder;
 use crate::store::Opening;
 
 /// The opening of a runner's operation.
-pub(super) fn of(attributes: &Attributes, key: &DigestKey, recorder: &Recorder) -> Opening {
+pub(crate) fn of(attributes: &Attributes, key: &DigestKey, recorder: &Recorder) -> Opening {
     Opening { body: recorder.mask.body(attributes), ..without_body("runner", attributes, key, recorder) }
 }
 

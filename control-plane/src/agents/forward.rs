@@ -9,7 +9,7 @@ use http_body_util::Full;
 use shared::wire;
 use shared_net::exchange::{self, ExchangeError, ResponseBody};
 
-use crate::agents::AgentLink;
+use super::AgentLink;
 use crate::grants::Outgoing;
 
 /// What the agent's answer says of the send.

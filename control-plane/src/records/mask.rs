@@ -19,12 +19,12 @@ impl RequestMask {
     }
 
     /// The body as it may be kept and shown; `None` where there is none.
-    pub(super) fn body(&self, attributes: &Attributes) -> Option<Vec<u8>> {
+    pub(crate) fn body(&self, attributes: &Attributes) -> Option<Vec<u8>> {
         self.value(attributes).map(|value| value.to_string().into_bytes())
     }
 
     /// The same as a document.
-    pub(super) fn value(&self, attributes: &Attributes) -> Option<Value> {
+    pub(crate) fn value(&self, attributes: &Attributes) -> Option<Value> {
         let mut value = attributes.body()?.clone();
         let context = MaskContext::request(Arc::clone(&self.0), attributes.cluster(), attributes.info());
         mask_value(&mut value, &context);

@@ -1,0 +1,9 @@
+//! What is on record of an operation, ours or a runner's: opened before anything is decided, closed in exactly one outcome.
+
+mod log;
+mod mask;
+pub(crate) mod opening;
+
+pub(crate) use log::OperationLog;
+pub use log::Recorder;
+pub use mask::RequestMask;
