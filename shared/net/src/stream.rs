@@ -3,9 +3,9 @@
 //! quinn's `SendStream` sends FIN when dropped (quinn-rs/quinn#2411), so an exchange that was given up would look complete. Here only
 //! `poll_shutdown` finishes; any other drop resets our half and stops the peer's.
 //!
-//! A request without a body is finished with its head, in the same packet ([`QuicIo::finish_with_head`]). To hyper's server the end of
+//! A request without a body is finished with its head, in the same packet (`QuicIo::finish_with_head`). To hyper's server the end of
 //! what it reads means that its client has left, so the answering side does not pass the end of such a request on: it waits for what
-//! really says that the client has left, which is that it stops our half ([`QuicIo::answers`]).
+//! really says that the client has left, which is that it stops our half (`QuicIo::answers`).
 
 use std::fmt;
 use std::future::Future;
