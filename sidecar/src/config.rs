@@ -71,10 +71,10 @@ impl Config {
         };
         let pod_token = raw.optional("SALLYPORT_POD_TOKEN_FILE", path);
         let ci_token = raw.optional("SALLYPORT_CI_TOKEN_FILE", path);
-        if pod_token.is_none() && ci_token.is_none() {
+        if pod_token.is_none() {
             raw.problems.push(
                 "SALLYPORT_POD_TOKEN_FILE",
-                "neither this nor SALLYPORT_CI_TOKEN_FILE is set; a runner needs a token that says who it is",
+                "not set; every session needs the pod's projected token of audience sallyport, a CI token stands beside it",
             );
         }
         let serve_dir = raw.required("SALLYPORT_SERVE_DIR", path);
