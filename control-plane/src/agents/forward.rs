@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use control_plane_core::lifecycle::{NotSent, Outcome, Unknown};
 use http::header::HOST;
 use http::{HeaderValue, Response};
 use http_body_util::Full;
@@ -21,6 +22,17 @@ pub(crate) enum Sent {
     No,
     /// It was sent and nobody knows what became of it.
     Unknown,
+}
+
+impl Sent {
+    /// What became of the request, where the agent answered with this status.
+    pub(crate) const fn outcome(self, status: u16) -> Outcome {
+        match self {
+            Self::Yes => Outcome::of_status(status),
+            Self::No => Outcome::NotSent { why: NotSent::AgentRefused },
+            Self::Unknown => Outcome::Unknown { why: Unknown::NoAnswer },
+        }
+    }
 }
 
 /// The agent refused.

@@ -11,7 +11,7 @@ use control_plane_core::grant::Purpose;
 use control_plane_core::identity::Identity;
 use control_plane_core::identity::verify::SIDECAR_AUDIENCE;
 use control_plane_core::internal;
-use control_plane_core::lifecycle::{Issued, NewIssue, NotSent, OperationKey, Outcome};
+use control_plane_core::lifecycle::{Issued, NewIssue, OperationKey, Outcome};
 use control_plane_core::mask::changes::{Reviewed, SecretWrite};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
@@ -155,8 +155,8 @@ impl Agents {
         let (sent, refused) = forward::sent(response.headers_mut());
         let status = response.status();
         if refused.is_some() || sent != Sent::Yes {
-            let reason = Some("the agent did not send it".to_owned());
-            log.close_later(Outcome::NotSent { why: NotSent::AgentRefused }, status.as_u16(), reason);
+            let reason = Some("the agent refused it, or could not say what became of it".to_owned());
+            log.close_later(sent.outcome(status.as_u16()), status.as_u16(), reason);
             return Err(InternalError::Status(status.as_u16()));
         }
         // Its answer is not kept: of a live read the hold has what people see, of a review the token would be in it.

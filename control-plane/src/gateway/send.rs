@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::serve::{Ready, Refused};
 use super::{Gateway, reply};
 use crate::agents::AgentLink;
-use crate::agents::forward::{self, ForwardError, Sent, forward};
+use crate::agents::forward::{self, ForwardError, forward};
 use crate::records::OperationLog;
 use crate::sessions::{Running, Session};
 
@@ -46,11 +46,7 @@ impl Gateway {
                         self.attack_signal("agent_refused");
                     }
                 }
-                log.outcome_is(match sent {
-                    Sent::Yes => Outcome::of_status(response.status().as_u16()),
-                    Sent::No => Outcome::NotSent { why: NotSent::AgentRefused },
-                    Sent::Unknown => reply::lost(),
-                });
+                log.outcome_is(sent.outcome(response.status().as_u16()));
                 Ok((response, log))
             }
             Err(error) => Err(self.lost(&link, error, log).await),

@@ -2,7 +2,7 @@
 
 use control_plane_core::decision::Effect;
 use control_plane_core::identity::{CiIdentity, Identity};
-use control_plane_core::lifecycle::{NotSent, Outcome};
+use control_plane_core::lifecycle::{NotSent, OperationRecord, Outcome};
 use control_plane_core::policy::{SessionFacts, cost};
 use control_plane_core::request_info::resource_word;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -171,22 +171,27 @@ fn insert(c: &Connection, session: &SessionRow) -> Result<(), StoreError> {
 /// The past of a session as [`crate::sessions::Session`] would have noted it.
 fn facts(c: &Connection, session: SessionId) -> Result<SessionFacts, StoreError> {
     let mut facts = SessionFacts::default();
-    let sql = "SELECT effect, risk, verb, api_group, resource, record IS NULL, jti IS NOT NULL, outcome FROM operations \
-               WHERE session = ?1 AND kind = 'runner' AND effect IS NOT NULL ORDER BY seq";
+    let sql = "SELECT effect, risk, verb, api_group, resource, record, jti IS NOT NULL, outcome FROM operations \
+               WHERE session = ?1 AND kind = 'runner' AND (effect IS NOT NULL OR record IS NOT NULL) ORDER BY seq";
     let mut statement = c.prepare_cached(sql)?;
     let mut rows = statement.query(params![session.uuid().as_bytes()])?;
     while let Some(row) = rows.next()? {
-        let (effect, risk, is_read): (String, u8, bool) = (row.get(0)?, row.get(1)?, row.get(5)?);
+        let (effect, risk, record): (Option<String>, Option<u8>, Option<String>) =
+            (row.get(0)?, row.get(1)?, row.get(5)?);
+        let is_read = record.is_none();
+        let record: Option<OperationRecord> = record.and_then(|text| serde_json::from_str(&text).ok());
         let outcome: Option<String> = row.get(7)?;
         let outcome = outcome.and_then(|text| serde_json::from_str(&text).ok());
         let denied = matches!(outcome, Some(Outcome::NotSent { why: NotSent::HoldDenied }));
-        facts.holds += u64::from(effect == Effect::Hold.as_str());
-        facts.denials += u64::from(effect == Effect::Deny.as_str() || denied);
-        if row.get(6)? {
+        facts.holds += u64::from(effect.as_deref() == Some(Effect::Hold.as_str()));
+        facts.denials += u64::from(effect.as_deref() == Some(Effect::Deny.as_str()) || denied);
+        // What was under way when a process died has its grant on record and not yet its risk: then it counts as all there is, for a
+        // budget must not grow by a crash.
+        if row.get(6)? || record.is_some_and(|record| record.issue_on_record().is_some()) {
             let (verb, group, resource): (String, String, String) = (row.get(2)?, row.get(3)?, row.get(4)?);
             let (resource, subresource) = resource.split_once('/').unwrap_or((&resource, ""));
             let word = resource_word(resource, &group, subresource);
-            facts.went_through(cost(is_read, risk), (!is_read).then(|| format!("{verb} {word}")));
+            facts.went_through(cost(is_read, risk.unwrap_or(100)), (!is_read).then(|| format!("{verb} {word}")));
         }
     }
     Ok(facts)

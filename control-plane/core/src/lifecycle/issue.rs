@@ -395,6 +395,15 @@ impl OperationRecord {
         &self.progress
     }
 
+    /// The grant that was issued for it last, if one was and is not known to be unspent.
+    pub const fn issue_on_record(&self) -> Option<Issue> {
+        match self.progress {
+            Progress::Issued { issue } => Some(issue),
+            Progress::Ended { issue, .. } => issue,
+            Progress::Open | Progress::Waiting { .. } | Progress::Returned { .. } => None,
+        }
+    }
+
     /// How it ended.
     pub const fn outcome(&self) -> Option<Outcome> {
         match self.progress {
