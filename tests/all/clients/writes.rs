@@ -15,11 +15,16 @@ async fn says(kubectl: &Kubectl, words: &[&str], expected: &str) {
     assert_eq!(got.stdout, format!("{expected}\n"), "kubectl {words:?}");
 }
 
-/// Waits until the controllers have seen a Deployment as it is: they write into it too, as after any change.
+/// Waits until the controllers have written all that they have to say of a Deployment: as long as one of its Pods is
+/// on its way, its status changes, and with it the resourceVersion that a file was got with.
 async fn settled(stack: &Stack, target: &str) {
-    for _ in 0..200 {
+    for _ in 0..400 {
         let is = stack.namespace().cluster().get_json(&["-n", stack.namespace(), target]);
-        if is["status"]["observedGeneration"] == is["metadata"]["generation"] {
+        let (status, wanted) = (&is["status"], &is["spec"]["replicas"]);
+        // No Pod ever runs here: without a node each of them is made and stays unavailable.
+        if status["observedGeneration"] == is["metadata"]["generation"]
+            && ["replicas", "updatedReplicas", "unavailableReplicas"].iter().all(|count| status[count] == *wanted)
+        {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
