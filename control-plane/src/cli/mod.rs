@@ -1,6 +1,7 @@
 //! The command line: `serve` is the control plane itself; everything else speaks to its web API.
 
 mod approvals;
+mod audit;
 mod client;
 mod policy;
 mod serve;
@@ -59,6 +60,13 @@ enum Command {
         #[command(subcommand)]
         command: sessions::Command,
     },
+    /// Our record beside the API server's audit log.
+    Audit {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: audit::Command,
+    },
     /// Check a policy file, or ask what it would say.
     Policy {
         #[command(subcommand)]
@@ -96,6 +104,7 @@ pub fn run() -> ExitCode {
         Command::Pin { data } => serve::pin(&data),
         Command::Approvals { server, command } => wait(approvals::run(server, command)),
         Command::Sessions { server, command } => wait(sessions::run(server, command)),
+        Command::Audit { server, command } => wait(audit::run(server, command)),
         Command::Policy { command } => policy::run(command),
     };
     match result {
