@@ -40,6 +40,9 @@ pub struct Config {
     /// How long an operation that may have been sent waits for the control plane to come back. `SALLYPORT_REJOIN_WAIT`, default 5m.
     /// When it is over the client is told that the outcome is unknown.
     pub rejoin_wait: Duration,
+    /// Whether clients may start before there is a session. `SALLYPORT_START_WITHOUT_CONTROL_PLANE`, default true: they get a clear 503.
+    /// If false, the token is not written, and `ready` says no, until the first session is open.
+    pub start_without: bool,
     /// What is logged. `SALLYPORT_LOG`, default info.
     pub log: LogConfig,
 }
@@ -81,6 +84,7 @@ impl Config {
         let kubeconfig = raw.optional("SALLYPORT_KUBECONFIG", path);
         let namespace = raw.optional("POD_NAMESPACE", namespace);
         let rejoin_wait = raw.optional("SALLYPORT_REJOIN_WAIT", duration).unwrap_or(Duration::from_secs(300));
+        let start_without = raw.optional("SALLYPORT_START_WITHOUT_CONTROL_PLANE", truth).unwrap_or(true);
         let log = match raw.optional("SALLYPORT_LOG", log) {
             Some(log) => Some(log),
             None => log("info").ok(),
@@ -96,6 +100,7 @@ impl Config {
                 kubeconfig,
                 namespace,
                 rejoin_wait,
+                start_without,
                 log: log?,
             })
         })();
@@ -163,6 +168,10 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
+fn truth(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("{text:?} is neither true nor false"))
+}
+
 fn path(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if path.is_absolute() { Ok(path) } else { Err(format!("{text:?} is not an absolute path")) }
@@ -205,7 +214,7 @@ mod tests {
         assert_eq!(config.listen, "127.0.0.1:6443".parse().unwrap());
         assert_eq!(config.control_plane.host, "cp.example.com");
         assert_eq!(config.rejoin_wait, Duration::from_secs(300));
-        assert!(config.ci_token.is_none() && config.kubeconfig.is_none());
+        assert!(config.ci_token.is_none() && config.kubeconfig.is_none() && config.start_without);
     }
 
     #[test]
@@ -216,6 +225,7 @@ mod tests {
             ("SALLYPORT_LISTEN", "0.0.0.0:6443"),
             ("SALLYPORT_SERVE_DIR", "serve"),
             ("SALLYPORT_REJOIN_WAIT", "5"),
+            ("SALLYPORT_START_WITHOUT_CONTROL_PLANE", "no"),
             ("SALLYPORT_LOG", "loud"),
             ("POD_NAMESPACE", "Not_A_Name"),
         ])
@@ -231,6 +241,7 @@ mod tests {
                 "SALLYPORT_SERVE_DIR (environment)",
                 "POD_NAMESPACE (environment)",
                 "SALLYPORT_REJOIN_WAIT (environment)",
+                "SALLYPORT_START_WITHOUT_CONTROL_PLANE (environment)",
                 "SALLYPORT_LOG (environment)",
             ]
         );
