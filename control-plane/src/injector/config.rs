@@ -290,6 +290,7 @@ fn is_host_and_port(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unwrap_in_result, reason = "only what the reader says is a result")]
     fn load(text: &str) -> Result<Config, Problems> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("injector.yaml");

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -205,12 +205,18 @@ async fn handle(request: Request<Incoming>, door: &Door, used: &Use) -> Response
 
 /// The body, once there is room for all of it.
 async fn read(request: Request<Incoming>, door: &Door) -> Result<Bytes, BodyError> {
-    let body = request.into_body();
+    let mut body = request.into_body();
     let most = body.size_hint().upper().and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
     let room = u32::try_from(most.min(limits::ADMISSION_BYTES) / 1024).unwrap_or(u32::MAX).saturating_add(1);
     // Never closed.
-    let _room = door.room.acquire_many(room).await.ok();
-    collect_bounded(body, limits::ADMISSION_BYTES, limits::ADMISSION_WAIT).await
+    let room = door.room.acquire_many(room).await.ok();
+    let read = collect_bounded(&mut body, limits::ADMISSION_BYTES, limits::ADMISSION_WAIT).await;
+    drop(room);
+    if matches!(read, Err(BodyError::TooLarge { .. })) {
+        // Who is hung up on while he sends does not hear why.
+        while let Some(Ok(_)) = body.frame().await {}
+    }
+    read
 }
 
 fn count(

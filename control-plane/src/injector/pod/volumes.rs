@@ -89,7 +89,8 @@ pub(super) fn served_mount() -> Value {
 pub(super) fn mount_credentials(container: &mut Map<String, Value>) {
     let Some(mounts) = list(container, "volumeMounts") else { return };
     let mount = served_mount();
-    if !mounts.contains(&mount) {
+    if mounts.iter().filter(|other| **other == mount).count() != 1 {
+        mounts.retain(|other| *other != mount);
         mounts.push(mount);
     }
 }

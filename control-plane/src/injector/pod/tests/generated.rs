@@ -25,7 +25,7 @@ fn container() -> impl Strategy<Value = Value> {
     let mounts = prop::collection::vec(
         (
             pick(&["kube-api-access-a", "work", "sallyport-service-account", "sallyport-identity", "own-token"]),
-            pick(&[CREDENTIALS, "/work", "/run/secrets/kubernetes.io/serviceaccount", "/"]),
+            pick(&[CREDENTIALS, "/build", "/run/secrets/kubernetes.io/serviceaccount", "/"]),
             any::<bool>(),
         )
             .prop_map(|(name, path, read_only)| json!({"name": name, "mountPath": path, "readOnly": read_only})),
@@ -83,7 +83,7 @@ fn pods() -> impl Strategy<Value = Value> {
             "sallyport.dev/ci-token-file",
             "a/b",
         ]),
-        pick(&["true", "true", "true", "false", "7000", "/work/token"]),
+        pick(&["true", "true", "true", "false", "7000", "/build/token"]),
         0..3,
     );
     (
