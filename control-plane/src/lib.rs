@@ -12,6 +12,7 @@ pub mod config;
 pub mod events;
 pub mod gateway;
 pub mod grants;
+pub mod injector;
 pub mod metrics;
 pub mod peers;
 pub mod policies;

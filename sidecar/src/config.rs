@@ -43,6 +43,9 @@ pub struct Config {
     pub rejoin_wait: Duration,
     /// The ways round the agent that are tried, so that an open one is noticed. See [`Network`]. None outside of a cluster.
     pub network: Option<Network>,
+    /// Whether clients may start before there is a session. `SALLYPORT_START_WITHOUT_CONTROL_PLANE`, default true: they get a clear 503.
+    /// If false, the token is not written, and `ready` says no, until the first session is open.
+    pub start_without: bool,
     /// What is logged. `SALLYPORT_LOG`, default info.
     pub log: LogConfig,
 }
@@ -96,6 +99,7 @@ impl Config {
         let namespace = raw.optional("POD_NAMESPACE", namespace);
         let rejoin_wait = raw.optional("SALLYPORT_REJOIN_WAIT", duration).unwrap_or(Duration::from_secs(300));
         let network = network(&mut raw);
+        let start_without = raw.optional("SALLYPORT_START_WITHOUT_CONTROL_PLANE", truth).unwrap_or(true);
         let log = match raw.optional("SALLYPORT_LOG", log) {
             Some(log) => Some(log),
             None => log("info").ok(),
@@ -112,6 +116,7 @@ impl Config {
                 namespace,
                 rejoin_wait,
                 network,
+                start_without,
                 log: log?,
             })
         })();
@@ -196,6 +201,10 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
+fn truth(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("{text:?} is neither true nor false"))
+}
+
 fn path(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if path.is_absolute() { Ok(path) } else { Err(format!("{text:?} is not an absolute path")) }
@@ -238,7 +247,7 @@ mod tests {
         assert_eq!(config.listen, "127.0.0.1:6443".parse().unwrap());
         assert_eq!(config.control_plane.host, "cp.example.com");
         assert_eq!(config.rejoin_wait, Duration::from_secs(300));
-        assert!(config.ci_token.is_none() && config.kubeconfig.is_none());
+        assert!(config.ci_token.is_none() && config.kubeconfig.is_none() && config.start_without);
     }
 
     #[test]
@@ -249,6 +258,7 @@ mod tests {
             ("SALLYPORT_LISTEN", "0.0.0.0:6443"),
             ("SALLYPORT_SERVE_DIR", "serve"),
             ("SALLYPORT_REJOIN_WAIT", "5"),
+            ("SALLYPORT_START_WITHOUT_CONTROL_PLANE", "no"),
             ("SALLYPORT_LOG", "loud"),
             ("POD_NAMESPACE", "Not_A_Name"),
         ])
@@ -264,6 +274,7 @@ mod tests {
                 "SALLYPORT_SERVE_DIR (environment)",
                 "POD_NAMESPACE (environment)",
                 "SALLYPORT_REJOIN_WAIT (environment)",
+                "SALLYPORT_START_WITHOUT_CONTROL_PLANE (environment)",
                 "SALLYPORT_LOG (environment)",
             ]
         );

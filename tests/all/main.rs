@@ -7,6 +7,7 @@ mod clients;
 mod cluster;
 mod differential;
 mod hostile;
+mod injection;
 mod issuers;
 mod masked_fields;
 mod people;

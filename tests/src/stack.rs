@@ -4,7 +4,7 @@
 //! what the record holds, and what the API server's audit log says happened.
 
 mod configs;
-mod process;
+pub(crate) mod process;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};

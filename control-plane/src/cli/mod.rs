@@ -1,8 +1,9 @@
-//! The command line: `serve` is the control plane itself; everything else speaks to its web API.
+//! The command line: `serve` is the control plane itself, `inject` the injector; everything else speaks to the web API.
 
 mod approvals;
 mod audit;
 mod client;
+mod inject;
 mod policy;
 mod serve;
 mod sessions;
@@ -35,6 +36,15 @@ enum Command {
         /// The database is a backup: void what was open in it, and forgive clusters that have seen newer ones. For one start.
         #[arg(long)]
         restored: bool,
+    },
+    /// Run the injector: the admission webhook that puts the sidecar into Pods.
+    Inject {
+        /// Its configuration, a YAML file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Only say what is wrong with it.
+        #[arg(long)]
+        check: bool,
     },
     /// Check a configuration file and say everything that is wrong with it.
     CheckConfig {
@@ -100,6 +110,7 @@ pub fn run() -> ExitCode {
         Command::Serve { config, restored } => {
             return serve::serve(&config, if restored { Start::Restored } else { Start::Ordinary });
         }
+        Command::Inject { config, check } => inject::run(&config, check),
         Command::CheckConfig { config } => serve::check(&config),
         Command::Pin { data } => serve::pin(&data),
         Command::Approvals { server, command } => wait(approvals::run(server, command)),
