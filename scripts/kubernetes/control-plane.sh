@@ -12,6 +12,8 @@ up() {
 	if [[ $node == yes ]]; then
 		need_root
 		node_folder_fits "$dir"
+		# A kubelet is never newer than its API server: both are of the version that is built here.
+		unset KUBEBUILDER_ASSETS
 	fi
 	need openssl openssl "the test cluster's certificates are made with it"
 	need flock util-linux "two runs must not build or start the same thing at once"

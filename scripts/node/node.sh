@@ -98,7 +98,7 @@ start_node() {
 	local dir=$1 pki=$1/pki node=$1/node server=https://$NODE_ADDRESS:$PORT name importing
 	for name in kubelet scheduler cilium; do write_kubeconfig "$dir/$name.kubeconfig" "$server" "$pki" "$name"; done
 	echo "starting containerd"
-	start "$dir" containerd env PATH="$node/bin:$PATH" "$CONTAINERD_CACHE/containerd" --config "$node/containerd.toml"
+	start "$dir" containerd "${IN_CGROUP[@]}" env PATH="$node/bin:$PATH" "$CONTAINERD_CACHE/containerd" --config "$node/containerd.toml"
 	wait_containerd "$dir"
 	import_images "$dir" >"$dir/logs/images.log" 2>&1 &
 	importing=$!
@@ -106,7 +106,7 @@ start_node() {
 	wait_api "$dir"
 	start "$dir" kube-scheduler "$KUBERNETES_CACHE/kube-scheduler" --kubeconfig="$dir/scheduler.kubeconfig" \
 		--secure-port=0 --leader-elect=false --profiling=false
-	start "$dir" kubelet "$KUBERNETES_CACHE/kubelet" --config="$node/kubelet.yaml" --kubeconfig="$dir/kubelet.kubeconfig" \
+	start "$dir" kubelet "${IN_CGROUP[@]}" "$KUBERNETES_CACHE/kubelet" --config="$node/kubelet.yaml" --kubeconfig="$dir/kubelet.kubeconfig" \
 		--root-dir=/var/lib/kubelet --hostname-override="$NODE_NAME" --node-ip="$NODE_ADDRESS"
 	echo "making Cilium's resources"
 	api "$dir" create --validate=false -f "$CILIUM_CACHE/lib/crds" >"$dir/logs/objects.log" 2>&1
@@ -136,7 +136,7 @@ start_cilium() {
 		--devices=eth0 --enable-ipv4-masquerade=false --kube-proxy-replacement=true --bpf-lb-sock=false
 		--enable-l7-proxy=false --enable-envoy-config=false --enable-hubble=false --enable-health-checking=false
 		--enable-endpoint-health-checking=false --enable-gops=false
-		--cgroup-root=/run/cgroup --bpf-root=/run/bpf --lib-dir="$CILIUM_CACHE/lib" --state-dir=/run/cilium
+		--cgroup-root=/run/cgroup-root --bpf-root=/run/bpf --lib-dir="$CILIUM_CACHE/lib" --state-dir=/run/cilium
 		--cni-exclusive=false --policy-cidr-match-mode="${SALLYPORT_NODE_CIDR_MATCH:-}"
 	)
 	start "$dir" cilium-agent env PATH="$CILIUM_CACHE/lib/bin:$PATH" K8S_NODE_NAME="$NODE_NAME" \

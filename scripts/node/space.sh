@@ -26,6 +26,11 @@ make_space() {
 	enter_space "$holder"
 	make_link "$dir" "$holder"
 	make_cgroups "$SPACE"
+	# Cilium hooks into the sockets of a cgroup of version 2 and of all below. That must not be the machine's root: what
+	# is started IN_CGROUP is below ours, and so are its Pods.
+	inside mkdir -p "/run/cgroup/$SPACE/node" /run/cgroup-root
+	inside mount --bind "/run/cgroup/$SPACE" /run/cgroup-root
+	IN_CGROUP=(sh -c 'echo 0 >"$0" && exec "$@"' /run/cgroup-root/node/cgroup.procs)
 }
 
 # make_link DIR HOLDER: takes the first N whose link is not there. Two can't make the same one; the link goes with the

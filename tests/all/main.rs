@@ -8,6 +8,7 @@ mod differential;
 mod hostile;
 mod issuers;
 mod masked_fields;
+mod node;
 mod people;
 mod preconditions;
 mod printed;

@@ -13,6 +13,7 @@ pub mod differential;
 pub mod issuer;
 pub mod kubectl;
 pub mod logs;
+pub mod node;
 pub mod stack;
 pub mod tidy;
 pub mod web;
