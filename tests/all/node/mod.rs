@@ -2,9 +2,11 @@
 //! that they were left out.
 
 mod images;
+mod installed;
 mod leaves;
 mod network;
 mod pods;
+mod story;
 
 use tests::cluster::Namespace;
 use tests::node::{Node, RUNNER};
