@@ -94,6 +94,12 @@ pub const BACKOFF_BUSY: Duration = Duration::from_millis(500);
 pub const RENEW_PAUSE: Duration = Duration::from_secs(2);
 /// How often token files are compared with what was last sent; kubelet renews them at 80 % of their life.
 pub const TOKEN_POLL: Duration = Duration::from_secs(10);
+/// Between two tries of the ways round the agent, half of it at least: a policy that is gone is noticed within a minute.
+pub const BYPASS_PAUSE: Duration = Duration::from_secs(40);
+/// Longest wait for an answer of such a way; a policy that denies is silent.
+pub const BYPASS_WAIT: Duration = Duration::from_secs(3);
+/// Ways that one sidecar tries, and that are believed of one report.
+pub const BYPASS_ROUTES: usize = 64;
 /// TCP keep-alive and HTTP/2 ping of local clients.
 pub const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long operations may take to finish once the process was asked to go; two seconds below Kubernetes' default grace period.

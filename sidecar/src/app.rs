@@ -18,12 +18,13 @@ use shared_net::tasks::TaskSet;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::Config;
+use crate::config::{Config, Network};
 use crate::forward::Forwarder;
 use crate::guard::Guard;
 use crate::hosts::{CLUSTER_NAMES, Hosts};
 use crate::link::{self, Keeper, Link};
 use crate::listener::{self, Gate};
+use crate::prober;
 use crate::serve_dir::{self, Served};
 use crate::session::TokenFiles;
 
@@ -36,6 +37,7 @@ pub struct Bound {
     gate: Arc<Gate>,
     link: Link,
     keeper: Keeper,
+    network: Option<Network>,
     trigger: DrainTrigger,
     drain: Drain,
     tasks: TaskSet,
@@ -125,6 +127,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         gate,
         link,
         keeper,
+        network: config.network,
         trigger,
         drain,
         tasks,
@@ -163,6 +166,9 @@ impl Bound {
             self.tasks.spawn_core("first session", first.write(self.link.clone()));
         }
         self.tasks.spawn_core("listener", listener::run(self.listener, self.tls.0, Arc::clone(&self.gate)));
+        if let Some(network) = self.network {
+            self.tasks.spawn("prober", prober::run(network, self.link.clone()));
+        }
         // The guards count what runs; these handles don't.
         drop((self.gate, self.drain));
         let result = tokio::select! {

@@ -1,8 +1,9 @@
 //! The sidecar's configuration. It comes from the environment only, because the webhook writes it; nothing else reads the environment.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use shared::config::{Problems, duration};
@@ -43,8 +44,21 @@ pub struct Config {
     /// Whether clients may start before there is a session. `SALLYPORT_START_WITHOUT_CONTROL_PLANE`, default true: they get a clear 503.
     /// If false, the token is not written, and `ready` says no, until the first session is open.
     pub start_without: bool,
+    /// The ways round the agent that are tried, so that an open one is noticed. See [`Network`]. None outside of a cluster.
+    pub network: Option<Network>,
     /// What is logged. `SALLYPORT_LOG`, default info.
     pub log: LogConfig,
+}
+
+/// Where the cluster's doors are, seen from this pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Addresses of the node. `SALLYPORT_NODE_ADDRESSES`, from the pod's `status.hostIPs`; without it nothing is tried.
+    pub node: Vec<IpAddr>,
+    /// The API server's own addresses. `SALLYPORT_API_SERVERS`, of the form `192.0.2.1:6443,[2001:db8::1]:6443`.
+    pub api_servers: Vec<SocketAddr>,
+    /// The address of its Service. `KUBERNETES_SERVICE_HOST` and `_PORT`, which the kubelet sets.
+    pub service: Option<SocketAddr>,
 }
 
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -85,6 +99,7 @@ impl Config {
         let namespace = raw.optional("POD_NAMESPACE", namespace);
         let rejoin_wait = raw.optional("SALLYPORT_REJOIN_WAIT", duration).unwrap_or(Duration::from_secs(300));
         let start_without = raw.optional("SALLYPORT_START_WITHOUT_CONTROL_PLANE", truth).unwrap_or(true);
+        let network = network(&mut raw);
         let log = match raw.optional("SALLYPORT_LOG", log) {
             Some(log) => Some(log),
             None => log("info").ok(),
@@ -101,6 +116,7 @@ impl Config {
                 namespace,
                 rejoin_wait,
                 start_without,
+                network,
                 log: log?,
             })
         })();
@@ -139,6 +155,23 @@ impl Raw<'_> {
         }
         self.optional(name, parse)
     }
+}
+
+fn network(raw: &mut Raw<'_>) -> Option<Network> {
+    let node = raw.optional("SALLYPORT_NODE_ADDRESSES", list::<IpAddr>);
+    let api_servers = raw.optional("SALLYPORT_API_SERVERS", list::<SocketAddr>);
+    // Not ours to judge: another program may have set them to something else.
+    let set = |name| (raw.lookup)(name).and_then(|value| value.into_string().ok());
+    let (host, port) = (set("KUBERNETES_SERVICE_HOST"), set("KUBERNETES_SERVICE_PORT"));
+    let service = host.zip(port).and_then(|(host, port)| {
+        let address = SocketAddr::new(host.parse().ok()?, port.parse().ok()?);
+        (!address.ip().is_loopback()).then_some(address)
+    });
+    Some(Network { node: node?, api_servers: api_servers.unwrap_or_default(), service })
+}
+
+fn list<T: FromStr>(text: &str) -> Result<Vec<T>, String> {
+    text.split(',').map(|part| part.trim().parse().map_err(|_| format!("{part:?} is not an address"))).collect()
 }
 
 fn address(text: &str) -> Result<Address, String> {
@@ -256,6 +289,22 @@ mod tests {
         for wrong in ["", ":1", "a", "a:0", "a:65536", "::1:7443", "[::1:7443", "a b:1", "http://a:1", "a/b:1"] {
             assert!(address(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_ways_to_try() {
+        assert_eq!(parse(&GOOD).unwrap().network, None);
+        let set = [
+            ("SALLYPORT_NODE_ADDRESSES", "192.0.2.7,2001:db8::7"),
+            ("SALLYPORT_API_SERVERS", "192.0.2.1:6443, [2001:db8::1]:6443"),
+            ("KUBERNETES_SERVICE_HOST", "10.96.0.1"),
+            ("KUBERNETES_SERVICE_PORT", "443"),
+        ];
+        let network = parse(&[&GOOD[..], &set].concat()).unwrap().network.unwrap();
+        assert_eq!((network.node.len(), network.api_servers.len()), (2, 2));
+        assert_eq!(network.service, Some("10.96.0.1:443".parse().unwrap()));
+        let wrong = [("SALLYPORT_NODE_ADDRESSES", "node1"), ("SALLYPORT_API_SERVERS", "192.0.2.1")];
+        assert_eq!(parse(&[&GOOD[..], &wrong].concat()).unwrap_err().iter().count(), 2);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod agent;
+mod bypass;
 mod clients;
 mod cluster;
 mod differential;

@@ -1,6 +1,7 @@
 //! The command line: `serve` is the control plane itself, `inject` the injector; everything else speaks to the web API.
 
 mod approvals;
+mod audit;
 mod client;
 mod inject;
 mod policy;
@@ -69,6 +70,13 @@ enum Command {
         #[command(subcommand)]
         command: sessions::Command,
     },
+    /// Our record beside the API server's audit log.
+    Audit {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: audit::Command,
+    },
     /// Check a policy file, or ask what it would say.
     Policy {
         #[command(subcommand)]
@@ -107,6 +115,7 @@ pub fn run() -> ExitCode {
         Command::Pin { data } => serve::pin(&data),
         Command::Approvals { server, command } => wait(approvals::run(server, command)),
         Command::Sessions { server, command } => wait(sessions::run(server, command)),
+        Command::Audit { server, command } => wait(audit::run(server, command)),
         Command::Policy { command } => policy::run(command),
     };
     match result {

@@ -88,6 +88,23 @@ async fn list(client: &Client) -> anyhow::Result<()> {
         table.add_row([text(session, "/id").to_owned(), opened, safe(state, false), safe(&who(session), false)]);
     }
     print(&table.trim_fmt());
+    alarms(client).await
+}
+
+/// What must not be overlooked: runners whose network doesn't keep them from the API server.
+async fn alarms(client: &Client) -> anyhow::Result<()> {
+    for alarm in items(&client.get("/v1/bypass").await?) {
+        let open = items(alarm.get("open").unwrap_or(&Value::Null));
+        let open: Vec<String> =
+            open.iter().map(|way| format!("{} {}", text(way, "/way"), text(way, "/address"))).collect();
+        let (cluster, pod) = (text(alarm, "/cluster"), text(alarm, "/pod"));
+        let since = Timestamp(number(alarm, "/since"));
+        let line = format!(
+            "ALARM since {since}: pod {pod} in {cluster} reaches the cluster without Sallyport: {}",
+            open.join(", ")
+        );
+        print(&safe(&line, false));
+    }
     Ok(())
 }
 

@@ -33,6 +33,8 @@ struct RawConfig {
     own_namespaces: Option<Vec<String>>,
     #[serde(default)]
     token_audiences: Vec<String>,
+    #[serde(default)]
+    api_servers: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,6 +99,8 @@ pub struct Config {
     /// Audiences of tokens that runners may have beside ours, such as `sts.amazonaws.com`. Default none: which audiences the API server
     /// itself accepts is not to be seen from here.
     pub token_audiences: Vec<String>,
+    /// The API server's own addresses, which sidecars try to reach beside that of its Service: none of them may be open. Default none.
+    pub api_servers: Vec<SocketAddr>,
 }
 
 /// Where certificate and key are.
@@ -210,6 +214,7 @@ impl Config {
             resources: Resources::usual(),
             own_namespaces: vec!["sallyport".to_owned()],
             token_audiences: Vec::new(),
+            api_servers: Vec::new(),
         }
     }
 }
@@ -255,6 +260,12 @@ fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Option<Confi
             problems.push(format!("tokenAudiences[{index}]"), text);
         }
     }
+    let mut api_servers = Vec::new();
+    for (index, text) in raw.api_servers.into_iter().enumerate() {
+        let parsed = text.parse::<SocketAddr>();
+        let parsed = parsed.map_err(|_| format!("{text:?} is not an address; write for example 192.0.2.1:6443"));
+        api_servers.extend(problems.take(&format!("apiServers[{index}]"), parsed));
+    }
     Some(Config {
         listen: listen?,
         admin: admin?,
@@ -272,6 +283,7 @@ fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Option<Confi
         resources,
         own_namespaces: raw.own_namespaces.unwrap_or_else(|| vec!["sallyport".to_owned()]),
         token_audiences: raw.token_audiences,
+        api_servers,
     })
 }
 
@@ -329,6 +341,7 @@ controlPlane: {address: sallyport, pin: sha256}
 port: 8080
 resources: {requests: {memory: 128Mi}, limits: {memory: 64Mi}}
 tokenAudiences: ['', sallyport, 'https://kubernetes.default.svc']
+apiServers: ['192.0.2.1:6443', kubernetes]
 ",
         )
         .unwrap_err();
@@ -346,6 +359,7 @@ tokenAudiences: ['', sallyport, 'https://kubernetes.default.svc']
             "tokenAudiences[0]",
             "tokenAudiences[1]",
             "tokenAudiences[2]",
+            "apiServers[1]",
         ];
         assert_eq!(keys, expected);
         for unknown in ["verbose: true\n", "Image: x\n"] {

@@ -73,7 +73,15 @@ fn container(config: &Config, options: &Options) -> Value {
         json!({"name": "POD_NAMESPACE", "valueFrom": {
             "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"},
         }}),
+        // The doors that must be shut, which the sidecar tries.
+        json!({"name": "SALLYPORT_NODE_ADDRESSES", "valueFrom": {
+            "fieldRef": {"apiVersion": "v1", "fieldPath": "status.hostIPs"},
+        }}),
     ];
+    if !config.api_servers.is_empty() {
+        let addresses: Vec<String> = config.api_servers.iter().map(ToString::to_string).collect();
+        env.push(json!({"name": "SALLYPORT_API_SERVERS", "value": addresses.join(",")}));
+    }
     let mut mounts = vec![
         json!({"name": SERVED, "mountPath": SERVE_FOLDER}),
         json!({"name": IDENTITY, "mountPath": IDENTITY_FOLDER, "readOnly": true}),

@@ -58,6 +58,8 @@ fn refusal(pod: &Value) -> String {
 fn an_ordinary_pod_gets_its_sidecar_and_loses_its_token() {
     let finished = finished(&pod());
     let spec = &finished["spec"];
+    let hosts = json!({"name": "SALLYPORT_NODE_ADDRESSES", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.hostIPs"}}});
+    assert!(spec["initContainers"][0]["env"].as_array().unwrap().contains(&hosts));
     assert_eq!(finished["metadata"]["labels"][INJECTED], "true");
     assert_eq!(spec["automountServiceAccountToken"], false);
     let sidecar = &spec["initContainers"][0];
