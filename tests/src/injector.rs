@@ -303,10 +303,10 @@ fn manifest(server: &Server, namespace: &str) -> String {
         out += &line;
         out.push('\n');
     }
-    for name in ["sallyport-injector", "sallyport-required", "sallyport-token-secrets"] {
+    for name in ["sallyport-injector", "sallyport-required", "sallyport-token-secrets", "sallyport-namespaces"] {
         out = out.replace(&format!("ame: {name}\n"), &format!("ame: {name}-{namespace}\n"));
     }
-    out.replace("CA_BUNDLE\n", &format!("{}\n", server.ca_bundle()))
+    out.replace("caBundle: \"\"\n", &format!("caBundle: {}\n", server.ca_bundle()))
 }
 
 fn free() -> SocketAddr {

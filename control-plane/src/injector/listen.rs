@@ -191,6 +191,9 @@ async fn handle(request: Request<Incoming>, door: &Door, used: &Use) -> Response
         Ok(answer) => {
             used.known.store(true, Ordering::Release);
             door.metrics.seconds.observe(door.clock.monotonic().saturating_sub(begun).as_secs_f64());
+            if let Some(told) = answer.told {
+                tracing::info!(webhook = webhook.word(), result = answer.result, "{told}");
+            }
             let mut response = text(StatusCode::OK, "");
             *response.body_mut() = Full::new(answer.body.into());
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

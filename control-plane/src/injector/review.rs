@@ -91,6 +91,8 @@ struct Request {
     #[serde(default)]
     namespace: String,
     #[serde(default)]
+    name: String,
+    #[serde(default)]
     object: Value,
     #[serde(default)]
     old_object: Value,
@@ -125,6 +127,8 @@ pub struct Answer {
     pub result: &'static str,
     /// The review to send back.
     pub body: Vec<u8>,
+    /// What was refused or warned of, and why, for the log.
+    pub told: Option<String>,
 }
 
 /// Answers.
@@ -155,7 +159,23 @@ pub fn answer(config: &Config, webhook: Webhook, scope: Scope, body: &[u8]) -> R
         "response": response(&request.uid, &verdict),
     }));
     let body = body.map_err(|error| ReviewError::Garbage(error.to_string()))?;
-    Ok(Answer { result: verdict.result, body })
+    let told = verdict.refused.as_ref().map(Objections::message).or_else(|| verdict.warnings.first().cloned());
+    let told = told.map(|why| {
+        let (namespace, name) = (&request.namespace, named(&request));
+        format!(
+            "{} {}/{}: {why}",
+            request.kind.kind,
+            control_plane_core::risk::shown(namespace),
+            control_plane_core::risk::shown(name)
+        )
+    });
+    Ok(Answer { result: verdict.result, body, told })
+}
+
+/// Its name, or what its name will begin with.
+fn named(request: &Request) -> &str {
+    let generated = request.object.pointer("/metadata/generateName").and_then(Value::as_str).unwrap_or_default();
+    if request.name.is_empty() { generated } else { &request.name }
 }
 
 fn response(uid: &str, verdict: &Verdict) -> Value {
@@ -267,7 +287,7 @@ pub fn fuzz_admission(data: &[u8]) {
     for path in ["/mutate", "/mutate/required", "/validate", "/validate/required", "/warn", "/warn/required"] {
         let Some((webhook, scope)) = Webhook::from_path(path) else { continue };
         let answered = answer(&config, webhook, scope, data);
-        let Ok(Answer { result: "patched", body }) = answered else { continue };
+        let Ok(Answer { result: "patched", body, .. }) = answered else { continue };
         settles(&config, scope, data, &body);
     }
 }

@@ -238,6 +238,13 @@ fn mandatory_namespaces_have_no_token_secrets() {
     assert!(refused(&injector, &secret).contains("would be a credential that goes round Sallyport"));
     secret["type"] = json!("Opaque");
     create(&injector, &secret);
+    // A namespace can't be labelled wrongly either.
+    for label in ["sallyport.dev/inject=true", "sallyport.dev/injct=required"] {
+        let arguments = ["label", "--overwrite", "namespace", &*injector.namespace, label];
+        let output = injector.namespace.cluster().try_admin(&arguments, "");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("write sallyport.dev/inject: required"), "{label}: {said}");
+    }
     let mut opting_out = pod("out");
     opting_out["metadata"]["annotations"] = json!({"sallyport.dev/inject": "false"});
     assert!(refused(&injector, &opting_out).contains("nothing in it runs without the sidecar"));

@@ -179,7 +179,10 @@ fn what_another_webhook_adds_is_completed() {
     let mut injector = Injector::start("after", &Setup::default());
     let name = format!("zz-sallyport-test-{}", &*injector.namespace);
     // An admission policy that mutates runs before webhooks, so the other one is the injector's own twin: it has a port of its own.
-    let twin = tests::injector::Server::start(&Setup { config: "port: 7443\n", ..Setup::default() });
+    let twin = tests::injector::Server::start(&Setup {
+        config: "port: 7443\napiServers: ['192.0.2.1:6443']\n",
+        ..Setup::default()
+    });
     injector.also_register(&format!(
         "apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingWebhookConfiguration

@@ -150,8 +150,7 @@ fn names(pod: &Value, objections: &mut Objections) {
         if KNOWN.contains(&name) {
             continue;
         }
-        let domain = name.split_once('/').map_or("", |(domain, _)| domain);
-        if domain.to_ascii_lowercase().contains("sallyport") {
+        if is_meant_for_us(name) {
             let meant = closest(name)
                 .map_or_else(|| format!("there are {}", KNOWN.join(", ")), |meant| format!("did you mean {meant}?"));
             objections.mistake(format!("there is no annotation \"{}\"; {meant}", shown(name)));
@@ -171,6 +170,13 @@ fn names(pod: &Value, objections: &mut Objections) {
             ));
         }
     }
+}
+
+/// Whether its domain is ours, below ours, or ours with another ending. The webhooks are called for these (`manifests/injector/webhooks.yaml`).
+fn is_meant_for_us(name: &str) -> bool {
+    let domain = name.split_once('/').map_or("", |(domain, _)| domain).to_ascii_lowercase();
+    let mut labels = domain.rsplit('.');
+    labels.next() == Some("sallyport") || labels.next() == Some("sallyport")
 }
 
 /// The name that was probably meant: it is part of one, or at most half of its letters differ.
@@ -255,6 +261,9 @@ fn file(path: &str, pod: &Value) -> Result<CiToken, String> {
         return Err("write the absolute path of a file".to_owned());
     }
     let path = paths::normal(path);
+    if paths::hides_credentials(&path) {
+        return Err("that is where Sallyport's own files are; a CI provider's token is somewhere else".to_owned());
+    }
     let spec = pod.get("spec").unwrap_or(&Value::Null);
     let over = containers(spec)
         .filter(|container| text(container, "name") != super::SIDECAR)

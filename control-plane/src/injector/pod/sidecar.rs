@@ -39,19 +39,21 @@ pub(super) fn put_first(spec: &mut Map<String, Value>, config: &Config, options:
 
 /// Takes over what others may have set.
 fn keep(found: &Value, wanted: &mut Value) {
-    let others: Vec<Value> =
-        entries(found, "env").iter().filter(|entry| !is_read(text(entry, "name"))).cloned().collect();
     let Some(wanted) = wanted.as_object_mut() else { return };
     for key in LEFT_AS_FOUND {
         if let Some(value) = found.get(key).filter(|value| !value.is_null()) {
             wanted.insert(key.to_owned(), value.clone());
         }
     }
-    if let Some(env) = list(wanted, "env") {
-        // In the order in which they stand: some webhooks put theirs in front, some behind.
-        let leads = entries(found, "env").first().is_some_and(|entry| !is_read(text(entry, "name")));
-        let place = if leads { 0 } else { env.len() };
-        env.splice(place..place, others);
+    let Some(env) = list(wanted, "env") else { return };
+    let (read, mut all): (Vec<Value>, Vec<Value>) =
+        entries(found, "env").iter().cloned().partition(|entry| is_read(text(entry, "name")));
+    if read == *env {
+        // Wherever others put theirs.
+        *env = entries(found, "env").to_vec();
+    } else {
+        all.append(env);
+        *env = all;
     }
 }
 
@@ -71,7 +73,7 @@ fn container(config: &Config, options: &Options) -> Value {
         json!({"name": "POD_NAMESPACE", "valueFrom": {
             "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"},
         }}),
-        // What it tries to reach, for nothing of it may answer.
+        // The doors that must be shut, which the sidecar tries.
         json!({"name": "SALLYPORT_NODE_ADDRESSES", "valueFrom": {
             "fieldRef": {"apiVersion": "v1", "fieldPath": "status.hostIPs"},
         }}),

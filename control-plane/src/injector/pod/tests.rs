@@ -58,6 +58,8 @@ fn refusal(pod: &Value) -> String {
 fn an_ordinary_pod_gets_its_sidecar_and_loses_its_token() {
     let finished = finished(&pod());
     let spec = &finished["spec"];
+    let hosts = json!({"name": "SALLYPORT_NODE_ADDRESSES", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.hostIPs"}}});
+    assert!(spec["initContainers"][0]["env"].as_array().unwrap().contains(&hosts));
     assert_eq!(finished["metadata"]["labels"][INJECTED], "true");
     assert_eq!(spec["automountServiceAccountToken"], false);
     let sidecar = &spec["initContainers"][0];
@@ -168,7 +170,14 @@ fn broken_annotations_are_refused_with_what_would_be_right() {
         ("sallyport.dev/sidecar-memory-request", "1Gi", "memory request is over its memory limit"),
         ("sallyport.dev/ci-token-file", "token", "write the absolute path of a file"),
         ("sallyport.dev/ci-token-file", "/builds/token", "no container mounts a volume over that path"),
+        (
+            "sallyport.dev/ci-token-file",
+            "/run/secrets/kubernetes.io/serviceaccount/token",
+            "where Sallyport's own files are",
+        ),
         ("sallyport.dev/ci-token-secret", "oidc", "name/key"),
+        ("inject.sallyport.dev/inject", "true", "did you mean sallyport.dev/inject?"),
+        ("sallyport/inject", "true", "did you mean sallyport.dev/inject?"),
     ];
     for (name, value, expected) in cases {
         let refused = refusal(&annotated(name, value));
@@ -370,6 +379,8 @@ fn other_webhooks_may_come_after_us() {
                 .insert(0, json!({"name": "AGENT_HOST", "value": "x"}));
         }
     }
+    // And another one behind.
+    spec["initContainers"][1]["env"].as_array_mut().unwrap().push(json!({"name": "TRACE", "value": "y"}));
     spec["initContainers"][1]["resources"] = json!({"limits": {"cpu": "1"}});
     spec["initContainers"][1]["imagePullPolicy"] = json!("Always");
     spec["volumes"].as_array_mut().unwrap().push(json!({"name": "mesh", "emptyDir": {}}));
@@ -377,7 +388,7 @@ fn other_webhooks_may_come_after_us() {
     assert_eq!(again["spec"]["initContainers"][0]["name"], "sallyport");
     assert_eq!(again["spec"]["initContainers"][0]["resources"], json!({"limits": {"cpu": "1"}}));
     assert_eq!(again["spec"]["initContainers"][0]["imagePullPolicy"], "Always");
-    assert_eq!(again["spec"]["initContainers"][0]["env"][0]["name"], "AGENT_HOST");
+    assert_eq!(again["spec"]["initContainers"][0]["env"], changed["spec"]["initContainers"][1]["env"]);
     assert_eq!(again["spec"]["containers"][1]["volumeMounts"][0]["mountPath"], CREDENTIALS);
     assert_eq!(again["spec"]["initContainers"][1]["volumeMounts"][0]["mountPath"], CREDENTIALS);
     // And what would change who has the token.
