@@ -3,13 +3,16 @@
 //! Start reading at `gateway::serve`: one function shows the path of a request.
 
 pub mod agents;
+pub mod alarms;
 pub mod app;
 pub mod approvals;
 pub mod authn;
 pub mod cli;
 pub mod config;
+pub mod events;
 pub mod gateway;
 pub mod grants;
+pub mod injector;
 pub mod metrics;
 pub mod peers;
 pub mod policies;

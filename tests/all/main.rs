@@ -2,10 +2,12 @@
 
 #[cfg(test)]
 mod agent;
+mod bypass;
 mod clients;
 mod cluster;
 mod differential;
 mod hostile;
+mod injection;
 mod issuers;
 mod masked_fields;
 mod node;

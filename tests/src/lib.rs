@@ -10,6 +10,7 @@
 pub mod bench;
 pub mod cluster;
 pub mod differential;
+pub mod injector;
 pub mod issuer;
 pub mod kubectl;
 pub mod logs;

@@ -7,9 +7,11 @@
 )]
 
 mod images;
+mod installed;
 mod leaves;
 mod network;
 mod pods;
+mod story;
 
 use tests::cluster::Namespace;
 use tests::node::{Node, RUNNER};
