@@ -2,6 +2,7 @@
 //! that they were left out.
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a failure of these helpers is the failure of the test that uses them"
 )]
