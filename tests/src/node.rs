@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -140,14 +140,15 @@ impl Node {
 /// Tries until it works; panics after two minutes with what the last try said.
 #[track_caller]
 pub fn eventually<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
-    let begun = Instant::now();
-    loop {
+    let mut last = String::new();
+    for _ in 0..600 {
         match attempt() {
             Ok(value) => return value,
-            Err(last) if begun.elapsed() > Duration::from_secs(120) => panic!("still after two minutes: {last}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(200)),
+            Err(why) => last = why,
         }
+        std::thread::sleep(Duration::from_millis(200));
     }
+    panic!("still after two minutes: {last}")
 }
 
 #[expect(clippy::disallowed_methods, reason = "the harness is configured by scripts/test, through the environment")]

@@ -163,6 +163,7 @@ fn a_mandatory_namespace_has_no_pod_without() {
 
 /// The network policies are taken away: each sidecar notices within a minute, and says so until they are back.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "an alarm is promised within a minute")]
 fn a_policy_that_is_taken_away_is_an_alarm_within_a_minute() {
     let Some(on) = installed() else { return };
     let namespace = on.node.namespace("alarm");
