@@ -163,7 +163,10 @@ fn own_identity(config: &Config, now: Timestamp) -> anyhow::Result<(Identity, Ke
     use anyhow::Context as _;
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("the data folder {} can't be made", config.data.display()))?;
-    let ca = Ca::load_or_create(&config.data, "sallyport", now);
+    let ca = match &config.ca {
+        Some(folder) => Ca::load(folder, "sallyport"),
+        None => Ca::load_or_create(&config.data, "sallyport", now),
+    };
     let ca = ca.context("the control plane's own CA can't be read or made")?;
     let names = config.web_names();
     let is_address = |name: &&str| name.parse::<std::net::IpAddr>().is_ok();

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod gateway;
 pub mod grants;
+pub mod install;
 pub mod metrics;
 pub mod peers;
 pub mod policies;
