@@ -6,6 +6,7 @@ pub mod agents;
 pub mod app;
 pub mod approvals;
 pub mod authn;
+mod authority;
 pub mod cli;
 pub mod config;
 pub mod gateway;

@@ -6,6 +6,7 @@ mod clients;
 mod cluster;
 mod differential;
 mod hostile;
+mod install;
 mod issuers;
 mod masked_fields;
 mod people;

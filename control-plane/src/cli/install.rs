@@ -112,6 +112,9 @@ pub(super) fn install(wanted: Wanted) -> anyhow::Result<()> {
 
 pub(super) fn upgrade(wanted: Wanted) -> anyhow::Result<()> {
     let (kubectl, installation, form) = prepare(wanted)?;
+    if !installation.is_upgrade() {
+        anyhow::bail!("Sallyport is not installed here: `sallyport install` is what you want");
+    }
     say(installation.notes());
     let (changes, gone) = install::changes(&kubectl, &installation)?;
     if changes.is_empty() {

@@ -28,8 +28,10 @@ const FILES: [(&str, &str); 12] = [
 pub(super) const REPLACEMENTS: &str = include_str!("../../../manifests/values/replacements.yaml");
 /// The same, where images are pulled with credentials.
 pub(super) const PULL_SECRETS: &str = include_str!("../../../manifests/values/pull-secrets/replacements.yaml");
-/// The rules of the agent's impersonation on an API server that knows constrained impersonation, and on an older one.
-pub(super) const IMPERSONATION: [&str; 2] = ["agent/rbac.yaml", "agent/rbac-legacy-impersonation.yaml"];
+/// Where the rules of the agent's impersonation are for an API server that knows constrained impersonation.
+pub(super) const IMPERSONATION: &str = "agent/rbac.yaml";
+/// The same for an older one.
+pub(super) const LEGACY_IMPERSONATION: &str = "agent/rbac-legacy-impersonation.yaml";
 /// One runner namespace's plain policy.
 pub(super) const RUNNERS: &str = "network/plain/runners/policy.yaml";
 

@@ -14,6 +14,9 @@ use super::kubectl::Kubectl;
 /// Our namespace; its name is in the agent's rights, in the webhooks and in policies.
 pub const NAMESPACE: &str = "sallyport";
 
+/// Data of one Secret.
+pub type Data = BTreeMap<String, Secret<Vec<u8>>>;
+
 /// What a cluster says of itself, and what of ours is in it already.
 #[derive(Debug)]
 pub struct Cluster {
@@ -28,7 +31,7 @@ pub struct Cluster {
     /// The API server's addresses (its Service's among them), and the ports on which it really listens, not that of its Service.
     pub api_server: Endpoints,
     /// Data of our Secrets, by name.
-    pub secrets: BTreeMap<String, BTreeMap<String, Secret<Vec<u8>>>>,
+    pub secrets: BTreeMap<String, Data>,
     /// The configuration of the agents that are installed.
     pub installed: Option<String>,
 }
@@ -116,11 +119,11 @@ fn endpoints(slices: &Value, service: &Value) -> anyhow::Result<Endpoints> {
     Ok(found)
 }
 
-fn secrets(list: &Value) -> anyhow::Result<BTreeMap<String, BTreeMap<String, Secret<Vec<u8>>>>> {
+fn secrets(list: &Value) -> anyhow::Result<BTreeMap<String, Data>> {
     let mut all = BTreeMap::new();
     for secret in items(list) {
         let name = text(secret, "/metadata/name", "a Secret")?;
-        let mut data = BTreeMap::new();
+        let mut data = Data::new();
         for (key, value) in secret.pointer("/data").and_then(Value::as_object).into_iter().flatten() {
             let value = STANDARD.decode(value.as_str().unwrap_or_default());
             data.insert(key.clone(), Secret::new(value.with_context(|| format!("{name}/{key} is no base64"))?));

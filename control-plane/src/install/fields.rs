@@ -19,7 +19,7 @@ impl Fields {
         let map = match value {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(map)) => map,
-            Some(other) => {
+            Some(other @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_))) => {
                 problems.push(if at.is_empty() { "values" } else { at.as_str() }, format!("{other} is no mapping"));
                 Map::new()
             }
@@ -44,13 +44,12 @@ impl Fields {
 
     /// A text.
     pub(super) fn text(&mut self, key: &str, problems: &mut Problems) -> Option<String> {
-        match self.value(key)? {
-            Value::String(text) if !text.is_empty() => Some(text),
-            other => {
-                problems.push(self.key(key), format!("{other} is no text, or an empty one"));
-                None
-            }
+        let value = self.value(key)?;
+        let text = value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        if text.is_none() {
+            problems.push(self.key(key), format!("{value} is no text, or an empty one"));
         }
+        text
     }
 
     /// A list of texts; empty where there is none.

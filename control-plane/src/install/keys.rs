@@ -2,7 +2,6 @@
 //!
 //! They live in Secrets of our namespace, which are read with the administrator's rights and rendered again.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,7 +11,7 @@ use shared::secret::Secret;
 use shared::time::Timestamp;
 use shared_net::pki::{Ca, KeyPin};
 
-use super::cluster::{Cluster, NAMESPACE};
+use super::cluster::{Cluster, Data, NAMESPACE};
 use super::settings::Settings;
 
 /// Our Secrets.
@@ -34,9 +33,6 @@ pub enum Rotate {
     /// The key of placeholders; the one before is still understood.
     Placeholder,
 }
-
-/// Data of one Secret.
-pub(super) type Data = BTreeMap<String, Secret<Vec<u8>>>;
 
 /// The keys of an installation.
 #[derive(Debug)]

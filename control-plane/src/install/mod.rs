@@ -26,9 +26,9 @@ use serde_json::{Map, Value, json};
 use shared::time::Timestamp;
 use shared_net::pki::KeyPin;
 
-pub use cluster::{Cluster, Endpoints, NAMESPACE};
+pub use cluster::{Cluster, Data, Endpoints, NAMESPACE};
+use keys::Keys;
 pub use keys::Rotate;
-use keys::{Data, Keys};
 pub use kubectl::Kubectl;
 use network::Egress;
 pub use remove::{Removal, removal};
@@ -47,6 +47,7 @@ pub struct Installation {
     objects: Vec<Value>,
     values: Value,
     notes: Vec<String>,
+    upgrade: bool,
 }
 
 /// How it is printed.
@@ -86,12 +87,20 @@ impl Installation {
         let webhooks = objects.iter().position(|object| object.get("webhooks").is_some()).unwrap_or(objects.len());
         objects.splice(webhooks..webhooks, more);
         notes.extend(warnings(settings));
-        Ok(Self { objects, values, notes })
+        if settings.inside().is_none() {
+            notes.push(entry(settings, cluster));
+        }
+        Ok(Self { objects, values, notes, upgrade: cluster.installed.is_some() })
     }
 
     /// The objects, in the order in which they are applied.
     pub fn objects(&self) -> &[Value] {
         &self.objects
+    }
+
+    /// Whether Sallyport is installed there already.
+    pub const fn is_upgrade(&self) -> bool {
+        self.upgrade
     }
 
     /// What the administrator should know.
@@ -127,6 +136,16 @@ impl Cluster {
         let config: Value = serde_saphyr::from_str(self.installed.as_deref()?).ok()?;
         config.get("cluster")?.as_str().map(str::to_owned)
     }
+}
+
+/// What a control plane elsewhere has to know: an entry of its configuration.
+fn entry(settings: &Settings, cluster: &Cluster) -> String {
+    let keys = format!("{}-keys.json", settings.cluster);
+    let entry = Pinned { cluster: &settings.cluster, uid: &cluster.uid, issuer: &cluster.issuer }.entry(&keys);
+    format!(
+        "Add this to the control plane's configuration, with {keys} beside it as `kubectl get --raw /openid/v1/jwks` prints it:\n\n{}",
+        yaml::text(&json!({"clusters": [entry]}))
+    )
 }
 
 /// Where the API server is, as it says or as the administrator does.
@@ -203,7 +222,8 @@ fn values(
                 .chain(bytes(&keys.ca)),
         ),
     });
-    let impersonation = base::IMPERSONATION[usize::from(cluster.minor < CONSTRAINED_IMPERSONATION)];
+    let constrained = cluster.minor >= CONSTRAINED_IMPERSONATION;
+    let impersonation = if constrained { base::IMPERSONATION } else { base::LEGACY_IMPERSONATION };
     let pull_secrets: Vec<_> = settings.images.pull_secrets.iter().map(|name| json!({"name": name})).collect();
     Ok(json!({
         "files": files,
@@ -287,6 +307,8 @@ fn injector_config(settings: &Settings, address: &str, pin: KeyPin) -> Value {
         let resources = settings.sidecar_resources.clone();
         config.extend(port.map(|port| ("port".to_owned(), port)));
         config.extend(resources.map(|resources| ("resources".to_owned(), resources)));
+        let audiences = (!settings.token_audiences.is_empty()).then(|| json!(settings.token_audiences));
+        config.extend(audiences.map(|audiences| ("tokenAudiences".to_owned(), audiences)));
     }
     config
 }

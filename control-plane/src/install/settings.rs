@@ -45,6 +45,8 @@ pub struct Settings {
     pub(super) sidecar_port: Option<u16>,
     /// Resources of the sidecars' containers.
     pub(super) sidecar_resources: Option<Value>,
+    /// Audiences of tokens that runners may have beside ours.
+    pub(super) token_audiences: Vec<String>,
     /// Network policies.
     pub(super) network: Network,
 }
@@ -154,6 +156,7 @@ impl Settings {
         let mut sidecar = root.fields("sidecar", p);
         let sidecar_port = sidecar.port("port", p);
         let sidecar_resources = sidecar.mapping("resources", p);
+        let token_audiences = sidecar.texts("tokenAudiences", p);
         sidecar.end(p);
         let network = network(root.fields("network", p), p);
         root.end(p);
@@ -167,6 +170,7 @@ impl Settings {
                 injector_resources,
                 sidecar_port,
                 sidecar_resources,
+                token_audiences,
                 network: network?,
             })
         })();
@@ -280,6 +284,16 @@ pub(super) struct Pinned<'a> {
     pub(super) issuer: &'a str,
 }
 
+impl Pinned<'_> {
+    /// The cluster's entry in a control plane's configuration.
+    pub(super) fn entry(&self, keys: &str) -> Value {
+        json!({
+            "name": self.cluster, "uid": self.uid, "issuer": self.issuer, "keys": keys,
+            "agent": "sallyport/sallyport-agent",
+        })
+    }
+}
+
 impl Inside {
     /// The control plane's configuration file.
     pub(super) fn configuration(&self, pinned: &Pinned<'_>) -> Value {
@@ -289,10 +303,10 @@ impl Inside {
         if self.policy.is_some() {
             config.insert("policy".to_owned(), "policy.yaml".into());
         }
-        let cluster = json!({
-            "name": pinned.cluster, "uid": pinned.uid, "issuer": pinned.issuer, "keys": "keys.json",
-            "agent": "sallyport/sallyport-agent", "requireCi": self.require_ci,
-        });
+        let mut cluster = pinned.entry("keys.json");
+        if let Some(cluster) = cluster.as_object_mut() {
+            cluster.insert("requireCi".to_owned(), self.require_ci.into());
+        }
         config.insert("clusters".to_owned(), json!([cluster]));
         Value::Object(config)
     }

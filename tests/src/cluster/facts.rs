@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 use super::root;
 
@@ -55,15 +55,15 @@ impl Facts {
 pub(super) fn folder() -> PathBuf {
     match std::env::var("SALLYPORT_TEST_CLUSTER") {
         Ok(folder) => folder.into(),
-        Err(_) => start(),
+        Err(_) => start("test"),
     }
 }
 
 /// Starts a cluster that lives as long as this process: its shell waits for the end of a pipe, whose other end is
 /// closed by the kernel however the process ends.
-fn start() -> PathBuf {
-    static SHELL: OnceLock<Child> = OnceLock::new();
-    let folder = std::env::temp_dir().join(format!("sallyport-test-{}", std::process::id()));
+pub(super) fn start(what: &str) -> PathBuf {
+    static SHELLS: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+    let folder = std::env::temp_dir().join(format!("sallyport-{what}-{}", std::process::id()));
     let script = r#"set -e; "$0" up "$1" >/dev/null; echo up; exec 1>&-; read -r _ || :; "$0" down "$1""#;
     let mut shell = Command::new("bash")
         .args(["-c", script])
@@ -78,6 +78,6 @@ fn start() -> PathBuf {
     let mut said = String::new();
     shell.stdout.take().expect("piped").read_to_string(&mut said).expect("bash speaks");
     assert_eq!(said, "up\n", "scripts/cluster up {} failed: see above", folder.display());
-    assert!(SHELL.set(shell).is_ok(), "there is one cluster a run");
+    SHELLS.lock().expect("nobody panics with it").push(shell);
     folder
 }
