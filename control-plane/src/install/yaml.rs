@@ -141,7 +141,21 @@ fn scalar(text: &str) -> String {
         && !text.ends_with([':', ' '])
         && !text.contains(": ")
         && !words.contains(&text.to_ascii_lowercase().as_str());
-    if plain { text.to_owned() } else { Value::from(text).to_string() }
+    if plain {
+        return text.to_owned();
+    }
+    // Characters that JSON lets stand and YAML does not.
+    let mut quoted = String::new();
+    for c in Value::from(text).to_string().chars() {
+        let code = u32::from(c);
+        match c {
+            ' '..='~' => quoted.push(c),
+            _ if c.is_alphanumeric() => quoted.push(c),
+            _ if code <= 0xFFFF => quoted.push_str(&format!("\\u{code:04x}")),
+            _ => quoted.push_str(&format!("\\U{code:08x}")),
+        }
+    }
+    quoted
 }
 
 #[cfg(test)]
