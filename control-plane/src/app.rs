@@ -18,10 +18,12 @@ use shared_net::tasks::TaskSet;
 use shared_net::tls::ServerKeys;
 
 use crate::agents::Agents;
+use crate::alarms::Alarms;
 use crate::approvals::Approvals;
 use crate::authn::Authn;
 use crate::authority::Authority;
 use crate::config::Config;
+use crate::events::Events;
 use crate::gateway::Gateway;
 use crate::grants::Grants;
 use crate::metrics::GatewayMetrics;
@@ -95,7 +97,11 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
     let gateway_metrics = Arc::new(GatewayMetrics::new(&metrics));
     let policies = Arc::new(Policies::load(config.policy.clone()));
     let mode = mode(&config);
-    let approvals = Arc::new(Approvals::new(store.clone(), clock.clone(), mode, Arc::clone(&gateway_metrics)));
+    let (events, protection) = (Events::new(), Readiness::new());
+    let alarms = Alarms::new(&metrics, protection.clone(), events.clone(), store.clone(), clock.clone());
+    let alarms = Arc::new(alarms);
+    let approvals = Approvals::new(store.clone(), clock.clone(), mode, Arc::clone(&gateway_metrics), events.clone());
+    let approvals = Arc::new(approvals);
     let recorder = Recorder {
         store: store.clone(),
         clock: clock.clone(),
@@ -105,13 +111,20 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
     };
     let agents = Arc::new(Agents::new(Arc::clone(&grants), recorder.clone()));
     let sessions = Arc::new(Sessions::new(Arc::clone(&authn), Arc::clone(&agents), store.clone(), clock.clone()));
-    let gateway =
-        Arc::new(Gateway::new(Arc::clone(&agents), grants, Arc::clone(&policies), Arc::clone(&approvals), recorder));
+    let gateway = Arc::new(Gateway::new(
+        Arc::clone(&agents),
+        grants,
+        Arc::clone(&policies),
+        Arc::clone(&approvals),
+        Arc::clone(&alarms),
+        recorder,
+    ));
     let peers = Peers::new(
         gateway,
         Arc::clone(&sessions),
         Arc::clone(&agents),
         Arc::clone(&authn),
+        Arc::clone(&alarms),
         tasks.child(),
         drain.clone(),
     );
@@ -121,6 +134,8 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         web::Parts {
             authn,
             approvals: Arc::clone(&approvals),
+            alarms,
+            events,
             sessions: Arc::clone(&sessions),
             policies: Arc::clone(&policies),
             store: store.clone(),
@@ -131,7 +146,8 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
     .await?;
     let admin = Admin::bind(config.admin, readiness.clone(), metrics)
         .await
-        .with_context(|| format!("TCP {} can't be bound", config.admin))?;
+        .with_context(|| format!("TCP {} can't be bound", config.admin))?
+        .also("/readyz/protection", protection);
     Ok(App {
         endpoint,
         peers: Arc::new(peers),

@@ -3,14 +3,17 @@
 //! Start reading at `gateway::serve`: one function shows the path of a request.
 
 pub mod agents;
+pub mod alarms;
 pub mod app;
 pub mod approvals;
 pub mod authn;
 mod authority;
 pub mod cli;
 pub mod config;
+pub mod events;
 pub mod gateway;
 pub mod grants;
+pub mod injector;
 pub mod install;
 pub mod metrics;
 pub mod peers;

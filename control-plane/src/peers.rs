@@ -3,7 +3,7 @@
 //! A connection starts as nobody's. `POST /v1/session` makes it a sidecar's, `POST /v1/agent` an agent's; never both.
 
 use std::convert::Infallible;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
@@ -19,6 +19,7 @@ use shared_net::exchange;
 use shared_net::tasks::TaskSet;
 
 use crate::agents::Agents;
+use crate::alarms::{Alarms, Raised};
 use crate::authn::Authn;
 use crate::gateway::Gateway;
 use crate::sessions::{OpenError, Session, Sessions};
@@ -29,6 +30,7 @@ pub struct Peers {
     sessions: Arc<Sessions>,
     agents: Arc<Agents>,
     authn: Arc<Authn>,
+    alarms: Arc<Alarms>,
     tasks: TaskSet,
     drain: Drain,
 }
@@ -43,6 +45,8 @@ struct Peer {
     peers: Arc<Peers>,
     connection: Connection,
     role: OnceLock<Role>,
+    /// What its runner reaches without us; it is forgotten with the connection.
+    alarm: Mutex<Option<Raised>>,
 }
 
 impl Peers {
@@ -52,15 +56,21 @@ impl Peers {
         sessions: Arc<Sessions>,
         agents: Arc<Agents>,
         authn: Arc<Authn>,
+        alarms: Arc<Alarms>,
         tasks: TaskSet,
         drain: Drain,
     ) -> Self {
-        Self { gateway, sessions, agents, authn, tasks, drain }
+        Self { gateway, sessions, agents, authn, alarms, tasks, drain }
     }
 
     /// Serves one connection until it ends.
     pub async fn serve(self: Arc<Self>, connection: Connection) {
-        let peer = Arc::new(Peer { peers: Arc::clone(&self), connection: connection.clone(), role: OnceLock::new() });
+        let peer = Arc::new(Peer {
+            peers: Arc::clone(&self),
+            connection: connection.clone(),
+            role: OnceLock::new(),
+            alarm: Mutex::new(None),
+        });
         let service = hyper::service::service_fn(move |request| {
             let peer = Arc::clone(&peer);
             async move { Ok::<_, Infallible>(peer.answer(request).await) }
@@ -97,6 +107,7 @@ impl Peer {
     async fn control(self: Arc<Self>, request: Request<Incoming>) -> Response<BoxBody> {
         match (request.method().clone(), request.uri().path()) {
             (Method::POST, wire::path::SESSION) => self.session(request).await,
+            (Method::POST, wire::path::BYPASS) => self.bypass(request).await,
             (Method::POST, wire::path::AGENT) => self.agent(request).await,
             (Method::POST, wire::path::PING) => json(&serde_json::json!({})),
             _ => plain(Reason::NotFound, "no such call"),
@@ -130,6 +141,21 @@ impl Peer {
                 plain(reason, &text)
             }
         }
+    }
+
+    async fn bypass(self: Arc<Self>, request: Request<Incoming>) -> Response<BoxBody> {
+        let Some(Role::Sidecar(session)) = self.role.get() else {
+            return plain(Reason::Forbidden, "only a session's connection reports what its runner reaches");
+        };
+        let report = match read(request).await {
+            Ok(report) => report,
+            Err(refused) => return refused,
+        };
+        let raised = self.peers.alarms.report(session, report).await;
+        let earlier = std::mem::replace(&mut *self.alarm.lock().unwrap_or_else(PoisonError::into_inner), raised);
+        // After the new one is on, so that there is no moment without.
+        drop(earlier);
+        json(&serde_json::json!({}))
     }
 
     async fn agent(self: Arc<Self>, request: Request<Incoming>) -> Response<BoxBody> {

@@ -82,6 +82,17 @@ impl Session {
         self.id
     }
 
+    /// Its runner's cluster.
+    pub fn cluster(&self) -> &str {
+        &self.identity.pod().cluster
+    }
+
+    /// Its runner's pod, as `namespace/name`.
+    pub fn pod(&self) -> String {
+        let pod = self.identity.pod();
+        format!("{}/{}", pod.namespace, pod.pod)
+    }
+
     /// When it was opened.
     pub const fn opened(&self) -> Timestamp {
         self.opened

@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, and nothing here knows tokio, quinn or hyper.
 
+pub mod bypass;
 pub mod chain;
 pub mod config;
 pub mod ids;

@@ -55,6 +55,20 @@ pub const BODY_WAIT: Duration = Duration::from_secs(60);
 /// Opening a stream on a live connection.
 pub const OPEN_STREAM: Duration = Duration::from_secs(10);
 
+/// Bytes of an admission review: an object is at most 1.5 MiB (etcd's limit), and an update brings two of them.
+pub const ADMISSION_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of reviews that the injector has in memory at once. Ordinary ones have some KiB; a Pod of the injector has little memory.
+pub const ADMISSION_BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
+/// Arrival of a review; the API server waits five seconds for the whole answer.
+pub const ADMISSION_WAIT: Duration = Duration::from_secs(4);
+/// Connections to the injector at once; each API server has one or two.
+pub const ADMISSION_CONNECTIONS: usize = 256;
+/// An API server's connection without a review; it makes a new one in a millisecond.
+pub const ADMISSION_IDLE: Duration = Duration::from_secs(300);
+/// How long the injector goes on answering after it was asked to go: until then its Service may still send it reviews, and one that is not
+/// answered is a Pod that is not created.
+pub const ADMISSION_LAST_CALLS: Duration = Duration::from_secs(5);
+
 /// Clients on one sidecar at once.
 pub const SIDECAR_CONNECTIONS: usize = 256;
 /// HTTP/2 requests of one client at once; the API server allows 250, kubectl and helm use a handful.
@@ -80,6 +94,12 @@ pub const BACKOFF_BUSY: Duration = Duration::from_millis(500);
 pub const RENEW_PAUSE: Duration = Duration::from_secs(2);
 /// How often token files are compared with what was last sent; kubelet renews them at 80 % of their life.
 pub const TOKEN_POLL: Duration = Duration::from_secs(10);
+/// Between two tries of the ways round the agent, half of it at least: a policy that is gone is noticed within a minute.
+pub const BYPASS_PAUSE: Duration = Duration::from_secs(40);
+/// Longest wait for an answer of such a way; a policy that denies is silent.
+pub const BYPASS_WAIT: Duration = Duration::from_secs(3);
+/// Ways that one sidecar tries, and that are believed of one report.
+pub const BYPASS_ROUTES: usize = 64;
 /// TCP keep-alive and HTTP/2 ping of local clients.
 pub const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long operations may take to finish once the process was asked to go; two seconds below Kubernetes' default grace period.

@@ -44,6 +44,8 @@ pub mod header {
 pub mod path {
     /// Sidecar → control plane: open or renew the session of this connection's key.
     pub const SESSION: &str = "/v1/session";
+    /// Sidecar → control plane: which ways round the agent are open, as a [`crate::bypass::Report`]; only on a session's connection.
+    pub const BYPASS: &str = "/v1/bypass";
     /// Agent → control plane: who I am; makes the connection an agent's.
     pub const AGENT: &str = "/v1/agent";
     /// Control plane → agent: what became of these grants?

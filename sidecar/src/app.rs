@@ -1,11 +1,13 @@
 //! The process: everything is bound first, then it runs, then it goes in order.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use shared::chain::Chain;
 use shared::limits;
 use shared::secret::Secret;
 use shared_net::clock::Clock;
@@ -16,12 +18,13 @@ use shared_net::tasks::TaskSet;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::Config;
+use crate::config::{Config, Network};
 use crate::forward::Forwarder;
 use crate::guard::Guard;
 use crate::hosts::{CLUSTER_NAMES, Hosts};
 use crate::link::{self, Keeper, Link};
 use crate::listener::{self, Gate};
+use crate::prober;
 use crate::serve_dir::{self, Served};
 use crate::session::TokenFiles;
 
@@ -34,9 +37,31 @@ pub struct Bound {
     gate: Arc<Gate>,
     link: Link,
     keeper: Keeper,
+    network: Option<Network>,
     trigger: DrainTrigger,
     drain: Drain,
     tasks: TaskSet,
+    waits: Option<FirstSession>,
+}
+
+/// Clients wait for the first session: what is then written.
+#[derive(Debug)]
+struct FirstSession {
+    folder: PathBuf,
+    token: Secret<String>,
+    in_pod: bool,
+}
+
+impl FirstSession {
+    /// Writes the token when there is a session. A control plane that refuses one may think otherwise later, as when it learns of a cluster.
+    async fn write(self, link: Link) {
+        while link.ready(limits::SESSION_WAIT).await.is_err() {
+            tokio::time::sleep(limits::RENEW_PAUSE).await;
+        }
+        if let Err(error) = serve_dir::write_token(&self.folder, self.token.expose(), self.in_pod) {
+            tracing::error!(error = %Chain(&error), "clients can't be given their token");
+        }
+    }
 }
 
 struct TlsAcceptorDebug(TlsAcceptor);
@@ -73,6 +98,13 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         in_pod: config.pod_token.is_some(),
     };
     serve_dir::write_folder(&config.serve_dir, &served)?;
+    let waits = if config.start_without {
+        serve_dir::write_token(&config.serve_dir, token.expose(), served.in_pod)?;
+        None
+    } else {
+        let token = Secret::new(token.expose().clone());
+        Some(FirstSession { folder: config.serve_dir.clone(), token, in_pod: served.in_pod })
+    };
     if let Some(path) = &config.kubeconfig {
         serve_dir::write_kubeconfig(path, &served)?;
     }
@@ -95,9 +127,11 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         gate,
         link,
         keeper,
+        network: config.network,
         trigger,
         drain,
         tasks,
+        waits,
     })
 }
 
@@ -128,7 +162,13 @@ impl Bound {
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         tracing::info!(address = %self.address, "serving");
         self.tasks.spawn_core("link", self.keeper.run());
+        if let Some(first) = self.waits {
+            self.tasks.spawn_core("first session", first.write(self.link.clone()));
+        }
         self.tasks.spawn_core("listener", listener::run(self.listener, self.tls.0, Arc::clone(&self.gate)));
+        if let Some(network) = self.network {
+            self.tasks.spawn("prober", prober::run(network, self.link.clone()));
+        }
         // The guards count what runs; these handles don't.
         drop((self.gate, self.drain));
         let result = tokio::select! {

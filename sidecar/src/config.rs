@@ -1,8 +1,9 @@
 //! The sidecar's configuration. It comes from the environment only, because the webhook writes it; nothing else reads the environment.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use shared::config::{Problems, duration};
@@ -40,8 +41,24 @@ pub struct Config {
     /// How long an operation that may have been sent waits for the control plane to come back. `SALLYPORT_REJOIN_WAIT`, default 5m.
     /// When it is over the client is told that the outcome is unknown.
     pub rejoin_wait: Duration,
+    /// The ways round the agent that are tried, so that an open one is noticed. See [`Network`]. None outside of a cluster.
+    pub network: Option<Network>,
+    /// Whether clients may start before there is a session. `SALLYPORT_START_WITHOUT_CONTROL_PLANE`, default true: they get a clear 503.
+    /// If false, the token is not written, and `ready` says no, until the first session is open.
+    pub start_without: bool,
     /// What is logged. `SALLYPORT_LOG`, default info.
     pub log: LogConfig,
+}
+
+/// Where the cluster's doors are, seen from this pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Addresses of the node. `SALLYPORT_NODE_ADDRESSES`, from the pod's `status.hostIPs`; without it nothing is tried.
+    pub node: Vec<IpAddr>,
+    /// The API server's own addresses. `SALLYPORT_API_SERVERS`, of the form `192.0.2.1:6443,[2001:db8::1]:6443`.
+    pub api_servers: Vec<SocketAddr>,
+    /// The address of its Service. `KUBERNETES_SERVICE_HOST` and `_PORT`, which the kubelet sets.
+    pub service: Option<SocketAddr>,
 }
 
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -81,6 +98,8 @@ impl Config {
         let kubeconfig = raw.optional("SALLYPORT_KUBECONFIG", path);
         let namespace = raw.optional("POD_NAMESPACE", namespace);
         let rejoin_wait = raw.optional("SALLYPORT_REJOIN_WAIT", duration).unwrap_or(Duration::from_secs(300));
+        let network = network(&mut raw);
+        let start_without = raw.optional("SALLYPORT_START_WITHOUT_CONTROL_PLANE", truth).unwrap_or(true);
         let log = match raw.optional("SALLYPORT_LOG", log) {
             Some(log) => Some(log),
             None => log("info").ok(),
@@ -96,6 +115,8 @@ impl Config {
                 kubeconfig,
                 namespace,
                 rejoin_wait,
+                network,
+                start_without,
                 log: log?,
             })
         })();
@@ -136,6 +157,23 @@ impl Raw<'_> {
     }
 }
 
+fn network(raw: &mut Raw<'_>) -> Option<Network> {
+    let node = raw.optional("SALLYPORT_NODE_ADDRESSES", list::<IpAddr>);
+    let api_servers = raw.optional("SALLYPORT_API_SERVERS", list::<SocketAddr>);
+    // Not ours to judge: another program may have set them to something else.
+    let set = |name| (raw.lookup)(name).and_then(|value| value.into_string().ok());
+    let (host, port) = (set("KUBERNETES_SERVICE_HOST"), set("KUBERNETES_SERVICE_PORT"));
+    let service = host.zip(port).and_then(|(host, port)| {
+        let address = SocketAddr::new(host.parse().ok()?, port.parse().ok()?);
+        (!address.ip().is_loopback()).then_some(address)
+    });
+    Some(Network { node: node?, api_servers: api_servers.unwrap_or_default(), service })
+}
+
+fn list<T: FromStr>(text: &str) -> Result<Vec<T>, String> {
+    text.split(',').map(|part| part.trim().parse().map_err(|_| format!("{part:?} is not an address"))).collect()
+}
+
 fn address(text: &str) -> Result<Address, String> {
     let wrong = || format!("{text:?} is not an address; write for example sallyport.example.com:7443");
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
@@ -161,6 +199,10 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
         ));
     }
     Ok(address)
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("{text:?} is neither true nor false"))
 }
 
 fn path(text: &str) -> Result<PathBuf, String> {
@@ -205,7 +247,7 @@ mod tests {
         assert_eq!(config.listen, "127.0.0.1:6443".parse().unwrap());
         assert_eq!(config.control_plane.host, "cp.example.com");
         assert_eq!(config.rejoin_wait, Duration::from_secs(300));
-        assert!(config.ci_token.is_none() && config.kubeconfig.is_none());
+        assert!(config.ci_token.is_none() && config.kubeconfig.is_none() && config.start_without);
     }
 
     #[test]
@@ -216,6 +258,7 @@ mod tests {
             ("SALLYPORT_LISTEN", "0.0.0.0:6443"),
             ("SALLYPORT_SERVE_DIR", "serve"),
             ("SALLYPORT_REJOIN_WAIT", "5"),
+            ("SALLYPORT_START_WITHOUT_CONTROL_PLANE", "no"),
             ("SALLYPORT_LOG", "loud"),
             ("POD_NAMESPACE", "Not_A_Name"),
         ])
@@ -231,6 +274,7 @@ mod tests {
                 "SALLYPORT_SERVE_DIR (environment)",
                 "POD_NAMESPACE (environment)",
                 "SALLYPORT_REJOIN_WAIT (environment)",
+                "SALLYPORT_START_WITHOUT_CONTROL_PLANE (environment)",
                 "SALLYPORT_LOG (environment)",
             ]
         );
@@ -245,6 +289,22 @@ mod tests {
         for wrong in ["", ":1", "a", "a:0", "a:65536", "::1:7443", "[::1:7443", "a b:1", "http://a:1", "a/b:1"] {
             assert!(address(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_ways_to_try() {
+        assert_eq!(parse(&GOOD).unwrap().network, None);
+        let set = [
+            ("SALLYPORT_NODE_ADDRESSES", "192.0.2.7,2001:db8::7"),
+            ("SALLYPORT_API_SERVERS", "192.0.2.1:6443, [2001:db8::1]:6443"),
+            ("KUBERNETES_SERVICE_HOST", "10.96.0.1"),
+            ("KUBERNETES_SERVICE_PORT", "443"),
+        ];
+        let network = parse(&[&GOOD[..], &set].concat()).unwrap().network.unwrap();
+        assert_eq!((network.node.len(), network.api_servers.len()), (2, 2));
+        assert_eq!(network.service, Some("10.96.0.1:443".parse().unwrap()));
+        let wrong = [("SALLYPORT_NODE_ADDRESSES", "node1"), ("SALLYPORT_API_SERVERS", "192.0.2.1")];
+        assert_eq!(parse(&[&GOOD[..], &wrong].concat()).unwrap_err().iter().count(), 2);
     }
 
     #[test]

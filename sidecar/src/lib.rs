@@ -11,6 +11,7 @@ mod guard;
 mod hosts;
 mod link;
 mod listener;
+mod prober;
 pub mod ready;
 mod refusal;
 mod serve_dir;

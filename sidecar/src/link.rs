@@ -114,6 +114,22 @@ impl Link {
         }
     }
 
+    /// The connection with a session that there is just now. Unlike [`Link::ready`] it hurries nobody.
+    pub(crate) fn now(&self) -> Option<Up> {
+        match &*self.state.borrow() {
+            State::Up(up) if up.connection.close_reason().is_none() => Some(up.clone()),
+            State::Up(_) | State::Refused(_) | State::Over(_) | State::Down(_) => None,
+        }
+    }
+
+    /// Resolves when there is a connection with a session; the keeper's pace is left as it is.
+    pub(crate) async fn up(&self) -> Option<Up> {
+        let mut state = self.state.clone();
+        let up = |state: &State| matches!(state, State::Up(up) if up.connection.close_reason().is_none());
+        state.wait_for(up).await.ok()?;
+        self.now()
+    }
+
     /// The control plane did not know our session any more: renew it now.
     pub(crate) fn renew(&self) {
         self.signals.renew.notify_one();
@@ -305,7 +321,8 @@ impl Keeper {
     }
 }
 
-fn jitter(ceiling: Duration) -> Duration {
+/// Anything up to `ceiling`.
+pub(crate) fn jitter(ceiling: Duration) -> Duration {
     let share = f64::from(u32::from_be_bytes(crypto::random())) / f64::from(u32::MAX);
     ceiling.mul_f64(share)
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::config::Config;
-use crate::serve_dir::CA_FILE;
+use crate::serve_dir::{CA_FILE, TOKEN_FILE};
 
 /// Why it is not ready.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum NotReady {
     /// The folder is not written.
     #[error("{0} does not hold a certificate")]
     NoCertificate(PathBuf),
+    /// The folder has no token: there has been no session yet, and clients are to wait for one.
+    #[error("there is no session with the control plane yet")]
+    NoSession,
     /// Nobody listens.
     #[error("nothing listens")]
     NoListener(#[source] io::Error),
@@ -34,13 +37,16 @@ pub enum NotReady {
     Tls(#[source] rustls::Error),
 }
 
-/// Ready means: the listener answers with the certificate that clients were told to expect. A TLS handshake shows both.
+/// Ready means: there is a token for clients (so a session, where they wait for one), and the listener answers with the certificate that clients were told to expect. A TLS handshake shows both.
 ///
 /// # Errors
 /// See [`NotReady`].
 pub async fn check(config: &Config) -> Result<(), NotReady> {
     let path = config.serve_dir.join(CA_FILE);
     let certificate = CertificateDer::from_pem_file(&path).map_err(|_| NotReady::NoCertificate(path.clone()))?;
+    if !config.serve_dir.join(TOKEN_FILE).exists() {
+        return Err(NotReady::NoSession);
+    }
     let mut roots = RootCertStore::empty();
     roots.add(certificate).map_err(|_| NotReady::NoCertificate(path))?;
     let tls = ClientConfig::builder_with_provider(shared_net::crypto::provider())

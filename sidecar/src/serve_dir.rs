@@ -11,6 +11,8 @@ use shared_net::crypto;
 
 /// The authority's certificate in the folder.
 pub(crate) const CA_FILE: &str = "ca.crt";
+/// What clients show.
+pub(crate) const TOKEN_FILE: &str = "token";
 
 /// What the files say.
 pub(crate) struct Served<'a> {
@@ -31,14 +33,23 @@ pub(crate) struct WriteError {
     source: io::Error,
 }
 
-/// Writes `token` (last, since clients look for it), `ca.crt` and `namespace`.
+/// Writes `ca.crt` and `namespace`. A token of an earlier life, which nobody takes any more, goes: clients look for that file.
 pub(crate) fn write_folder(folder: &Path, served: &Served<'_>) -> Result<(), WriteError> {
     let mode = if served.in_pod { 0o644 } else { 0o600 };
     std::fs::create_dir_all(folder).map_err(|source| WriteError { path: folder.to_owned(), source })?;
     write(&folder.join(CA_FILE), served.ca_pem.as_bytes(), mode)?;
     write(&folder.join("namespace"), served.namespace.as_bytes(), mode)?;
+    let path = folder.join(TOKEN_FILE);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(WriteError { path, source }),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Writes `token`, the last of the files.
+pub(crate) fn write_token(folder: &Path, token: &str, in_pod: bool) -> Result<(), WriteError> {
     // Without a newline: the python and javascript clients send the file's bytes as they are.
-    write(&folder.join("token"), served.token.as_bytes(), mode)
+    write(&folder.join(TOKEN_FILE), token.as_bytes(), if in_pod { 0o644 } else { 0o600 })
 }
 
 /// Writes a kubeconfig that needs no other file. JSON is YAML.
@@ -96,6 +107,8 @@ mod tests {
             let path = folder.path().join("serve");
             for _ in 0..2 {
                 write_folder(&path, &served(in_pod)).unwrap();
+                assert!(!path.join("token").exists(), "of an earlier life");
+                write_token(&path, "t0ken", in_pod).unwrap();
             }
             assert_eq!(std::fs::read(path.join("token")).unwrap(), b"t0ken");
             assert_eq!(mode(&path.join("token")), expected);

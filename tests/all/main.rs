@@ -2,13 +2,16 @@
 
 #[cfg(test)]
 mod agent;
+mod bypass;
 mod clients;
 mod cluster;
 mod differential;
 mod hostile;
+mod injection;
 mod install;
 mod issuers;
 mod masked_fields;
+mod node;
 mod people;
 mod preconditions;
 mod printed;

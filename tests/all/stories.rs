@@ -169,6 +169,39 @@ async fn every_request_at_the_api_server_has_its_record() {
     assert!(!own.is_empty() && own.iter().all(|row| row["body"].is_null() && row["jti"].is_string()), "{own:?}");
     let open: Vec<_> = told.into_iter().filter(|row| row["outcome"].is_null()).collect();
     assert!(open.is_empty(), "every operation has one outcome: {open:?}");
+    assert_reconciled(&stack);
+}
+
+/// What an auditor runs: our record beside the API server's log, in which other tests' stacks are cut out here.
+fn assert_reconciled(stack: &Stack) {
+    let whole = std::fs::read_to_string(stack.namespace().cluster().facts().audit_log.clone()).unwrap();
+    let operations = operations(stack);
+    let ids: BTreeSet<&str> =
+        operations.iter().flat_map(|row| [&row["id"], &row["session"]]).filter_map(Value::as_str).collect();
+    let of_this_stack = |line: &&str| ids.iter().any(|id| line.contains(id));
+    let lines: Vec<&str> = whole.lines().filter(of_this_stack).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.log");
+    let reconcile = |lines: &[&str]| {
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        stack.cli(&["audit", "reconcile", "--kube-audit", file.to_str().unwrap()])
+    };
+    let agreed = reconcile(&lines).ok();
+    assert!(agreed.contains(" 0 disagreements"), "{agreed}");
+    // The log of somebody who removed a request, and of one who sent a request that we know nothing of.
+    let created = |line: &&str| line.contains("\"verb\":\"create\"") && line.contains("/configmaps");
+    let removed: Vec<&str> = lines.iter().copied().filter(|line| !created(line)).collect();
+    assert!(removed.len() < lines.len());
+    let told = reconcile(&removed);
+    assert_eq!(told.code, Some(1));
+    assert!(told.stdout.contains("on record as carried out, and not in the API server's log"), "{told:?}");
+    let forged = lines.iter().find(|line| line.contains("sallyport.dev/operation")).unwrap();
+    let event: Value = serde_json::from_str(forged).unwrap();
+    let id = event["impersonatedUser"]["extra"]["sallyport.dev/operation"][0].as_str().unwrap();
+    let other = "01900000-0000-7000-8000-000000000000";
+    let forged = forged.replace(id, other).replace(event["auditID"].as_str().unwrap(), other);
+    let told = reconcile(&[&lines[..], &[&forged]].concat());
+    assert!(told.stdout.contains(&format!("sent, and not on record: operation {other}")), "{told:?}");
 }
 
 /// The operations on record, once all of these are. The record of a plain read is on disk within a second.

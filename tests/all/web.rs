@@ -250,6 +250,7 @@ fn cases(patched: &str, denied: &str, void: &str, session: &str) -> Vec<(&'stati
         ("GET", format!("/v1/operations?session={NO_ID}"), "", 200),
         ("GET", format!("/v1/sessions/{NO_ID}"), "", 404),
         ("GET", "/v1/rejected".to_owned(), "", 200),
+        ("GET", "/v1/bypass".to_owned(), "", 200),
         ("GET", "/v1/policy".to_owned(), "", 200),
         ("POST", format!("/v1/sessions/{NO_ID}/revoke"), "", 404),
         ("POST", format!("/v1/sessions/{session}/revoke"), "", 200),

@@ -6,6 +6,7 @@
 //!
 //! The other processes of a measurement are this program in another role: see [`role`].
 
+mod admission;
 mod bodies;
 mod chain;
 mod client;
@@ -92,6 +93,9 @@ pub async fn run(extent: &Extent, small_sidecar: PathBuf, only: &str) -> Result<
     }
     if wanted("masking") {
         masking::alone(&mut report)?;
+    }
+    if wanted("admission") {
+        admission::measure(extent, &mut report)?;
     }
     let parts = ["reads", "watches", "lists", "throughput", "sidecar", "holds", "real"];
     if parts.into_iter().any(wanted) {

@@ -10,9 +10,11 @@
 pub mod bench;
 pub mod cluster;
 pub mod differential;
+pub mod injector;
 pub mod issuer;
 pub mod kubectl;
 pub mod logs;
+pub mod node;
 pub mod stack;
 pub mod tidy;
 pub mod web;

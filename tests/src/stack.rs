@@ -4,7 +4,7 @@
 //! what the record holds, and what the API server's audit log says happened.
 
 mod configs;
-mod process;
+pub(crate) mod process;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
@@ -449,8 +449,8 @@ fn copy(from: &Path, to: &Path) {
     assert!(copied.success(), "cp -a {} {}", from.display(), to.display());
 }
 
-/// Whether a GET is answered with 200.
-fn get(address: SocketAddr, path: &str) -> bool {
+/// Whether a GET of this path is answered with 200.
+pub fn get(address: SocketAddr, path: &str) -> bool {
     let answer = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;

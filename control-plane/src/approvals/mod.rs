@@ -18,25 +18,13 @@ use shared::ids::{ApprovalId, HoldId, SessionId};
 use shared::limits;
 use shared::time::Timestamp;
 use shared_net::clock::Clock;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::events::{Event, Events};
 use crate::gateway::refusal::Refusal;
 use crate::metrics::GatewayMetrics;
 use crate::store::{HoldTransaction, Store, StoreError};
-
-/// Something that people who watch want to know.
-#[derive(Clone, Debug, serde::Serialize)]
-#[serde(rename_all = "camelCase", tag = "event")]
-pub enum Event {
-    /// A hold was opened or changed.
-    Hold {
-        /// Which.
-        hold: HoldId,
-        /// What it is now.
-        phase: &'static str,
-    },
-}
 
 /// The holds of this process.
 pub struct Approvals {
@@ -46,7 +34,7 @@ pub struct Approvals {
     metrics: Arc<GatewayMetrics>,
     waiters: Mutex<HashMap<HoldId, watch::Sender<u64>>>,
     paused: watch::Sender<bool>,
-    events: broadcast::Sender<Event>,
+    events: Events,
 }
 
 /// Why a vote failed.
@@ -71,8 +59,7 @@ enum Opened {
 
 impl Approvals {
     /// Waits for nobody yet; holds of earlier lives are in the store.
-    pub fn new(store: Store, clock: Clock, mode: Mode, metrics: Arc<GatewayMetrics>) -> Self {
-        let (events, _) = broadcast::channel(1024);
+    pub fn new(store: Store, clock: Clock, mode: Mode, metrics: Arc<GatewayMetrics>, events: Events) -> Self {
         Self {
             store,
             clock,
@@ -92,11 +79,6 @@ impl Approvals {
     /// How votes over the local socket count.
     pub const fn mode(&self) -> Mode {
         self.mode
-    }
-
-    /// What happens from now on.
-    pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
     }
 
     /// Puts an operation into a hold: the one that the same asker has for the same thing, or a new one.
@@ -265,8 +247,7 @@ impl Approvals {
         if let Some(sender) = self.waiters.lock().unwrap_or_else(PoisonError::into_inner).get(&record.id()) {
             sender.send_modify(|n| *n += 1);
         }
-        // Nobody may be looking.
-        drop(self.events.send(Event::Hold { hold: record.id(), phase: record.phase().as_str() }));
+        self.events.announce(Event::Hold { hold: record.id(), phase: record.phase().as_str() });
         self.metrics.hold_changes.inc();
     }
 }

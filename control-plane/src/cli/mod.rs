@@ -1,7 +1,9 @@
-//! The command line: `serve` is the control plane itself; everything else speaks to its web API.
+//! The command line: `serve` is the control plane itself, `inject` the injector; everything else speaks to the web API.
 
 mod approvals;
+mod audit;
 mod client;
+mod inject;
 mod install;
 mod policy;
 mod serve;
@@ -36,6 +38,15 @@ enum Command {
         #[arg(long)]
         restored: bool,
     },
+    /// Run the injector: the admission webhook that puts the sidecar into Pods.
+    Inject {
+        /// Its configuration, a YAML file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Only say what is wrong with it.
+        #[arg(long)]
+        check: bool,
+    },
     /// Check a configuration file and say everything that is wrong with it.
     CheckConfig {
         /// The file.
@@ -59,6 +70,13 @@ enum Command {
         server: Server,
         #[command(subcommand)]
         command: sessions::Command,
+    },
+    /// Our record beside the API server's audit log.
+    Audit {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: audit::Command,
     },
     /// Print the manifests for a cluster: `sallyport install | kubectl apply -f -`. What is installed there keeps its keys.
     Install(#[command(flatten)] Box<install::Wanted>),
@@ -105,10 +123,12 @@ pub fn run() -> ExitCode {
         Command::Serve { config, restored } => {
             return serve::serve(&config, if restored { Start::Restored } else { Start::Ordinary });
         }
+        Command::Inject { config, check } => inject::run(&config, check),
         Command::CheckConfig { config } => serve::check(&config),
         Command::Pin { data } => serve::pin(&data),
         Command::Approvals { server, command } => wait(approvals::run(server, command)),
         Command::Sessions { server, command } => wait(sessions::run(server, command)),
+        Command::Audit { server, command } => wait(audit::run(server, command)),
         Command::Install(wanted) => install::install(*wanted),
         Command::Upgrade(wanted) => install::upgrade(*wanted),
         Command::Uninstall { access, purge } => install::uninstall(access, purge),

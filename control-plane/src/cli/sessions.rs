@@ -15,6 +15,8 @@ use super::{Server, print};
 pub(crate) enum Command {
     /// Sessions, newest first.
     List,
+    /// Runners whose network does not keep them from the API server, now.
+    Alarms,
     /// One session and its operations.
     Show {
         /// The session (the beginning of its id is enough).
@@ -36,6 +38,11 @@ pub(super) async fn run(server: Server, command: Command) -> anyhow::Result<()> 
     let client = Client::new(server)?;
     match command {
         Command::List => list(&client).await,
+        Command::Alarms if client.json() => {
+            print(&client.get("/v1/bypass").await?.to_string());
+            Ok(())
+        }
+        Command::Alarms => alarms(&client).await,
         Command::Show { session } => show(&client, &find(&client, &session).await?, false).await,
         Command::Replay { session } => show(&client, &find(&client, &session).await?, true).await,
         Command::Revoke { session } => {
@@ -88,6 +95,23 @@ async fn list(client: &Client) -> anyhow::Result<()> {
         table.add_row([text(session, "/id").to_owned(), opened, safe(state, false), safe(&who(session), false)]);
     }
     print(&table.trim_fmt());
+    alarms(client).await
+}
+
+/// What must not be overlooked: runners whose network doesn't keep them from the API server.
+async fn alarms(client: &Client) -> anyhow::Result<()> {
+    for alarm in items(&client.get("/v1/bypass").await?) {
+        let open = items(alarm.get("open").unwrap_or(&Value::Null));
+        let open: Vec<String> =
+            open.iter().map(|way| format!("{} {}", text(way, "/way"), text(way, "/address"))).collect();
+        let (cluster, pod) = (text(alarm, "/cluster"), text(alarm, "/pod"));
+        let since = Timestamp(number(alarm, "/since"));
+        let line = format!(
+            "ALARM since {since}: pod {pod} in {cluster} reaches the cluster without Sallyport: {}",
+            open.join(", ")
+        );
+        print(&safe(&line, false));
+    }
     Ok(())
 }
 

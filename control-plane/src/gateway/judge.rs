@@ -72,8 +72,10 @@ struct Asked {
 
 impl Asked {
     fn new(gateway: &Gateway, session: &Session, attributes: &Attributes) -> Self {
+        let mut facts = session.facts(gateway.recorder.clock.now());
+        facts.bypass = gateway.alarms.is_on(session.cluster());
         Self {
-            facts: session.facts(gateway.recorder.clock.now()),
+            facts,
             query: attributes.query().iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             content_type: media_type(attributes),
         }

@@ -18,6 +18,7 @@ use control_plane_core::lifecycle::{OperationKey, Outcome};
 use shared_net::telemetry;
 
 use crate::agents::Agents;
+use crate::alarms::Alarms;
 use crate::approvals::Approvals;
 use crate::grants::Grants;
 use crate::metrics::RefusalLabels;
@@ -32,6 +33,7 @@ pub struct Gateway {
     pub(crate) grants: Arc<Grants>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) approvals: Arc<Approvals>,
+    pub(crate) alarms: Arc<Alarms>,
     pub(crate) recorder: Recorder,
 }
 
@@ -42,9 +44,10 @@ impl Gateway {
         grants: Arc<Grants>,
         policies: Arc<Policies>,
         approvals: Arc<Approvals>,
+        alarms: Arc<Alarms>,
         recorder: Recorder,
     ) -> Self {
-        Self { agents, grants, policies, approvals, recorder }
+        Self { agents, grants, policies, approvals, alarms, recorder }
     }
 
     fn count(&self, refusal: &Refusal) {

@@ -28,7 +28,7 @@ pub struct Cluster {
     pub keys: String,
     /// Minor version of the API server.
     pub minor: u32,
-    /// The API server's addresses (its Service's among them), and the ports on which it really listens, not that of its Service.
+    /// Where the API server is; its ports are those on which it really listens, not that of its Service.
     pub api_server: Endpoints,
     /// Data of our Secrets, by name.
     pub secrets: BTreeMap<String, Data>,
@@ -41,6 +41,8 @@ pub struct Cluster {
 pub struct Endpoints {
     /// Each address once.
     pub addresses: Vec<IpAddr>,
+    /// Addresses of its Service.
+    pub services: Vec<IpAddr>,
     /// Each port once.
     pub ports: Vec<u16>,
 }
@@ -99,13 +101,8 @@ fn endpoints(slices: &Value, service: &Value) -> anyhow::Result<Endpoints> {
     let mut found = Endpoints::default();
     let slices = items(slices);
     let endpoints = slices.iter().flat_map(|slice| list(slice, "/endpoints"));
-    let addresses = endpoints.flat_map(|endpoint| list(endpoint, "/addresses"));
-    for address in addresses.chain(list(service, "/spec/clusterIPs")).filter_map(Value::as_str) {
-        let address = address.parse().with_context(|| format!("{address:?} is no address"))?;
-        if !found.addresses.contains(&address) {
-            found.addresses.push(address);
-        }
-    }
+    found.addresses = addresses(endpoints.flat_map(|endpoint| list(endpoint, "/addresses")))?;
+    found.services = addresses(list(service, "/spec/clusterIPs"))?;
     for slice in slices {
         for port in list(slice, "/ports").filter_map(|port| port.pointer("/port")?.as_u64()) {
             let port = port.try_into().context("a port is too high")?;
@@ -114,8 +111,15 @@ fn endpoints(slices: &Value, service: &Value) -> anyhow::Result<Endpoints> {
             }
         }
     }
-    found.addresses.sort();
     found.ports.sort_unstable();
+    Ok(found)
+}
+
+fn addresses<'a>(texts: impl Iterator<Item = &'a Value>) -> anyhow::Result<Vec<IpAddr>> {
+    let parse = |text: &str| text.parse::<IpAddr>().with_context(|| format!("{text:?} is no address"));
+    let mut found = texts.filter_map(Value::as_str).map(parse).collect::<anyhow::Result<Vec<_>>>()?;
+    found.sort();
+    found.dedup();
     Ok(found)
 }
 

@@ -18,6 +18,8 @@ mod settings;
 mod upgrade;
 mod yaml;
 
+use std::net::{IpAddr, SocketAddr};
+
 use anyhow::Context as _;
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
@@ -206,7 +208,7 @@ fn values(
     let egress = Egress::of(settings, api_server);
     let (address, pin) = control_plane_at(settings, keys)?;
     let agent = agent_config(settings, cluster, keys, &address, pin);
-    let injector = injector_config(settings, &address, pin);
+    let injector = injector_config(settings, api_server, &address, pin);
     let control_plane = settings.inside().map(|inside| control_plane_files(inside, settings, cluster));
     let (agent, injector) = (yaml::text(&agent), yaml::text(&injector));
     let control_plane = control_plane.unwrap_or_default();
@@ -291,7 +293,10 @@ fn agent_config(settings: &Settings, cluster: &Cluster, keys: &Keys, address: &s
     })
 }
 
-fn injector_config(settings: &Settings, address: &str, pin: KeyPin) -> Value {
+fn injector_config(settings: &Settings, api_server: &Endpoints, address: &str, pin: KeyPin) -> Value {
+    // Where the API server is behind its Service: sidecars try whether the network lets them there.
+    let each = |ip: &IpAddr| api_server.ports.iter().map(|port| SocketAddr::from((*ip, *port)).to_string()).collect::<Vec<_>>();
+    let api_servers: Vec<_> = api_server.addresses.iter().flat_map(each).collect();
     let mut config = json!({
         "listen": "0.0.0.0:9443",
         "tls": {"certFile": "/etc/sallyport-tls/tls.crt", "keyFile": "/etc/sallyport-tls/tls.key"},
@@ -300,6 +305,7 @@ fn injector_config(settings: &Settings, address: &str, pin: KeyPin) -> Value {
         "cluster": settings.cluster,
         "controlPlane": {"address": address, "pin": pin.to_string()},
         "ownNamespaces": [NAMESPACE],
+        "apiServers": api_servers,
         "admin": "0.0.0.0:9090",
     });
     if let Some(config) = config.as_object_mut() {

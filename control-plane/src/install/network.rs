@@ -137,7 +137,8 @@ fn issuers(inside: &Inside, cilium: bool, api_server: &Endpoints) -> Option<Valu
         return Some(json!({"toEntities": to, "toPorts": cilium_ports(&ports, &["TCP"])}));
     }
     let except = |v6: bool| {
-        let own = api_server.addresses.iter().filter(|ip| ip.is_ipv6() == v6).map(|ip| cidr(*ip));
+        let all = api_server.addresses.iter().chain(&api_server.services);
+        let own = all.filter(|ip| ip.is_ipv6() == v6).map(|ip| cidr(*ip));
         let metadata = METADATA.iter().filter(|cidr| cidr.contains(':') == v6).map(|cidr| (*cidr).to_owned());
         own.chain(metadata).collect::<Vec<_>>()
     };

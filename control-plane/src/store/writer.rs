@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::Thread;
 
 use rusqlite::{Connection, TransactionBehavior};
 use shared::limits;
@@ -30,6 +30,9 @@ struct Command {
 #[derive(Clone)]
 pub(crate) struct Writer {
     commands: Sender<Command>,
+    /// Woken for what somebody waits for. A lazy write wakes nobody but a writer that has nothing at all to do, for that
+    /// would cost each read a turn of the processor.
+    thread: Thread,
     permits: Arc<Semaphore>,
     healthy: Arc<AtomicBool>,
 }
@@ -43,7 +46,8 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || run(connection, &queue, &flag))?;
-        Ok((Self { commands, permits: Arc::new(Semaphore::new(limits::RECORD_QUEUE)), healthy }, thread))
+        let permits = Arc::new(Semaphore::new(limits::RECORD_QUEUE));
+        Ok((Self { commands, thread: thread.thread().clone(), permits, healthy }, thread))
     }
 
     /// Whether the last commit succeeded.
@@ -99,7 +103,11 @@ impl Writer {
             .await
             .map_err(|_| StoreError::Slow)?
             .map_err(|_| StoreError::Unavailable)?;
-        self.commands.send(Command { job, durable, permit }).map_err(|_| StoreError::Unavailable)
+        self.commands.send(Command { job, durable, permit }).map_err(|_| StoreError::Unavailable)?;
+        if durable || self.permits.available_permits() < limits::RECORD_QUEUE / 2 {
+            self.thread.unpark();
+        }
+        Ok(())
     }
 }
 
@@ -111,22 +119,22 @@ fn run(mut connection: Connection, queue: &Receiver<Command>, healthy: &AtomicBo
     }
 }
 
-/// Takes what waits; while nobody waits for the disk, goes on taking for a moment, so that reads share a commit.
+/// Takes what waits; while nobody waits for the disk, sleeps for a moment first, so that reads share a commit.
 fn gather(queue: &Receiver<Command>, batch: &mut Vec<Command>) {
-    const SLICE: Duration = Duration::from_millis(20);
-    let mut slices_left = limits::READ_RECORD_LAG.as_millis() / (4 * SLICE.as_millis());
+    // Twice: being woken for nothing (an `unpark` of the batch before) must not cut the wait to zero.
+    const NAPS: u32 = 2;
+    let mut naps_left = NAPS;
     while batch.len() < limits::RECORD_BATCH {
-        if let Ok(command) = queue.try_recv() {
-            batch.push(command);
-            continue;
-        }
-        if slices_left == 0 || batch.iter().any(|command| command.durable) {
-            return;
-        }
-        match queue.recv_timeout(SLICE) {
+        match queue.try_recv() {
             Ok(command) => batch.push(command),
-            Err(RecvTimeoutError::Timeout) => slices_left -= 1,
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(TryRecvError::Disconnected) => return,
+            Err(TryRecvError::Empty) => {
+                if naps_left == 0 || batch.iter().any(|command| command.durable) {
+                    return;
+                }
+                naps_left -= 1;
+                std::thread::park_timeout(limits::READ_RECORD_LAG / (4 * NAPS));
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use shared::time::Timestamp;
 use tokio::sync::broadcast;
 
-use crate::approvals::Event;
+use crate::events::Event;
 
 /// An answer, before warp sends it.
 pub(super) enum Answer {

@@ -14,8 +14,10 @@ use std::sync::Arc;
 
 use shared_net::clock::Clock;
 
+use crate::alarms::Alarms;
 use crate::approvals::Approvals;
 use crate::authn::Authn;
+use crate::events::Events;
 use crate::policies::Policies;
 use crate::sessions::Sessions;
 use crate::store::Store;
@@ -28,6 +30,10 @@ pub struct Parts {
     pub authn: Arc<Authn>,
     /// Holds and votes.
     pub approvals: Arc<Approvals>,
+    /// Ways round the agent.
+    pub alarms: Arc<Alarms>,
+    /// What happens.
+    pub events: Events,
     /// Sessions.
     pub sessions: Arc<Sessions>,
     /// Policy.

@@ -27,6 +27,8 @@ pub enum Call {
     Approve,
     /// A no.
     Deny,
+    /// Ways round the agent that are open now.
+    Bypass,
     /// All sessions.
     Sessions,
     /// One session.
@@ -94,7 +96,7 @@ const fn post(call: Call, path: &'static str, answer: &'static str, summary: &'s
 }
 
 /// All of them.
-pub const ROUTES: [Route; 13] = [
+pub const ROUTES: [Route; 14] = [
     Route {
         query: &[("live", "boolean")],
         ..get(
@@ -138,8 +140,9 @@ pub const ROUTES: [Route; 13] = [
         Call::Events,
         "/v1/events",
         "Event",
-        "Changes of holds as server-sent events, for as long as the credential is good",
+        "Changes of holds, and alarms, as server-sent events, for as long as the credential is good",
     ),
+    get(Call::Bypass, "/v1/bypass", "Alarms", "Runners that reach the API server or their node without the agent now"),
     get(Call::Whoami, "/v1/whoami", "Caller", "Who the caller is taken for"),
     get(Call::OpenApi, "/openapi.json", "OpenApi", "This document"),
 ];
@@ -241,7 +244,8 @@ impl Known<'_> {
             }
             Call::Rejected => answer::json(&store.rejected(ROWS).await?),
             Call::Policy => answer::json(&parts.policies.state()),
-            Call::Events => Answer::Events { changes: parts.approvals.events(), until: expires },
+            Call::Bypass => answer::json(&parts.alarms.list()),
+            Call::Events => Answer::Events { changes: parts.events.listen(), until: expires },
             Call::Whoami => answer::json(&json!({
                 "issuer": voter.issuer,
                 "subject": voter.subject,

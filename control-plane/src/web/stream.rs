@@ -10,7 +10,7 @@ use shared_net::clock::Clock;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::{BroadcastStream, IntervalStream};
 
-use crate::approvals::Event;
+use crate::events::Event;
 
 /// Between two comments.
 const QUIET: Duration = Duration::from_secs(15);

@@ -31,6 +31,7 @@ const WAIT: Duration = Duration::from_secs(10);
 pub struct Admin {
     listener: TcpListener,
     readiness: Readiness,
+    also: Option<(&'static str, Readiness)>,
     metrics: Metrics,
 }
 
@@ -40,7 +41,13 @@ impl Admin {
     /// # Errors
     /// The address can't be bound.
     pub async fn bind(address: SocketAddr, readiness: Readiness, metrics: Metrics) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, readiness, metrics })
+        Ok(Self { listener: TcpListener::bind(address).await?, readiness, also: None, metrics })
+    }
+
+    /// Answers on a path of its own for something that must be seen, but takes nothing from the process's readiness.
+    #[must_use]
+    pub fn also(self, path: &'static str, readiness: Readiness) -> Self {
+        Self { also: Some((path, readiness)), ..self }
     }
 
     /// Where it is bound.
@@ -73,10 +80,14 @@ impl Admin {
                 },
             };
             let (readiness, metrics, draining) = (self.readiness.clone(), self.metrics.clone(), drain.is_draining());
+            let also = self.also.clone();
             tasks.spawn("admin", async move {
                 let _permit = permit;
                 let service = service_fn(move |request: Request<Incoming>| {
-                    let reply = reply(&request, &readiness, &metrics, draining);
+                    let reply = match &also {
+                        Some((path, readiness)) if request.uri().path() == *path => ready(&request, readiness, false),
+                        _ => reply(&request, &readiness, &metrics, draining),
+                    };
                     async move { Ok::<_, Infallible>(reply) }
                 });
                 let connection = http1::Builder::new()
@@ -92,23 +103,27 @@ impl Admin {
     }
 }
 
+fn ready<B>(request: &Request<B>, readiness: &Readiness, draining: bool) -> Response<Full<Bytes>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+    }
+    let mut pending = readiness.pending();
+    if draining {
+        pending.push("draining");
+    }
+    if pending.is_empty() {
+        return text(StatusCode::OK, "ok\n");
+    }
+    text(StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}\n", pending.join(", ")))
+}
+
 fn reply<B>(request: &Request<B>, readiness: &Readiness, metrics: &Metrics, draining: bool) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
     }
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "ok\n"),
-        "/readyz" => {
-            let mut pending = readiness.pending();
-            if draining {
-                pending.push("draining");
-            }
-            if pending.is_empty() {
-                text(StatusCode::OK, "ok\n")
-            } else {
-                text(StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}\n", pending.join(", ")))
-            }
-        }
+        "/readyz" => ready(request, readiness, draining),
         "/metrics" => match metrics.encode() {
             Ok(body) => {
                 let mut response = text(StatusCode::OK, body);

@@ -290,3 +290,22 @@ async fn files_of_another_life_are_not_ready() {
     std::fs::remove_file(one.config.serve_dir.join("ca.crt")).unwrap();
     assert!(matches!(ready::check(&one.config).await, Err(ready::NotReady::NoCertificate(_))));
 }
+
+#[tokio::test]
+async fn clients_wait_for_a_session_where_they_are_told_to() {
+    let fake = Fake::echo();
+    *fake.inner.refuse.lock().unwrap() = Some((StatusCode::UNAUTHORIZED, "not yet".to_owned()));
+    let wait = [("SALLYPORT_START_WITHOUT_CONTROL_PLANE", "false")];
+    let sidecar = Sidecar::with(fake.address, &fake.ca, &wait, Clock::system()).await;
+    assert!(matches!(ready::check(&sidecar.config).await, Err(ready::NotReady::NoSession)));
+    assert!(sidecar.config.serve_dir.join("ca.crt").exists());
+    *fake.inner.refuse.lock().unwrap() = None;
+    let opened = async {
+        while ready::check(&sidecar.config).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    soon(opened).await;
+    let token = std::fs::read_to_string(sidecar.config.serve_dir.join("token")).unwrap();
+    assert!(!token.is_empty() && sidecar.token.is_empty());
+}

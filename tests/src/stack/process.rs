@@ -10,14 +10,14 @@ use crate::cluster::program;
 
 /// A child process with its log in a file.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
 }
 
 impl Process {
     /// Starts a program of the tree with nothing in its environment but what `set` puts there; its log is appended to,
     /// so that a second life stands below the first.
-    pub(super) fn start(log: &Path, set: impl FnOnce(Command) -> Command, name: &str, arguments: &[&OsStr]) -> Self {
+    pub(crate) fn start(log: &Path, set: impl FnOnce(Command) -> Command, name: &str, arguments: &[&OsStr]) -> Self {
         let log = OpenOptions::new().create(true).append(true).open(log).expect("the log can be written");
         let mut command = Command::new(program(name));
         command.args(arguments).env_clear().env("RUST_BACKTRACE", "1").stdin(Stdio::null());
@@ -27,7 +27,7 @@ impl Process {
     }
 
     /// Waits until `ready` says so; panics when the process ends before, or after thirty seconds.
-    pub(super) fn await_ready(&mut self, what: &str, ready: impl Fn() -> bool) {
+    pub(crate) fn await_ready(&mut self, what: &str, ready: impl Fn() -> bool) {
         for _ in 0..300 {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
                 panic!("{what}: the process has ended: {status}");
@@ -40,12 +40,12 @@ impl Process {
         panic!("{what} is not ready after thirty seconds");
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// SIGTERM, and waits for its orderly end; panics if it takes longer than half a minute or fails.
-    pub(super) fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill starts");
         assert!(sent.success(), "the process was gone already");
@@ -60,7 +60,7 @@ impl Process {
     }
 
     /// SIGKILL, and waits for its end.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.end();
     }
 

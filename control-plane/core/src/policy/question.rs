@@ -94,6 +94,8 @@ pub struct SessionFacts {
     pub risk_spent: u64,
     /// What it did, as `create serviceaccounts`, so that a later step of a known chain can be told (SECURITY.md P9).
     pub did: BTreeSet<String>,
+    /// Whether a runner of its cluster reaches the API server, or the node's own doors, without us at this moment.
+    pub bypass: bool,
 }
 
 impl SessionFacts {

@@ -64,6 +64,7 @@ const SESSION: &[Field] = &[
     ("denials", Kind::Number),
     ("riskSpent", Kind::Number),
     ("did", Kind::List),
+    ("bypass", Kind::Bool),
 ];
 
 const VARIABLES: [&str; 5] = ["request", "identity", "object", "oldObject", "session"];

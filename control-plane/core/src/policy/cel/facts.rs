@@ -203,6 +203,7 @@ impl<'q> Facts<'q> {
             ("denials", number(session.denials)),
             ("riskSpent", number(session.risk_spent)),
             ("did", Box::new(CelList::from(did))),
+            ("bypass", Box::new(CelBool::from(session.bypass))),
         ])
     }
 }

@@ -1,0 +1,352 @@
+//! `sallyport audit`: our record beside the API server's own.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::BufRead as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use serde_json::Value;
+use shared::time::Timestamp;
+
+use super::approvals::{items, number, text};
+use super::client::Client;
+use super::text::safe;
+use super::{Server, print};
+
+/// Rows that one call of the web API gives at the most.
+const PAGE: usize = 500;
+/// Disagreements that are printed one by one.
+const SHOWN: usize = 50;
+
+/// What to do.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Compare the API server's audit log with our record, in both directions. Fails where one knows what the other does not.
+    Reconcile {
+        /// The API server's audit log (JSON lines, level Metadata or above).
+        #[arg(long)]
+        kube_audit: PathBuf,
+        /// The cluster that the log is of; may be left out where there is one.
+        #[arg(long)]
+        cluster: Option<String>,
+        /// The agent's ServiceAccount, as namespace/name.
+        #[arg(long, default_value = "sallyport/sallyport-agent")]
+        agent: String,
+    },
+}
+
+pub(super) async fn run(server: Server, command: Command) -> anyhow::Result<()> {
+    let Command::Reconcile { kube_audit, cluster, agent } = command;
+    let client = Client::new(server)?;
+    let log = read_log(&kube_audit, &agent)?;
+    let known = known(&client, cluster.as_deref()).await?;
+    let found = reconcile(&log, &known);
+    if client.json() {
+        print(&serde_json::json!({"sent": log.sent.len(), "own": log.own.len(), "known": known.len(), "disagreements": found}).to_string());
+    } else {
+        for line in found.iter().take(SHOWN) {
+            print(&safe(line, false));
+        }
+        print(&format!(
+            "{} requests of ours in the API server's log, {} of them the agent's own; {} operations on record in that time; {} disagreements",
+            log.sent.len() + log.own.len(),
+            log.own.len(),
+            known.values().filter(|row| log.covers(row)).count(),
+            found.len()
+        ));
+    }
+    if found.is_empty() {
+        Ok(())
+    } else {
+        bail!("the API server's log and the record don't agree in {} places", found.len())
+    }
+}
+
+/// One request in the API server's log, as far as it is compared.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    stage: String,
+    #[serde(rename = "auditID")]
+    audit_id: String,
+    #[serde(default)]
+    verb: String,
+    #[serde(rename = "requestURI", default)]
+    request_uri: String,
+    #[serde(default)]
+    user: User,
+    impersonated_user: Option<User>,
+    object_ref: Option<ObjectRef>,
+    #[serde(default)]
+    request_received_timestamp: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct User {
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    extra: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ObjectRef {
+    resource: String,
+    subresource: String,
+    namespace: String,
+    name: String,
+}
+
+/// What concerns us in the API server's log.
+#[derive(Debug, Default)]
+struct Log {
+    /// First and last moment of the whole log, as it writes them.
+    from: String,
+    to: String,
+    /// Carried out for a runner or for an internal operation: by operation id.
+    sent: Vec<(String, Event)>,
+    /// The agent's own: token reviews and Leases.
+    own: Vec<Event>,
+    /// Where our log is read from: the agent's own namespace.
+    namespace: String,
+}
+
+impl Log {
+    /// Whether an operation began and ended while the log was written.
+    fn covers(&self, row: &Known) -> bool {
+        let instant = |at: Timestamp| at.to_string();
+        row.closed.is_some_and(|closed| {
+            // The log's microseconds are cut to our milliseconds; both are written alike, so that text compares as time does.
+            instant(row.opened) >= cut(&self.from) && instant(closed) <= cut(&self.to)
+        })
+    }
+}
+
+/// `2026-11-24T03:45:28.123456Z` to the millisecond.
+fn cut(instant: &str) -> String {
+    format!("{}Z", instant.trim_end_matches('Z').chars().take(23).collect::<String>())
+}
+
+fn read_log(path: &Path, agent: &str) -> anyhow::Result<Log> {
+    let (namespace, name) = agent.split_once('/').context("--agent is namespace/name")?;
+    let agent = format!("system:serviceaccount:{namespace}:{name}");
+    let file = std::fs::File::open(path).with_context(|| format!("{} can't be read", path.display()))?;
+    let mut log = Log { namespace: namespace.to_owned(), ..Log::default() };
+    let mut seen = HashMap::new();
+    for (number, line) in std::io::BufReader::new(file).lines().enumerate() {
+        let line = line.with_context(|| format!("{} can't be read", path.display()))?;
+        if line.is_empty() {
+            continue;
+        }
+        let event: Event = serde_json::from_str(&line)
+            .with_context(|| format!("{}:{}: not an audit event", path.display(), number + 1))?;
+        let at = &event.request_received_timestamp;
+        if log.from.is_empty() || *at < log.from {
+            log.from.clone_from(at);
+        }
+        if *at > log.to {
+            log.to.clone_from(at);
+        }
+        // One request has up to three events; any of them says that it arrived.
+        let ours = event.user.username == agent
+            || event.impersonated_user.as_ref().is_some_and(|who| who.username == "sallyport:runner");
+        if !ours || event.stage == "Panic" || seen.insert(event.audit_id.clone(), ()).is_some() {
+            continue;
+        }
+        match &event.impersonated_user {
+            Some(who) => {
+                let id = who.extra.get("sallyport.dev/operation").and_then(|ids| ids.first()).cloned();
+                log.sent.push((id.unwrap_or_default(), event));
+            }
+            None => log.own.push(event),
+        }
+    }
+    Ok(log)
+}
+
+/// One operation on record.
+#[derive(Debug)]
+struct Known {
+    verb: String,
+    resource: String,
+    namespace: String,
+    name: String,
+    typed: String,
+    opened: Timestamp,
+    closed: Option<Timestamp>,
+    outcome: String,
+    kind: String,
+    granted: bool,
+}
+
+async fn known(client: &Client, cluster: Option<&str>) -> anyhow::Result<HashMap<String, Known>> {
+    let mut known = HashMap::new();
+    let (mut after, mut clusters) = (0, std::collections::BTreeSet::new());
+    loop {
+        let page = client.get(&format!("/v1/operations?after={after}&limit={PAGE}")).await?;
+        let rows = items(&page);
+        for row in rows {
+            after = after.max(number(row, "/seq"));
+            let own = text(row, "/cluster");
+            clusters.insert(own.to_owned());
+            if cluster.is_none_or(|cluster| cluster == own) {
+                known.insert(text(row, "/id").to_owned(), read_row(row));
+            }
+        }
+        if rows.len() < PAGE {
+            break;
+        }
+    }
+    if cluster.is_none() && clusters.len() > 1 {
+        bail!(
+            "the record is of several clusters; say which one the log is of: --cluster {}",
+            clusters.into_iter().collect::<Vec<_>>().join(" | ")
+        );
+    }
+    Ok(known)
+}
+
+fn read_row(row: &Value) -> Known {
+    let owned = |pointer: &str| text(row, pointer).to_owned();
+    Known {
+        verb: owned("/verb"),
+        resource: owned("/resource"),
+        namespace: owned("/namespace"),
+        name: owned("/name"),
+        typed: owned("/typed"),
+        opened: Timestamp(number(row, "/opened")),
+        closed: row.get("closed").and_then(Value::as_u64).map(Timestamp),
+        outcome: owned("/outcome/outcome"),
+        kind: owned("/kind"),
+        granted: row.get("jti").is_some_and(Value::is_string),
+    }
+}
+
+/// Everything that one side knows and the other does not, or knows otherwise. A sentence each.
+fn reconcile(log: &Log, known: &HashMap<String, Known>) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut arrived = std::collections::HashSet::new();
+    for (id, event) in &log.sent {
+        let what = format!("{} {} (audit id {})", event.verb, event.request_uri, event.audit_id);
+        match known.get(id) {
+            None if id.is_empty() => found.push(format!("sent as a runner, without an operation's id: {what}")),
+            None => found.push(format!("sent, and not on record: operation {id}, {what}")),
+            Some(row) => {
+                arrived.insert(id.as_str());
+                if !agrees(row, event) {
+                    found.push(format!("operation {id} is on record as {:?}, and was sent as {what}", row.typed));
+                }
+            }
+        }
+    }
+    for event in &log.own {
+        let object = event.object_ref.as_ref();
+        let resource = object.map_or("", |object| object.resource.as_str());
+        let what = format!("{} {} (audit id {})", event.verb, event.request_uri, event.audit_id);
+        match resource {
+            // The agent gives each request its operation's id as audit id.
+            "tokenreviews" if event.verb == "create" => {
+                if known.get(&event.audit_id).is_none_or(|row| row.kind != "internal/token-review") {
+                    found.push(format!("a token review that is not on record: {what}"));
+                }
+                arrived.insert(event.audit_id.as_str());
+            }
+            "leases" if object.is_some_and(|object| object.namespace == log.namespace) => {}
+            _ => found.push(format!("the agent did what it has no reason to do by itself: {what}")),
+        }
+    }
+    for (id, row) in known {
+        let sent = matches!(row.outcome.as_str(), "ok" | "error") && row.granted;
+        if sent && log.covers(row) && !arrived.contains(id.as_str()) {
+            found.push(format!(
+                "on record as carried out, and not in the API server's log: operation {id}, {:?}",
+                row.typed
+            ));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn agrees(row: &Known, event: &Event) -> bool {
+    let Some(object) = &event.object_ref else { return row.resource.is_empty() };
+    let resource = if object.subresource.is_empty() {
+        object.resource.clone()
+    } else {
+        format!("{}/{}", object.resource, object.subresource)
+    };
+    // A create names its object in the body, which the log does not show.
+    let name = object.name == row.name || object.name.is_empty() || row.name.is_empty();
+    row.verb == event.verb && row.resource == resource && row.namespace == object.namespace && name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(id: Option<&str>, user: &str, verb: &str, resource: &str, namespace: &str) -> String {
+        let mut event = serde_json::json!({
+            "stage": "ResponseComplete", "auditID": format!("{id:?}{verb}{resource}"), "verb": verb, "requestURI": "/x",
+            "user": {"username": user}, "requestReceivedTimestamp": "2026-11-24T00:00:01.000001Z",
+            "objectRef": {"resource": resource, "namespace": namespace},
+        });
+        if let Some(id) = id {
+            event["impersonatedUser"] =
+                serde_json::json!({"username": "sallyport:runner", "extra": {"sallyport.dev/operation": [id]}});
+        }
+        event.to_string()
+    }
+
+    fn row(verb: &str, resource: &str) -> Known {
+        Known {
+            verb: verb.to_owned(),
+            resource: resource.to_owned(),
+            namespace: "ci".to_owned(),
+            name: String::new(),
+            typed: format!("kubectl {verb} {resource}"),
+            opened: Timestamp(1_795_478_400_500),
+            closed: Some(Timestamp(1_795_478_400_600)),
+            outcome: "ok".to_owned(),
+            kind: "runner".to_owned(),
+            granted: true,
+        }
+    }
+
+    fn log(lines: &[String]) -> Log {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        read_log(&path, "sallyport/sallyport-agent").unwrap()
+    }
+
+    const AGENT: &str = "system:serviceaccount:sallyport:sallyport-agent";
+
+    #[test]
+    fn what_agrees_is_silent_and_everything_else_is_said() {
+        assert_eq!(Timestamp(1_795_478_400_500).to_string(), "2026-11-24T00:00:00.500Z");
+        let begin = event(None, "someone", "get", "pods", "ci").replace(":01.000001Z", ":00.000001Z");
+        let lines =
+            [begin, event(Some("a"), AGENT, "list", "pods", "ci"), event(None, AGENT, "create", "leases", "sallyport")];
+        let known = HashMap::from([("a".to_owned(), row("list", "pods"))]);
+        assert_eq!(reconcile(&log(&lines), &known), [""; 0]);
+        let known = HashMap::from([("a".to_owned(), row("get", "pods")), ("b".to_owned(), row("list", "pods"))]);
+        let more = [
+            event(Some("c"), AGENT, "list", "secrets", "ci"),
+            event(None, AGENT, "list", "secrets", "kube-system"),
+            event(None, AGENT, "create", "tokenreviews", ""),
+        ];
+        let found = reconcile(&log(&[&lines[..], &more].concat()), &known);
+        assert_eq!(found.len(), 5, "{found:#?}");
+        for (line, begin) in found.iter().zip([
+            "a token review that is not on record",
+            "on record as carried out, and not in the API server's log: operation b",
+            "operation a is on record as \"kubectl get pods\"",
+            "sent, and not on record: operation c",
+            "the agent did what it has no reason to do",
+        ]) {
+            assert!(line.starts_with(begin), "{line}");
+        }
+    }
+}
