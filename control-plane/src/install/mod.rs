@@ -295,7 +295,9 @@ fn agent_config(settings: &Settings, cluster: &Cluster, keys: &Keys, address: &s
 
 fn injector_config(settings: &Settings, api_server: &Endpoints, address: &str, pin: KeyPin) -> Value {
     // Where the API server is behind its Service: sidecars try whether the network lets them there.
-    let each = |ip: &IpAddr| api_server.ports.iter().map(|port| SocketAddr::from((*ip, *port)).to_string()).collect::<Vec<_>>();
+    let each = |ip: &IpAddr| {
+        api_server.ports.iter().map(|port| SocketAddr::from((*ip, *port)).to_string()).collect::<Vec<_>>()
+    };
     let api_servers: Vec<_> = api_server.addresses.iter().flat_map(each).collect();
     let mut config = json!({
         "listen": "0.0.0.0:9443",

@@ -7,8 +7,11 @@ use super::cluster::{NAMESPACE, items};
 use super::kubectl::Kubectl;
 use super::yaml;
 
-/// Our kinds in the order of their ends. The webhooks go first: with their pods gone and the webhooks there, no pod would be let in.
-const KINDS: [&str; 17] = [
+/// Our kinds in the order of their ends. What the API server asks before it lets a pod in goes first: with the injector gone and that there,
+/// no pod would be let in.
+const KINDS: [&str; 19] = [
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+    "validatingadmissionpolicies.admissionregistration.k8s.io",
     "mutatingwebhookconfigurations.admissionregistration.k8s.io",
     "validatingwebhookconfigurations.admissionregistration.k8s.io",
     "deployments.apps",

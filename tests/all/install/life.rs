@@ -37,7 +37,8 @@ fn with<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 /// Everything of ours, with the versions that the API server gave.
 fn ours(cluster: &Cluster) -> Vec<(Name, String)> {
     let kinds = "namespaces,serviceaccounts,configmaps,secrets,services,statefulsets,deployments,poddisruptionbudgets,networkpolicies,\
-                 roles,rolebindings,clusterroles,clusterrolebindings,mutatingwebhookconfigurations,validatingwebhookconfigurations";
+                 roles,rolebindings,clusterroles,clusterrolebindings,mutatingwebhookconfigurations,validatingwebhookconfigurations,\
+                 validatingadmissionpolicies,validatingadmissionpolicybindings";
     let list = cluster.get_json(&[kinds, "--all-namespaces", "-l", "app.kubernetes.io/part-of=sallyport"]);
     let all = by_name(list["items"].as_array().unwrap().clone());
     let version = |object: &Value| {
@@ -157,7 +158,9 @@ fn an_upgrade_says_what_it_changes(cluster: &Cluster) {
 fn it_goes_in_an_order_that_locks_nobody_out(cluster: &Cluster) {
     let (gone, notes) = printed(cluster, &["uninstall"]);
     let kinds: Vec<_> = gone.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
-    assert_eq!(kinds[..3], ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "Deployment"]);
+    let admission = |kind: &&&str| kind.contains("Webhook") || kind.contains("AdmissionPolicy");
+    let first = kinds.iter().take_while(admission).count();
+    assert!(first >= 2 && first == kinds.iter().filter(admission).count(), "{kinds:?}");
     for stays in ["Secret sallyport-ca", "Secret sallyport-placeholder", "Namespace sallyport", "PersistentVolumeClaim"]
     {
         assert!(notes.contains(stays), "{stays}: {notes}");

@@ -24,7 +24,11 @@ fn cluster(minor: u32) -> install::Cluster {
         issuer: "https://kubernetes.default.svc".to_owned(),
         keys: r#"{"keys":[{"kty":"EC","kid":"one"}]}"#.to_owned(),
         minor,
-        api_server: Endpoints { addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))], services: Vec::new(), ports: vec![6443] },
+        api_server: Endpoints {
+            addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))],
+            services: Vec::new(),
+            ports: vec![6443],
+        },
         secrets: BTreeMap::new(),
         installed: None,
     }

@@ -123,3 +123,18 @@ async fn ready(at: SocketAddr) -> bool {
         && stream.read_to_string(&mut answer).await.is_ok()
         && answer.starts_with("HTTP/1.1 200 ")
 }
+
+/// And the injector takes its file: what it reads besides is mounted beside it.
+#[test]
+fn the_injector_takes_what_is_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let sidecar = json!({"port": 7000, "tokenAudiences": ["sts"], "resources": {"limits": {"memory": "64Mi"}}});
+    let installation = installation(values(json!({"sidecar": sidecar})), &super::cluster(36));
+    let objects = installation.objects();
+    mount(objects, "Secret", "sallyport-injector-tls", &at("tls"));
+    mount(objects, "ConfigMap", "sallyport-injector", &at("injector"));
+    let config = control_plane::injector::config::Config::load(&at("injector/injector.yaml")).unwrap();
+    assert_eq!((config.port, config.cluster.as_str()), (7000, "production"));
+    assert_eq!(config.tls.certificate, Path::new("/etc/sallyport-tls/tls.crt"));
+}
