@@ -45,7 +45,7 @@ impl Cluster {
     /// all tests beside them.
     pub fn for_installations() -> &'static Self {
         static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-        CLUSTER.get_or_init(|| Self { facts: Facts::read(&facts::folder(facts::Kind::Installations)) })
+        CLUSTER.get_or_init(|| Self { facts: Facts::read(&facts::folder(Kind::Installations)) })
     }
 
     /// Where it is and what it was made with.
