@@ -5,22 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control_plane_core::four_eyes::Mode;
-use shared::time::Timestamp;
 use shared::{limits, wire};
 use shared_net::admin::Admin;
 use shared_net::clock::Clock;
 use shared_net::drain::{self, Drain, DrainTrigger};
-use shared_net::endpoint::{Endpoint, ResetKey};
+use shared_net::endpoint::Endpoint;
 use shared_net::metrics::Metrics;
-use shared_net::pki::{Ca, Identity, KeyPin};
+use shared_net::pki::KeyPin;
 use shared_net::quic;
 use shared_net::ready::Readiness;
 use shared_net::tasks::TaskSet;
+use shared_net::tls::ServerKeys;
 
 use crate::agents::Agents;
 use crate::alarms::Alarms;
 use crate::approvals::Approvals;
 use crate::authn::Authn;
+use crate::authority::Authority;
 use crate::config::Config;
 use crate::events::Events;
 use crate::gateway::Gateway;
@@ -33,8 +34,6 @@ use crate::sessions::Sessions;
 use crate::store::{Start, Store};
 use crate::web::{self, Web};
 
-/// Server certificates live so long; made anew at each start.
-const CERTIFICATE_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Time for what runs to end after the first signal.
 const DRAIN: Duration = Duration::from_secs(25);
 /// Between two looks at what is due.
@@ -46,7 +45,8 @@ pub struct App {
     peers: Arc<Peers>,
     web: Web,
     admin: Admin,
-    pin: KeyPin,
+    authority: Authority,
+    keys: Arc<ServerKeys>,
     sessions: Arc<Sessions>,
     approvals: Arc<Approvals>,
     policies: Arc<Policies>,
@@ -85,9 +85,10 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
     let readiness = Readiness::new();
     let (trigger, drain) = drain::channel();
     let tasks = TaskSet::new();
-    let (identity, pin, reset) = own_identity(&config, clock.now())?;
-    let server = quic::server_config(&identity).context("the TLS configuration is refused")?;
-    let endpoint = Endpoint::lasting_server(config.quic, server, &reset)
+    let authority = Authority::load(&config, clock.now())?;
+    let keys = authority.keys(clock.now())?;
+    let server = quic::server_config_of(Arc::clone(&keys)).context("the TLS configuration is refused")?;
+    let endpoint = Endpoint::lasting_server(config.quic, server, &authority.reset_key())
         .with_context(|| format!("UDP {} can't be bound", config.quic))?;
     let (store, writer) = Store::open(&config.data, how, clock.now()).context("the store can't be opened")?;
     let grants =
@@ -129,7 +130,7 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
     );
     let web = web::build(
         &config,
-        &identity,
+        Arc::clone(&keys),
         web::Parts {
             authn,
             approvals: Arc::clone(&approvals),
@@ -152,7 +153,8 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         peers: Arc::new(peers),
         web,
         admin,
-        pin,
+        authority,
+        keys,
         sessions,
         approvals,
         policies,
@@ -174,22 +176,6 @@ fn mode(config: &Config) -> Mode {
     if single { Mode::Try } else { Mode::Serve }
 }
 
-/// The CA of this control plane and a certificate for this run. Peers pin the CA's key, so the certificate may be new at each start.
-fn own_identity(config: &Config, now: Timestamp) -> anyhow::Result<(Identity, KeyPin, ResetKey)> {
-    use anyhow::Context as _;
-    std::fs::create_dir_all(&config.data)
-        .with_context(|| format!("the data folder {} can't be made", config.data.display()))?;
-    let ca = Ca::load_or_create(&config.data, "sallyport", now);
-    let ca = ca.context("the control plane's own CA can't be read or made")?;
-    let names = config.web_names();
-    let is_address = |name: &&str| name.parse::<std::net::IpAddr>().is_ok();
-    let (addresses, names): (Vec<&str>, Vec<&str>) = names.iter().map(String::as_str).partition(is_address);
-    let addresses: Vec<_> = addresses.iter().filter_map(|address| address.parse().ok()).collect();
-    let identity = ca.issue_server(&names, &addresses, now, CERTIFICATE_LIFE);
-    let reset = ResetKey::new(ca.derive(b"sallyport stateless reset"));
-    Ok((identity.context("no server certificate could be issued")?, ca.pin(), reset))
-}
-
 impl App {
     /// Where it listens.
     ///
@@ -200,7 +186,7 @@ impl App {
             quic: self.endpoint.local_addr()?,
             web: self.web.local_addr()?,
             admin: self.admin.local_addr()?,
-            pin: self.pin,
+            pin: self.authority.pin(),
         })
     }
 
@@ -214,6 +200,8 @@ impl App {
             peers,
             web,
             admin,
+            authority,
+            keys,
             sessions,
             approvals,
             policies,
@@ -229,6 +217,7 @@ impl App {
         background.spawn("admin", admin.run(background.clone(), drain.clone()));
         background.spawn_core("policy", policies.follow());
         background.spawn_core("readiness", truth(readiness, store.clone(), Arc::clone(&agents), self.clusters));
+        background.spawn_core("certificate", authority.renew(keys, clock.clone()));
         let sweeper = Arc::clone(&approvals);
         background.spawn_core("sweep", sweep(sweeper, sessions, agents, store.clone(), clock));
         tasks.spawn_core("web", web.run(tasks.clone(), drain.clone()));

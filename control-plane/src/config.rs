@@ -15,6 +15,8 @@ use shared::wire;
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct RawConfig {
     data: PathBuf,
+    #[serde(default)]
+    ca: Option<PathBuf>,
     listen: RawListen,
     #[serde(default)]
     policy: Option<PathBuf>,
@@ -85,6 +87,9 @@ struct RawSocket {
 pub struct Config {
     /// Folder of database, CA and keys.
     pub data: PathBuf,
+    /// Folder of an authority (`ca.key`, `ca.crt`) that was made elsewhere: it is read and never made. `None`: it is in the data folder,
+    /// made at the first start.
+    pub ca: Option<PathBuf>,
     /// UDP address for sidecars and agents.
     pub quic: SocketAddr,
     /// TCP address of the web API (HTTPS).
@@ -175,12 +180,23 @@ impl Config {
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self, Problems> {
         let mut problems = Problems::new();
-        let file = path.display().to_string();
-        let raw = std::fs::read_to_string(path)
-            .map_err(|error| format!("can't be read: {error}"))
-            .and_then(|text| serde_saphyr::from_str::<RawConfig>(&text).map_err(|error| error.to_string()));
-        let folder = path.parent().unwrap_or_else(|| Path::new("."));
-        let config = problems.take(&file, raw).map(|raw| check(raw, folder, &mut problems));
+        let text = std::fs::read_to_string(path).map_err(|error| format!("can't be read: {error}"));
+        let Some(text) = problems.take(&path.display().to_string(), text) else { return Err(problems) };
+        Self::read(&text, &path.display().to_string(), path.parent().unwrap_or_else(|| Path::new(".")))
+    }
+
+    /// Checks a file's text, which will lie in `folder`.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, Problems> {
+        Self::read(text, "file", folder)
+    }
+
+    fn read(text: &str, file: &str, folder: &Path) -> Result<Self, Problems> {
+        let mut problems = Problems::new();
+        let raw = serde_saphyr::from_str::<RawConfig>(text);
+        let config = problems.take(file, raw).map(|raw| check(raw, folder, &mut problems));
         problems.finish(config.flatten())
     }
 
@@ -234,6 +250,7 @@ fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Option<Confi
     }
     Some(Config {
         data: folder.join(raw.data),
+        ca: raw.ca.map(|path| folder.join(path)),
         quic: quic?,
         web: web?,
         admin: admin?,

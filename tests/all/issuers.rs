@@ -38,6 +38,7 @@ fn config(folder: &Path, clusters: Vec<Cluster>, ci: Vec<Configured>, approvers:
     let nowhere = "127.0.0.1:0".parse().unwrap();
     Config {
         data: folder.to_owned(),
+        ca: None,
         quic: nowhere,
         web: nowhere,
         admin: nowhere,

@@ -8,6 +8,7 @@ mod cluster;
 mod differential;
 mod hostile;
 mod injection;
+mod install;
 mod issuers;
 mod masked_fields;
 mod node;

@@ -41,6 +41,13 @@ impl Cluster {
         Self { facts: Facts::read(folder) }
     }
 
+    /// A cluster of its own for tests that install into it and take everything away again: in the other one that would be under the feet of
+    /// all tests beside them.
+    pub fn for_installations() -> &'static Self {
+        static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+        CLUSTER.get_or_init(|| Self { facts: Facts::read(&facts::folder(Kind::Installations)) })
+    }
+
     /// Where it is and what it was made with.
     pub fn facts(&self) -> &Facts {
         &self.facts
@@ -103,7 +110,8 @@ impl Cluster {
         self.admin(&arguments).trim().to_owned()
     }
 
-    fn admin_with<I: AsRef<str>>(&self, arguments: &[I], input: &str) -> String {
+    /// As [`Self::admin`], with something to read.
+    pub fn admin_with<I: AsRef<str>>(&self, arguments: &[I], input: &str) -> String {
         let output = self.try_admin(arguments, input);
         let words = arguments.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" ");
         assert!(output.status.success(), "admin: kubectl {words}: {}", String::from_utf8_lossy(&output.stderr));

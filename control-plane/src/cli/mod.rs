@@ -4,6 +4,7 @@ mod approvals;
 mod audit;
 mod client;
 mod inject;
+mod install;
 mod policy;
 mod serve;
 mod sessions;
@@ -77,6 +78,18 @@ enum Command {
         #[command(subcommand)]
         command: audit::Command,
     },
+    /// Print the manifests for a cluster: `sallyport install | kubectl apply -f -`. What is installed there keeps its keys.
+    Install(#[command(flatten)] Box<install::Wanted>),
+    /// The same, and say what it changes in what is installed.
+    Upgrade(#[command(flatten)] Box<install::Wanted>),
+    /// Print what to delete: `sallyport uninstall | kubectl delete --ignore-not-found -f -`. Records stay.
+    Uninstall {
+        #[command(flatten)]
+        access: install::Access,
+        /// The records too, with their keys and the namespace.
+        #[arg(long)]
+        purge: bool,
+    },
     /// Check a policy file, or ask what it would say.
     Policy {
         #[command(subcommand)]
@@ -116,6 +129,9 @@ pub fn run() -> ExitCode {
         Command::Approvals { server, command } => wait(approvals::run(server, command)),
         Command::Sessions { server, command } => wait(sessions::run(server, command)),
         Command::Audit { server, command } => wait(audit::run(server, command)),
+        Command::Install(wanted) => install::install(*wanted),
+        Command::Upgrade(wanted) => install::upgrade(*wanted),
+        Command::Uninstall { access, purge } => install::uninstall(access, purge),
         Command::Policy { command } => policy::run(command),
     };
     match result {

@@ -18,8 +18,8 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use shared::limits;
 use shared_net::drain::Drain;
-use shared_net::pki::Identity;
 use shared_net::tasks::TaskSet;
+use shared_net::tls::ServerKeys;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -57,12 +57,11 @@ struct Door {
 ///
 /// # Errors
 /// An address or the socket's path can't be used.
-pub async fn build(config: &Config, identity: &Identity, parts: Parts) -> anyhow::Result<Web> {
+pub async fn build(config: &Config, keys: Arc<ServerKeys>, parts: Parts) -> anyhow::Result<Web> {
     let tcp = TcpListener::bind(config.web).await.with_context(|| format!("TCP {} can't be bound", config.web))?;
     let builder = rustls::ServerConfig::builder_with_provider(shared_net::crypto::provider());
     let builder = builder.with_safe_default_protocol_versions().context("no TLS versions")?.with_no_client_auth();
-    let mut tls =
-        builder.with_single_cert(identity.chain().to_vec(), identity.key()).context("the certificate is refused")?;
+    let mut tls = builder.with_cert_resolver(keys);
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let local = config.local_socket.as_ref().map(bind_local).transpose()?;
     let door = Arc::new(Door { parts, names: config.web_names() });

@@ -11,13 +11,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PublicKeyData as _, SanType,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use shared::secret::Secret;
 use shared::time::Timestamp;
 
 use crate::crypto;
@@ -151,6 +152,16 @@ impl Identity {
         self.key.clone_key()
     }
 
+    /// The certificates in PEM, leaf first.
+    pub fn chain_pem(&self) -> String {
+        self.chain.iter().map(|certificate| pem("CERTIFICATE", certificate)).collect()
+    }
+
+    /// The private key in PEM.
+    pub fn key_pem(&self) -> Secret<String> {
+        Secret::new(pem("PRIVATE KEY", self.key.secret_der()))
+    }
+
     /// The pin of the leaf's key.
     pub const fn pin(&self) -> KeyPin {
         self.pin
@@ -194,7 +205,7 @@ impl Ca {
     pub fn load_or_create(folder: &Path, name: &str, now: Timestamp) -> Result<Self, PkiError> {
         let (key_path, certificate_path) = (folder.join(Self::KEY_FILE), folder.join(Self::CERTIFICATE_FILE));
         if key_path.exists() || certificate_path.exists() {
-            return Self::load(&key_path, &certificate_path, name);
+            return Self::load(folder, name);
         }
         let ca = Self::generate(name, now)?;
         std::fs::create_dir_all(folder).map_err(|source| file_error(folder, source))?;
@@ -204,11 +215,34 @@ impl Ca {
         Ok(ca)
     }
 
-    fn load(key_path: &Path, certificate_path: &Path, name: &str) -> Result<Self, PkiError> {
-        let content = |path: &Path, expected| PkiError::Content { path: path.to_owned(), expected };
+    /// Reads the authority from `ca.key` and `ca.crt` in `folder`.
+    ///
+    /// # Errors
+    /// A file can't be read, or holds something else.
+    pub fn load(folder: &Path, name: &str) -> Result<Self, PkiError> {
+        let (key_path, certificate_path) = (folder.join(Self::KEY_FILE), folder.join(Self::CERTIFICATE_FILE));
         let read = |path: &Path| std::fs::read_to_string(path).map_err(|source| file_error(path, source));
-        let key = KeyPair::from_pem(&read(key_path)?).map_err(|_| content(key_path, "a private key in PEM"))?;
-        let pem = read(certificate_path)?;
+        Self::parse(&read(&key_path)?, &read(&certificate_path)?, name, &key_path, &certificate_path)
+    }
+
+    /// The authority of these two texts in PEM.
+    ///
+    /// # Errors
+    /// They hold something else, or don't belong together.
+    pub fn from_pem(key: &str, certificate: &str, name: &str) -> Result<Self, PkiError> {
+        Self::parse(key, certificate, name, Path::new(Self::KEY_FILE), Path::new(Self::CERTIFICATE_FILE))
+    }
+
+    fn parse(
+        key: &str,
+        certificate: &str,
+        name: &str,
+        key_path: &Path,
+        certificate_path: &Path,
+    ) -> Result<Self, PkiError> {
+        let content = |path: &Path, expected| PkiError::Content { path: path.to_owned(), expected };
+        let key = KeyPair::from_pem(key).map_err(|_| content(key_path, "a private key in PEM"))?;
+        let pem = certificate.to_owned();
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
             .map_err(|_| content(certificate_path, "a certificate in PEM"))?
             .into_owned();
@@ -238,6 +272,11 @@ impl Ca {
     /// The authority's certificate in PEM.
     pub fn pem(&self) -> &str {
         &self.pem
+    }
+
+    /// The authority's private key in PEM.
+    pub fn key_pem(&self) -> Secret<String> {
+        Secret::new(self.key.serialize_pem())
     }
 
     /// A server certificate with a fresh key for these names and addresses. The chain contains this authority's certificate, because
@@ -270,6 +309,21 @@ impl Ca {
         let certificate = params.signed_by(key, &Issuer::from_params(&ca, &self.key))?;
         Ok(Identity::from_parts(vec![certificate.der().clone(), self.certificate.clone()], key))
     }
+}
+
+/// RFC 7468.
+fn pem(label: &str, der: &[u8]) -> String {
+    let encoded = STANDARD.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    let mut rest = encoded.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at_checked(64).unwrap_or((rest, ""));
+        text.push_str(line);
+        text.push('\n');
+        rest = after;
+    }
+    text.push_str(&format!("-----END {label}-----\n"));
+    text
 }
 
 fn ca_params(name: &str, now: Timestamp) -> Result<CertificateParams, PkiError> {

@@ -7,7 +7,7 @@ use quinn::{ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 use shared::limits;
 
 use crate::pki::{Identity, KeyPin};
-use crate::tls;
+use crate::tls::{self, ServerKeys};
 
 /// Why a configuration could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,15 @@ pub enum ConfigError {
 /// # Errors
 /// See [`ConfigError`].
 pub fn server_config(identity: &Identity) -> Result<ServerConfig, ConfigError> {
-    let crypto = QuicServerConfig::try_from(tls::server_config(identity)?)?;
+    server_config_of(Arc::new(ServerKeys::new(identity)?))
+}
+
+/// The listening side, with keys that may change.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub fn server_config_of(keys: Arc<ServerKeys>) -> Result<ServerConfig, ConfigError> {
+    let crypto = QuicServerConfig::try_from(tls::server_config_of(keys)?)?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(Arc::new(transport()));
     // A pod's address may change in mid connection (node NAT, CNI); the keys stay.

@@ -4,14 +4,15 @@
 //! said over the connection. Trust of the server is the pin of its authority's key.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, RootCertStore,
     ServerConfig, SignatureScheme,
@@ -52,16 +53,63 @@ pub(crate) fn spki(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     Some(ParsedCertificate::try_from(certificate).ok()?.subject_public_key_info().to_vec())
 }
 
+/// What a listener shows; it can be replaced while it listens.
+pub struct ServerKeys(RwLock<Arc<CertifiedKey>>);
+
+impl ServerKeys {
+    /// Begins with this.
+    ///
+    /// # Errors
+    /// The key does not fit the certificate.
+    pub fn new(identity: &Identity) -> Result<Self, Error> {
+        Ok(Self(RwLock::new(certified(identity)?)))
+    }
+
+    /// Shows this from the next handshake on.
+    ///
+    /// # Errors
+    /// The key does not fit the certificate; what was shown before stays.
+    pub fn replace(&self, identity: &Identity) -> Result<(), Error> {
+        let certified = certified(identity)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certified;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ServerKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerKeys")
+    }
+}
+
+impl ResolvesServerCert for ServerKeys {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+fn certified(identity: &Identity) -> Result<Arc<CertifiedKey>, Error> {
+    CertifiedKey::from_der(identity.chain().to_vec(), identity.key(), &crypto::provider()).map(Arc::new)
+}
+
 /// The configuration of the listening side.
 ///
 /// # Errors
 /// The key does not fit the certificate.
 pub fn server_config(identity: &Identity) -> Result<ServerConfig, Error> {
+    server_config_of(Arc::new(ServerKeys::new(identity)?))
+}
+
+/// The same, with keys that may change.
+///
+/// # Errors
+/// The crypto provider lacks TLS 1.3.
+pub fn server_config_of(keys: Arc<ServerKeys>) -> Result<ServerConfig, Error> {
     let provider = crypto::provider();
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(Arc::new(AnyKey { provider }))
-        .with_single_cert(identity.chain().to_vec(), identity.key())?;
+        .with_cert_resolver(keys);
     config.alpn_protocols = vec![wire::ALPN.to_vec()];
     // Early data can be replayed by anyone who recorded it, so there is none; and a resumed handshake would carry the peer's identity
     // over from a ticket instead of proving its key, so there are no tickets.

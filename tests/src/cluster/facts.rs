@@ -65,6 +65,8 @@ pub(crate) enum Kind {
     ControlPlane,
     /// With a node that runs Pods.
     Node,
+    /// Another control plane alone: tests install into it and take everything away again.
+    Installations,
 }
 
 /// The folder of the cluster of this run; starts one where the environment names none.
@@ -73,6 +75,7 @@ pub(crate) fn folder(kind: Kind) -> PathBuf {
     let variable = match kind {
         Kind::ControlPlane => "SALLYPORT_TEST_CLUSTER",
         Kind::Node => "SALLYPORT_TEST_NODE",
+        Kind::Installations => return start(kind),
     };
     match std::env::var(variable) {
         Ok(folder) => folder.into(),
@@ -87,6 +90,7 @@ fn start(kind: Kind) -> PathBuf {
     let (name, up) = match kind {
         Kind::ControlPlane => ("test", "up"),
         Kind::Node => ("node", "up --node"),
+        Kind::Installations => ("install", "up"),
     };
     let folder = std::env::temp_dir().join(format!("sallyport-{name}-{}", std::process::id()));
     let script = r#"set -e; "$0" $2 "$1" >/dev/null; echo up; exec 1>&-; read -r _ || :; "$0" down "$1""#;

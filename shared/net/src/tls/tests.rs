@@ -56,6 +56,20 @@ fn the_peer_is_its_key() {
     assert_eq!(seen, Ok(Some(PeerKey(*peer.pin().bytes()))));
 }
 
+/// A certificate that would end is replaced while the listener goes on; its authority's pin is the same.
+#[test]
+fn a_renewed_certificate_is_shown_at_once() {
+    let ca = Ca::generate("a", now()).unwrap();
+    let long_ago = Timestamp(now().0 - 1000 * 30 * DAY.as_secs());
+    let ended = ca.issue_server(&[wire::SERVER_NAME], &[], long_ago, DAY).unwrap();
+    let keys = Arc::new(ServerKeys::new(&ended).unwrap());
+    let server = server_config_of(Arc::clone(&keys)).unwrap();
+    let refused = handshake(client_config(&peer(), ca.pin()).unwrap(), server.clone());
+    assert!(matches!(refused, Err(Error::InvalidCertificate(CertificateError::ExpiredContext { .. }))), "{refused:?}");
+    keys.replace(&self::server(&ca)).unwrap();
+    assert!(handshake(client_config(&peer(), ca.pin()).unwrap(), server).is_ok());
+}
+
 #[test]
 fn nothing_can_be_replayed_or_resumed() {
     let ca = Ca::generate("a", now()).unwrap();
@@ -81,7 +95,7 @@ fn showing_the_true_authority_beside_a_foreign_leaf_gains_nothing() {
     let mut config = server_config(&forged).unwrap();
     let signer = crypto::provider().key_provider.load_private_key(forged.key()).unwrap();
     config.cert_resolver =
-        Arc::new(rustls::sign::SingleCertAndKey::from(rustls::sign::CertifiedKey::new(chain, signer)));
+        Arc::new(rustls::sign::SingleCertAndKey::from(CertifiedKey::new(chain, signer)));
     assert!(matches!(
         handshake(client_config(&peer(), ca.pin()).unwrap(), config),
         Err(Error::InvalidCertificate(CertificateError::BadSignature | CertificateError::UnknownIssuer))
@@ -110,7 +124,7 @@ fn a_client_without_a_key_or_with_anothers_certificate_is_refused() {
     let (mine, theirs) = (peer(), peer());
     let mut config = client_config(&mine, ca.pin()).unwrap();
     let signer = crypto::provider().key_provider.load_private_key(mine.key()).unwrap();
-    let stolen = rustls::sign::CertifiedKey::new(theirs.chain().to_vec(), signer);
+    let stolen = CertifiedKey::new(theirs.chain().to_vec(), signer);
     config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(stolen));
     assert_eq!(
         handshake(config, server_config(&server(&ca)).unwrap()),
@@ -136,7 +150,7 @@ fn tls_1_2_and_other_protocols_are_refused() {
 struct NoCertificate;
 
 impl rustls::client::ResolvesClientCert for NoCertificate {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         None
     }
 
