@@ -1,33 +1,54 @@
 # shellcheck shell=bash
-# A control plane without a node on 127.0.0.1: etcd, kube-apiserver, kube-controller-manager. Sourced by scripts/cluster.
+# A control plane: etcd, kube-apiserver, kube-controller-manager; on 127.0.0.1, or with a node in the node's network.
+# Sourced by scripts/cluster.
 # All that a cluster is lies in one folder DIR; what a reader may rely on there is the file DIR/facts.
 
 readonly READY_WITHIN=60 # seconds from start to a default ServiceAccount; 3 to 5 are usual
 readonly SA_ISSUER=https://kubernetes.default.svc
 
-# up DIR: idempotent. Prints the facts on stdout.
+# up DIR WITH_NODE: idempotent. Prints the facts on stdout.
 up() {
-	local dir=$1
+	local dir=$1 node=$2
+	if [[ $node == yes ]]; then
+		need_root
+		node_folder_fits "$dir"
+		# A kubelet is never newer than its API server: both are of the version that is built here.
+		unset KUBEBUILDER_ASSETS
+	fi
 	need openssl openssl "the test cluster's certificates are made with it"
 	need flock util-linux "two runs must not build or start the same thing at once"
 	find_programs
+	[[ $node == no ]] || build_node
 	mkdir -p "$dir"
 	chmod 700 "$dir"
-	with_lock "$dir/lock" up_under_lock "$dir"
+	with_lock "$dir/lock" up_under_lock "$dir" "$node"
 	cat "$dir/facts"
 }
 
 up_under_lock() {
-	local dir=$1
+	local dir=$1 node=$2
 	if [[ -e $dir/facts ]] && all_alive "$dir" && api "$dir" get --raw=/readyz >/dev/null 2>&1; then
+		[[ $node == no ]] || node_wanted "$dir" || die "the cluster in $dir has no node: end it with 'down' first."
 		say "Already running in $dir."
 		return
 	fi
-	stop_all "$dir" KILL
+	clear_away "$dir"
 	mkdir -p "$dir/logs"
 	trap 'give_up "$dir"' EXIT
-	step "Starting Kubernetes ${KUBERNETES_NAME} in $dir" bring_up "$dir"
+	if [[ $node == yes ]]; then
+		step "Starting Kubernetes ${KUBERNETES_NAME} with a node in $dir" bring_up_node "$dir"
+	else
+		step "Starting Kubernetes ${KUBERNETES_NAME} in $dir" bring_up "$dir"
+	fi
 	trap - EXIT
+}
+
+# clear_away DIR: what a run left behind that was killed. A node's Pods end with it, so its data ends too.
+clear_away() {
+	stop_all "$1" KILL
+	node_wanted "$1" || return 0
+	remove_space "$1"
+	rm -rf "$1/node" "$1/etcd"
 }
 
 # give_up DIR: shows why nothing came of it, and leaves no process behind.
@@ -38,7 +59,7 @@ give_up() {
 		say "The end of $log:"
 		tail -n 8 "$log" | cut -c 1-300 | sed 's/^/    /' >&2
 	done
-	stop_all "$1" KILL
+	clear_away "$1"
 }
 
 # bring_up DIR: five tries, for between choosing a free port and listening on it another process can take it.
@@ -48,6 +69,7 @@ bring_up() {
 	for try in 1 2 3 4 5; do
 		rm -f "$dir"/logs/*.log
 		choose_ports "$dir" "$try"
+		: >"$dir/pids"
 		start_all "$dir"
 		if wait_ready "$dir"; then
 			write_facts "$dir"
@@ -58,6 +80,23 @@ bring_up() {
 	done
 	echo "not ready: $(cat "$dir/why")"
 	return 1
+}
+
+# bring_up_node DIR: nobody else listens in the node's network, so the ports are those that people know.
+bring_up_node() {
+	local dir=$1
+	rm -f "$dir"/logs/*.log
+	make_pki "$dir/pki" >"$dir/logs/pki.log" 2>&1
+	PORT=6443 ETCD_PORT=2379 PEER_PORT=2380
+	: >"$dir/pids"
+	prepare_node "$dir"
+	start_all "$dir"
+	start_node "$dir"
+	if ! wait_ready "$dir" || ! wait_node "$dir"; then
+		echo "not ready: $(cat "$dir/why")"
+		return 1
+	fi
+	write_facts "$dir"
 }
 
 # choose_ports DIR TRY: sets PORT (the API server), ETCD_PORT, PEER_PORT. A cluster that was stopped with --keep gets
@@ -81,10 +120,9 @@ choose_ports() {
 }
 
 start_all() {
-	local dir=$1 pki=$1/pki server=https://127.0.0.1:$PORT
+	local dir=$1 pki=$1/pki server=https://${NODE_ADDRESS:-127.0.0.1}:$PORT
 	write_kubeconfig "$dir/admin.kubeconfig" "$server" "$pki" admin
 	write_kubeconfig "$dir/controller-manager.kubeconfig" "$server" "$pki" controller-manager
-	: >"$dir/pids"
 	start_etcd "$dir" "$pki"
 	start_apiserver "$dir" "$pki"
 	[[ -z $CONTROLLER_MANAGER ]] || start_controller_manager "$dir" "$pki"
@@ -107,9 +145,7 @@ start_apiserver() {
 	local dir=$1 pki=$2
 	# shellcheck disable=SC2054 # the commas belong to the flags
 	local flags=(
-		--bind-address=127.0.0.1 --secure-port="$PORT" --cert-dir="$pki"
-		# A loopback address may not stand in the endpoints of the Service "kubernetes", so it gets none.
-		--advertise-address=127.0.0.1 --endpoint-reconciler-type=none
+		--secure-port="$PORT" --cert-dir="$pki"
 		--tls-cert-file="$pki/server.crt" --tls-private-key-file="$pki/server.key" --client-ca-file="$pki/ca.crt"
 		--etcd-servers="https://127.0.0.1:$ETCD_PORT" --etcd-cafile="$pki/ca.crt"
 		--etcd-certfile="$pki/server.crt" --etcd-keyfile="$pki/server.key"
@@ -128,17 +164,24 @@ start_apiserver() {
 		--max-requests-inflight=4000 --max-mutating-requests-inflight=2000
 		--profiling=false
 	)
+	if node_wanted "$dir"; then
+		flags+=(--bind-address=0.0.0.0 --advertise-address="$NODE_ADDRESS")
+	else
+		# A loopback address may not stand in the endpoints of the Service "kubernetes", so it gets none.
+		flags+=(--bind-address=127.0.0.1 --advertise-address=127.0.0.1 --endpoint-reconciler-type=none)
+	fi
 	start "$dir" kube-apiserver "$APISERVER" "${flags[@]}"
 }
 
 start_controller_manager() {
-	local dir=$1 pki=$2
+	local dir=$1 pki=$2 of_node=()
+	! node_wanted "$dir" || of_node=(--allocate-node-cidrs --cluster-cidr="$POD_CIDR" --node-cidr-mask-size=24)
 	# Port 0: it serves nothing. It waits by itself until the API server answers.
 	start "$dir" kube-controller-manager "$CONTROLLER_MANAGER" --kubeconfig="$dir/controller-manager.kubeconfig" \
 		--secure-port=0 --leader-elect=false --profiling=false --use-service-account-credentials \
 		--kube-api-qps=200 --kube-api-burst=400 \
 		--root-ca-file="$pki/ca.crt" --service-account-private-key-file="$pki/service-account.key" \
-		--cluster-signing-cert-file="$pki/ca.crt" --cluster-signing-key-file="$pki/ca.key"
+		--cluster-signing-cert-file="$pki/ca.crt" --cluster-signing-key-file="$pki/ca.key" "${of_node[@]}"
 }
 
 # With a cache of its own: kubectl's usual one is in the home directory, by address, and addresses come again.
@@ -170,7 +213,7 @@ wait_ready() {
 write_facts() {
 	local dir=$1
 	cat >"$dir/facts.new" <<-FACTS
-		SERVER=https://127.0.0.1:$PORT
+		SERVER=https://${NODE_ADDRESS:-127.0.0.1}:$PORT
 		CA=$dir/pki/ca.crt
 		CA_KEY=$dir/pki/ca.key
 		ADMIN_KUBECONFIG=$dir/admin.kubeconfig
@@ -183,6 +226,7 @@ write_facts() {
 		LOGS=$dir/logs
 		PIDS=$dir/pids
 	FACTS
+	! node_wanted "$dir" || write_node_facts "$dir" >>"$dir/facts.new"
 	mv "$dir/facts.new" "$dir/facts"
 }
 
@@ -200,27 +244,28 @@ down() {
 down_under_lock() {
 	local dir=$1 keep=$2
 	if [[ $keep == yes ]]; then
+		! node_wanted "$dir" || die "a cluster with a node can't be kept: its Pods end with it."
 		# In order and politely, for the data is to be read again.
 		step "Stopping the cluster in $dir, keeping its state" stop_all "$dir" TERM
 		return
 	fi
-	step "Stopping the cluster in $dir and removing it" stop_all "$dir" KILL
+	step "Stopping the cluster in $dir and removing it" clear_away "$dir"
 	(
 		cd "$dir" || exit 1
-		rm -rf etcd pki logs kubectl-cache audit.log pids ports facts facts.new why \
-			admin.kubeconfig controller-manager.kubeconfig lock
+		rm -rf node *.kubeconfig etcd pki logs kubectl-cache audit.log pids ports facts facts.new why \
+			lock
 	)
 	rmdir "$dir" 2>/dev/null || say "$dir holds files that are not the cluster's: they stay."
 }
 
-# run DIR: in the foreground until it is interrupted or one of its processes ends.
+# run DIR WITH_NODE: in the foreground until it is interrupted or one of its processes ends.
 run() {
-	local dir=$1
+	local dir=$1 node=$2
 	[[ ! -e $dir/pids ]] || ! all_alive "$dir" || die "a cluster is already running in $dir: end it with 'down' first."
 	trap 'down "$dir" no' EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
-	up "$dir"
+	up "$dir" "$node"
 	say "Running until it is interrupted."
 	while all_alive "$dir"; do
 		# In the background, so that a signal is acted on at once.

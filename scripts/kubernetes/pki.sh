@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # One CA and everything it signs, for one cluster that lives on 127.0.0.1. Sourced by scripts/cluster.
 
+readonly SERVER_NAMES="IP:127.0.0.1,IP:10.96.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc"
+
 # make_pki FOLDER: does nothing where it has been done before.
 make_pki() {
 	local pki=$1
@@ -12,8 +14,7 @@ make_pki() {
 		-addext "keyUsage=critical,digitalSignature,keyCertSign,cRLSign" -addext "basicConstraints=critical,CA:TRUE"
 
 	# Of the API server and of etcd; the API server is also etcd's client with it.
-	sign "$pki" server "/CN=kube-apiserver" "serverAuth,clientAuth" \
-		"IP:127.0.0.1,IP:10.96.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc"
+	sign "$pki" server "/CN=kube-apiserver" "serverAuth,clientAuth" "$SERVER_NAMES"
 	sign "$pki" admin "/O=system:masters/CN=admin" clientAuth
 	sign "$pki" controller-manager "/CN=system:kube-controller-manager" clientAuth
 	# With it the API server calls kubelets (logs, exec); a test's own kubelet can demand it.

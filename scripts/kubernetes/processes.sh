@@ -4,11 +4,14 @@
 # DIR/pids has a line per process: NAME PID BORN. BORN is the boot and the clock tick at which the kernel made the
 # process, so a later process that was given the same number is never taken for ours.
 
+# What goes before each command that is started: nothing, or what enters a node's namespaces.
+ENTER=()
+
 # start DIR NAME COMMAND ARG...: in a session of its own, so that it outlives the caller and its terminal.
 start() {
 	local dir=$1 name=$2
 	shift 2
-	setsid "$@" >>"$dir/logs/$name.log" 2>&1 </dev/null 8>&- 9>&- &
+	setsid "${ENTER[@]}" "$@" >>"$dir/logs/$name.log" 2>&1 </dev/null 8>&- 9>&- &
 	printf '%s %s %s\n' "$name" "$!" "$(born "$!")" >>"$dir/pids"
 	# So that this shell does not report its end.
 	disown "$!"

@@ -10,6 +10,7 @@ mod hostile;
 mod injection;
 mod issuers;
 mod masked_fields;
+mod node;
 mod people;
 mod preconditions;
 mod printed;

@@ -4,7 +4,7 @@
 //! test that asks starts one, which ends with the test process.
 
 mod audit;
-mod facts;
+pub(crate) mod facts;
 mod namespace;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use serde_json::Value;
 
 pub use audit::{AuditEvent, AuditLog, ImpersonatedUser, ObjectRef, ResponseStatus, User};
 pub use facts::Facts;
+pub(crate) use facts::Kind;
 pub use namespace::Namespace;
 
 /// Top of the source tree.
@@ -22,7 +23,7 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the tree")
 }
 
-/// A real control plane without a node: kube-apiserver, etcd, kube-controller-manager.
+/// A real control plane: kube-apiserver, etcd, kube-controller-manager. [`crate::node::Node`] is one with a node.
 #[derive(Debug)]
 pub struct Cluster {
     facts: Facts,
@@ -32,11 +33,12 @@ impl Cluster {
     /// The cluster of this test run. Panics where there is none and none can be started.
     pub fn get() -> &'static Self {
         static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-        CLUSTER.get_or_init(|| {
-            let folder = facts::folder();
-            let facts = Facts::read(&folder);
-            Self { facts }
-        })
+        CLUSTER.get_or_init(|| Self::at(&facts::folder(Kind::ControlPlane)))
+    }
+
+    /// The cluster that `scripts/cluster up` has started in a folder.
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self { facts: Facts::read(folder) }
     }
 
     /// Where it is and what it was made with.

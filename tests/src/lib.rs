@@ -14,6 +14,7 @@ pub mod injector;
 pub mod issuer;
 pub mod kubectl;
 pub mod logs;
+pub mod node;
 pub mod stack;
 pub mod tidy;
 pub mod web;

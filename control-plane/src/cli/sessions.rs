@@ -15,6 +15,8 @@ use super::{Server, print};
 pub(crate) enum Command {
     /// Sessions, newest first.
     List,
+    /// Runners whose network does not keep them from the API server, now.
+    Alarms,
     /// One session and its operations.
     Show {
         /// The session (the beginning of its id is enough).
@@ -36,6 +38,11 @@ pub(super) async fn run(server: Server, command: Command) -> anyhow::Result<()> 
     let client = Client::new(server)?;
     match command {
         Command::List => list(&client).await,
+        Command::Alarms if client.json() => {
+            print(&client.get("/v1/bypass").await?.to_string());
+            Ok(())
+        }
+        Command::Alarms => alarms(&client).await,
         Command::Show { session } => show(&client, &find(&client, &session).await?, false).await,
         Command::Replay { session } => show(&client, &find(&client, &session).await?, true).await,
         Command::Revoke { session } => {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 use super::root;
 
@@ -14,7 +14,7 @@ use super::root;
 pub struct Facts {
     /// Its folder.
     pub folder: PathBuf,
-    /// `https://127.0.0.1:port` of the API server.
+    /// `https://address:port` of the API server.
     pub server: String,
     /// Certificate of its CA, PEM.
     pub ca: PathBuf,
@@ -28,15 +28,17 @@ pub struct Facts {
     pub version: String,
     /// A kubectl of the same version.
     pub kubectl: PathBuf,
+    all: BTreeMap<String, String>,
 }
 
 impl Facts {
-    pub(super) fn read(folder: &Path) -> Self {
+    pub(crate) fn read(folder: &Path) -> Self {
         let path = folder.join("facts");
         let text = std::fs::read_to_string(&path)
             .unwrap_or_else(|error| panic!("there is no cluster in {}: {error}", folder.display()));
-        let facts: BTreeMap<_, _> = text.lines().filter_map(|line| line.split_once('=')).collect();
-        let get = |key: &str| (*facts.get(key).unwrap_or_else(|| panic!("{} has no {key}", path.display()))).to_owned();
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        let all: BTreeMap<_, _> = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let get = |key: &str| all.get(key).unwrap_or_else(|| panic!("{} has no {key}", path.display())).clone();
         Self {
             folder: folder.to_owned(),
             server: get("SERVER"),
@@ -46,29 +48,53 @@ impl Facts {
             issuer: get("SA_ISSUER"),
             version: get("VERSION"),
             kubectl: get("KUBECTL").into(),
+            all,
         }
+    }
+
+    /// A line of the file.
+    pub(crate) fn get(&self, key: &str) -> String {
+        self.all.get(key).unwrap_or_else(|| panic!("{} has no {key}", self.folder.display())).clone()
     }
 }
 
-/// The folder of the cluster of this run; starts one where `SALLYPORT_TEST_CLUSTER` names none.
+/// Which cluster is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A control plane alone.
+    ControlPlane,
+    /// With a node that runs Pods.
+    Node,
+}
+
+/// The folder of the cluster of this run; starts one where the environment names none.
 #[expect(clippy::disallowed_methods, reason = "the harness is configured by scripts/test, through the environment")]
-pub(super) fn folder() -> PathBuf {
-    match std::env::var("SALLYPORT_TEST_CLUSTER") {
+pub(crate) fn folder(kind: Kind) -> PathBuf {
+    let variable = match kind {
+        Kind::ControlPlane => "SALLYPORT_TEST_CLUSTER",
+        Kind::Node => "SALLYPORT_TEST_NODE",
+    };
+    match std::env::var(variable) {
         Ok(folder) => folder.into(),
-        Err(_) => start(),
+        Err(_) => start(kind),
     }
 }
 
 /// Starts a cluster that lives as long as this process: its shell waits for the end of a pipe, whose other end is
 /// closed by the kernel however the process ends.
-fn start() -> PathBuf {
-    static SHELL: OnceLock<Child> = OnceLock::new();
-    let folder = std::env::temp_dir().join(format!("sallyport-test-{}", std::process::id()));
-    let script = r#"set -e; "$0" up "$1" >/dev/null; echo up; exec 1>&-; read -r _ || :; "$0" down "$1""#;
+fn start(kind: Kind) -> PathBuf {
+    static SHELLS: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+    let (name, up) = match kind {
+        Kind::ControlPlane => ("test", "up"),
+        Kind::Node => ("node", "up --node"),
+    };
+    let folder = std::env::temp_dir().join(format!("sallyport-{name}-{}", std::process::id()));
+    let script = r#"set -e; "$0" $2 "$1" >/dev/null; echo up; exec 1>&-; read -r _ || :; "$0" down "$1""#;
     let mut shell = Command::new("bash")
         .args(["-c", script])
         .arg(root().join("scripts/cluster"))
         .arg(&folder)
+        .arg(up)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         // In a process group of its own, for an interrupt at the terminal must not reach it before it has tidied up.
@@ -77,7 +103,7 @@ fn start() -> PathBuf {
         .expect("bash starts");
     let mut said = String::new();
     shell.stdout.take().expect("piped").read_to_string(&mut said).expect("bash speaks");
-    assert_eq!(said, "up\n", "scripts/cluster up {} failed: see above", folder.display());
-    assert!(SHELL.set(shell).is_ok(), "there is one cluster a run");
+    assert_eq!(said, "up\n", "scripts/cluster {up} {} failed: see above", folder.display());
+    SHELLS.lock().expect("no panic while it is held").push(shell);
     folder
 }

@@ -1,0 +1,115 @@
+//! Sallyport as `sallyport install` puts it on the node: our images, the policies, the webhooks.
+
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tests::cluster::program;
+use tests::kubectl::Output;
+use tests::node::{Node, eventually};
+
+/// What differs from the built-in policy: nobody stands behind these jobs, and while a way round is open people are asked about everything.
+const VALUES: &str = "
+cluster: test
+images: {pullPolicy: Never}
+network: {mode: cilium}
+controlPlane:
+  localSocket: {groups: [sallyport-approvers], dangerSingleLocalVote: true}
+  policy: |
+    apiVersion: sallyport.dev/v1alpha1
+    kind: Policy
+    thresholds: {holdAt: 40, twoPeopleAt: 100, denyAt: 100}
+    noPersonBehind: [{serviceAccount: 'test/*/default'}]
+";
+
+/// Where the database lies: what a provisioner of volumes makes in other clusters.
+const VOLUME: &str = "
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: sallyport-data}
+spec:
+  capacity: {storage: 10Gi}
+  accessModes: [ReadWriteOnce]
+  hostPath: {path: FOLDER}
+";
+
+/// Sallyport on the node of this run.
+#[derive(Debug)]
+pub(super) struct Installed {
+    pub(super) node: &'static Node,
+}
+
+impl Installed {
+    /// Installs it, once for all stories. `None` where there is no node.
+    pub(super) fn get() -> Option<&'static Self> {
+        static INSTALLED: OnceLock<Option<Installed>> = OnceLock::new();
+        INSTALLED.get_or_init(|| Node::get().map(Self::install)).as_ref()
+    }
+
+    fn install(node: &'static Node) -> Self {
+        let folder = node.facts().folder.join("volume").display().to_string();
+        node.enter(&["install", "-d", "-o", "65532", "-g", "65532", "-m", "0700", &folder]).ok();
+        node.apply(&VOLUME.replace("FOLDER", &folder));
+        let values = node.facts().folder.join("values.yaml");
+        std::fs::write(&values, VALUES).expect("the cluster's folder takes files");
+        node.apply(&sallyport(node, &["install", "--values", &values.display().to_string()]).ok());
+        let this = Self { node };
+        this.rolled_out();
+        this
+    }
+
+    /// Waits until everything of ours is ready.
+    pub(super) fn rolled_out(&self) {
+        for what in
+            ["statefulset/sallyport-control-plane", "deployment/sallyport-agent", "deployment/sallyport-injector"]
+        {
+            let waited = self.node.try_admin(&["-n", "sallyport", "rollout", "status", what, "--timeout=50s"], "");
+            if !waited.status.success() {
+                let pods = self.node.admin(&["-n", "sallyport", "describe", "pods"]);
+                let logs = self.node.try_admin(&["-n", "sallyport", "logs", what, "--tail=30"], "");
+                panic!("{what} is not rolled out: {}\n{pods}", String::from_utf8_lossy(&logs.stdout));
+            }
+        }
+    }
+
+    /// Our command line in the control plane's own pod, over its local socket.
+    pub(super) fn cli(&self, arguments: &[&str]) -> Output {
+        let command = [&["/sallyport"], arguments].concat();
+        self.node.exec("sallyport", "sallyport-control-plane-0", "control-plane", &command, "")
+    }
+
+    /// The same, as JSON.
+    pub(super) fn json(&self, arguments: &[&str]) -> Value {
+        let arguments = [arguments, &["--json"]].concat();
+        serde_json::from_str(&self.cli(&arguments).ok()).expect("JSON")
+    }
+
+    /// Waits for a hold of a pod of this namespace, and gives its id.
+    pub(super) fn held(&self, namespace: &str) -> String {
+        eventually(|| {
+            let holds = self.json(&["approvals", "list"]);
+            let waits = |hold: &&Value| hold.to_string().contains(namespace) && hold["phase"]["phase"] == "waiting";
+            let hold = holds.as_array().and_then(|holds| holds.iter().find(waits));
+            hold.and_then(|hold| hold["id"].as_str())
+                .map(str::to_owned)
+                .ok_or_else(|| format!("nothing waits: {holds}"))
+        })
+    }
+}
+
+/// Our command line with the administrator's rights in the cluster.
+pub(super) fn sallyport(node: &Node, arguments: &[&str]) -> Output {
+    let facts = node.facts();
+    let output = Command::new(program("sallyport"))
+        .args(arguments)
+        .arg("--kubectl")
+        .arg(&facts.kubectl)
+        .arg("--kubeconfig")
+        .arg(&facts.admin_kubeconfig)
+        .env_clear()
+        .env("HOME", &facts.folder)
+        .output()
+        .expect("sallyport starts");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}

@@ -1,0 +1,183 @@
+//! A cluster with a node that runs Pods and enforces network policy, shared by all tests of a run that need one.
+//!
+//! `scripts/test` starts one where it is root and names its folder in `SALLYPORT_TEST_NODE`. Under a plain `cargo test` the
+//! first test that asks starts one, which ends with the test process. Where nobody is root there is none, and one line says
+//! that these tests were left out: see [`Node::get`].
+
+use std::io::Write;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::cluster::{Cluster, Kind, facts, program, root};
+use crate::kubectl::Output;
+
+/// An image with a shell, the usual tools and kubectl, as a job has them.
+pub const RUNNER: &str = "localhost/runner:1";
+
+/// The cluster with a node. It is a [`Cluster`] too: kubectl, audit log and namespaces are used from outside.
+#[derive(Debug)]
+pub struct Node {
+    cluster: Cluster,
+}
+
+impl Deref for Node {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.cluster
+    }
+}
+
+impl Node {
+    /// The node of this test run, with our images on it. `None` where nobody is root, or `SALLYPORT_TEST_NODE` is `none`: the
+    /// caller then returns, and the first one has said so on standard error, past the test's own output. Panics where it can't be started.
+    pub fn get() -> Option<&'static Self> {
+        static NODE: OnceLock<Option<Node>> = OnceLock::new();
+        NODE.get_or_init(|| {
+            if let Some(why) = left_out() {
+                let line = format!("Left out: all tests on a real node ({why}).\n");
+                std::io::stderr().write_all(line.as_bytes()).expect("somebody reads");
+                return None;
+            }
+            let node = Self::at(&facts::folder(Kind::Node));
+            let images = images();
+            node.load(&["sidecar", "agent", "control-plane"].map(|name| images.join(format!("{name}.tar"))));
+            Some(node)
+        })
+        .as_ref()
+    }
+
+    /// A further node of a test's own, which `scripts/cluster up --node` has started in a folder. It stays known until the run ends.
+    pub fn beside(folder: &Path) -> &'static Self {
+        Box::leak(Box::new(Self::at(folder)))
+    }
+
+    fn at(folder: &Path) -> Self {
+        Self { cluster: Cluster::at(folder) }
+    }
+
+    /// Name of one of our images on the node: `sidecar`, `agent` or `control-plane`.
+    pub fn image(&self, name: &str) -> String {
+        format!("localhost/sallyport/{name}:{}", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Gives the node images, from archives.
+    pub fn load(&self, archives: &[PathBuf]) {
+        let output = self.script("load").args(archives).output().expect("scripts/cluster runs");
+        assert!(output.status.success(), "scripts/cluster load: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Runs a command in the node's own namespaces, as root.
+    pub fn enter(&self, arguments: &[&str]) -> Output {
+        finished(self.script("enter").args(arguments).output().expect("scripts/cluster runs"))
+    }
+
+    /// Asks containerd.
+    pub fn ctr(&self, arguments: &[&str]) -> Output {
+        let (ctr, socket) = (self.facts().get("CTR"), self.facts().get("CONTAINERD"));
+        let mut words = vec![ctr.as_str(), "-a", &socket, "-n", "k8s.io"];
+        words.extend(arguments);
+        self.enter(&words)
+    }
+
+    /// Runs a command in a Pod's container as its administrator would, with something to read.
+    pub fn exec(&self, namespace: &str, pod: &str, container: &str, command: &[&str], input: &str) -> Output {
+        let mut arguments = vec!["-n", namespace, "exec", "-i", pod, "-c", container, "--"];
+        arguments.extend(command);
+        finished(self.try_admin(&arguments, input))
+    }
+
+    /// What a Pod's container has logged so far.
+    pub fn logs(&self, namespace: &str, pod: &str, container: &str) -> String {
+        self.admin(&["-n", namespace, "logs", pod, "-c", container])
+    }
+
+    /// A Pod as it is now.
+    pub fn pod(&self, namespace: &str, name: &str) -> Value {
+        self.get_json(&["-n", namespace, "pod", name])
+    }
+
+    /// Waits until a Pod is ready; gives its address. Panics after a minute, with what the cluster says of it.
+    pub fn ready(&self, namespace: &str, pod: &str) -> String {
+        let name = format!("pod/{pod}");
+        let waited = self.try_admin(&["-n", namespace, "wait", "--for=condition=Ready", &name, "--timeout=55s"], "");
+        if !waited.status.success() {
+            panic!("{name} is not ready: {}", self.admin(&["-n", namespace, "describe", &name]));
+        }
+        let pod = self.pod(namespace, pod);
+        pod.pointer("/status/podIP").and_then(Value::as_str).expect("a ready Pod has an address").to_owned()
+    }
+
+    /// Where processes of this machine can listen for Pods: the machine's end of the node's link.
+    pub fn host_address(&self) -> String {
+        self.facts().get("HOST_ADDRESS")
+    }
+
+    /// What its namespaces, its cgroup and (without the dash) its link are called.
+    pub fn space(&self) -> String {
+        self.facts().get("SPACE")
+    }
+
+    /// Name of the Pod that answers for DNS.
+    pub fn dns_pod(&self) -> String {
+        let arguments =
+            ["-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns", "-o", "jsonpath={.items[0].metadata.name}"];
+        self.admin(&arguments)
+    }
+
+    fn script(&self, command: &str) -> Command {
+        let mut script = Command::new(root().join("scripts/cluster"));
+        script.arg(command).arg(&self.facts().folder).stdin(Stdio::null());
+        script
+    }
+}
+
+/// Tries until it works; panics after two minutes with what the last try said.
+#[track_caller]
+pub fn eventually<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
+    let begun = Instant::now();
+    loop {
+        match attempt() {
+            Ok(value) => return value,
+            Err(last) if begun.elapsed() > Duration::from_secs(120) => panic!("still after two minutes: {last}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(200)),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the harness is configured by scripts/test, through the environment")]
+fn left_out() -> Option<&'static str> {
+    if std::env::var("SALLYPORT_TEST_NODE").is_ok_and(|value| value == "none") {
+        return Some("SALLYPORT_TEST_NODE says so");
+    }
+    let user = Command::new("id").arg("-u").output().expect("id runs").stdout;
+    (user.trim_ascii() != b"0").then_some("they need root")
+}
+
+/// The folder of our images: the one that `SALLYPORT_TEST_IMAGES` names, as `scripts/images` writes it, or one that is made here of
+/// the programs beside the tests.
+#[expect(clippy::disallowed_methods, reason = "the harness is configured by scripts/test, through the environment")]
+fn images() -> PathBuf {
+    if let Ok(folder) = std::env::var("SALLYPORT_TEST_IMAGES") {
+        return folder.into();
+    }
+    let sallyport = program("sallyport");
+    let target = sallyport.ancestors().nth(2).expect("target/<profile>/sallyport");
+    let output = Command::new(root().join("scripts/images"))
+        .args(["--debug", "--no-build"])
+        .env("CARGO_TARGET_DIR", target)
+        .output()
+        .expect("scripts/images runs");
+    assert!(output.status.success(), "scripts/images --debug: {}", String::from_utf8_lossy(&output.stderr));
+    target.join(Path::new("images-debug"))
+}
+
+fn finished(output: std::process::Output) -> Output {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
