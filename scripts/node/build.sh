@@ -13,6 +13,8 @@ COREDNS_CACHE=$(cache_root)/coredns-$COREDNS_VERSION
 node_packages() {
 	need runc runc "containerd starts containers with it"
 	need clang-19 clang-19 "Cilium compiles its packet filters with it when it starts"
+	# Without it the packets of the kubelet's probes don't bear the node's mark, and policies drop them as a stranger's.
+	need iptables iptables "Cilium marks with it what comes from the node itself"
 	need busybox busybox-static "the pods of the tests get their shell from it"
 	need ip iproute2 "the node has a network of its own"
 	need nsenter util-linux "the node has namespaces of its own"

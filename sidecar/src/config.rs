@@ -41,11 +41,11 @@ pub struct Config {
     /// How long an operation that may have been sent waits for the control plane to come back. `SALLYPORT_REJOIN_WAIT`, default 5m.
     /// When it is over the client is told that the outcome is unknown.
     pub rejoin_wait: Duration,
+    /// The ways round the agent that are tried, so that an open one is noticed. See [`Network`]. None outside of a cluster.
+    pub network: Option<Network>,
     /// Whether clients may start before there is a session. `SALLYPORT_START_WITHOUT_CONTROL_PLANE`, default true: they get a clear 503.
     /// If false, the token is not written, and `ready` says no, until the first session is open.
     pub start_without: bool,
-    /// The ways round the agent that are tried, so that an open one is noticed. See [`Network`]. None outside of a cluster.
-    pub network: Option<Network>,
     /// What is logged. `SALLYPORT_LOG`, default info.
     pub log: LogConfig,
 }
@@ -98,8 +98,8 @@ impl Config {
         let kubeconfig = raw.optional("SALLYPORT_KUBECONFIG", path);
         let namespace = raw.optional("POD_NAMESPACE", namespace);
         let rejoin_wait = raw.optional("SALLYPORT_REJOIN_WAIT", duration).unwrap_or(Duration::from_secs(300));
-        let start_without = raw.optional("SALLYPORT_START_WITHOUT_CONTROL_PLANE", truth).unwrap_or(true);
         let network = network(&mut raw);
+        let start_without = raw.optional("SALLYPORT_START_WITHOUT_CONTROL_PLANE", truth).unwrap_or(true);
         let log = match raw.optional("SALLYPORT_LOG", log) {
             Some(log) => Some(log),
             None => log("info").ok(),
@@ -115,8 +115,8 @@ impl Config {
                 kubeconfig,
                 namespace,
                 rejoin_wait,
-                start_without,
                 network,
+                start_without,
                 log: log?,
             })
         })();

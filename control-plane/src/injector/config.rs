@@ -99,7 +99,7 @@ pub struct Config {
     /// Audiences of tokens that runners may have beside ours, such as `sts.amazonaws.com`. Default none: which audiences the API server
     /// itself accepts is not to be seen from here.
     pub token_audiences: Vec<String>,
-    /// The API server's own addresses, which sidecars try to reach beside that of its Service: none of them may be open. Default none.
+    /// The API server's own addresses, which sidecars try to reach: none of them may answer.
     pub api_servers: Vec<SocketAddr>,
 }
 
@@ -214,7 +214,7 @@ impl Config {
             resources: Resources::usual(),
             own_namespaces: vec!["sallyport".to_owned()],
             token_audiences: Vec::new(),
-            api_servers: Vec::new(),
+            api_servers: vec![SocketAddr::from(([192, 0, 2, 1], 6443))],
         }
     }
 }
@@ -253,18 +253,17 @@ fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Option<Confi
         memory_limit: raw.limits.memory,
     });
     problems.take("resources", resources.check());
+    let api_servers = raw.api_servers.iter().enumerate().filter_map(|(index, text)| {
+        let wrong = |_| format!("{text:?} is not an address; write for example 192.0.2.1:6443");
+        problems.take(&format!("apiServers[{index}]"), text.parse::<SocketAddr>().map_err(wrong))
+    });
+    let api_servers = api_servers.collect();
     for (index, audience) in raw.token_audiences.iter().enumerate() {
         // An empty one is the API server's own.
         if audience.is_empty() || audience.starts_with("sallyport") || audience.contains("kubernetes.default") {
             let text = format!("{audience:?}: a token of that audience must be in no runner's hands");
             problems.push(format!("tokenAudiences[{index}]"), text);
         }
-    }
-    let mut api_servers = Vec::new();
-    for (index, text) in raw.api_servers.into_iter().enumerate() {
-        let parsed = text.parse::<SocketAddr>();
-        let parsed = parsed.map_err(|_| format!("{text:?} is not an address; write for example 192.0.2.1:6443"));
-        api_servers.extend(problems.take(&format!("apiServers[{index}]"), parsed));
     }
     Some(Config {
         listen: listen?,
@@ -341,7 +340,6 @@ controlPlane: {address: sallyport, pin: sha256}
 port: 8080
 resources: {requests: {memory: 128Mi}, limits: {memory: 64Mi}}
 tokenAudiences: ['', sallyport, 'https://kubernetes.default.svc']
-apiServers: ['192.0.2.1:6443', kubernetes]
 ",
         )
         .unwrap_err();
@@ -359,7 +357,6 @@ apiServers: ['192.0.2.1:6443', kubernetes]
             "tokenAudiences[0]",
             "tokenAudiences[1]",
             "tokenAudiences[2]",
-            "apiServers[1]",
         ];
         assert_eq!(keys, expected);
         for unknown in ["verbose: true\n", "Image: x\n"] {
