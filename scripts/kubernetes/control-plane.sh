@@ -165,7 +165,8 @@ start_apiserver() {
 		--profiling=false
 	)
 	if node_wanted "$dir"; then
-		flags+=(--bind-address=0.0.0.0 --advertise-address="$NODE_ADDRESS")
+		# The last: webhooks are called at their pods, for nobody translates a Service's address for this process.
+		flags+=(--bind-address=0.0.0.0 --advertise-address="$NODE_ADDRESS" --enable-aggregator-routing=true)
 	else
 		# A loopback address may not stand in the endpoints of the Service "kubernetes", so it gets none.
 		flags+=(--bind-address=127.0.0.1 --advertise-address=127.0.0.1 --endpoint-reconciler-type=none)

@@ -22,17 +22,6 @@ controlPlane:
     noPersonBehind: [{serviceAccount: 'test/*/default'}]
 ";
 
-/// Where the database lies: what a provisioner of volumes makes in other clusters.
-const VOLUME: &str = "
-apiVersion: v1
-kind: PersistentVolume
-metadata: {name: sallyport-data}
-spec:
-  capacity: {storage: 10Gi}
-  accessModes: [ReadWriteOnce]
-  hostPath: {path: FOLDER}
-";
-
 /// Sallyport on the node of this run.
 #[derive(Debug)]
 pub(super) struct Installed {
@@ -47,11 +36,9 @@ impl Installed {
     }
 
     fn install(node: &'static Node) -> Self {
-        let folder = node.facts().folder.join("volume").display().to_string();
-        node.enter(&["install", "-d", "-o", "65532", "-g", "65532", "-m", "0700", &folder]).ok();
-        node.apply(&VOLUME.replace("FOLDER", &folder));
-        let values = node.facts().folder.join("values.yaml");
-        std::fs::write(&values, VALUES).expect("the cluster's folder takes files");
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let values = folder.path().join("values.yaml");
+        std::fs::write(&values, VALUES).expect("the folder takes files");
         node.apply(&sallyport(node, &["install", "--values", &values.display().to_string()]).ok());
         let this = Self { node };
         this.rolled_out();

@@ -24,7 +24,7 @@ spec:
     imagePullPolicy: Never
     restartPolicy: Always
     env:
-    - {{name: SALLYPORT_CONTROL_PLANE, value: "sallyport.sallyport.svc:7443"}}
+    - {{name: SALLYPORT_CONTROL_PLANE, value: "nowhere.sallyport.svc:7443"}}
     - {{name: SALLYPORT_CONTROL_PLANE_PIN, value: "pin-sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}}
     - {{name: SALLYPORT_POD_TOKEN_FILE, value: /var/run/sallyport/identity/token}}
     - {{name: SALLYPORT_SERVE_DIR, value: /var/run/sallyport/serve}}
@@ -84,7 +84,7 @@ fn the_sidecar_is_ready_before_the_job_and_ends_after_it() {
     let said = node.logs(&namespace, "job", "job");
     let (files, refusal) = said.split_once("token\n").expect("the sidecar wrote before the job began");
     assert_eq!(files, "ca.crt\nnamespace\n");
-    assert!(refusal.contains("control plane can't be reached (can't resolve sallyport.sallyport.svc"), "{said}");
+    assert!(refusal.contains("control plane can't be reached (can't resolve nowhere.sallyport.svc"), "{said}");
     assert!(refusal.contains("the request was not sent") && refusal.contains("it ended with 1"), "{said}");
     let ended = |list: &str| {
         let state = &pod["status"][list][0]["state"]["terminated"];

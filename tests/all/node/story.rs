@@ -1,6 +1,6 @@
 //! The promise: annotate the Pod, change nothing else; and nothing but our agent reaches the API server.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tests::cluster::Namespace;
 use tests::kubectl::Output;
 use tests::node::{RUNNER, eventually};
@@ -121,8 +121,9 @@ fn nothing_else_is_reached(on: &Installed, namespace: &str) {
     ] {
         assert!(!reaches(on, namespace, "job", address, port), "a runner reaches {address}:{port}");
     }
-    // What its sidecar finds from there, again and again.
-    assert_eq!(on.json(&["sessions", "alarms"]), json!([]), "no alarm");
+    // What its sidecar finds from there, again and again. (Another story's pod may have one on purpose.)
+    let alarms = on.json(&["sessions", "alarms"]).to_string();
+    assert!(!alarms.contains(&format!("{namespace}/")), "{alarms}");
 }
 
 fn the_record_and_the_api_servers_log_agree(on: &Installed) {
