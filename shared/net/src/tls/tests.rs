@@ -94,8 +94,7 @@ fn showing_the_true_authority_beside_a_foreign_leaf_gains_nothing() {
     let chain = vec![forged.chain()[0].clone(), truly.chain()[1].clone()];
     let mut config = server_config(&forged).unwrap();
     let signer = crypto::provider().key_provider.load_private_key(forged.key()).unwrap();
-    config.cert_resolver =
-        Arc::new(rustls::sign::SingleCertAndKey::from(CertifiedKey::new(chain, signer)));
+    config.cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(CertifiedKey::new(chain, signer)));
     assert!(matches!(
         handshake(client_config(&peer(), ca.pin()).unwrap(), config),
         Err(Error::InvalidCertificate(CertificateError::BadSignature | CertificateError::UnknownIssuer))
