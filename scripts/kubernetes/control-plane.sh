@@ -253,7 +253,7 @@ down_under_lock() {
 	step "Stopping the cluster in $dir and removing it" clear_away "$dir"
 	(
 		cd "$dir" || exit 1
-		rm -rf node *.kubeconfig etcd pki logs kubectl-cache audit.log pids ports facts facts.new why \
+		rm -rf node ./*.kubeconfig etcd pki logs kubectl-cache audit.log pids ports facts facts.new why \
 			lock
 	)
 	rmdir "$dir" 2>/dev/null || say "$dir holds files that are not the cluster's: they stay."

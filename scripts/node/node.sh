@@ -2,7 +2,7 @@
 # One node, as real as it gets without Docker: containerd, kubelet, scheduler, and Cilium, which drops what network
 # policy forbids. Sourced by scripts/cluster; space.sh says where all of it lives.
 
-readonly NODE_NAME=node1 DNS_ADDRESS=10.96.0.10 SERVICE_CIDR=10.96.0.0/16
+readonly NODE_NAME=node1 DNS_ADDRESS=10.96.0.10
 readonly NODE_READY_WITHIN=120 # seconds from start to a Ready node with DNS; 15 to 20 are usual
 
 # node_wanted DIR: whether the cluster in DIR has a node.
@@ -120,7 +120,10 @@ start_node() {
 wait_containerd() {
 	local dir=$1 tries=0
 	until [[ -S $dir/node/containerd.sock ]] && "$CONTAINERD_CACHE/ctr" -a "$dir/node/containerd.sock" version >/dev/null 2>&1; do
-		((tries < 200)) && [[ -z $(first_dead "$dir") ]] || { echo "containerd does not answer"; return 1; }
+		if ((tries >= 200)) || [[ -n $(first_dead "$dir") ]]; then
+			echo "containerd does not answer"
+			return 1
+		fi
 		tries=$((tries + 1))
 		sleep 0.05
 	done
@@ -191,7 +194,7 @@ write_node_facts() {
 enter() {
 	local dir=$1
 	shift
-	node_wanted "$dir" && all_alive "$dir" || die "there is no node running in $dir."
+	if ! node_wanted "$dir" || ! all_alive "$dir"; then die "there is no node running in $dir."; fi
 	enter_space "$(holder_of "$dir")"
 	inside "$@"
 }
@@ -200,7 +203,7 @@ enter() {
 load() {
 	local dir=$1 archive
 	shift
-	node_wanted "$dir" && all_alive "$dir" || die "there is no node running in $dir."
+	if ! node_wanted "$dir" || ! all_alive "$dir"; then die "there is no node running in $dir."; fi
 	for archive in "$@"; do
 		[[ -r $archive ]] || die "there is no archive $archive: 'scripts/images' makes ours."
 		import_image "$dir" "$archive"

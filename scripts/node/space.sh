@@ -19,7 +19,10 @@ make_space() {
 		"$BASH" "$SCRIPTS/node/inside.sh" "$dir/node" "$KUBERNETES_CACHE/pause"
 	holder=$(holder_of "$dir")
 	until [[ -e $dir/node/inside ]]; do
-		[[ -d /proc/$holder ]] && ((waited < 100)) || { echo "the node's namespaces could not be made"; return 1; }
+		if [[ ! -d /proc/$holder ]] || ((waited >= 100)); then
+			echo "the node's namespaces could not be made"
+			return 1
+		fi
 		waited=$((waited + 1))
 		sleep 0.05
 	done
@@ -30,6 +33,7 @@ make_space() {
 	# is started IN_CGROUP is below ours, and so are its Pods.
 	inside mkdir -p "/run/cgroup/$SPACE/node" /run/cgroup-root
 	inside mount --bind "/run/cgroup/$SPACE" /run/cgroup-root
+	# shellcheck disable=SC2016,SC2034 # the inner shell expands it; node.sh uses it
 	IN_CGROUP=(sh -c 'echo 0 >"$0" && exec "$@"' /run/cgroup-root/node/cgroup.procs)
 }
 

@@ -38,12 +38,21 @@ play_story() {
 	done
 
 	say "The password is in no log and not in the database."
-	absent "$password" -r "$TRY/logs" "$TRY/control-plane"
+	if [[ $NODE == yes ]]; then
+		admin -n sallyport logs --prefix --tail=-1 -l app.kubernetes.io/part-of=sallyport >"$TRY/logs/pods.log"
+		absent "$password" -r "$TRY/logs" "$TRY/cluster/node/volumes"
+	else
+		absent "$password" -r "$TRY/logs" "$TRY/control-plane"
+	fi
 	all_alive "$TRY" || unexpected "$(first_dead "$TRY") has ended"
 	say "The story went as it should."
 }
 
 runner() {
+	if [[ $NODE == yes ]]; then
+		in_job kubectl "$@"
+		return
+	fi
 	env -i PATH="$PATH" HOME="$TRY/runner" KUBECACHEDIR="$TRY/runner/cache" KUBECONFIG="$RUNNER_KUBECONFIG" \
 		timeout 60 "$TRY/bin/kubectl" "$@"
 }

@@ -15,16 +15,21 @@ async fn says(kubectl: &Kubectl, words: &[&str], expected: &str) {
     assert_eq!(got.stdout, format!("{expected}\n"), "kubectl {words:?}");
 }
 
-/// Waits until the controllers have written all that they have to say of a Deployment: as long as one of its Pods is
-/// on its way, its status changes, and with it the resourceVersion that a file was got with.
+/// Waits until the controllers have seen a Deployment as it is: they write into it too, as after any change.
 async fn settled(stack: &Stack, target: &str) {
+    until(stack, target, |is| is["status"]["observedGeneration"] == is["metadata"]["generation"]).await;
+}
+
+/// Waits until a Deployment that is new has all its Pods: as long as one of them is on its way, its status changes, and with it the
+/// resourceVersion that a file was got with. Without a node each of them is made and stays unavailable.
+async fn filled(stack: &Stack, target: &str) {
+    let counts = ["replicas", "updatedReplicas", "unavailableReplicas"];
+    until(stack, target, |is| counts.iter().all(|count| is["status"][count] == is["spec"]["replicas"])).await;
+}
+
+async fn until(stack: &Stack, target: &str, enough: impl Fn(&serde_json::Value) -> bool) {
     for _ in 0..400 {
-        let is = stack.namespace().cluster().get_json(&["-n", stack.namespace(), target]);
-        let (status, wanted) = (&is["status"], &is["spec"]["replicas"]);
-        // No Pod ever runs here: without a node each of them is made and stays unavailable.
-        if status["observedGeneration"] == is["metadata"]["generation"]
-            && ["replicas", "updatedReplicas", "unavailableReplicas"].iter().all(|count| status[count] == *wanted)
-        {
+        if enough(&stack.namespace().cluster().get_json(&["-n", stack.namespace(), target])) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -91,7 +96,7 @@ async fn every_kind_of_patch_and_every_shorthand_for_one() {
         assert!(kubectl.run(&["annotate", &target, "a=b"]).await.ok().starts_with(&format!("{what} annotate")));
         let edited = kubectl.run_edit(&["edit", &target], "sed -i s/replicas:.5/replicas:\\ 6/").await;
         assert_eq!(edited.ok(), format!("{what} edited\n"), "{version:?}");
-        settled(stack, &target).await;
+        filled(stack, &target).await;
         // A file is written as it was got, but for what its owner changed.
         let yaml = kubectl.run(&["get", &target, "-o", "yaml"]).await.ok().replace("replicas: 6", "replicas: 7");
         let whole = file(&kubectl, "whole.yaml", &yaml);
