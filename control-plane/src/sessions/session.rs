@@ -12,16 +12,21 @@ use control_plane_core::request_info::RequestInfo;
 use shared::ids::{OperationId, SessionId};
 use shared::limits;
 use shared::time::Timestamp;
+use shared_net::tls::PeerKey;
 use tokio::sync::watch;
 
+use super::seat::Seat;
 use crate::store::SessionRow;
 
 /// An open session. One lives in memory per sidecar key; connections hold it by `Arc`.
 pub struct Session {
     pub(super) id: SessionId,
+    pub(super) peer: PeerKey,
     pub(super) identity: Identity,
     opened: Timestamp,
     pub(super) expires: AtomicU64,
+    /// Where its sidecar is.
+    pub(super) seat: Mutex<Seat>,
     /// Holds the reason once the session is over; long streams watch it.
     pub(super) over: watch::Sender<Option<String>>,
     running: Mutex<HashMap<OperationId, watch::Receiver<bool>>>,
@@ -61,9 +66,11 @@ impl Session {
     pub(super) fn new(row: SessionRow, facts: SessionFacts) -> Arc<Self> {
         Arc::new(Self {
             id: row.id,
+            peer: PeerKey(row.peer_key),
             identity: row.identity,
             opened: row.opened,
             expires: AtomicU64::new(row.expires.0),
+            seat: Mutex::new(Seat::new(row.shown)),
             over: watch::Sender::new(row.closed_why.or_else(|| row.closed.map(|_| "closed".to_owned()))),
             running: Mutex::new(HashMap::new()),
             facts: Mutex::new(facts),
@@ -84,6 +91,11 @@ impl Session {
     pub fn pod(&self) -> String {
         let pod = self.identity.pod();
         format!("{}/{}", pod.namespace, pod.pod)
+    }
+
+    /// Whether it was ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.borrow().is_some()
     }
 
     /// When it was opened.
