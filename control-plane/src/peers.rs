@@ -116,7 +116,7 @@ impl Peer {
             (Method::POST, wire::path::SESSION) => self.session(request).await,
             (Method::POST, wire::path::BYPASS) => self.bypass(request).await,
             (Method::POST, wire::path::AGENT) => self.agent(request).await,
-            (Method::POST, wire::path::PING) => json(&serde_json::json!({})),
+            (_, wire::path::PING) => json(&serde_json::json!({})),
             _ => self.turn_away("control", "a call of ours", Reason::NotFound, "there is no such call", None).await,
         }
     }
