@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use tests::cluster::{Namespace, root};
-use tests::node::{INTRUDER, Node};
+use tests::node::{INTRUDER, Node, eventually};
 
 use super::installed::Installed;
 use super::shell;
@@ -151,6 +151,26 @@ fn each_reaches_what_it_must_and_nothing_more(on: &Installed, injector_is_open: 
 fn ciliums_policies_open_what_must_be_open() {
     let Some(on) = Installed::get() else { return };
     each_reaches_what_it_must_and_nothing_more(on, false);
+}
+
+/// The injector has never seen it, and it has a token and no sidecar: Cilium's policy is of the namespace's label.
+#[test]
+fn a_pod_from_before_its_namespace_was_mandatory_is_held() {
+    let Some(on) = Installed::get() else { return };
+    let namespace = on.node.namespace("before");
+    job(&namespace, "old", "");
+    on.node.ready(&namespace, "old");
+    let (address, port) = doors(on.node);
+    let is_open =
+        || on.node.exec(&namespace, "old", "job", &["nc", "-z", "-w", "2", &address, &port], "").code == Some(0);
+    let becomes = |open: bool| {
+        eventually(
+            || if is_open() == open { Ok(()) } else { Err(format!("the API server's port is not open={open}")) },
+        );
+    };
+    becomes(true);
+    on.node.admin(&["label", "namespace", &namespace, "sallyport.dev/inject=required"]);
+    becomes(false);
 }
 
 /// The form that every engine understands, on a node of its own. It can't say who the API server is, so the injector's port is everybody's.
