@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::gateway::Gateway;
 use crate::grants::Grants;
+use crate::intruders::Intruders;
 use crate::metrics::GatewayMetrics;
 use crate::peers::Peers;
 use crate::policies::Policies;
@@ -111,12 +112,14 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
     };
     let agents = Arc::new(Agents::new(Arc::clone(&grants), recorder.clone()));
     let sessions = Arc::new(Sessions::new(Arc::clone(&authn), Arc::clone(&agents), store.clone(), clock.clone()));
+    let intruders = Arc::new(Intruders::new(store.clone(), clock.clone(), gateway_metrics));
     let gateway = Arc::new(Gateway::new(
         Arc::clone(&agents),
         grants,
         Arc::clone(&policies),
         Arc::clone(&approvals),
         Arc::clone(&alarms),
+        intruders,
         recorder,
     ));
     let peers = Peers::new(

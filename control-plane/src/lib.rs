@@ -15,6 +15,7 @@ pub mod gateway;
 pub mod grants;
 pub mod injector;
 pub mod install;
+pub mod intruders;
 pub mod metrics;
 pub mod peers;
 pub mod policies;

@@ -1,6 +1,7 @@
 //! Connections over QUIC: what a peer is, is known from its key and from what it proves on this very connection.
 //!
-//! A connection starts as nobody's. `POST /v1/session` makes it a sidecar's, `POST /v1/agent` an agent's; never both.
+//! A connection starts as nobody's. `POST /v1/session` makes it a sidecar's, `POST /v1/agent` an agent's; never both. Whoever is refused
+//! either is an intruder, until he shows something better.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,6 +23,7 @@ use crate::agents::Agents;
 use crate::alarms::{Alarms, Raised};
 use crate::authn::Authn;
 use crate::gateway::Gateway;
+use crate::intruders::{self, Attempt};
 use crate::sessions::{OpenError, Session, Sessions};
 
 /// What every connection is served with.
@@ -71,11 +73,15 @@ impl Peers {
             role: OnceLock::new(),
             alarm: Mutex::new(None),
         });
+        let serving = Arc::clone(&peer);
         let service = hyper::service::service_fn(move |request| {
-            let peer = Arc::clone(&peer);
+            let peer = Arc::clone(&serving);
             async move { Ok::<_, Infallible>(peer.answer(request).await) }
         });
         exchange::serve(&connection, service, &self.tasks, self.drain.clone()).await;
+        if let Some(Role::Sidecar(session)) = peer.role.get() {
+            session.left(&connection);
+        }
     }
 }
 
@@ -88,17 +94,18 @@ impl Peer {
         if host == Some(wire::HOST_CONTROL.as_bytes()) {
             return self.control(request).await;
         }
-        plain(Reason::BadRequest, "the host of an exchange is either kubernetes or control")
+        let why = "the host of an exchange is either kubernetes or control";
+        self.turn_away("control", "an exchange", Reason::BadRequest, why, None).await
     }
 
     async fn operation(self: Arc<Self>, request: Request<Incoming>) -> Response<BoxBody> {
         let session = match self.role.get() {
-            Some(Role::Sidecar(session)) => Some(Arc::clone(session)),
+            Some(Role::Sidecar(session)) => Ok(Arc::clone(session)),
             // An agent has no operations of its own.
             Some(Role::Agent) => {
                 return plain(Reason::Forbidden, "an agent's connection carries no operations of its own");
             }
-            None => None,
+            None => Err(self.connection.remote_address().ip()),
         };
         let gateway = Arc::clone(&self.peers.gateway);
         gateway.serve(session, request).await
@@ -109,20 +116,21 @@ impl Peer {
             (Method::POST, wire::path::SESSION) => self.session(request).await,
             (Method::POST, wire::path::BYPASS) => self.bypass(request).await,
             (Method::POST, wire::path::AGENT) => self.agent(request).await,
-            (Method::POST, wire::path::PING) => json(&serde_json::json!({})),
-            _ => plain(Reason::NotFound, "no such call"),
+            (_, wire::path::PING) => json(&serde_json::json!({})),
+            _ => self.turn_away("control", "a call of ours", Reason::NotFound, "there is no such call", None).await,
         }
     }
 
     async fn session(self: Arc<Self>, request: Request<Incoming>) -> Response<BoxBody> {
+        let refuse = |reason, text, signal| self.turn_away("session", wire::path::SESSION, reason, text, signal);
         if matches!(self.role.get(), Some(Role::Agent)) {
-            return plain(Reason::Forbidden, "an agent's connection has no session");
+            return refuse(Reason::Forbidden, "an agent's connection has no session", Some("two_roles")).await;
         }
         let request = match read(request).await {
             Ok(request) => request,
-            Err(refused) => return refused,
+            Err(why) => return refuse(Reason::BadRequest, why, None).await,
         };
-        match self.peers.sessions.open(self.connection.peer_key(), request).await {
+        match self.peers.sessions.open(&self.connection, request).await {
             Ok((session, reply)) => {
                 // Set by the first call; a renewal finds the same session, for it belongs to the same key.
                 let _same = self.role.set(Role::Sidecar(session)).is_err();
@@ -130,15 +138,20 @@ impl Peer {
             }
             Err(error) => {
                 let text = shared::chain::Chain(&error).to_string();
-                tracing::warn!(error = text, peer = %self.connection.remote_address(), "no session");
                 let reason = match &error {
                     OpenError::Store(_) | OpenError::Authn(crate::authn::AuthnError::NoReview(_)) => {
-                        Reason::ServiceUnavailable
+                        // Our own trouble, and no attempt of anybody's.
+                        tracing::warn!(error = text, peer = %self.connection.remote_address(), "no session");
+                        return plain(Reason::ServiceUnavailable, &text);
                     }
                     OpenError::Authn(_) => Reason::Unauthorized,
-                    OpenError::OtherRunner | OpenError::Over(_) | OpenError::Replayed => Reason::Forbidden,
+                    OpenError::OtherRunner
+                    | OpenError::Over(_)
+                    | OpenError::Taken(_)
+                    | OpenError::NotItsPlace(_)
+                    | OpenError::Replayed => Reason::Forbidden,
                 };
-                plain(reason, &text)
+                refuse(reason, &text, intruders::signal_of_session(&error)).await
             }
         }
     }
@@ -149,7 +162,7 @@ impl Peer {
         };
         let report = match read(request).await {
             Ok(report) => report,
-            Err(refused) => return refused,
+            Err(why) => return plain(Reason::BadRequest, why),
         };
         let raised = self.peers.alarms.report(session, report).await;
         let earlier = std::mem::replace(&mut *self.alarm.lock().unwrap_or_else(PoisonError::into_inner), raised);
@@ -159,12 +172,13 @@ impl Peer {
     }
 
     async fn agent(self: Arc<Self>, request: Request<Incoming>) -> Response<BoxBody> {
+        let refuse = |reason, text, signal| self.turn_away("agent", wire::path::AGENT, reason, text, signal);
         if matches!(self.role.get(), Some(Role::Sidecar(_))) {
-            return plain(Reason::Forbidden, "a sidecar's connection is no agent's");
+            return refuse(Reason::Forbidden, "a sidecar's connection is no agent's", Some("two_roles")).await;
         }
         let request = match read(request).await {
             Ok(request) => request,
-            Err(refused) => return refused,
+            Err(why) => return refuse(Reason::BadRequest, why, None).await,
         };
         let again = matches!(self.role.get(), Some(Role::Agent));
         match self.peers.agents.hello(&self.peers.authn, &self.connection, &request, !again) {
@@ -177,18 +191,38 @@ impl Peer {
             }
             Err(error) => {
                 let text = shared::chain::Chain(&error).to_string();
-                tracing::warn!(error = text, peer = %self.connection.remote_address(), "an agent was refused");
-                plain(Reason::Unauthorized, &text)
+                refuse(Reason::Unauthorized, &text, intruders::signal_of_agent(&error)).await
             }
         }
     }
+
+    /// Refuses a call of our own, and keeps the attempt.
+    async fn turn_away(
+        &self,
+        stage: &'static str,
+        what: &str,
+        reason: Reason,
+        text: &str,
+        signal: Option<&'static str>,
+    ) -> Response<BoxBody> {
+        let attempt = Attempt {
+            stage,
+            what: what.to_owned(),
+            status: reason.code(),
+            why: text.to_owned(),
+            operation: None,
+            signal,
+        };
+        self.peers.gateway.intruders.keep(self.connection.remote_address().ip(), attempt).await;
+        plain(reason, text)
+    }
 }
 
-async fn read<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Response<BoxBody>> {
+async fn read<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, &'static str> {
     let bytes: Bytes = collect_bounded(request.into_body(), limits::CONTROL_BODY_BYTES, limits::OPEN_STREAM)
         .await
-        .map_err(|_| plain(Reason::BadRequest, "the body did not arrive whole"))?;
-    serde_json::from_slice(&bytes).map_err(|_| plain(Reason::BadRequest, "the body is not what this call takes"))
+        .map_err(|_| "the body did not arrive whole")?;
+    serde_json::from_slice(&bytes).map_err(|_| "the body is not what this call takes")
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Response<BoxBody> {

@@ -1,175 +1,31 @@
-//! Sessions: all operations of one runner. A session belongs to the key of its sidecar; a token renews it and never moves it.
+//! Sessions: all operations of one runner. A session belongs to the key of its sidecar; a token renews it and never moves it. A pod has one
+//! living session (`seat`).
+
+mod seat;
+mod session;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use control_plane_core::attributes::Attributes;
-use control_plane_core::decision::{Effect, Verdict};
 use control_plane_core::identity::Identity;
 use control_plane_core::policy::SessionFacts;
-use control_plane_core::request_info::RequestInfo;
 use serde::{Deserialize, Serialize};
-use shared::ids::{OperationId, SessionId};
+use shared::ids::SessionId;
 use shared::limits;
 use shared::secret::Secret;
 use shared::time::Timestamp;
+use shared::wire;
 use shared_net::clock::Clock;
+use shared_net::endpoint::Connection;
 use shared_net::tls::PeerKey;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::agents::Agents;
 use crate::authn::{Authn, AuthnError};
-use crate::store::{SessionRow, Store, StoreError};
-
-/// An open session. One lives in memory per sidecar key; connections hold it by `Arc`.
-pub struct Session {
-    id: SessionId,
-    identity: Identity,
-    opened: Timestamp,
-    expires: AtomicU64,
-    /// Holds the reason once the session is over; long streams watch it.
-    over: watch::Sender<Option<String>>,
-    running: Mutex<HashMap<OperationId, watch::Receiver<bool>>>,
-    facts: Mutex<SessionFacts>,
-}
-
-/// An operation under way; its waiters are woken when it is dropped.
-pub struct Running {
-    session: Arc<Session>,
-    id: OperationId,
-    done: watch::Sender<bool>,
-}
-
-/// Why an operation can't start in this session.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SessionError {
-    /// The token ran out and was not renewed.
-    #[error("the session's token expired at {0}")]
-    Expired(Timestamp),
-    /// Revoked or ended.
-    #[error("the session is over: {0}")]
-    Over(String),
-    /// Too many at once.
-    #[error("the session has {} operations under way, which is the most", limits::SESSION_OPERATIONS)]
-    Busy,
-}
-
-/// What happens to an operation id that arrives.
-pub enum Claim {
-    /// Nobody runs it: run it.
-    Mine(Running),
-    /// It is under way: wait until it is done.
-    Theirs(watch::Receiver<bool>),
-}
-
-impl Session {
-    fn new(row: SessionRow, facts: SessionFacts) -> Arc<Self> {
-        Arc::new(Self {
-            id: row.id,
-            identity: row.identity,
-            opened: row.opened,
-            expires: AtomicU64::new(row.expires.0),
-            over: watch::Sender::new(row.closed_why.or_else(|| row.closed.map(|_| "closed".to_owned()))),
-            running: Mutex::new(HashMap::new()),
-            facts: Mutex::new(facts),
-        })
-    }
-
-    /// Its id.
-    pub const fn id(&self) -> SessionId {
-        self.id
-    }
-
-    /// Its runner's cluster.
-    pub fn cluster(&self) -> &str {
-        &self.identity.pod().cluster
-    }
-
-    /// Its runner's pod, as `namespace/name`.
-    pub fn pod(&self) -> String {
-        let pod = self.identity.pod();
-        format!("{}/{}", pod.namespace, pod.pod)
-    }
-
-    /// When it was opened.
-    pub const fn opened(&self) -> Timestamp {
-        self.opened
-    }
-
-    /// The identify stage: who asks, if the session still may.
-    pub fn identify(&self, now: Timestamp) -> Result<Identity, SessionError> {
-        if let Some(why) = self.over.borrow().as_ref() {
-            return Err(SessionError::Over(why.clone()));
-        }
-        let expires = Timestamp(self.expires.load(Ordering::Acquire));
-        if now >= expires {
-            return Err(SessionError::Expired(expires));
-        }
-        Ok(self.identity.clone().expiring(expires))
-    }
-
-    /// What policy may ask about the session's past.
-    pub fn facts(&self, now: Timestamp) -> SessionFacts {
-        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        facts.age_seconds = now.since(self.opened).as_secs();
-        facts
-    }
-
-    /// Notes what was decided, for the facts of the next question.
-    pub fn note(&self, attributes: &Attributes, verdict: &Verdict) {
-        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
-        match verdict.explanation().effect {
-            Effect::Allow => facts.went_through(verdict.cost(), deed(attributes.info())),
-            Effect::Hold => facts.holds += 1,
-            Effect::Deny => facts.denials += 1,
-        }
-    }
-
-    /// Notes that an operation that was held goes through now.
-    pub fn note_approved(&self, attributes: &Attributes, cost: u8) {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner).went_through(cost, deed(attributes.info()));
-    }
-
-    /// Notes that people denied an operation that was held.
-    pub fn note_denied(&self) {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner).denials += 1;
-    }
-
-    /// Resolves when the session is over.
-    pub async fn ended(&self) -> String {
-        let mut over = self.over.subscribe();
-        let why = over.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
-        why.unwrap_or_default()
-    }
-
-    /// Registers an operation as under way.
-    pub fn run(self: &Arc<Self>, id: OperationId) -> Result<Claim, SessionError> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(done) = running.get(&id) {
-            return Ok(Claim::Theirs(done.clone()));
-        }
-        if running.len() >= limits::SESSION_OPERATIONS {
-            return Err(SessionError::Busy);
-        }
-        let (done, waiting) = watch::channel(false);
-        running.insert(id, waiting);
-        Ok(Claim::Mine(Running { session: Arc::clone(self), id, done }))
-    }
-}
-
-/// What is remembered of an operation, if it was no read.
-fn deed(info: &RequestInfo) -> Option<String> {
-    (!info.is_read()).then(|| format!("{} {}", info.verb, info.resource_word()))
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.session.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
-        self.done.send_replace(true);
-    }
-}
+use crate::store::{SessionRow, Shown, Store, StoreError};
+use seat::{Found, Seats};
+pub use session::{Claim, Running, Session, SessionError};
 
 /// What a sidecar sends to open or renew its session.
 #[derive(Deserialize)]
@@ -206,6 +62,14 @@ pub enum OpenError {
     /// The session was ended.
     #[error("the session is over: {0}")]
     Over(String),
+    /// Its pod has a session, and that one's sidecar is alive.
+    #[error("pod {0} has a session whose sidecar is alive: a pod's token is for its own sidecar alone")]
+    Taken(String),
+    /// Its pod had a session, and who asks may not be of that pod.
+    #[error(
+        "this may be no sidecar of pod {0}: it is not where only the last one was, and it shows no newer token than that one did"
+    )]
+    NotItsPlace(String),
     /// The CI token opened a session before.
     #[error("this CI token has opened a session before; a job's token opens one")]
     Replayed,
@@ -221,43 +85,51 @@ pub struct Sessions {
     store: Store,
     clock: Clock,
     open: Mutex<HashMap<PeerKey, Arc<Session>>>,
+    seats: Seats,
 }
 
 impl Sessions {
     /// None is open yet; those of earlier lives come back with their sidecars.
     pub fn new(authn: Arc<Authn>, agents: Arc<Agents>, store: Store, clock: Clock) -> Self {
-        Self { authn, agents, store, clock, open: Mutex::new(HashMap::new()) }
+        Self { authn, agents, store, clock, open: Mutex::new(HashMap::new()), seats: Seats::default() }
     }
 
-    /// Opens the session of a key, or renews it.
+    /// Opens the session of a connection's key, or renews it.
     pub async fn open(
         &self,
-        peer: PeerKey,
+        connection: &Connection,
         request: SessionRequest,
     ) -> Result<(Arc<Session>, SessionReply), OpenError> {
         let now = self.clock.now();
         let token = request.pod_token.expose();
         let (cluster, pod) = self.authn.pod(token, now)?;
+        let shown = Shown { address: seat::address(connection), token_expires: pod.expires() };
         let ci_token = request.ci_token.as_ref().map(|token| token.expose().as_str());
         let identity = self.authn.identity(cluster, pod, ci_token, now).await?;
-        let session = match self.find(peer).await? {
-            Some(session) => {
-                if !session.identity.is_same_runner(&identity) {
-                    return Err(OpenError::OtherRunner);
-                }
-                if let Some(why) = session.over.borrow().as_ref() {
-                    return Err(OpenError::Over(why.clone()));
-                }
-                self.agents.review_token(&identity, session.id, token).await?;
-                let expires = identity.expires();
-                if !self.store.renew_session(session.id, identity).await? {
-                    return Err(OpenError::Replayed);
-                }
-                session.expires.store(expires.0, Ordering::Release);
-                session
+        let peer = connection.peer_key();
+        let found = self.find(peer).await?;
+        if let Some(session) = &found {
+            if !session.identity.is_same_runner(&identity) {
+                return Err(OpenError::OtherRunner);
             }
-            None => self.create(peer, identity, token, now).await?,
+            if let Some(why) = session.over.borrow().as_ref() {
+                return Err(OpenError::Over(why.clone()));
+            }
+        }
+        let before = self.before(&identity, peer, shown).await?;
+        let id = found.as_ref().map_or_else(|| SessionId::new(Uuid::now_v7()), |session| session.id);
+        self.agents.review_token(&identity, id, token).await?;
+        let session = match found {
+            Some(session) => {
+                self.take(&session, before.as_ref())?;
+                self.renew(session, identity, shown).await?
+            }
+            None => self.create(SessionRow::of(id, peer, identity, now, shown), before.as_ref()).await?,
         };
+        if let Some(before) = before {
+            self.replace(&before).await?;
+        }
+        session.sit(connection, shown);
         tracing::info!(
             session.id = %session.id,
             identity.subject = %session.identity.asker(),
@@ -269,25 +141,65 @@ impl Sessions {
         Ok((session, reply))
     }
 
-    async fn create(
+    /// The session that the pod has under another key, whose sidecar has gone; or why this one gets none.
+    async fn before(
         &self,
+        identity: &Identity,
         peer: PeerKey,
-        identity: Identity,
-        token: &str,
-        now: Timestamp,
-    ) -> Result<Arc<Session>, OpenError> {
-        let id = SessionId::new(Uuid::now_v7());
-        self.agents.review_token(&identity, id, token).await?;
+        shown: Shown,
+    ) -> Result<Option<Arc<Session>>, OpenError> {
+        let pod = identity.pod();
+        let known = match self.seats.get(pod) {
+            Some(session) => Some(session),
+            // Of an earlier life of this process.
+            None => match self.store.peer_of_pod(&pod.cluster, &pod.pod_uid).await? {
+                Some(peer) => self.find(PeerKey(peer)).await?,
+                None => None,
+            },
+        };
+        let Some(session) = known.filter(|session| session.peer != peer && !session.is_over()) else {
+            return Ok(None);
+        };
+        match session.seek(shown).await {
+            Found::Free => Ok(Some(session)),
+            Found::Alive => Err(OpenError::Taken(session.pod())),
+            Found::NotForYou => Err(OpenError::NotItsPlace(session.pod())),
+        }
+    }
+
+    fn take(&self, session: &Arc<Session>, before: Option<&Arc<Session>>) -> Result<(), OpenError> {
+        if self.seats.take(session, before) { Ok(()) } else { Err(OpenError::Taken(session.pod())) }
+    }
+
+    async fn renew(&self, session: Arc<Session>, identity: Identity, shown: Shown) -> Result<Arc<Session>, OpenError> {
         let expires = identity.expires();
-        let row = SessionRow { id, peer_key: peer.0, identity, opened: now, expires, closed: None, closed_why: None };
-        if !self.store.open_session(row.clone()).await? {
+        if !self.store.renew_session(session.id, identity, shown).await? {
             return Err(OpenError::Replayed);
         }
-        let session = Session::new(row, SessionFacts::default());
+        session.expires.store(expires.0, Ordering::Release);
+        Ok(session)
+    }
+
+    async fn create(&self, row: SessionRow, before: Option<&Arc<Session>>) -> Result<Arc<Session>, OpenError> {
+        let session = Session::new(row.clone(), SessionFacts::default());
+        self.take(&session, before)?;
+        if !self.store.open_session(row).await? {
+            return Err(OpenError::Replayed);
+        }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         // Two first calls on one key at once: the later row is the one that a restart would find, so it is the one that counts.
-        open.insert(peer, Arc::clone(&session));
+        open.insert(session.peer, Arc::clone(&session));
         Ok(session)
+    }
+
+    /// Ends the session of a sidecar that has gone and has a successor. Its holds stay: the next session of the same asker may claim them.
+    async fn replace(&self, session: &Session) -> Result<(), StoreError> {
+        const WHY: &str = "its pod's sidecar was started anew";
+        session.over.send_replace(Some(WHY.to_owned()));
+        if let Some(connection) = session.connection() {
+            connection.close(wire::code::UNAUTHENTICATED, WHY);
+        }
+        self.store.close_session(session.id, self.clock.now(), WHY.to_owned()).await.map(drop)
     }
 
     async fn find(&self, peer: PeerKey) -> Result<Option<Arc<Session>>, StoreError> {
@@ -325,5 +237,6 @@ impl Sessions {
             expired && Arc::strong_count(session) == 1
         };
         self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, session| !gone(session));
+        self.seats.sweep();
     }
 }

@@ -42,6 +42,11 @@ pub const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 pub const IDLE: Duration = Duration::from_secs(15);
 /// How often a silent QUIC connection says that it lives.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(4);
+/// A peer that lives is heard at least every [`KEEP_ALIVE`]; after this long without a packet it is taken for gone by whoever has to know
+/// before [`IDLE`] is over. Two seconds are for a lost packet and a busy machine.
+pub const PEER_SILENCE: Duration = Duration::from_secs(6);
+/// How long the last packets of a process that has died may still be on their way, or wait to be read.
+pub const PEER_SETTLE: Duration = Duration::from_secs(1);
 /// The agent ends every upstream stream this long after it last heard its control plane.
 pub const AGENT_SILENCE: Duration = Duration::from_secs(5);
 /// A TLS or QUIC handshake.
@@ -161,6 +166,17 @@ pub const LEDGER_EPOCHS: usize = 16;
 
 /// An operation id may be this much ahead of our clock.
 pub const OPERATION_ID_AHEAD: Duration = Duration::from_secs(60);
+
+/// Attempts that never became an operation, on record; the oldest make room.
+pub const REJECTED_ROWS: i64 = 100_000;
+/// Attempts of one address that are put on record in a row. Anybody who reaches the port can try, and what he tries first tells most.
+pub const REJECTED_BURST: u32 = 20;
+/// How long it takes until one more of that address is kept; what came in between is a number in its row.
+pub const REJECTED_EVERY: Duration = Duration::from_secs(30);
+/// Addresses that are told apart for that; all further ones count as one.
+pub const REJECTED_ADDRESSES: usize = 4096;
+/// Characters of a rejected attempt's reason that are kept: parts of it are the stranger's own words.
+pub const REJECTED_CHARS: usize = 500;
 
 /// A read's record reaches the disk within this time.
 pub const READ_RECORD_LAG: Duration = Duration::from_secs(1);

@@ -41,7 +41,7 @@ async fn alarms_become(stack: &Stack, count: usize) -> Vec<String> {
 /// The sidecar of a pod whose network does not keep it from the API server.
 fn sidecar_of_an_open_pod(stack: &Stack, folder: &std::path::Path) -> Sidecar {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-    let mut command = stack.another_sidecar(&program("sallyport-sidecar"), free, folder);
+    let mut command = stack.another_sidecar("open", &program("sallyport-sidecar"), free, folder);
     let server = stack.namespace().cluster().facts().server.clone();
     let address: SocketAddr = server.trim_start_matches("https://").parse().unwrap();
     command.env("SALLYPORT_NODE_ADDRESSES", "192.0.2.7").env("SALLYPORT_API_SERVERS", address.to_string());
@@ -79,7 +79,7 @@ async fn a_way_round_the_agent_is_an_alarm() {
     let mut open = sidecar_of_an_open_pod(&stack, folder.path());
     let alarm = alarms_become(&stack, 1).await.concat();
     assert!(alarm.contains("reaches the cluster without Sallyport: api-server "), "{alarm}");
-    assert!(alarm.contains(&format!("pod {}/runner in test", &**stack.namespace())), "{alarm}");
+    assert!(alarm.contains(&format!("pod {}/open in test", &**stack.namespace())), "{alarm}");
     let web = Web::new(&stack, &[]).await;
     let listed = web.call(Door::Socket, "GET", "/v1/bypass", &[], "").await.json();
     assert_eq!(listed[0]["open"][0]["way"], "api-server", "{listed}");

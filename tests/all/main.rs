@@ -9,6 +9,7 @@ mod differential;
 mod hostile;
 mod injection;
 mod install;
+mod intruders;
 mod issuers;
 mod masked_fields;
 mod node;

@@ -11,6 +11,7 @@ pub mod bench;
 pub mod cluster;
 pub mod differential;
 pub mod injector;
+pub mod intruder;
 pub mod issuer;
 pub mod kubectl;
 pub mod logs;

@@ -18,6 +18,8 @@ use crate::kubectl::Output;
 
 /// An image with a shell, the usual tools and kubectl, as a job has them.
 pub const RUNNER: &str = "localhost/runner:1";
+/// The same with `intruder`, which calls the control plane's port by itself ([`crate::intruder`]); see [`Node::load_intruder`].
+pub const INTRUDER: &str = "localhost/intruder:1";
 
 /// The cluster with a node. It is a [`Cluster`] too: kubectl, audit log and namespaces are used from outside.
 #[derive(Debug)]
@@ -45,8 +47,7 @@ impl Node {
                 return None;
             }
             let node = Self::at(&facts::folder(Kind::Node));
-            let images = images();
-            node.load(&["sidecar", "agent", "control-plane"].map(|name| images.join(format!("{name}.tar"))));
+            node.load_ours();
             Some(node)
         })
         .as_ref()
@@ -64,6 +65,53 @@ impl Node {
     /// Name of one of our images on the node: `sidecar`, `agent` or `control-plane`.
     pub fn image(&self, name: &str) -> String {
         format!("localhost/sallyport/{name}:{}", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Gives the node the images of our processes.
+    pub fn load_ours(&self) {
+        let images = images();
+        self.load(&["sidecar", "agent", "control-plane"].map(|name| images.join(format!("{name}.tar"))));
+    }
+
+    /// Gives the node the image [`INTRUDER`]: the program as the tests have it, with the libraries that it is linked with, and a shell.
+    pub fn load_intruder(&self) {
+        const SCRIPT: &str = r#"
+set -euo pipefail
+program=$1 archive=$2 root=$3 files=() links=()
+strip --strip-debug -o "$archive.program" "$program"
+while read -r library; do files+=("$library:$library"); done < <(ldd "$program" | grep -o '/[^ ]*')
+for applet in $(busybox --list); do links+=(--link "/bin/busybox:/bin/$applet"); done
+python3 "$root/scripts/image/archive.py" --name localhost/intruder:1 --output "$archive" --folder 1777:/tmp \
+    "$archive.program:/usr/bin/intruder" "$(command -v busybox):/bin/busybox" "${files[@]}" "${links[@]}"
+"#;
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let archive = folder.path().join("intruder.tar");
+        let output = Command::new("bash")
+            .args(["-c", SCRIPT, "intruder"])
+            .args([&program("intruder"), &archive, root()])
+            .output()
+            .expect("bash starts");
+        assert!(output.status.success(), "no image: {}", String::from_utf8_lossy(&output.stderr));
+        self.load(&[archive]);
+    }
+
+    /// What containerd calls a container of a Pod.
+    pub fn container(&self, namespace: &str, pod: &str, container: &str) -> String {
+        let pod = self.pod(namespace, pod);
+        let lists = ["/status/initContainerStatuses", "/status/containerStatuses"];
+        let all = lists.into_iter().filter_map(|list| pod.pointer(list)?.as_array()).flatten();
+        let found = all.into_iter().find(|status| status.get("name").is_some_and(|name| name == container));
+        let id = found.and_then(|status| status.get("containerID")?.as_str()?.strip_prefix("containerd://"));
+        id.unwrap_or_else(|| panic!("{container} does not run: {pod}")).to_owned()
+    }
+
+    /// Runs a command of this machine in the network of a Pod's container, whose image has none.
+    pub fn in_network_of(&self, namespace: &str, pod: &str, container: &str, command: &[&str]) -> Output {
+        let id = self.container(namespace, pod, container);
+        let tasks = self.ctr(&["tasks", "ls"]).ok();
+        let line = tasks.lines().find(|line| line.starts_with(&id)).expect("it runs");
+        let pid = line.split_whitespace().nth(1).expect("a task has a process").to_owned();
+        self.enter(&[&["nsenter", "--target", &pid, "--net", "--"], command].concat())
     }
 
     /// Gives the node images, from archives.

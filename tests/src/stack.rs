@@ -267,8 +267,13 @@ impl Stack {
 
     /// Another sidecar in the same pod, as after the container's restart: with a key of its own.
     pub fn restart_sidecar(&mut self) {
-        self.sidecar.take().expect("it runs").kill();
+        self.kill_sidecar();
         self.start_sidecar();
+    }
+
+    /// Ends the sidecar as a kill of its container would: it says no goodbye.
+    pub fn kill_sidecar(&mut self) {
+        self.sidecar.take().expect("it runs").kill();
     }
 
     /// Copies the control plane's data folder. It must not run.
@@ -352,14 +357,27 @@ impl Stack {
         self.path("runner/serve")
     }
 
-    /// A sidecar of the same runner more, not started: its program may be another build. It listens where `listen` says and writes its
-    /// files to `folder`.
-    pub fn another_sidecar(&self, program: &Path, listen: SocketAddr, folder: &Path) -> Command {
+    /// A sidecar more, not started, in a pod of its own that is made for it; its program may be another build. It listens where `listen`
+    /// says and writes its files to `folder`.
+    pub fn another_sidecar(&self, pod: &str, program: &Path, listen: SocketAddr, folder: &Path) -> Command {
+        self.namespace.pod(pod);
+        let token = self.path(&format!("runner/{pod}-token"));
+        write_file(&token, &configs::runner_token(self, pod));
         let mut command = Command::new(program);
         command.env_clear().envs(configs::sidecar(self));
         command.env("SALLYPORT_LISTEN", listen.to_string()).env("SALLYPORT_SERVE_DIR", folder);
-        command.env_remove("SALLYPORT_KUBECONFIG");
+        command.env("SALLYPORT_POD_TOKEN_FILE", token).env_remove("SALLYPORT_KUBECONFIG");
         command
+    }
+
+    /// The runner's pod gets a fresh token, as the kubelet fetches one when the old has little time left.
+    pub fn renew_runner_token(&self) {
+        write_file(&self.path("runner/token"), &configs::runner_token(self, "runner"));
+    }
+
+    /// The pin of the control plane's authority.
+    pub fn pin(&self) -> &str {
+        &self.pin
     }
 
     /// Fails where one of these texts is in a file of the control plane's: the database, its log, whatever there may be.
@@ -451,6 +469,11 @@ fn copy(from: &Path, to: &Path) {
 
 /// Whether a GET of this path is answered with 200.
 pub fn get(address: SocketAddr, path: &str) -> bool {
+    answer(address, path).is_some_and(|text| text.starts_with("HTTP/1.1 200 "))
+}
+
+/// What a GET of this path is answered, head and all.
+pub fn answer(address: SocketAddr, path: &str) -> Option<String> {
     let answer = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
@@ -459,7 +482,7 @@ pub fn get(address: SocketAddr, path: &str) -> bool {
         stream.read_to_string(&mut text)?;
         Ok(text)
     };
-    answer().is_ok_and(|text| text.starts_with("HTTP/1.1 200 "))
+    answer().ok()
 }
 
 /// Writes a file and the folders above it.

@@ -22,7 +22,8 @@ const SHOWN: usize = 50;
 /// What to do.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Compare the API server's audit log with our record, in both directions. Fails where one knows what the other does not.
+    /// Compare the API server's audit log with our record, in both directions. Fails where one knows what the other does not, and where a
+    /// runner has called the API server by itself.
     Reconcile {
         /// The API server's audit log (JSON lines, level Metadata or above).
         #[arg(long)]
@@ -41,7 +42,9 @@ pub(super) async fn run(server: Server, command: Command) -> anyhow::Result<()> 
     let client = Client::new(server)?;
     let log = read_log(&kube_audit, &agent)?;
     let known = known(&client, cluster.as_deref()).await?;
-    let found = reconcile(&log, &known);
+    let runners = runners(&client, cluster.as_deref()).await?;
+    let mut found = reconcile(&log, &known);
+    found.extend(by_themselves(&log, &runners));
     if client.json() {
         print(&serde_json::json!({"sent": log.sent.len(), "own": log.own.len(), "known": known.len(), "disagreements": found}).to_string());
     } else {
@@ -49,10 +52,11 @@ pub(super) async fn run(server: Server, command: Command) -> anyhow::Result<()> 
             print(&safe(line, false));
         }
         print(&format!(
-            "{} requests of ours in the API server's log, {} of them the agent's own; {} operations on record in that time; {} disagreements",
+            "{} requests of ours in the API server's log, {} of them the agent's own; {} operations on record in that time; {} pods had a session; {} disagreements",
             log.sent.len() + log.own.len(),
             log.own.len(),
             known.values().filter(|row| log.covers(row)).count(),
+            runners.len(),
             found.len()
         ));
     }
@@ -90,6 +94,13 @@ struct User {
     extra: BTreeMap<String, Vec<String>>,
 }
 
+impl User {
+    /// uid of the pod to which the token of a ServiceAccount was bound (KEP-4193).
+    fn pod(&self) -> Option<&str> {
+        self.extra.get("authentication.kubernetes.io/pod-uid")?.first().map(String::as_str)
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ObjectRef {
@@ -109,6 +120,8 @@ struct Log {
     sent: Vec<(String, Event)>,
     /// The agent's own: token reviews and Leases.
     own: Vec<Event>,
+    /// Of ServiceAccounts whose token is bound to a pod, other than the agent's: by uid of the pod.
+    of_pods: Vec<(String, Event)>,
     /// Where our log is read from: the agent's own namespace.
     namespace: String,
 }
@@ -152,7 +165,12 @@ fn read_log(path: &Path, agent: &str) -> anyhow::Result<Log> {
         // One request has up to three events; any of them says that it arrived.
         let ours = event.user.username == agent
             || event.impersonated_user.as_ref().is_some_and(|who| who.username == "sallyport:runner");
-        if !ours || event.stage == "Panic" || seen.insert(event.audit_id.clone(), ()).is_some() {
+        let pod = if ours { None } else { event.user.pod().map(str::to_owned) };
+        if !(ours || pod.is_some()) || event.stage == "Panic" || seen.insert(event.audit_id.clone(), ()).is_some() {
+            continue;
+        }
+        if let Some(pod) = pod {
+            log.of_pods.push((pod, event));
             continue;
         }
         match &event.impersonated_user {
@@ -222,6 +240,44 @@ fn read_row(row: &Value) -> Known {
         kind: owned("/kind"),
         granted: row.get("jti").is_some_and(Value::is_string),
     }
+}
+
+/// The pods that had a session, by uid: what each is called.
+async fn runners(client: &Client, cluster: Option<&str>) -> anyhow::Result<HashMap<String, String>> {
+    let mut runners = HashMap::new();
+    let mut after = 0;
+    loop {
+        let page = client.get(&format!("/v1/sessions?after={after}&limit={PAGE}")).await?;
+        let rows = items(&page);
+        for row in rows {
+            after = after.max(number(row, "/seq"));
+            let pod = |field: &str| text(row, &format!("/identity/pod/{field}")).to_owned();
+            if cluster.is_none_or(|cluster| cluster == pod("cluster")) {
+                runners.insert(pod("podUid"), format!("{}/{}", pod("namespace"), pod("pod")));
+            }
+        }
+        if rows.len() < PAGE {
+            return Ok(runners);
+        }
+    }
+}
+
+/// What runners asked the API server for with a token of their own, whatever it answered. They have no such token but by a way round us, and
+/// no way there but round the network policy. A sentence each.
+fn by_themselves(log: &Log, runners: &HashMap<String, String>) -> Vec<String> {
+    let told = log.of_pods.iter().filter_map(|(pod, event)| {
+        Some(format!(
+            "the runner {} called the API server by itself, as {}: {} {} (audit id {})",
+            runners.get(pod)?,
+            event.user.username,
+            event.verb,
+            event.request_uri,
+            event.audit_id
+        ))
+    });
+    let mut told: Vec<_> = told.collect();
+    told.sort();
+    told
 }
 
 /// Everything that one side knows and the other does not, or knows otherwise. A sentence each.
@@ -319,6 +375,33 @@ mod tests {
         let path = folder.path().join("audit.log");
         std::fs::write(&path, lines.join("\n")).unwrap();
         read_log(&path, "sallyport/sallyport-agent").unwrap()
+    }
+
+    #[test]
+    fn a_runner_that_called_by_itself_is_told() {
+        let of_pod = |uid: &str, user: &str| {
+            let mut event: Value = serde_json::from_str(&event(None, user, "get", uid, "ci")).unwrap();
+            event["user"]["extra"] = serde_json::json!({"authentication.kubernetes.io/pod-uid": [uid]});
+            event.to_string()
+        };
+        let lines = [
+            of_pod("runner", "system:serviceaccount:ci:default"),
+            of_pod("other", "system:serviceaccount:ci:default"),
+            // The agent's own token is bound to its pod, too.
+            of_pod("agent", AGENT),
+            event(None, "someone", "get", "pods", "ci"),
+        ];
+        let log = log(&lines);
+        assert_eq!((log.of_pods.len(), log.own.len()), (2, 1));
+        let runners = HashMap::from([("runner".to_owned(), "ci/job".to_owned())]);
+        let told = by_themselves(&log, &runners);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told.concat().starts_with(
+                "the runner ci/job called the API server by itself, as system:serviceaccount:ci:default: get "
+            ),
+            "{told:?}"
+        );
     }
 
     const AGENT: &str = "system:serviceaccount:sallyport:sallyport-agent";

@@ -55,7 +55,7 @@ pub(super) struct Wanted {
     /// Which network policies: none, plain or cilium (key: network.mode).
     #[arg(long)]
     network: Option<String>,
-    /// A namespace of runners, for plain policies; may be repeated (key: network.runnerNamespaces).
+    /// A namespace of runners, where every pod has a runner's network; may be repeated (key: network.runnerNamespaces).
     #[arg(long = "runner-namespace", value_name = "NAMESPACE")]
     runner_namespaces: Vec<String>,
     /// A name under which people reach the web API; may be repeated (key: controlPlane.names).

@@ -17,6 +17,8 @@ pub(crate) enum Command {
     List,
     /// Runners whose network does not keep them from the API server, now.
     Alarms,
+    /// What never became an operation, newest first: who was not let in, and why.
+    Rejected,
     /// One session and its operations.
     Show {
         /// The session (the beginning of its id is enough).
@@ -43,6 +45,7 @@ pub(super) async fn run(server: Server, command: Command) -> anyhow::Result<()> 
             Ok(())
         }
         Command::Alarms => alarms(&client).await,
+        Command::Rejected => rejected(&client).await,
         Command::Show { session } => show(&client, &find(&client, &session).await?, false).await,
         Command::Replay { session } => show(&client, &find(&client, &session).await?, true).await,
         Command::Revoke { session } => {
@@ -109,6 +112,25 @@ async fn alarms(client: &Client) -> anyhow::Result<()> {
         let line = format!(
             "ALARM since {since}: pod {pod} in {cluster} reaches the cluster without Sallyport: {}",
             open.join(", ")
+        );
+        print(&safe(&line, false));
+    }
+    Ok(())
+}
+
+async fn rejected(client: &Client) -> anyhow::Result<()> {
+    let rejected = client.get("/v1/rejected").await?;
+    if client.json() {
+        print(&rejected.to_string());
+        return Ok(());
+    }
+    for row in items(&rejected) {
+        let (stage, status) = (text(row, "/stage"), number(row, "/status"));
+        let line = format!(
+            "{} {stage} {status}  {}: {}",
+            Timestamp(number(row, "/at")),
+            text(row, "/what"),
+            text(row, "/why")
         );
         print(&safe(&line, false));
     }

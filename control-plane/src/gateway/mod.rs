@@ -21,6 +21,7 @@ use crate::agents::Agents;
 use crate::alarms::Alarms;
 use crate::approvals::Approvals;
 use crate::grants::Grants;
+use crate::intruders::Intruders;
 use crate::metrics::RefusalLabels;
 use crate::policies::Policies;
 use crate::records::Recorder;
@@ -34,6 +35,7 @@ pub struct Gateway {
     pub(crate) policies: Arc<Policies>,
     pub(crate) approvals: Arc<Approvals>,
     pub(crate) alarms: Arc<Alarms>,
+    pub(crate) intruders: Arc<Intruders>,
     pub(crate) recorder: Recorder,
 }
 
@@ -45,9 +47,10 @@ impl Gateway {
         policies: Arc<Policies>,
         approvals: Arc<Approvals>,
         alarms: Arc<Alarms>,
+        intruders: Arc<Intruders>,
         recorder: Recorder,
     ) -> Self {
-        Self { agents, grants, policies, approvals, alarms, recorder }
+        Self { agents, grants, policies, approvals, alarms, intruders, recorder }
     }
 
     fn count(&self, refusal: &Refusal) {

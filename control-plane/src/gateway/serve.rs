@@ -1,5 +1,6 @@
 //! The path of a request, in one place to read. Each stage takes what only the stage before can make.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use control_plane_core::attributes::{Attributes, check_operation_id};
@@ -19,6 +20,7 @@ use super::refusal::Refusal;
 use super::repeat::Before;
 use super::{Gateway, reply};
 use crate::agents::AgentLink;
+use crate::intruders::Attempt;
 use crate::records::{OperationLog, opening};
 use crate::sessions::{Claim, Running, Session};
 use crate::store::Rejected;
@@ -38,37 +40,42 @@ pub(super) struct Refused {
 }
 
 impl Gateway {
-    /// Carries one operation of a session. A refusal is an answer too.
+    /// Carries one operation of a session; who has none is known by his address only. A refusal is an answer too.
     pub async fn serve(
         self: Arc<Self>,
-        session: Option<Arc<Session>>,
+        session: Result<Arc<Session>, IpAddr>,
         request: http::Request<Incoming>,
     ) -> Response<BoxBody> {
         // accept
         let accepted = match Accepted::new(request) {
             Ok(accepted) => accepted,
-            Err((refusal, id)) => return self.turn_away(None, id, "accept", String::new(), &refusal).await,
+            Err((refusal, id)) => {
+                return self
+                    .turn_away(session.as_ref().map_err(|from| *from), id, "accept", String::new(), &refusal)
+                    .await;
+            }
         };
         let (id, what) = (accepted.id(), accepted.what());
         // identify
         let now = self.recorder.clock.now();
-        let Some(session) = session else {
-            return self.turn_away(None, Some(id), "identify", what, &Refusal::NoSession).await;
+        let session = match session {
+            Ok(session) => session,
+            Err(from) => return self.turn_away(Err(from), Some(id), "identify", what, &Refusal::NoSession).await,
         };
         let identity = match session.identify(now) {
             Ok(identity) => identity,
             Err(error) => {
-                return self.turn_away(Some(&session), Some(id), "identify", what, &Refusal::Session(error)).await;
+                return self.turn_away(Ok(&session), Some(id), "identify", what, &Refusal::Session(error)).await;
             }
         };
         // attribute
         let attributes = match self.attribute(&session, identity, accepted).await {
             Ok(attributes) => attributes,
-            Err(refusal) => return self.turn_away(Some(&session), Some(id), "attribute", what, &refusal).await,
+            Err(refusal) => return self.turn_away(Ok(&session), Some(id), "attribute", what, &refusal).await,
         };
         let running = match self.claim(&session, id).await {
             Ok(running) => running,
-            Err(refusal) => return self.turn_away(Some(&session), Some(id), "attribute", what, &refusal).await,
+            Err(refusal) => return self.turn_away(Ok(&session), Some(id), "attribute", what, &refusal).await,
         };
         let info = attributes.info().clone();
         match self.operate(session, attributes, running).await {
@@ -182,7 +189,7 @@ impl Gateway {
     /// Refuses what never became an operation, and keeps the attempt.
     async fn turn_away(
         &self,
-        session: Option<&Arc<Session>>,
+        session: Result<&Arc<Session>, IpAddr>,
         operation: Option<OperationId>,
         stage: &'static str,
         what: String,
@@ -191,13 +198,22 @@ impl Gateway {
         let response = reply::refuse(refusal, operation, None);
         self.count(refusal);
         let why = shared::chain::Chain(refusal).to_string();
+        let status = response.status().as_u16();
+        let session = match session {
+            Ok(session) => session,
+            Err(from) => {
+                let attempt = Attempt { stage, what, status, why, operation, signal: None };
+                self.intruders.keep(from, attempt).await;
+                return response;
+            }
+        };
         tracing::info!(operation.id = operation.map(|id| id.to_string()), stage, what, why, "early refusal");
         let rejected = Rejected {
             at: self.recorder.clock.now(),
-            session: session.map(|session| session.id()),
+            session: Some(session.id()),
             operation,
             stage,
-            status: response.status().as_u16(),
+            status,
             what,
             why,
         };

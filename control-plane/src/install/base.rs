@@ -3,7 +3,7 @@
 use super::settings::{Mode, Settings};
 
 /// Every file, by its path below `manifests/`.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 13] = [
     ("agent/namespace.yaml", include_str!("../../../manifests/agent/namespace.yaml")),
     ("agent/rbac.yaml", include_str!("../../../manifests/agent/rbac.yaml")),
     ("agent/rbac-legacy-impersonation.yaml", include_str!("../../../manifests/agent/rbac-legacy-impersonation.yaml")),
@@ -17,6 +17,7 @@ const FILES: [(&str, &str); 12] = [
         include_str!("../../../manifests/network/plain/control-plane/policies.yaml"),
     ),
     ("network/plain/runners/policy.yaml", include_str!("../../../manifests/network/plain/runners/policy.yaml")),
+    ("network/cilium/runners/policy.yaml", include_str!("../../../manifests/network/cilium/runners/policy.yaml")),
     ("network/cilium/policies.yaml", include_str!("../../../manifests/network/cilium/policies.yaml")),
     (
         "network/cilium/control-plane/policies.yaml",
@@ -32,8 +33,15 @@ pub(super) const PULL_SECRETS: &str = include_str!("../../../manifests/values/pu
 pub(super) const IMPERSONATION: &str = "agent/rbac.yaml";
 /// The same for an older one.
 pub(super) const LEGACY_IMPERSONATION: &str = "agent/rbac-legacy-impersonation.yaml";
-/// One runner namespace's plain policy.
-pub(super) const RUNNERS: &str = "network/plain/runners/policy.yaml";
+
+/// One runner namespace's policy.
+pub(super) const fn runners(mode: Mode) -> Option<&'static str> {
+    match mode {
+        Mode::None => None,
+        Mode::Plain => Some("network/plain/runners/policy.yaml"),
+        Mode::Cilium => Some("network/cilium/runners/policy.yaml"),
+    }
+}
 
 /// The text of a file.
 pub(super) fn file(path: &str) -> anyhow::Result<&'static str> {

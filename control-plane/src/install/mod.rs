@@ -176,19 +176,25 @@ fn warnings(settings: &Settings) -> Vec<String> {
             "No namespace of runners is named, so no policy keeps runners from the API server: say --runner-namespace."
                 .to_owned(),
         ),
+        Mode::Cilium if settings.network.runner_namespaces.is_empty() => warnings.push(
+            "No namespace of runners is named, so no policy keeps pods without the annotation from the API server, but in namespaces \
+             labelled sallyport.dev/inject=required: say --runner-namespace."
+                .to_owned(),
+        ),
         Mode::Plain | Mode::Cilium => {}
     }
     warnings
 }
 
-/// A plain policy for each namespace of runners.
+/// A policy for all pods of each namespace of runners.
 fn runners(settings: &Settings, api_server: &Endpoints) -> anyhow::Result<Vec<Value>> {
+    let Some(file) = base::runners(settings.network.mode) else { return Ok(Vec::new()) };
     let egress = Egress::of(settings, api_server).runners;
     let mut policies = Vec::new();
     for namespace in &settings.network.runner_namespaces {
-        for mut policy in yaml::documents(base::file(base::RUNNERS)?)? {
+        for mut policy in yaml::documents(base::file(file)?)? {
             for (pointer, value) in [("/metadata/namespace", json!(namespace)), ("/spec/egress", egress.clone())] {
-                *policy.pointer_mut(pointer).context(base::RUNNERS)? = value;
+                *policy.pointer_mut(pointer).context(file)? = value;
             }
             policies.push(policy);
         }

@@ -115,7 +115,7 @@ pub(super) enum Mode {
 pub(super) struct Network {
     /// Which kind.
     pub(super) mode: Mode,
-    /// Where runners are (plain policies are of one namespace).
+    /// Where runners are: no pod there has more network than they have.
     pub(super) runner_namespaces: Vec<String>,
     /// Namespace of the cluster's DNS.
     pub(super) dns_namespace: String,
@@ -347,8 +347,8 @@ fn network(mut fields: Fields, problems: &mut Problems) -> Option<Network> {
         }
     };
     let runner_namespaces = namespaces(&mut fields, "runnerNamespaces", p);
-    if mode.is_some_and(|mode| mode != Mode::Plain) && !runner_namespaces.is_empty() {
-        p.push("network.runnerNamespaces", "only plain policies are of single namespaces: leave it out");
+    if mode == Some(Mode::None) && !runner_namespaces.is_empty() {
+        p.push("network.runnerNamespaces", "without policies there is nothing to do for them: leave it out");
     }
     if runner_namespaces.iter().any(|name| name == super::cluster::NAMESPACE) {
         p.push("network.runnerNamespaces", "no runner runs in sallyport");

@@ -3,6 +3,7 @@
 use rusqlite::params;
 use serde::Serialize;
 use shared::ids::{OperationId, SessionId};
+use shared::limits;
 use shared::time::Timestamp;
 
 use super::sessions::{ms, time, uuid};
@@ -50,7 +51,6 @@ pub struct RejectedRow {
 impl Store {
     /// Keeps a rejected attempt, lazily; the oldest make room.
     pub async fn reject(&self, rejected: Rejected) -> Result<(), StoreError> {
-        const KEPT: i64 = 100_000;
         self.writer
             .lazy(move |c| {
                 let sql = "INSERT INTO rejected (at, session, operation, stage, status, what, why) \
@@ -64,7 +64,8 @@ impl Store {
                     rejected.what,
                     rejected.why
                 ])?;
-                c.prepare_cached("DELETE FROM rejected WHERE seq <= ?1")?.execute(params![seq - KEPT])?;
+                c.prepare_cached("DELETE FROM rejected WHERE seq <= ?1")?
+                    .execute(params![seq - limits::REJECTED_ROWS])?;
                 Ok(())
             })
             .await

@@ -13,9 +13,13 @@ CREATE TABLE sessions (
   opened INTEGER NOT NULL,
   expires INTEGER NOT NULL,
   closed INTEGER,
-  closed_why TEXT
+  closed_why TEXT,
+  pod_uid TEXT NOT NULL,         -- of `identity`: a pod has one session that is not closed
+  address TEXT NOT NULL,         -- where the sidecar was when it last opened or renewed it
+  token_expires INTEGER NOT NULL -- of the pod's token that it showed then; `expires` may be earlier, by the CI token's
 ) STRICT;
 CREATE INDEX sessions_by_peer ON sessions (peer_key);
+CREATE INDEX sessions_by_pod ON sessions (cluster, pod_uid) WHERE closed IS NULL;
 
 -- A CI token's jti opens one session, ever.
 CREATE TABLE ci_tokens (

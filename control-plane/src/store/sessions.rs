@@ -1,4 +1,6 @@
-//! Sessions: who they belong to never changes; only their expiry moves.
+//! Sessions: who they belong to never changes; only their expiry moves, and where their sidecar is.
+
+use std::net::IpAddr;
 
 use control_plane_core::decision::Effect;
 use control_plane_core::identity::{CiIdentity, Identity};
@@ -9,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use shared::ids::SessionId;
 use shared::time::Timestamp;
+use shared_net::tls::PeerKey;
 use uuid::Uuid;
 
 use super::{Store, StoreError};
@@ -17,6 +20,8 @@ use super::{Store, StoreError};
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionRow {
+    /// Its place in the store's order; 0 until it is stored.
+    pub seq: i64,
     /// Its id.
     pub id: SessionId,
     /// SHA-256 of the sidecar's public key.
@@ -32,14 +37,37 @@ pub struct SessionRow {
     pub closed: Option<Timestamp>,
     /// Why.
     pub closed_why: Option<String>,
+    /// How its sidecar last showed itself.
+    #[serde(skip)]
+    pub shown: Shown,
 }
 
-const COLUMNS: &str = "id, peer_key, identity, opened, expires, closed, closed_why";
+/// Where a sidecar was when it opened or renewed its session, and until when the pod's token was good that it showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Its address, as we see it.
+    pub address: IpAddr,
+    /// `exp` of the pod's token alone.
+    pub token_expires: Timestamp,
+}
+
+impl SessionRow {
+    /// A session that is opened now.
+    pub const fn of(id: SessionId, peer: PeerKey, identity: Identity, now: Timestamp, shown: Shown) -> Self {
+        let expires = identity.expires();
+        Self { seq: 0, id, peer_key: peer.0, identity, opened: now, expires, closed: None, closed_why: None, shown }
+    }
+}
+
+const COLUMNS: &str = "id, peer_key, identity, opened, expires, closed, closed_why, address, token_expires, seq";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
-    let identity: String = row.get(2)?;
-    let bad = |index, error| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, error);
+    let (identity, address): (String, String) = (row.get(2)?, row.get(7)?);
+    let bad = |index, error: Box<dyn std::error::Error + Send + Sync>| {
+        rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, error)
+    };
     Ok(SessionRow {
+        seq: row.get(9)?,
         id: SessionId::new(uuid(row.get(0)?)),
         peer_key: row.get(1)?,
         identity: serde_json::from_str(&identity).map_err(|error| bad(2, Box::new(error)))?,
@@ -47,6 +75,10 @@ fn row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
         expires: time(row.get(4)?),
         closed: row.get::<_, Option<i64>>(5)?.map(time),
         closed_why: row.get(6)?,
+        shown: Shown {
+            address: address.parse().map_err(|error| bad(7, Box::new(error)))?,
+            token_expires: time(row.get(8)?),
+        },
     })
 }
 
@@ -79,7 +111,7 @@ impl Store {
     }
 
     /// Moves the expiry of an open session to that of the identity shown now. `false`: its CI token belongs to another session.
-    pub async fn renew_session(&self, id: SessionId, identity: Identity) -> Result<bool, StoreError> {
+    pub async fn renew_session(&self, id: SessionId, identity: Identity, shown: Shown) -> Result<bool, StoreError> {
         self.writer
             .durable(move |c| {
                 if let Some(ci) = identity.ci()
@@ -88,8 +120,13 @@ impl Store {
                 {
                     return Ok(false);
                 }
-                let sql = "UPDATE sessions SET expires = ?2 WHERE id = ?1 AND closed IS NULL";
-                c.prepare_cached(sql)?.execute(params![id.uuid().as_bytes(), ms(identity.expires())])?;
+                let sql = "UPDATE sessions SET expires = ?2, address = ?3, token_expires = ?4 WHERE id = ?1 AND closed IS NULL";
+                c.prepare_cached(sql)?.execute(params![
+                    id.uuid().as_bytes(),
+                    ms(identity.expires()),
+                    shown.address.to_string(),
+                    ms(shown.token_expires)
+                ])?;
                 Ok(true)
             })
             .await
@@ -110,6 +147,17 @@ impl Store {
         self.read(move |c| {
             let sql = format!("SELECT {COLUMNS} FROM sessions WHERE peer_key = ?1 ORDER BY seq DESC LIMIT 1");
             Ok(c.prepare_cached(&sql)?.query_row(params![peer_key], row).optional()?)
+        })
+        .await
+    }
+
+    /// The key to which a pod's session belongs, if it has one that is not closed.
+    pub async fn peer_of_pod(&self, cluster: &str, pod_uid: &str) -> Result<Option<[u8; 32]>, StoreError> {
+        let (cluster, pod_uid) = (cluster.to_owned(), pod_uid.to_owned());
+        self.read(move |c| {
+            let sql = "SELECT peer_key FROM sessions WHERE cluster = ?1 AND pod_uid = ?2 AND closed IS NULL \
+                       ORDER BY seq DESC LIMIT 1";
+            Ok(c.prepare_cached(sql)?.query_row(params![cluster, pod_uid], |row| row.get(0)).optional()?)
         })
         .await
     }
@@ -137,6 +185,16 @@ impl Store {
         })
         .await
     }
+
+    /// Sessions in the store's order, those after a sequence number.
+    pub async fn sessions_after(&self, after: i64, limit: u32) -> Result<Vec<SessionRow>, StoreError> {
+        self.read(move |c| {
+            let sql = format!("SELECT {COLUMNS} FROM sessions WHERE seq > ?1 ORDER BY seq LIMIT ?2");
+            let rows = c.prepare_cached(&sql)?.query_map(params![after, limit], row)?.collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+        .await
+    }
 }
 
 /// Writes down that a CI token belongs to a session. `false`: it was shown before.
@@ -155,7 +213,8 @@ fn insert(c: &Connection, session: &SessionRow) -> Result<(), StoreError> {
     let identity =
         serde_json::to_string(&session.identity).map_err(|_| StoreError::Corrupt("an unwritable identity"))?;
     c.prepare_cached(
-        "INSERT INTO sessions (id, peer_key, cluster, identity, opened, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO sessions (id, peer_key, cluster, identity, opened, expires, pod_uid, address, token_expires) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
     .execute(params![
         session.id.uuid().as_bytes(),
@@ -163,7 +222,10 @@ fn insert(c: &Connection, session: &SessionRow) -> Result<(), StoreError> {
         session.identity.pod().cluster,
         identity,
         ms(session.opened),
-        ms(session.expires)
+        ms(session.expires),
+        session.identity.pod().pod_uid,
+        session.shown.address.to_string(),
+        ms(session.shown.token_expires)
     ])?;
     Ok(())
 }

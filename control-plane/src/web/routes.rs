@@ -117,7 +117,15 @@ pub const ROUTES: [Route; 14] = [
         body: Some("Denial"),
         ..post(Call::Deny, "/v1/approvals/{id}/deny", "Voted", "Vote no, with a reason that the asker reads")
     },
-    get(Call::Sessions, "/v1/sessions", "Sessions", "Sessions, newest first"),
+    Route {
+        query: &[("after", "integer"), ("limit", "integer")],
+        ..get(
+            Call::Sessions,
+            "/v1/sessions",
+            "Sessions",
+            "Sessions, newest first; with after in the store's order, those after a sequence number",
+        )
+    },
     get(Call::Session, "/v1/sessions/{id}", "SessionWithOperations", "One session with its operations in order"),
     post(
         Call::Revoke,
@@ -227,7 +235,13 @@ impl Known<'_> {
                     .map_err(|_| Problem::Bad("the body must be {\"reason\": \"…\"}".to_owned()))?;
                 vote(parts, voter, hold_id(id)?, Ballot::Deny { reason: denial.reason }).await?
             }
-            Call::Sessions => answer::json(&store.sessions(ROWS).await?),
+            Call::Sessions => {
+                let limit = query.rows()?;
+                answer::json(&match query.number("after")? {
+                    None => store.sessions(limit).await?,
+                    Some(after) => store.sessions_after(after, limit).await?,
+                })
+            }
             Call::Session => {
                 let id = session_id(id)?;
                 let session = store.session(id).await?.ok_or(Problem::NotFound("session"))?;
@@ -238,8 +252,7 @@ impl Known<'_> {
             Call::Operations => {
                 let session = query.value("session").map(str::parse).transpose();
                 let session = session.map_err(|_| Problem::Bad("session is no id".to_owned()))?;
-                let limit = query.number("limit")?.and_then(|n| u32::try_from(n).ok()).unwrap_or(ROWS).min(ROWS);
-                let filter = Filter { session, after: query.number("after")?.unwrap_or(0), limit };
+                let filter = Filter { session, after: query.number("after")?.unwrap_or(0), limit: query.rows()? };
                 answer::json(&store.operations(filter).await?)
             }
             Call::Rejected => answer::json(&store.rejected(ROWS).await?),
@@ -344,6 +357,11 @@ impl<'a> Query<'a> {
             Some("true") => Ok(true),
             Some(_) => Err(Problem::Bad(format!("{key} is true or false"))),
         }
+    }
+
+    /// How many rows are wanted, up to what one call gives.
+    fn rows(&self) -> Result<u32, Problem> {
+        Ok(self.number("limit")?.and_then(|n| u32::try_from(n).ok()).unwrap_or(ROWS).min(ROWS))
     }
 
     fn number(&self, key: &str) -> Result<Option<i64>, Problem> {

@@ -23,7 +23,7 @@ fn manifests_kustomize_and_helm_say_the_same() {
         (35, json!({"network": {"mode": "none"}, "images": {"pullSecrets": ["registry"], "tag": "1"}}), &[]),
         (
             37,
-            json!({"network": {"mode": "cilium"}, "controlPlane": {"approverIssuers": issuers, "storage": {"size": "1Gi", "className": "fast"}}}),
+            json!({"network": {"mode": "cilium", "runnerNamespaces": ["ci", "more-ci"]}, "controlPlane": {"approverIssuers": issuers, "storage": {"size": "1Gi", "className": "fast"}}}),
             &["network/cilium", "network/cilium/control-plane"],
         ),
         (
@@ -107,31 +107,34 @@ fn every_manifest_is_installed_in_some_form() {
     assert!(found.len() > 10 && missing.is_empty(), "not in the binary: {missing:?}");
 }
 
-/// Who may open what, in both engines' words: the agent alone has the API server's port.
+/// Who may open what, in both engines' words: the agent alone has the API server's port. In a namespace of runners every pod has their network
+/// and no more, for the annotation is its author's choice; Cilium holds injected pods, and mandatory namespaces, wherever they are.
 #[test]
 fn only_the_agent_is_let_through_to_the_api_server() {
-    for mode in ["plain", "cilium"] {
-        let namespaces = if mode == "plain" { json!(["ci"]) } else { json!([]) };
-        let installation =
-            installation(values(json!({"network": {"mode": mode, "runnerNamespaces": namespaces}})), &cluster(36));
+    let injected = json!({"matchLabels": {"sallyport.dev/injected": "true"}});
+    let mandatory = json!({"matchLabels": {"k8s:io.cilium.k8s.namespace.labels.sallyport.dev/inject": "required"}});
+    let everybody = |namespace: &str| (json!(namespace), json!({}));
+    for (mode, everywhere) in [("plain", vec![]), ("cilium", vec![(json!(null), injected), (json!(null), mandatory)])] {
+        let network = json!({"network": {"mode": mode, "runnerNamespaces": ["ci", "more-ci"]}});
+        let installation = installation(values(network), &cluster(36));
         let policies = installation.objects().iter().filter(|one| one["kind"].as_str().unwrap().ends_with("Policy"));
-        let mut with_port = Vec::new();
-        let mut runners = 0;
+        let (mut with_port, mut runners) = (Vec::new(), Vec::new());
         for policy in policies {
-            let egress = policy["spec"]["egress"].to_string();
-            if egress.contains("6443") || egress.contains("kube-apiserver") {
-                with_port.push(policy["metadata"]["name"].clone());
+            let (name, egress) = (&policy["metadata"]["name"], &policy["spec"]["egress"]);
+            let text = egress.to_string();
+            if text.contains("6443") || text.contains("kube-apiserver") {
+                with_port.push(name.clone());
             }
             // Never the people's port.
-            assert!(!egress.contains("8443"), "{policy}");
-            if policy["metadata"]["name"] == "sallyport-runners" {
-                runners += 1;
+            assert!(!text.contains("8443"), "{policy}");
+            if name == "sallyport-runners" || name == "sallyport-mandatory" {
                 let selector = if mode == "plain" { "podSelector" } else { "endpointSelector" };
-                assert_eq!(policy["spec"][selector], json!({"matchLabels": {"sallyport.dev/injected": "true"}}));
-                assert_eq!(ports(&policy["spec"]["egress"]), [53, 53, 7443, 7443]);
+                runners.push((policy["metadata"]["namespace"].clone(), policy["spec"][selector].clone()));
+                assert_eq!(ports(egress), [53, 53, 7443, 7443]);
             }
         }
-        assert_eq!((with_port, runners), (vec![json!("sallyport-agent")], 1), "{mode}");
+        let expected = [everywhere, vec![everybody("ci"), everybody("more-ci")]].concat();
+        assert_eq!((with_port, runners), (vec![json!("sallyport-agent")], expected), "{mode}");
     }
 }
 

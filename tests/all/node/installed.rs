@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::Value;
-use tests::cluster::program;
+use tests::cluster::{Namespace, program};
 use tests::kubectl::Output;
 use tests::node::{Node, eventually};
 
@@ -12,7 +12,6 @@ use tests::node::{Node, eventually};
 const VALUES: &str = "
 cluster: test
 images: {pullPolicy: Never}
-network: {mode: cilium}
 controlPlane:
   localSocket: {groups: [sallyport-approvers], dangerSingleLocalVote: true}
   policy: |
@@ -22,25 +21,30 @@ controlPlane:
     noPersonBehind: [{serviceAccount: 'test/*/default'}]
 ";
 
-/// Sallyport on the node of this run.
+/// Sallyport on a node.
 #[derive(Debug)]
 pub(super) struct Installed {
     pub(super) node: &'static Node,
+    /// A namespace of runners, as the installation was told.
+    pub(super) runners: Namespace,
 }
 
 impl Installed {
     /// Installs it, once for all stories. `None` where there is no node.
     pub(super) fn get() -> Option<&'static Self> {
         static INSTALLED: OnceLock<Option<Installed>> = OnceLock::new();
-        INSTALLED.get_or_init(|| Node::get().map(Self::install)).as_ref()
+        INSTALLED.get_or_init(|| Node::get().map(|node| Self::install(node, "cilium"))).as_ref()
     }
 
-    fn install(node: &'static Node) -> Self {
+    /// Installs it on a node that has nothing of it, with this kind of network policies.
+    pub(super) fn install(node: &'static Node, network: &str) -> Self {
+        let runners = node.namespace("runners");
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let values = folder.path().join("values.yaml");
-        std::fs::write(&values, VALUES).expect("the folder takes files");
+        let network = format!("network: {{mode: {network}, runnerNamespaces: [{}]}}\n", &*runners);
+        std::fs::write(&values, format!("{VALUES}{network}")).expect("the folder takes files");
         node.apply(&sallyport(node, &["install", "--values", &values.display().to_string()]).ok());
-        let this = Self { node };
+        let this = Self { node, runners };
         this.rolled_out();
         this
     }

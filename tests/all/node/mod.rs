@@ -9,9 +9,11 @@
 
 mod images;
 mod installed;
+mod intruders;
 mod leaves;
 mod network;
 mod pods;
+mod ports;
 mod story;
 
 use tests::cluster::Namespace;

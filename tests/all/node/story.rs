@@ -10,7 +10,7 @@ use super::installed::Installed;
 const PASSWORD: &str = "correct horse battery staple";
 
 /// A CI job as anybody writes it, with one annotation.
-fn job(namespace: &Namespace, name: &str, annotations: &str) {
+pub(super) fn job(namespace: &Namespace, name: &str, annotations: &str) {
     namespace.cluster().apply(&format!(
         r#"
 apiVersion: v1
@@ -34,7 +34,7 @@ fn installed() -> Option<&'static Installed> {
 }
 
 /// kubectl in the job's container, as its script would run it.
-fn kubectl(on: &Installed, namespace: &str, pod: &str, arguments: &[&str]) -> Output {
+pub(super) fn kubectl(on: &Installed, namespace: &str, pod: &str, arguments: &[&str]) -> Output {
     on.node.exec(namespace, pod, "job", &[&["kubectl"], arguments].concat(), "")
 }
 
@@ -126,7 +126,7 @@ fn nothing_else_is_reached(on: &Installed, namespace: &str) {
     assert!(!alarms.contains(&format!("{namespace}/")), "{alarms}");
 }
 
-fn the_record_and_the_api_servers_log_agree(on: &Installed) {
+pub(super) fn the_record_and_the_api_servers_log_agree(on: &Installed) {
     // A read's record is on disk within a second.
     let said = eventually(|| {
         let log = std::fs::read(&on.node.facts().audit_log).expect("the audit log is there");

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -37,8 +37,11 @@ pub(super) async fn measure(
     for start in 0..extent.starts {
         progress(&format!("start of a sidecar: {} of {}", start + 1, extent.starts));
         let files = folder.join(format!("sidecar-{start}"));
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        // A pod has one sidecar, so each start is of another pod.
+        let command = field.stack.another_sidecar(&format!("start-{start}"), program, address, &files);
         let begun = now();
-        let child = Started::new(field, program, &files)?;
+        let child = Started::new(command, address)?;
         let place = listens(&child, &files).await?;
         let mut client = Client::connect(&place, &tasks).await?;
         client.read(path).await?;
@@ -61,9 +64,7 @@ struct Started {
 }
 
 impl Started {
-    fn new(field: &Contestants, program: &Path, files: &Path) -> Result<Self> {
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let mut command = field.stack.another_sidecar(program, address, files);
+    fn new(mut command: Command, address: SocketAddr) -> Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Self { child: command.spawn()?, address })
     }

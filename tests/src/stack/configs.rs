@@ -15,8 +15,7 @@ noPersonBehind:
 
 /// Tokens, pinned keys and the control plane's configuration.
 pub(super) fn write(stack: &Stack, cluster: &Cluster, setup: &Setup<'_>) {
-    let runner = cluster.token(stack.namespace(), "default", Some("sallyport"), Some("runner"));
-    write_file(&stack.path("runner/token"), &runner);
+    write_file(&stack.path("runner/token"), &runner_token(stack, "runner"));
     write_file(&stack.path("agent/token"), &cluster.token("sallyport", "sallyport-agent", None, None));
     let shown = cluster.token("sallyport", "sallyport-agent", Some("sallyport-agent"), None);
     write_file(&stack.path("agent/control-plane-token"), &shown);
@@ -36,6 +35,11 @@ localSocket: {{path: ../socket, uids: [{own_uid}], groups: [sallyport-approvers]
         at.quic, at.web, at.admin, setup.require_ci, !setup.earnest, setup.issuers
     );
     write_file(&stack.path("control-plane/config.yaml"), &config);
+}
+
+/// What a sidecar of this pod shows.
+pub(super) fn runner_token(stack: &Stack, pod: &str) -> String {
+    stack.namespace().cluster().token(stack.namespace(), "default", Some("sallyport"), Some(pod))
 }
 
 /// The agent's configuration. It needs the pin, so the control plane comes first.
