@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::agents::Agents;
 use crate::authn::{Authn, AuthnError};
+use crate::presence::{Presence, Sidecar};
 use crate::store::{SessionRow, Store, StoreError};
 
 /// An open session. One lives in memory per sidecar key; connections hold it by `Arc`.
@@ -33,6 +34,7 @@ pub struct Session {
     over: watch::Sender<Option<String>>,
     running: Mutex<HashMap<OperationId, watch::Receiver<bool>>>,
     facts: Mutex<SessionFacts>,
+    presence: Presence,
 }
 
 /// An operation under way; its waiters are woken when it is dropped.
@@ -74,6 +76,7 @@ impl Session {
             over: watch::Sender::new(row.closed_why.or_else(|| row.closed.map(|_| "closed".to_owned()))),
             running: Mutex::new(HashMap::new()),
             facts: Mutex::new(facts),
+            presence: Presence::default(),
         })
     }
 
@@ -91,6 +94,11 @@ impl Session {
     pub fn pod(&self) -> String {
         let pod = self.identity.pod();
         format!("{}/{}", pod.namespace, pod.pod)
+    }
+
+    /// Its sidecar.
+    pub(crate) const fn presence(&self) -> &Presence {
+        &self.presence
     }
 
     /// When it was opened.
@@ -258,10 +266,11 @@ impl Sessions {
             }
             None => self.create(peer, identity, token, now).await?,
         };
+        session.presence.version(&request.version);
         tracing::info!(
             session.id = %session.id,
             identity.subject = %session.identity.asker(),
-            sidecar.version = %request.version.chars().take(40).collect::<String>(),
+            sidecar.version = %request.version.chars().take(limits::VERSION_CHARS).collect::<String>(),
             "session open"
         );
         let expires = Timestamp(session.expires.load(Ordering::Acquire));
@@ -311,6 +320,15 @@ impl Sessions {
             session.over.send_replace(Some(why.to_owned()));
         }
         self.store.close_session(id, self.clock.now(), why.to_owned()).await
+    }
+
+    /// The sidecars that are connected, in the order of their sessions.
+    pub fn sidecars(&self) -> Vec<Sidecar> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = open.values().filter_map(|session| session.presence.view(session)).collect();
+        drop(open);
+        all.sort_unstable_by_key(|sidecar| sidecar.session);
+        all
     }
 
     /// How many are in memory.
