@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::gateway::Gateway;
 use crate::grants::Grants;
+use crate::guards::Guards;
 use crate::intruders::Intruders;
 use crate::metrics::GatewayMetrics;
 use crate::peers::Peers;
@@ -52,6 +53,7 @@ pub struct App {
     approvals: Arc<Approvals>,
     policies: Arc<Policies>,
     agents: Arc<Agents>,
+    guards: Arc<Guards>,
     store: Store,
     writer: std::thread::JoinHandle<()>,
     clock: Clock,
@@ -131,6 +133,7 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         tasks.child(),
         drain.clone(),
     );
+    let guards = Arc::new(Guards::new(Arc::clone(&agents), Arc::clone(&alarms), clock.clone()));
     let web = web::build(
         &config,
         Arc::clone(&keys),
@@ -141,6 +144,10 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
             events,
             sessions: Arc::clone(&sessions),
             policies: Arc::clone(&policies),
+            agents: Arc::clone(&agents),
+            guards: Arc::clone(&guards),
+            clusters: config.clusters.keys().cloned().collect(),
+            keys: Arc::clone(&keys),
             store: store.clone(),
             auditors: config.auditor_groups.iter().cloned().collect(),
             clock: clock.clone(),
@@ -162,6 +169,7 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         approvals,
         policies,
         agents,
+        guards,
         store,
         writer,
         clock,
@@ -209,6 +217,7 @@ impl App {
             approvals,
             policies,
             agents,
+            guards,
             store,
             writer,
             clock,
@@ -219,6 +228,9 @@ impl App {
         let background = TaskSet::new();
         background.spawn("admin", admin.run(background.clone(), drain.clone()));
         background.spawn_core("policy", policies.follow());
+        for cluster in &self.clusters {
+            background.spawn_core("guard", Arc::clone(&guards).watch(cluster.clone()));
+        }
         background.spawn_core("readiness", truth(readiness, store.clone(), Arc::clone(&agents), self.clusters));
         background.spawn_core("certificate", authority.renew(keys, clock.clone()));
         let sweeper = Arc::clone(&approvals);
@@ -247,7 +259,7 @@ impl App {
         endpoint.close(wire::code::SHUTDOWN, "going away").await;
         background.cancel();
         background.wait().await;
-        drop((approvals, store));
+        drop((approvals, guards, store));
         // The writer ends when its last handle is gone, after everything queued is on disk.
         let flushed = tokio::task::spawn_blocking(move || writer.join());
         if tokio::time::timeout(limits::RECORD_WAIT, flushed).await.is_err() {

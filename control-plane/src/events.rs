@@ -25,6 +25,13 @@ pub enum Event {
         /// How many of its runners find one open now.
         runners: usize,
     },
+    /// What protects a cluster was changed, or is back.
+    Guard {
+        /// Which cluster.
+        cluster: String,
+        /// How many of its objects are not as they were installed now.
+        objects: usize,
+    },
 }
 
 /// Where events are announced and listened to. Clones are the same place.

@@ -24,7 +24,8 @@ use crate::alarms::{Alarms, Raised};
 use crate::authn::Authn;
 use crate::gateway::Gateway;
 use crate::intruders::{self, Attempt};
-use crate::sessions::{OpenError, Session, Sessions};
+use crate::presence::Here;
+use crate::sessions::{OpenError, Sessions};
 
 /// What every connection is served with.
 pub struct Peers {
@@ -39,7 +40,7 @@ pub struct Peers {
 
 /// What this connection has proven to be. Set once.
 enum Role {
-    Sidecar(Arc<Session>),
+    Sidecar(Here),
     Agent,
 }
 
@@ -100,7 +101,7 @@ impl Peer {
 
     async fn operation(self: Arc<Self>, request: Request<Incoming>) -> Response<BoxBody> {
         let session = match self.role.get() {
-            Some(Role::Sidecar(session)) => Ok(Arc::clone(session)),
+            Some(Role::Sidecar(here)) => Ok(Arc::clone(here.session())),
             // An agent has no operations of its own.
             Some(Role::Agent) => {
                 return plain(Reason::Forbidden, "an agent's connection carries no operations of its own");
@@ -133,7 +134,7 @@ impl Peer {
         match self.peers.sessions.open(&self.connection, request).await {
             Ok((session, reply)) => {
                 // Set by the first call; a renewal finds the same session, for it belongs to the same key.
-                let _same = self.role.set(Role::Sidecar(session)).is_err();
+                let _same = self.role.set(Role::Sidecar(Here::new(session))).is_err();
                 json(&reply)
             }
             Err(error) => {
@@ -157,14 +158,14 @@ impl Peer {
     }
 
     async fn bypass(self: Arc<Self>, request: Request<Incoming>) -> Response<BoxBody> {
-        let Some(Role::Sidecar(session)) = self.role.get() else {
+        let Some(Role::Sidecar(here)) = self.role.get() else {
             return plain(Reason::Forbidden, "only a session's connection reports what its runner reaches");
         };
         let report = match read(request).await {
             Ok(report) => report,
             Err(why) => return plain(Reason::BadRequest, why),
         };
-        let raised = self.peers.alarms.report(session, report).await;
+        let raised = self.peers.alarms.report(here.session(), report).await;
         let earlier = std::mem::replace(&mut *self.alarm.lock().unwrap_or_else(PoisonError::into_inner), raised);
         // After the new one is on, so that there is no moment without.
         drop(earlier);

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use crate::agents::Agents;
 use crate::authn::{Authn, AuthnError};
+use crate::presence::Sidecar;
 use crate::store::{SessionRow, Shown, Store, StoreError};
 use seat::{Found, Seats};
 pub use session::{Claim, Running, Session, SessionError};
@@ -130,10 +131,11 @@ impl Sessions {
             self.replace(&before).await?;
         }
         session.sit(connection, shown);
+        session.presence.version(&request.version);
         tracing::info!(
             session.id = %session.id,
             identity.subject = %session.identity.asker(),
-            sidecar.version = %request.version.chars().take(40).collect::<String>(),
+            sidecar.version = %request.version.chars().take(limits::VERSION_CHARS).collect::<String>(),
             "session open"
         );
         let expires = Timestamp(session.expires.load(Ordering::Acquire));
@@ -223,6 +225,15 @@ impl Sessions {
             session.over.send_replace(Some(why.to_owned()));
         }
         self.store.close_session(id, self.clock.now(), why.to_owned()).await
+    }
+
+    /// The sidecars that are connected, in the order of their sessions.
+    pub fn sidecars(&self) -> Vec<Sidecar> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = open.values().filter_map(|session| session.presence.view(session)).collect();
+        drop(open);
+        all.sort_unstable_by_key(|sidecar| sidecar.session);
+        all
     }
 
     /// How many are in memory.

@@ -56,3 +56,30 @@ pub struct Report {
     /// Those that somebody answered on.
     pub open: Vec<Route>,
 }
+
+/// What `sallyport-sidecar probe` prints, as one line of JSON: `sallyport doctor` reads it in a Pod's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// The ways round the agent.
+    pub report: Report,
+    /// The way that there should be.
+    pub call: Call,
+}
+
+/// What became of a call as any client in the Pod makes it: `GET /version` of the API server that the Pod knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Call {
+    /// An answer.
+    Answered {
+        /// HTTP status.
+        status: u16,
+        /// The message of a `Status`; empty where there is none.
+        message: String,
+    },
+    /// None.
+    Failed {
+        /// Why.
+        why: String,
+    },
+}

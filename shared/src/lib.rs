@@ -5,6 +5,7 @@
 pub mod bypass;
 pub mod chain;
 pub mod config;
+pub mod guard;
 pub mod ids;
 pub mod limits;
 pub mod secret;

@@ -14,6 +14,8 @@ pub const URI_BYTES: usize = 16 * 1024;
 pub const CONTROL_BODY_BYTES: usize = 64 * 1024;
 /// Characters of a client's own words about itself that are kept and shown.
 pub const CLIENT_TEXT_CHARS: usize = 256;
+/// Characters of a peer's own word for its version that are kept and shown.
+pub const VERSION_CHARS: usize = 40;
 /// Nesting of a body that policy reads; the API server stops at 10 000, real objects stay below 30.
 pub const BODY_DEPTH: usize = 128;
 /// Values in a body that policy reads: a few bytes can stand for a value of some hundred bytes in memory, and of 1.5 MB (etcd's limit) real
@@ -103,6 +105,18 @@ pub const TOKEN_POLL: Duration = Duration::from_secs(10);
 pub const BYPASS_PAUSE: Duration = Duration::from_secs(40);
 /// Longest wait for an answer of such a way; a policy that denies is silent.
 pub const BYPASS_WAIT: Duration = Duration::from_secs(3);
+/// How long `sallyport-sidecar probe` goes on trying to get an answer through Sallyport: the sidecar beside it opens its session meanwhile.
+pub const PROBE_WAIT: Duration = Duration::from_secs(30);
+/// Between two tries of that, and of what is open: an engine may take a moment to learn of a new Pod.
+pub const PROBE_PAUSE: Duration = Duration::from_secs(2);
+/// How long `sallyport doctor` waits for its Pod: an image may have to be pulled first.
+pub const DOCTOR_POD_WAIT: Duration = Duration::from_secs(120);
+/// How far two clocks may be apart before `sallyport doctor` speaks of it; NTP keeps them within milliseconds.
+pub const CLOCKS_APART: Duration = Duration::from_secs(5);
+/// Between two comparisons of what protects a cluster with what was installed: a policy that is gone is noticed within a minute.
+pub const GUARD_EVERY: Duration = Duration::from_secs(30);
+/// Objects of an installation that are compared; each namespace of runners has one, the rest is a few dozen.
+pub const GUARDED_OBJECTS: usize = 1024;
 /// Ways that one sidecar tries, and that are believed of one report.
 pub const BYPASS_ROUTES: usize = 64;
 /// TCP keep-alive and HTTP/2 ping of local clients.

@@ -50,6 +50,8 @@ pub mod path {
     pub const AGENT: &str = "/v1/agent";
     /// Control plane → agent: what became of these grants?
     pub const LEDGER: &str = "/v1/ledger";
+    /// Control plane → agent: which objects of Sallyport's own are compared with what was installed?
+    pub const GUARDED: &str = "/v1/guarded";
     /// Either → the other: I am alive (an empty exchange).
     pub const PING: &str = "/v1/ping";
 }

@@ -124,6 +124,43 @@ impl Config {
     }
 }
 
+/// Where a Pod's clients find the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// A name or an address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// `KUBERNETES_SERVICE_HOST` and `_PORT`.
+    pub fn from_env() -> Option<Self> {
+        let set = |name| std::env::var_os(name).and_then(|value| value.into_string().ok());
+        Some(Self { host: set("KUBERNETES_SERVICE_HOST")?, port: set("KUBERNETES_SERVICE_PORT")?.parse().ok()? })
+    }
+}
+
+impl Network {
+    /// Reads what `probe` needs, and nothing else of the environment. `SALLYPORT_API_SERVICE` is the address of the API server's Service
+    /// where the kubelet's own variables name the sidecar.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn from_env() -> Result<Self, Problems> {
+        let mut raw = Raw { lookup: &|name| std::env::var_os(name), problems: Problems::new() };
+        let service = raw.optional("SALLYPORT_API_SERVICE", |text| {
+            text.parse::<SocketAddr>().map_err(|_| format!("{text:?} is not an address"))
+        });
+        let found = network(&mut raw);
+        if found.is_none() {
+            raw.problems.push("SALLYPORT_NODE_ADDRESSES (environment)", "is not set");
+        }
+        let found = found.map(|network| Self { service: service.or(network.service), ..network });
+        raw.problems.finish(found)
+    }
+}
+
 /// Strings as found, and what was wrong with them.
 struct Raw<'a> {
     lookup: Lookup<'a>,

@@ -11,6 +11,7 @@ mod guard;
 mod hosts;
 mod link;
 mod listener;
+pub mod probe;
 mod prober;
 pub mod ready;
 mod refusal;

@@ -48,6 +48,17 @@ pub(crate) async fn run(network: Network, link: Link) {
     }
 }
 
+/// What is open now. What seems to be is tried twice: an engine may learn of a new pod a moment after it started.
+pub(crate) async fn once(network: &Network) -> Report {
+    let routes = routes(network);
+    let first = probe(&routes).await;
+    if first.open.is_empty() {
+        return first;
+    }
+    tokio::time::sleep(limits::PROBE_PAUSE).await;
+    probe(&routes).await
+}
+
 /// Between half of [`limits::BYPASS_PAUSE`] and all of it: a thousand sidecars that started together don't stay together.
 fn pause() -> Duration {
     let half = limits::BYPASS_PAUSE / 2;

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 ///
 /// # Errors
 /// No runtime, or what the future says.
-pub fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -6,6 +6,8 @@ mod bypass;
 mod clients;
 mod cluster;
 mod differential;
+mod doctor;
+mod guard;
 mod hostile;
 mod injection;
 mod install;

@@ -9,7 +9,7 @@ mod namespace;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::Value;
 
@@ -42,10 +42,13 @@ impl Cluster {
     }
 
     /// A cluster of its own for tests that install into it and take everything away again: in the other one that would be under the feet of
-    /// all tests beside them.
-    pub fn for_installations() -> &'static Self {
+    /// all tests beside them. One test has it at a time.
+    pub fn for_installations() -> Alone {
         static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-        CLUSTER.get_or_init(|| Self { facts: Facts::read(&facts::folder(Kind::Installations)) })
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let cluster = CLUSTER.get_or_init(|| Self { facts: Facts::read(&facts::folder(Kind::Installations)) });
+        Alone { cluster, _turn: turn }
     }
 
     /// Where it is and what it was made with.
@@ -125,6 +128,21 @@ impl Cluster {
         command.env_clear().env("KUBECONFIG", &self.facts.admin_kubeconfig).env("HOME", &self.facts.folder);
         command.env("KUBECACHEDIR", self.facts.folder.join("kubectl-cache"));
         command
+    }
+}
+
+/// A cluster that nobody else uses while this lives.
+#[derive(Debug)]
+pub struct Alone {
+    cluster: &'static Cluster,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl std::ops::Deref for Alone {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        self.cluster
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Setup<'a> {
     pub ci_token: Option<String>,
     /// The sidecar's session will not be opened.
     pub refused: bool,
+    /// Our own objects that the agent compares with what is there, as `sallyport install` writes them: a list in JSON.
+    pub guarded: Option<String>,
     /// What the agent calls instead of the cluster's API server; it must pass on what it does not answer itself.
     pub api_server: Option<ApiServer>,
 }

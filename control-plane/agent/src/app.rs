@@ -75,6 +75,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         cluster: config.cluster,
         placeholders: Arc::new(config.placeholders),
         ours: Ours::new(config.protected),
+        guarded: config.guarded,
         ledger: SharedLedger::new(),
         reviews: Ration::default(),
         lives: SeenLives::new(leases.clone(), &config.pin),

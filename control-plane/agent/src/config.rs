@@ -16,6 +16,7 @@ use shared::config::Problems;
 use shared_net::pki::KeyPin;
 use shared_net::telemetry::{Format, LogConfig};
 
+use crate::guard::Guarded;
 use crate::upstream::ApiServer;
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ struct RawConfig {
     api_server: Option<RawApiServer>,
     namespace: Option<String>,
     protected_namespaces: Vec<String>,
+    guarded: Option<String>,
     listen: Option<String>,
     log: RawLog,
 }
@@ -91,6 +93,8 @@ pub struct Config {
     pub namespace: String,
     /// Where nothing is changed; contains `namespace`.
     pub protected: BTreeSet<String>,
+    /// Our own objects as they were installed; none where nobody says.
+    pub guarded: Guarded,
     /// /livez, /readyz, /metrics.
     pub listen: SocketAddr,
     /// Logging.
@@ -156,6 +160,7 @@ pub fn parse(text: &str, in_cluster: &InCluster) -> Result<Config, Problems> {
         protected.extend(name(p, &format!("protectedNamespaces[{index}]"), one, 63));
     }
     protected.extend(namespace.clone());
+    let guarded = guarded(p, raw.guarded.as_deref());
     let listen = raw.listen.as_deref().unwrap_or("0.0.0.0:9090");
     let listen = p.take(
         "listen",
@@ -173,6 +178,7 @@ pub fn parse(text: &str, in_cluster: &InCluster) -> Result<Config, Problems> {
             api_server: api_server?,
             namespace: namespace?,
             protected,
+            guarded: guarded?,
             listen: listen?,
             log: log?,
         })
@@ -220,6 +226,13 @@ fn file(problems: &mut Problems, key: &str, path: &str) -> Option<PathBuf> {
             None
         }
     }
+}
+
+fn guarded(problems: &mut Problems, path: Option<&str>) -> Option<Guarded> {
+    let Some(path) = path else { return Some(Guarded::default()) };
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let parsed = text.and_then(|text| Guarded::parse(&text)).map_err(|why| format!("{path}: {why}"));
+    problems.take("guarded", parsed)
 }
 
 fn placeholder_keys(problems: &mut Problems, raw: &RawKeys) -> Option<PlaceholderKeys> {

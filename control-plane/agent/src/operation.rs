@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use control_plane_core::digest::DigestKey;
 use control_plane_core::finish::{Reads, finish};
-use control_plane_core::grant::{self, Arrived, MatchedGrant, Target, VerifiedGrant, VerifyKeys};
+use control_plane_core::grant::{self, Arrived, MatchedGrant, Purpose, Target, VerifiedGrant, VerifyKeys};
 use control_plane_core::headers::wants_upgrade;
 use control_plane_core::ledger::Epoch;
 use control_plane_core::mask::changes::SecretWrite;
@@ -27,6 +27,7 @@ use shared_net::clock::Clock;
 use shared_net::tasks::TaskSet;
 
 use crate::answer::{self, Treatment};
+use crate::guard::Guarded;
 use crate::lives::SeenLives;
 use crate::masked::{Bounds, MaskedBody};
 use crate::metrics::AgentMetrics;
@@ -46,6 +47,8 @@ pub struct Agent {
     pub placeholders: Arc<PlaceholderKeys>,
     /// What is ours.
     pub ours: Ours,
+    /// What of ours is compared with what was installed.
+    pub guarded: Guarded,
     /// The ledger.
     pub ledger: SharedLedger,
     /// What may still be told of masked values.
@@ -119,6 +122,7 @@ where
     let matched = grant::verify(token, &link.keys, arrived).map_err(Refusal::Verify)?;
     refuse(agent, &head, &matched)?;
     review::check(write.as_ref(), &matched)?;
+    agent.guarded.check(&matched)?;
     let (grant, mut report) = agent.ledger.spend(matched).map_err(Refusal::Spend)?;
     let info = grant.request().info().clone();
     let is_head = head.method == Method::HEAD;
@@ -132,6 +136,9 @@ where
         }
         spent?;
     }
+    if grant.claims().purpose == Purpose::GuardRead {
+        return guarded(agent, &grant, report).await;
+    }
     let lane = if long { Lane::Stream } else { Lane::Call };
     let response = send(agent, grant, received, lane, report).await?;
 
@@ -144,6 +151,29 @@ where
     }
     let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
     Ok(pass_on(agent, &info, response, treatment, &bounds))
+}
+
+/// How our own objects are, in words: no byte of them leaves the cluster.
+async fn guarded(agent: &Agent, grant: &VerifiedGrant, mut report: Report) -> Result<Response<BoxBody>, Refusal> {
+    report.sending();
+    let first = agent.upstream.forward(grant, grant.request().wire(), Lane::Call).await.map_err(|error| {
+        if error.sent() == Sent::No {
+            report.not_sent();
+        }
+        Refusal::Upstream(error)
+    })?;
+    report.answered(first.status().as_u16());
+    let watched = agent.guarded.report(&agent.upstream, grant, first).await;
+    words(&watched)
+}
+
+/// An answer of ours in the place of the API server's.
+fn words<T: serde::Serialize>(what: &T) -> Result<Response<BoxBody>, Refusal> {
+    let text = serde_json::to_vec(what).map_err(|_| Refusal::Read)?;
+    let mut response = Response::new(full(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, answer::JSON);
+    response.headers_mut().insert(wire::header::SENT, Sent::Yes.header());
+    Ok(response)
 }
 
 /// Grant and digest key, each exactly once.
@@ -309,11 +339,7 @@ async fn reviewed(
         }
     };
     let reviewed = agent.reviews.answer(write, live.as_ref(), masked, agent.clock.monotonic());
-    let text = serde_json::to_vec(&reviewed).map_err(|_| Refusal::Read)?;
-    let mut response = Response::new(full(text));
-    response.headers_mut().insert(header::CONTENT_TYPE, answer::JSON);
-    response.headers_mut().insert(wire::header::SENT, Sent::Yes.header());
-    Ok(response)
+    words(&reviewed)
 }
 
 /// The answer that leaves the agent.

@@ -64,6 +64,7 @@ where
 {
     match (request.method(), request.uri().path()) {
         (&Method::POST, wire::path::LEDGER) => ledger(agent, request.into_body()).await,
+        (&Method::GET, wire::path::GUARDED) => json(&agent.guarded.targets()),
         (_, wire::path::PING) => plain(StatusCode::NO_CONTENT),
         _ => plain(StatusCode::NOT_FOUND),
     }
@@ -86,7 +87,11 @@ where
         }
     };
     let answers = Answers { answers: agent.ledger.answer(question.epoch, &question.jtis) };
-    match serde_json::to_vec(&answers) {
+    json(&answers)
+}
+
+fn json<T: Serialize>(value: &T) -> Response<BoxBody> {
+    match serde_json::to_vec(value) {
         Ok(text) => {
             let mut response = Response::new(full(text));
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -115,7 +115,7 @@ pub enum Lane {
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
 enum Who<'a> {
-    /// The agent itself: Leases of its own, and token reviews.
+    /// The agent itself: Leases of its own, token reviews, and reads of what protects the cluster.
     Agent,
     /// Our one user, in one group.
     As(&'a Impersonation, &'a GrantClaims),
@@ -213,7 +213,7 @@ impl Upstream {
         lane: Lane,
     ) -> Result<Response<Incoming>, UpstreamError> {
         let claims = grant.claims();
-        // `verify` lets only a token review come without impersonation.
+        // `verify` lets only a token review and a guard read come without impersonation.
         let who = claims.impersonation.as_ref().map_or(Who::Agent, |who| Who::As(who, claims));
         let mut headers = HeaderMap::with_capacity(12);
         for (name, value) in wire.headers() {

@@ -1,10 +1,15 @@
 //! Internal operations: what Sallyport asks a cluster for itself. This is the one place that lets them, and the list is closed:
 //! [`Purpose`]. Each has a built-in rule `internal/<name>`, so it is named in records and grants like any other.
 
+use shared::ids::{OperationId, SessionId};
+use shared::time::Timestamp;
+
 use crate::attributes::Attributes;
 use crate::decision::{Allowed, Effect, Explanation, Group};
-use crate::grant::Purpose;
-use crate::request_info::{RequestInfo, Verb};
+use crate::grant::{Purpose, Target};
+use crate::identity::{Identity, PodIdentity};
+use crate::request::Request;
+use crate::request_info::{RequestInfo, RequestInfoError, Verb};
 
 /// The request is not the one that such an operation makes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +36,27 @@ pub fn allow(purpose: Purpose, attributes: Attributes) -> Result<Allowed, NotInt
         notes: Vec::new(),
     };
     Ok(Allowed { attributes, explanation, group: Group::Read, mask: Vec::new(), approval: None })
+}
+
+/// A read of one of Sallyport's own objects, asked for by nobody but us: no runner stands behind it, and its identity opens nothing else.
+///
+/// # Errors
+/// The target is no object that a GET could read.
+pub fn guard_read(
+    cluster: &str,
+    operation: OperationId,
+    session: SessionId,
+    target: &Target,
+) -> Result<Attributes, RequestInfoError> {
+    let pod = PodIdentity {
+        cluster: cluster.to_owned(),
+        namespace: "sallyport".to_owned(),
+        service_account: "sallyport-control-plane".to_owned(),
+        pod: String::new(),
+        pod_uid: String::new(),
+    };
+    let identity = Identity { pod, ci: None, expires: Timestamp(0) };
+    Ok(Attributes::new(identity, operation, session, Request::read(&target.info())?))
 }
 
 fn fits(purpose: Purpose, info: &RequestInfo) -> bool {

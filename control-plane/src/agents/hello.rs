@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use shared::ids::AgentId;
 use shared::secret::Secret;
 use shared::time::Timestamp;
-use shared::wire;
+use shared::{limits, wire};
 use shared_net::endpoint::Connection;
 
 use super::{AgentLink, Agents};
@@ -95,6 +95,8 @@ impl Agents {
         let link = Arc::new(AgentLink {
             id: request.agent,
             cluster: cluster.name.clone(),
+            version: request.version.chars().take(limits::VERSION_CHARS).collect(),
+            since: now,
             connection: connection.clone(),
             epoch: Epoch::new(epoch),
             read_key: ReadKey::new(&read_key),
@@ -107,7 +109,7 @@ impl Agents {
         tracing::info!(
             agent.id = %link.id,
             cluster = %link.cluster,
-            agent.version = %request.version.chars().take(40).collect::<String>(),
+            agent.version = %link.version,
             "agent connected"
         );
         let reply = HelloReply {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use control_plane_core::attributes::Attributes;
 use control_plane_core::digest::DigestKey;
-use control_plane_core::grant::Purpose;
+use control_plane_core::grant::{Purpose, Target};
 use control_plane_core::identity::Identity;
 use control_plane_core::identity::verify::SIDECAR_AUDIENCE;
 use control_plane_core::internal;
@@ -29,6 +29,16 @@ use crate::records::{OperationLog, opening};
 
 /// An internal operation may take so long in all.
 const WAIT: Duration = Duration::from_secs(10);
+
+/// What goes with the question.
+pub(super) enum Beside {
+    /// It stands for itself.
+    Nothing,
+    /// The write that approvers look at.
+    Review(Bytes),
+    /// Objects that the agent looks at too.
+    Reads(Vec<Target>),
+}
 
 /// Why an internal operation gave nothing. Whoever needed it fails closed.
 #[derive(Debug, thiserror::Error)]
@@ -70,9 +80,10 @@ impl Agents {
         let write = SecretWrite::of(for_whom.request());
         let review = write.map(|write| serde_json::to_vec(&write)).transpose().map_err(not_made)?.map(Bytes::from);
         let asked = review.is_some();
+        let beside = review.map_or(Beside::Nothing, Beside::Review);
         let parent = Some(for_whom.operation());
         let (status, body) =
-            self.ask_cluster(Purpose::LiveRead, attributes, parent, for_whom.cluster(), review).await?;
+            self.ask_cluster(Purpose::LiveRead, attributes, parent, for_whom.cluster(), beside).await?;
         let unreadable = |_| InternalError::Unreadable;
         match status {
             StatusCode::OK if asked => serde_json::from_slice(&body).map_err(unreadable),
@@ -106,7 +117,7 @@ impl Agents {
             .map_err(not_made)
             .map_err(failed)?;
         let attributes = Attributes::new(identity.clone(), OperationId::new(Uuid::now_v7()), session, request);
-        let answer = self.ask_cluster(Purpose::TokenReview, attributes, None, cluster, None).await;
+        let answer = self.ask_cluster(Purpose::TokenReview, attributes, None, cluster, Beside::Nothing).await;
         let (status, body) = answer.map_err(failed)?;
         if !status.is_success() {
             return Err(failed(InternalError::Status(status.as_u16())));
@@ -115,16 +126,16 @@ impl Agents {
         agrees(&answer, identity).map_err(|why| AuthnError::Review(why.to_owned()))
     }
 
-    async fn ask_cluster(
+    pub(super) async fn ask_cluster(
         &self,
         what: Purpose,
         attributes: Attributes,
         parent: Option<OperationId>,
         cluster: &str,
-        review: Option<Bytes>,
+        beside: Beside,
     ) -> Result<(StatusCode, Bytes), InternalError> {
         let link = self.pick_or_wait(cluster).await.ok_or_else(|| InternalError::NoAgent(cluster.to_owned()))?;
-        tokio::time::timeout(WAIT, self.ask_agent(what, attributes, parent, &link, review))
+        tokio::time::timeout(WAIT, self.ask_agent(what, attributes, parent, &link, beside))
             .await
             .map_err(|_| InternalError::NoAnswer)?
     }
@@ -137,7 +148,7 @@ impl Agents {
         attributes: Attributes,
         parent: Option<OperationId>,
         link: &Arc<AgentLink>,
-        review: Option<Bytes>,
+        beside: Beside,
     ) -> Result<(StatusCode, Bytes), InternalError> {
         let key = DigestKey::new(shared_net::crypto::random());
         let durable = !attributes.info().is_read();
@@ -149,7 +160,12 @@ impl Agents {
         let allowed = internal::allow(what, attributes).map_err(not_made)?;
         log.decided(allowed.explanation());
         let issued = if durable { Some(self.issued(&log, link).await?) } else { None };
-        let outgoing = self.grants.issue(allowed, issued, link).map_err(not_made)?;
+        let (review, reads) = match beside {
+            Beside::Nothing => (None, Vec::new()),
+            Beside::Review(review) => (Some(review), Vec::new()),
+            Beside::Reads(reads) => (None, reads),
+        };
+        let outgoing = self.grants.issue_with(allowed, issued, link, reads).map_err(not_made)?;
         log.sent(outgoing.grant.claims(), link.id);
         let mut response = forward_with(link, outgoing, review).await.map_err(not_made)?;
         let (sent, refused) = forward::sent(response.headers_mut());

@@ -5,6 +5,7 @@
 //! names one, and the loss of the connection voids every grant that was not spent.
 
 pub(crate) mod forward;
+mod guard;
 mod hello;
 mod internal;
 mod listen;
@@ -16,7 +17,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use control_plane_core::grant::ReadKey;
 use control_plane_core::ledger::Epoch;
+use serde::Serialize;
 use shared::ids::AgentId;
+use shared::time::Timestamp;
 use shared_net::endpoint::Connection;
 use tokio::sync::watch;
 
@@ -32,6 +35,10 @@ pub struct AgentLink {
     pub id: AgentId,
     /// Its cluster.
     pub cluster: String,
+    /// What it says of its version.
+    pub version: String,
+    /// Since when it is connected.
+    pub since: Timestamp,
     /// The connection.
     pub connection: Connection,
     /// What grants for this connection carry as `aud`.
@@ -40,6 +47,19 @@ pub struct AgentLink {
     pub read_key: ReadKey,
     /// Whether it was not heard for longer than its keep-alives allow: gone, most likely, though nobody has said so yet.
     silent: AtomicBool,
+}
+
+/// A connected agent, as people see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Connected {
+    /// The process.
+    pub id: AgentId,
+    /// What it says of its version.
+    pub version: String,
+    /// Since when it is connected.
+    pub since: Timestamp,
+    /// Whether it was heard within its keep-alives.
+    pub heard: bool,
 }
 
 /// The agents of all clusters.
@@ -95,6 +115,20 @@ impl Agents {
     /// Connected agents by cluster.
     pub fn count(&self, cluster: &str) -> usize {
         self.by_cluster.read().unwrap_or_else(PoisonError::into_inner).get(cluster).map_or(0, Vec::len)
+    }
+
+    /// The connected agents of a cluster, as people see them.
+    pub fn list(&self, cluster: &str) -> Vec<Connected> {
+        let by_cluster = self.by_cluster.read().unwrap_or_else(PoisonError::into_inner);
+        let links = by_cluster.get(cluster).into_iter().flatten();
+        let alive = links.filter(|link| link.connection.close_reason().is_none());
+        let view = |link: &Arc<AgentLink>| Connected {
+            id: link.id,
+            version: link.version.clone(),
+            since: link.since,
+            heard: !link.silent.load(Ordering::Relaxed),
+        };
+        alive.map(view).collect()
     }
 
     /// Told whenever an agent comes or goes.

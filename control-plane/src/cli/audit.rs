@@ -309,6 +309,9 @@ fn reconcile(log: &Log, known: &HashMap<String, Known>) -> Vec<String> {
                 }
                 arrived.insert(event.audit_id.as_str());
             }
+            _ if event.verb == "get" && guards(known, &event.audit_id) => {
+                arrived.insert(event.audit_id.trim_end_matches("-read"));
+            }
             "leases" if object.is_some_and(|object| object.namespace == log.namespace) => {}
             _ => found.push(format!("the agent did what it has no reason to do by itself: {what}")),
         }
@@ -324,6 +327,12 @@ fn reconcile(log: &Log, known: &HashMap<String, Known>) -> Vec<String> {
     }
     found.sort();
     found
+}
+
+/// Whether an audit id is that of a guard read, or of one of the reads that it lists.
+fn guards(known: &HashMap<String, Known>, audit_id: &str) -> bool {
+    let id = audit_id.trim_end_matches("-read");
+    known.get(id).is_some_and(|row| row.kind == "internal/guard-read")
 }
 
 fn agrees(row: &Known, event: &Event) -> bool {

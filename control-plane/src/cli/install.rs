@@ -27,7 +27,7 @@ pub(super) struct Access {
 }
 
 impl Access {
-    fn kubectl(self) -> Kubectl {
+    pub(super) fn kubectl(self) -> Kubectl {
         Kubectl { program: Some(self.kubectl), kubeconfig: self.kubeconfig, context: self.context }
     }
 }

@@ -3,11 +3,13 @@
 mod approvals;
 mod audit;
 mod client;
+mod doctor;
 mod inject;
 mod install;
 mod policy;
 mod serve;
 mod sessions;
+mod status;
 mod text;
 
 use std::io::Write;
@@ -90,6 +92,13 @@ enum Command {
         #[arg(long)]
         purge: bool,
     },
+    /// Whether everything is as it is meant to be: cluster, installation, injection, network, control plane.
+    Doctor(#[command(flatten)] Box<doctor::Wanted>),
+    /// Print how the control plane is, and what is connected to it, as JSON.
+    Status {
+        #[command(flatten)]
+        server: Server,
+    },
     /// Check a policy file, or ask what it would say.
     Policy {
         #[command(subcommand)]
@@ -117,6 +126,13 @@ pub(crate) struct Server {
     json: bool,
 }
 
+impl Server {
+    /// Whether it was said where the control plane is.
+    const fn is_named(&self) -> bool {
+        self.socket.is_some() || self.server.is_some()
+    }
+}
+
 /// Parses the arguments and does what they say.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
@@ -132,6 +148,8 @@ pub fn run() -> ExitCode {
         Command::Install(wanted) => install::install(*wanted),
         Command::Upgrade(wanted) => install::upgrade(*wanted),
         Command::Uninstall { access, purge } => install::uninstall(access, purge),
+        Command::Doctor(wanted) => return wait(doctor::run(*wanted)).unwrap_or_else(|error| fail(&error)),
+        Command::Status { server } => wait(status::run(server)),
         Command::Policy { command } => policy::run(command),
     };
     match result {
@@ -140,7 +158,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn wait(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn wait<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
 }
 

@@ -109,6 +109,17 @@ async fn alarms(client: &Client) -> anyhow::Result<()> {
             open.iter().map(|way| format!("{} {}", text(way, "/way"), text(way, "/address"))).collect();
         let (cluster, pod) = (text(alarm, "/cluster"), text(alarm, "/pod"));
         let since = Timestamp(number(alarm, "/since"));
+        let changed = items(alarm.get("changed").unwrap_or(&Value::Null)).iter().filter_map(Value::as_str);
+        let changed = changed.collect::<Vec<_>>().join("; ");
+        if !changed.is_empty() {
+            print(&safe(
+                &format!("ALARM since {since}: what protects {cluster} is not as it was installed: {changed}"),
+                false,
+            ));
+        }
+        if open.is_empty() {
+            continue;
+        }
         let line = format!(
             "ALARM since {since}: pod {pod} in {cluster} reaches the cluster without Sallyport: {}",
             open.join(", ")

@@ -60,6 +60,17 @@ impl Grants {
 
     /// Spends an [`Allowed`] into a grant for one connection. `issued` is the proof that it is on record; only plain reads go without.
     pub fn issue(&self, allowed: Allowed, issued: Option<Issued>, link: &AgentLink) -> Result<Outgoing, GrantError> {
+        self.issue_with(allowed, issued, link, Vec::new())
+    }
+
+    /// The same for an internal operation that has the agent read further objects.
+    pub(crate) fn issue_with(
+        &self,
+        allowed: Allowed,
+        issued: Option<Issued>,
+        link: &AgentLink,
+        more: Vec<Target>,
+    ) -> Result<Outgoing, GrantError> {
         let attributes = allowed.attributes();
         if !attributes.info().is_read() && !issued.as_ref().is_some_and(|issued| issued.is_for(&allowed)) {
             return Err(GrantError::Unapproved);
@@ -85,7 +96,7 @@ impl Grants {
             until: limits::STREAM_LIFE,
             digest_key: &key,
             mask: allowed.mask().to_vec(),
-            reads: reads.into_iter().collect(),
+            reads: reads.into_iter().chain(more).collect(),
             approval,
         };
         let grant = grant::issue(allowed, terms, &self.signer, Some(&link.read_key))?;

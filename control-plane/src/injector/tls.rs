@@ -12,6 +12,7 @@ use rustls::{RootCertStore, ServerConfig};
 use shared::chain::Chain;
 use shared::time::Timestamp;
 use shared_net::clock::Clock;
+use shared_net::validity::validity;
 use tokio_rustls::TlsAcceptor;
 
 use super::config::TlsFiles;
@@ -128,7 +129,7 @@ fn parse(files: &TlsFiles, read: &Read) -> Result<(ServerConfig, Option<i64>), T
         .filter(|chain| !chain.is_empty())
         .ok_or_else(|| content(&files.certificate, "certificate"))?;
     let key = PrivateKeyDer::from_pem_slice(&read.key).map_err(|_| content(&files.key, "key"))?;
-    let end = certificates.first().and_then(|leaf| not_after(leaf));
+    let end = certificates.first().and_then(|leaf| validity(leaf)).map(|validity| seconds(validity.until));
     let provider = shared_net::crypto::provider();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().map_err(TlsError::Refused)?;
@@ -149,73 +150,4 @@ fn parse(files: &TlsFiles, read: &Read) -> Result<(ServerConfig, Option<i64>), T
     let mut config = builder.with_single_cert(certificates, key).map_err(TlsError::Refused)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok((config, end))
-}
-
-/// `notAfter` in seconds since 1970: the second time of the validity, which is the fifth part of what is signed (RFC 5280, section 4.1).
-fn not_after(certificate: &[u8]) -> Option<i64> {
-    let (_, certificate, _) = element(certificate)?;
-    let (_, signed, _) = element(certificate)?;
-    let (tag, _, rest) = element(signed)?;
-    // The version is optional.
-    let mut rest = if tag == 0xa0 { rest } else { signed };
-    for _ in 0..3 {
-        (_, _, rest) = element(rest)?;
-    }
-    let (_, validity, _) = element(rest)?;
-    let (_, _, rest) = element(validity)?;
-    let (tag, time, _) = element(rest)?;
-    let text = std::str::from_utf8(time).ok()?.strip_suffix('Z')?;
-    let (century, text) = match tag {
-        // Two digits of the year: 1950 to 2049.
-        0x17 => (if text.get(..2)?.parse::<i64>().ok()? < 50 { 20 } else { 19 }, text),
-        0x18 => (text.get(..2)?.parse().ok()?, text.get(2..)?),
-        _ => return None,
-    };
-    let part = |index: usize| text.get(index * 2..index * 2 + 2)?.parse::<i64>().ok();
-    let (year, month, day) = (century * 100 + part(0)?, part(1)?, part(2)?);
-    // Days from 1970-01-01 with years that begin in March, so that the odd day is the last one.
-    let years = if month <= 2 { year - 1 } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days =
-        years * 365 + years.div_euclid(4) - years.div_euclid(100) + years.div_euclid(400) + day_of_year - 719_468;
-    Some(((days * 24 + part(3)?) * 60 + part(4)?) * 60 + part(5)?)
-}
-
-/// Tag, content and what follows of one DER element.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (tag, rest) = der.split_first()?;
-    let (first, mut rest) = rest.split_first()?;
-    let mut length = usize::from(*first);
-    if *first >= 0x80 {
-        length = 0;
-        for _ in 0..first & 0x7f {
-            let (byte, after) = rest.split_first()?;
-            length = length.checked_mul(256)?.checked_add(usize::from(*byte))?;
-            rest = after;
-        }
-    }
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((*tag, content, rest))
-}
-
-#[cfg(test)]
-mod tests {
-    use shared_net::pki::Ca;
-
-    use super::*;
-
-    #[test]
-    fn when_a_certificate_ends() {
-        for (now, life) in
-            [(1_700_000_000, 1000), (1_709_200_000, 86_400), (2_500_000_000, 400 * 86_400), (951_800_000, 60)]
-        {
-            let at = Timestamp(now * 1000);
-            let ca = Ca::generate("test", at).unwrap();
-            let identity = ca.issue_server(&["x"], &[], at, Duration::from_secs(life)).unwrap();
-            assert_eq!(not_after(&identity.chain()[0]), i64::try_from(now + life).ok());
-        }
-        for garbage in [&b""[..], b"0", b"0\x84\xff\xff\xff\xff", b"0\x03000", &[0x30; 64]] {
-            assert_eq!(not_after(garbage), None);
-        }
-    }
 }

@@ -14,6 +14,11 @@ use super::kubectl::Kubectl;
 /// Our namespace; its name is in the agent's rights, in the webhooks and in policies.
 pub const NAMESPACE: &str = "sallyport";
 
+/// The ConfigMap with the values of an installation.
+pub const INSTALLATION: &str = "sallyport-installation";
+/// Its one key.
+pub const INSTALLED: &str = "values.yaml";
+
 /// Data of one Secret.
 pub type Data = BTreeMap<String, Secret<Vec<u8>>>;
 

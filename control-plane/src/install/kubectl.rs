@@ -18,6 +18,11 @@ pub struct Kubectl {
     pub context: Option<OsString>,
 }
 
+/// There is no such program.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} can't be started")]
+pub struct Missing(String);
+
 impl Kubectl {
     /// What it prints.
     ///
@@ -44,6 +49,21 @@ impl Kubectl {
         serde_json::from_str(&text).with_context(|| format!("kubectl {} printed no JSON", arguments.join(" ")))
     }
 
+    /// Everything that it prints as JSON, document after document and lists taken apart; and what it complains of. It may do both.
+    ///
+    /// # Errors
+    /// It can't be started, or what it prints is no JSON.
+    pub fn documents(&self, arguments: &[&str], input: &str) -> anyhow::Result<(Vec<Value>, Option<String>)> {
+        let said = self.output(arguments, input)?;
+        let mut all = Vec::new();
+        for document in serde_json::Deserializer::from_slice(&said.stdout).into_iter::<Value>() {
+            let document = document.with_context(|| format!("kubectl {} printed no JSON", arguments.join(" ")))?;
+            all.extend(super::cluster::items(&document).into_iter().cloned());
+        }
+        let complaint = String::from_utf8_lossy(&said.stderr).trim().to_owned();
+        Ok((all, (!said.status.success()).then_some(complaint)))
+    }
+
     fn output(&self, arguments: &[&str], input: &str) -> anyhow::Result<Output> {
         let program = self.program.clone().unwrap_or_else(|| "kubectl".into());
         let mut command = Command::new(&program);
@@ -55,7 +75,7 @@ impl Kubectl {
         // An administrator's default may be any namespace; every call names its own.
         command.arg("--request-timeout=30s").args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("{} can't be started", program.to_string_lossy()))?;
+        let mut child = command.spawn().with_context(|| Missing(program.to_string_lossy().into_owned()))?;
         let stdin = child.stdin.take();
         // From a thread of its own: it may print before it has read everything.
         std::thread::scope(|scope| {

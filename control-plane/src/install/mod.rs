@@ -8,6 +8,7 @@
 
 mod base;
 mod cluster;
+mod exact;
 mod fields;
 mod keys;
 mod kubectl;
@@ -28,10 +29,11 @@ use serde_json::{Map, Value, json};
 use shared::time::Timestamp;
 use shared_net::pki::KeyPin;
 
-pub use cluster::{Cluster, Data, Endpoints, NAMESPACE};
+pub use cluster::{Cluster, Data, Endpoints, INSTALLATION, INSTALLED, NAMESPACE};
+pub use exact::{Difference, GUARDED, differences};
 use keys::Keys;
 pub use keys::Rotate;
-pub use kubectl::Kubectl;
+pub use kubectl::{Kubectl, Missing};
 use network::Egress;
 pub use remove::{Removal, removal};
 use settings::{ControlPlane, Inside, Mode, Pinned, QUIC};
@@ -39,7 +41,9 @@ pub use settings::{Settings, read, set};
 pub use upgrade::changes;
 
 /// The oldest API server that we run on: native sidecars, and a pod's wait before its end.
-const OLDEST_MINOR: u32 = 30;
+pub const OLDEST_MINOR: u32 = 30;
+/// Beside the agents' configuration: what protects the cluster, as it was installed.
+const GUARDED_FILE: &str = "guarded.json";
 /// Constrained impersonation is on from here.
 const CONSTRAINED_IMPERSONATION: u32 = 36;
 
@@ -83,7 +87,10 @@ impl Installation {
         let mut notes = keys.notes.clone();
         let files = base::files(settings);
         let more = runners(settings, &api_server)?;
-        let values = values(settings, cluster, &api_server, &keys, &files, &more)?;
+        let mut values = values(settings, cluster, &api_server, &keys, &files, &more)?;
+        // Once to know what is to be guarded, and once more with that in the agents' hands.
+        let guarded = guarded(render::objects(&files, &values)?.iter().chain(&more));
+        tell_agents(&mut values, &guarded).context("the agents' values")?;
         let mut objects = render::objects(&files, &values)?;
         // Where runners are, before what lets them come.
         let webhooks = objects.iter().position(|object| object.get("webhooks").is_some()).unwrap_or(objects.len());
@@ -138,6 +145,28 @@ impl Cluster {
         let config: Value = serde_saphyr::from_str(self.installed.as_deref()?).ok()?;
         config.get("cluster")?.as_str().map(str::to_owned)
     }
+}
+
+/// What agents compare with what is there: a line for each object of [`GUARDED`] kinds, without what says nothing of what it does.
+fn guarded<'a>(objects: impl Iterator<Item = &'a Value>) -> String {
+    let kind = |object: &&Value| object.get("kind").and_then(Value::as_str).is_some_and(|kind| GUARDED.contains(&kind));
+    let lines = objects.filter(kind).map(|object| {
+        let mut object = object.clone();
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.retain(|key, _| key == "name" || key == "namespace");
+        }
+        object.to_string()
+    });
+    format!("[\n{}\n]\n", lines.collect::<Vec<_>>().join(",\n"))
+}
+
+/// Puts that beside the agents' configuration.
+fn tell_agents(values: &mut Value, guarded: &str) -> Option<()> {
+    let files = values.pointer_mut("/configMaps/agent")?.as_object_mut()?;
+    files.insert(GUARDED_FILE.to_owned(), guarded.into());
+    let known = values.pointer_mut("/digests/agent")?;
+    *known = digest([known.as_str()?.as_bytes(), guarded.as_bytes()]).into();
+    Some(())
 }
 
 /// What a control plane elsewhere has to know: an entry of its configuration.
@@ -256,6 +285,7 @@ fn values(
             "agent": {"agent.yaml": agent},
             "injector": {"injector.yaml": injector},
             "controlPlane": or_none(control_plane),
+            "installation": {INSTALLED: yaml::text(&settings.values)},
         },
         "secrets": {
             "ca": or_none(secret(&keys.ca)),
@@ -294,6 +324,7 @@ fn agent_config(settings: &Settings, cluster: &Cluster, keys: &Keys, address: &s
         "placeholderKeys": placeholder_keys,
         "namespace": NAMESPACE,
         "protectedNamespaces": settings.protected_namespaces,
+        "guarded": format!("/etc/sallyport/{GUARDED_FILE}"),
         "listen": "0.0.0.0:9090",
         "log": {"format": "json"},
     })

@@ -29,6 +29,8 @@ const OWN_FILES: [&str; 3] = ["config.yaml", "keys.json", "policy.yaml"];
 /// What is installed.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// All of it as it was said, for whoever looks at the installation later.
+    pub(super) values: Value,
     /// Our name of the cluster.
     pub(super) cluster: String,
     /// The images.
@@ -135,6 +137,7 @@ impl Settings {
     pub fn parse(values: Value) -> Result<Self, Problems> {
         let mut problems = Problems::new();
         let p = &mut problems;
+        let said = values.clone();
         let mut root = Fields::root(values, p);
         let cluster = root.text("cluster", p);
         match &cluster {
@@ -162,6 +165,7 @@ impl Settings {
         root.end(p);
         let settings = (|| {
             Some(Self {
+                values: said,
                 cluster: cluster?,
                 images: images?,
                 control_plane: control_plane?,
@@ -175,6 +179,35 @@ impl Settings {
             })
         })();
         problems.finish(settings)
+    }
+
+    /// Whether the control plane is in the cluster.
+    pub const fn has_control_plane(&self) -> bool {
+        self.inside().is_some()
+    }
+
+    /// Our name of the cluster.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// Namespaces of runners that have a plain policy.
+    pub fn runner_namespaces(&self) -> &[String] {
+        &self.network.runner_namespaces
+    }
+
+    /// Which network policies, in the word of the values.
+    pub const fn network(&self) -> &'static str {
+        match self.network.mode {
+            Mode::None => "none",
+            Mode::Plain => "plain",
+            Mode::Cilium => "cilium",
+        }
+    }
+
+    /// The sidecar's image, and its pull policy.
+    pub fn sidecar_image(&self) -> (&str, &str) {
+        (&self.images.sidecar, &self.images.pull_policy)
     }
 
     /// The control plane, if it is installed with the rest.

@@ -42,7 +42,7 @@ pub fn changes(kubectl: &Kubectl, installation: &Installation) -> anyhow::Result
     Ok((lines, (!gone.is_empty()).then(|| yaml::file(&gone))))
 }
 
-fn comparable(object: &Value) -> Value {
+pub(super) fn comparable(object: &Value) -> Value {
     let mut object = object.clone();
     for pointer in NOT_OURS {
         if let Some((parent, key)) = pointer.rsplit_once('/')
@@ -54,11 +54,11 @@ fn comparable(object: &Value) -> Value {
     object
 }
 
-fn same(one: &Value, other: &Value) -> bool {
+pub(super) fn same(one: &Value, other: &Value) -> bool {
     ["/kind", "/metadata/namespace", "/metadata/name"].iter().all(|at| one.pointer(at) == other.pointer(at))
 }
 
-fn name(object: &Value) -> String {
+pub(super) fn name(object: &Value) -> String {
     let at = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     match object.pointer("/metadata/namespace").and_then(Value::as_str) {
         Some(namespace) => format!("{} {} in {namespace}", at("/kind"), at("/metadata/name")),

@@ -16,6 +16,7 @@ use shared_net::tls::PeerKey;
 use tokio::sync::watch;
 
 use super::seat::Seat;
+use crate::presence::Presence;
 use crate::store::SessionRow;
 
 /// An open session. One lives in memory per sidecar key; connections hold it by `Arc`.
@@ -31,6 +32,7 @@ pub struct Session {
     pub(super) over: watch::Sender<Option<String>>,
     running: Mutex<HashMap<OperationId, watch::Receiver<bool>>>,
     facts: Mutex<SessionFacts>,
+    pub(super) presence: Presence,
 }
 
 /// An operation under way; its waiters are woken when it is dropped.
@@ -74,6 +76,7 @@ impl Session {
             over: watch::Sender::new(row.closed_why.or_else(|| row.closed.map(|_| "closed".to_owned()))),
             running: Mutex::new(HashMap::new()),
             facts: Mutex::new(facts),
+            presence: Presence::default(),
         })
     }
 
@@ -96,6 +99,11 @@ impl Session {
     /// Whether it was ended.
     pub(super) fn is_over(&self) -> bool {
         self.over.borrow().is_some()
+    }
+
+    /// Its sidecar.
+    pub(crate) const fn presence(&self) -> &Presence {
+        &self.presence
     }
 
     /// When it was opened.

@@ -78,6 +78,15 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// Room of a file system, in bytes.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Space {
+    /// What is free.
+    pub free: u64,
+    /// All there is.
+    pub all: u64,
+}
+
 /// Handle to the store; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -85,6 +94,7 @@ pub struct Store {
     readers: Arc<Readers>,
     seal: Arc<SealingKey>,
     lives: Arc<Lives>,
+    folder: Arc<Path>,
     /// Held as long as the process lives, by whoever opened the store last.
     _lock: Arc<File>,
 }
@@ -110,7 +120,7 @@ impl Store {
         let (writer, thread) = Writer::start(connection).map_err(file_error)?;
         let readers = Readers { idle: Mutex::new(idle), permits: tokio::sync::Semaphore::new(READERS) };
         let (readers, seal, lives, lock) = (Arc::new(readers), Arc::new(seal), Arc::new(lives), Arc::new(lock));
-        Ok((Self { writer, readers, seal, lives, _lock: lock }, thread))
+        Ok((Self { writer, readers, seal, lives, folder: folder.into(), _lock: lock }, thread))
     }
 
     /// Seals and opens the keys of digests.
@@ -121,6 +131,13 @@ impl Store {
     /// Whether the last commit succeeded.
     pub fn is_writable(&self) -> bool {
         self.writer.is_healthy()
+    }
+
+    /// Bytes that are free for us where the database is, and of how many; `None` where the file system does not say.
+    pub fn space(&self) -> Option<Space> {
+        let said = rustix::fs::statvfs(&*self.folder).ok()?;
+        let bytes = |blocks: u64| blocks.saturating_mul(said.f_frsize);
+        Some(Space { free: bytes(said.f_bavail), all: bytes(said.f_blocks) })
     }
 
     /// Tries a durable write, so that a store whose disk has space again is found to be healthy.

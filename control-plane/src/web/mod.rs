@@ -7,17 +7,21 @@ mod caller;
 mod listen;
 mod openapi;
 pub mod routes;
+mod status;
 mod stream;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use shared_net::clock::Clock;
+use shared_net::tls::ServerKeys;
 
+use crate::agents::Agents;
 use crate::alarms::Alarms;
 use crate::approvals::Approvals;
 use crate::authn::Authn;
 use crate::events::Events;
+use crate::guards::Guards;
 use crate::policies::Policies;
 use crate::sessions::Sessions;
 use crate::store::Store;
@@ -38,6 +42,14 @@ pub struct Parts {
     pub sessions: Arc<Sessions>,
     /// Policy.
     pub policies: Arc<Policies>,
+    /// Agents.
+    pub agents: Arc<Agents>,
+    /// What protects clusters.
+    pub guards: Arc<Guards>,
+    /// The clusters of the configuration.
+    pub clusters: Vec<String>,
+    /// What the listeners show.
+    pub keys: Arc<ServerKeys>,
     /// Records.
     pub store: Store,
     /// Groups that may read everything and change nothing.

@@ -9,7 +9,7 @@ use shared::ids::{HoldId, SessionId};
 
 use super::answer::{self, Answer, Problem};
 use super::caller::{Caller, LocalPeer};
-use super::{Parts, caller, openapi};
+use super::{Parts, caller, openapi, status};
 use crate::approvals::BallotError;
 use crate::store::Filter;
 
@@ -43,6 +43,8 @@ pub enum Call {
     Policy,
     /// What happens.
     Events,
+    /// How the control plane and what is connected to it are.
+    Status,
     /// Who the caller is.
     Whoami,
     /// The document.
@@ -96,7 +98,7 @@ const fn post(call: Call, path: &'static str, answer: &'static str, summary: &'s
 }
 
 /// All of them.
-pub const ROUTES: [Route; 14] = [
+pub const ROUTES: [Route; 15] = [
     Route {
         query: &[("live", "boolean")],
         ..get(
@@ -151,6 +153,12 @@ pub const ROUTES: [Route; 14] = [
         "Changes of holds, and alarms, as server-sent events, for as long as the credential is good",
     ),
     get(Call::Bypass, "/v1/bypass", "Alarms", "Runners that reach the API server or their node without the agent now"),
+    get(
+        Call::Status,
+        "/v1/status",
+        "Health",
+        "The control plane itself, and the agents and sidecars that are connected",
+    ),
     get(Call::Whoami, "/v1/whoami", "Caller", "Who the caller is taken for"),
     get(Call::OpenApi, "/openapi.json", "OpenApi", "This document"),
 ];
@@ -211,7 +219,9 @@ impl Known<'_> {
         let Self { caller, route, id, query } = self;
         let query = Query::read(query, route)?;
         let may_read = caller.may_read(parts);
-        let open = matches!(route.call, Call::Whoami | Call::OpenApi | Call::Approve | Call::Deny);
+        // Whoever is at the local socket was let there by the machine's administrator, and `doctor` needs to know how things are.
+        let local = caller.voter.via == Via::LocalSocket && route.call == Call::Status;
+        let open = local || matches!(route.call, Call::Whoami | Call::OpenApi | Call::Approve | Call::Deny);
         if !open && !may_read {
             return Err(Problem::Forbidden(
                 "only members of a group that approves something, or of auditorGroups, may see this".to_owned(),
@@ -259,6 +269,7 @@ impl Known<'_> {
             Call::Policy => answer::json(&parts.policies.state()),
             Call::Bypass => answer::json(&parts.alarms.list()),
             Call::Events => Answer::Events { changes: parts.events.listen(), until: expires },
+            Call::Status => answer::json(&status::of(parts).await),
             Call::Whoami => answer::json(&json!({
                 "issuer": voter.issuer,
                 "subject": voter.subject,

@@ -20,3 +20,4 @@ pub mod tasks;
 pub mod telemetry;
 pub mod tls;
 mod udp;
+pub mod validity;

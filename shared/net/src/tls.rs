@@ -21,6 +21,7 @@ use shared::wire;
 
 use crate::crypto;
 use crate::pki::{Identity, KeyPin};
+use crate::validity::{Validity, validity};
 
 /// The identity of a peer: SHA-256 of its public key (`SubjectPublicKeyInfo`), proven in the handshake.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +64,12 @@ impl ServerKeys {
     /// The key does not fit the certificate.
     pub fn new(identity: &Identity) -> Result<Self, Error> {
         Ok(Self(RwLock::new(certified(identity)?)))
+    }
+
+    /// From when to when what is shown is good: the certificate, then the authority's. `None` where there is none, or it can't be read.
+    pub fn validity(&self) -> [Option<Validity>; 2] {
+        let shown = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        [0, 1].map(|place| shown.cert.get(place).and_then(|certificate| validity(certificate)))
     }
 
     /// Shows this from the next handshake on.

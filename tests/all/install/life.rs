@@ -51,7 +51,8 @@ fn ours(cluster: &Cluster) -> Vec<(Name, String)> {
 
 #[test]
 fn an_installation_is_applied_repeated_changed_and_removed() {
-    let cluster = Cluster::for_installations();
+    let alone = Cluster::for_installations();
+    let cluster: &Cluster = &alone;
     cluster.admin(&["create", "namespace", "ci"]);
     let early = sallyport(cluster, &with("upgrade", &[]));
     assert!(!early.status.success() && early.stdout.is_empty(), "there is nothing to upgrade");
@@ -140,6 +141,7 @@ fn an_upgrade_says_what_it_changes(cluster: &Cluster) {
             "changed  ConfigMap sallyport-agent in sallyport",
             "changed  ConfigMap sallyport-control-plane in sallyport",
             "changed  ConfigMap sallyport-injector in sallyport",
+            "changed  ConfigMap sallyport-installation in sallyport",
             "changed  Deployment sallyport-agent in sallyport",
             "changed  Deployment sallyport-injector in sallyport",
             "changed  StatefulSet sallyport-control-plane in sallyport",

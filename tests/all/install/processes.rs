@@ -68,6 +68,7 @@ async fn control_plane_and_agent_run_on_what_is_installed() {
 
     // The agent: the paths of its container become this folder's.
     mount(objects, "Secret", "sallyport-placeholder", &at("etc/sallyport-placeholder"));
+    mount(objects, "ConfigMap", "sallyport-agent", &at("etc/sallyport"));
     std::fs::create_dir_all(at("var/run/sallyport/identity")).unwrap();
     let token = cluster.token("sallyport", "sallyport-agent", Some("sallyport-agent"), None);
     std::fs::write(at("var/run/sallyport/identity/token"), token).unwrap();

@@ -1,7 +1,7 @@
 //! Sallyport as `sallyport install` puts it on the node: our images, the policies, the webhooks.
 
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde_json::Value;
 use tests::cluster::{Namespace, program};
@@ -20,6 +20,8 @@ controlPlane:
     thresholds: {holdAt: 40, twoPeopleAt: 100, denyAt: 100}
     noPersonBehind: [{serviceAccount: 'test/*/default'}]
 ";
+
+static POLICIES: RwLock<()> = RwLock::new(());
 
 /// Sallyport on a node.
 #[derive(Debug)]
@@ -47,6 +49,16 @@ impl Installed {
         let this = Self { node, runners };
         this.rolled_out();
         this
+    }
+
+    /// For a story that needs every policy in place, as long as this lives.
+    pub(super) fn unchanged(&self) -> RwLockReadGuard<'static, ()> {
+        POLICIES.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For a story that takes one away.
+    pub(super) fn to_change(&self) -> RwLockWriteGuard<'static, ()> {
+        POLICIES.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until everything of ours is ready.

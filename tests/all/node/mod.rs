@@ -7,6 +7,7 @@
     reason = "a failure of these helpers is the failure of the test that uses them"
 )]
 
+mod doctor;
 mod images;
 mod installed;
 mod intruders;

@@ -47,6 +47,7 @@ fn reaches(on: &Installed, namespace: &str, pod: &str, address: &str, port: &str
 #[test]
 fn an_annotated_job_reads_and_asks_and_goes_nowhere_else() {
     let Some(on) = installed() else { return };
+    let _unchanged = on.unchanged();
     let node = on.node;
     let namespace = node.namespace("job");
     node.admin(&[

@@ -19,6 +19,9 @@ pub(super) fn write(stack: &Stack, cluster: &Cluster, setup: &Setup<'_>) {
     write_file(&stack.path("agent/token"), &cluster.token("sallyport", "sallyport-agent", None, None));
     let shown = cluster.token("sallyport", "sallyport-agent", Some("sallyport-agent"), None);
     write_file(&stack.path("agent/control-plane-token"), &shown);
+    if let Some(guarded) = &setup.guarded {
+        write_file(&stack.path("agent/guarded.json"), guarded);
+    }
     write_file(&stack.path("agent/placeholder.key"), "0123456789abcdef0123456789abcdef");
     write_file(&stack.path("control-plane/keys.json"), &cluster.admin(&["get", "--raw", "/openid/v1/jwks"]));
     write_file(&stack.path("control-plane/policy.yaml"), setup.policy.unwrap_or(POLICY));
@@ -45,6 +48,8 @@ pub(super) fn runner_token(stack: &Stack, pod: &str) -> String {
 /// The agent's configuration. It needs the pin, so the control plane comes first.
 pub(super) fn write_agent(stack: &Stack, cluster: &Cluster) {
     let path = |name: &str| stack.path("agent").join(name).display().to_string();
+    let guarded = stack.path("agent/guarded.json");
+    let guarded = if guarded.exists() { format!("guarded: '{}'\n", guarded.display()) } else { String::new() };
     let config = format!(
         "cluster: test
 clusterUid: {}
@@ -54,7 +59,7 @@ placeholderKeys: {{current: '{}'}}
 apiServer: {{url: '{}', caFile: '{}', tokenFile: '{}'}}
 listen: '{}'
 log: {{format: json}}
-",
+{guarded}",
         cluster_uid(cluster),
         stack.addresses.quic,
         stack.pin,

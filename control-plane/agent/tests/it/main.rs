@@ -12,6 +12,8 @@ mod control_plane;
 #[cfg(test)]
 mod grants;
 #[cfg(test)]
+mod guards;
+#[cfg(test)]
 mod links;
 #[cfg(test)]
 mod pins;

@@ -45,9 +45,10 @@ impl World {
         fs::write(dir.join("ca"), &api.ca_pem).unwrap();
         fs::write(dir.join("token"), format!("{TOKEN}\n")).unwrap();
         fs::write(dir.join("key"), [9; 32]).unwrap();
+        fs::write(dir.join("guarded"), crate::guards::guarded().to_string()).unwrap();
         let text = format!(
             "cluster: a\nclusterUid: uid-of-a\ncontrolPlane: {{address: '{}', pin: '{}'}}\ntokenFile: {dir}/token\n\
-             placeholderKeys: {{current: {dir}/key}}\nlisten: 127.0.0.1:0\n\
+             placeholderKeys: {{current: {dir}/key}}\nguarded: {dir}/guarded\nlisten: 127.0.0.1:0\n\
              apiServer: {{url: 'https://{}', caFile: {dir}/ca, tokenFile: {dir}/token}}\n",
             relay.address,
             control_plane.pin,

@@ -44,7 +44,7 @@ pub struct GrantClaims {
     pub info: RequestInfo,
     /// Request digest: of exactly what the agent receives. Its key travels beside the grant.
     pub digest: Digest,
-    /// As whom; absent only for the token review, which the agent makes as itself.
+    /// As whom; absent only for the token review and for guard reads, which the agent makes as itself.
     pub impersonation: Option<Impersonation>,
     /// JSON paths masked in addition to what the agent always masks. There is no claim that masks less.
     pub mask: Vec<String>,
@@ -64,11 +64,11 @@ pub enum Purpose {
     LiveRead,
     /// What the server would make of a write; the agent adds `dryRun=All`.
     Preview,
-    /// Whether a runner's pod token is alive. The only one without impersonation.
+    /// Whether a runner's pod token is alive. Without impersonation.
     TokenReview,
     /// The cluster's ServiceAccount issuer keys.
     IssuerKeys,
-    /// Our own policies, RBAC and webhook, to see that they are as installed.
+    /// Our own policies, RBAC and webhooks: the agent reads them as itself, compares them with what was installed, and tells what is not.
     GuardRead,
 }
 

@@ -110,8 +110,9 @@ pub fn issue(
     let purpose = Purpose::of_rule(rule).ok_or_else(|| GrantError::UnknownInternal(rule.clone()))?;
     let attributes = allowed.attributes();
     let impersonation = match purpose {
-        Purpose::TokenReview => None,
-        Purpose::Operation | Purpose::LiveRead | Purpose::Preview | Purpose::IssuerKeys | Purpose::GuardRead => {
+        // The agent's own rights are for these two and no others.
+        Purpose::TokenReview | Purpose::GuardRead => None,
+        Purpose::Operation | Purpose::LiveRead | Purpose::Preview | Purpose::IssuerKeys => {
             Some(Impersonation::new(allowed.group(), &attributes.identity().asker()))
         }
     };

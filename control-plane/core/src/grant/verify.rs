@@ -223,7 +223,7 @@ fn right_kind(claims: &GrantClaims, form: Form, now: Timestamp) -> Result<(), Ve
     }
     let info = &claims.info;
     let group = claims.impersonation.as_ref().map(|who| who.group);
-    // Without impersonation the request would run with the agent's own rights: that is for the one thing they are there for.
+    // Without impersonation the request would run with the agent's own rights: that is for the two things they are there for.
     match (claims.purpose, group) {
         (Purpose::TokenReview, Some(_)) => return Err(VerifyError::Impersonation),
         (Purpose::TokenReview, None) => {
@@ -236,8 +236,16 @@ fn right_kind(claims: &GrantClaims, form: Form, now: Timestamp) -> Result<(), Ve
                 return Err(VerifyError::Purpose);
             }
         }
+        (Purpose::GuardRead, Some(_)) => return Err(VerifyError::Impersonation),
+        // Which objects these may be is the agent's own list: it compares them, and none of their bytes leaves it.
+        (Purpose::GuardRead, None) => {
+            let one = info.is_resource_request && info.verb == crate::request_info::Verb::Get && !info.name.is_empty();
+            if !one || !info.subresource.is_empty() || claims.approval.is_some() {
+                return Err(VerifyError::Purpose);
+            }
+        }
         (_, None) => return Err(VerifyError::Impersonation),
-        (Purpose::LiveRead | Purpose::IssuerKeys | Purpose::GuardRead, Some(_)) => {
+        (Purpose::LiveRead | Purpose::IssuerKeys, Some(_)) => {
             if !info.is_read() || claims.approval.is_some() {
                 return Err(VerifyError::Purpose);
             }

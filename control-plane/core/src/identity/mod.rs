@@ -10,7 +10,7 @@ use shared::time::Timestamp;
 
 /// Who asks: a pod of a cluster, and beside it, where the job has one, its CI provider's word for it.
 ///
-/// Made by the verification functions of this module only.
+/// Made by the verification functions of this module only; our own reads have one that has always expired (`crate::internal`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Identity {

@@ -24,7 +24,12 @@ fn validly_signed_and_still_wrong() {
         ),
         ("a token review as somebody", with(&claims, "purpose", json!("token-review")), VerifyError::Impersonation),
         ("a live read that writes", with(&claims, "purpose", json!("live-read")), VerifyError::Purpose),
-        ("a guard read that writes", with(&claims, "purpose", json!("guard-read")), VerifyError::Purpose),
+        ("a guard read as somebody", with(&claims, "purpose", json!("guard-read")), VerifyError::Impersonation),
+        (
+            "a guard read that writes",
+            with(&with(&claims, "impersonation", Value::Null), "purpose", json!("guard-read")),
+            VerifyError::Purpose,
+        ),
         ("a preview without dryRun", with(&claims, "purpose", json!("preview")), VerifyError::Purpose),
         (
             "approved by nobody",

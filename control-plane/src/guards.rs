@@ -1,0 +1,88 @@
+//! Watches what protects each cluster: network policies, webhooks, admission policies and our roles, compared by the agent with what was
+//! installed. What is deleted or otherwise is an alarm until it is back.
+//!
+//! It asks whether or not there are runners: on an idle cluster nobody else would notice.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use shared::chain::Chain;
+use shared::guard::Watched;
+use shared::limits;
+use shared::time::Timestamp;
+use shared_net::clock::Clock;
+
+use crate::agents::Agents;
+use crate::alarms::{Alarms, Raised};
+
+/// What is known of one cluster.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Guard {
+    /// When it was last looked at with success.
+    pub at: Option<Timestamp>,
+    /// How many objects were looked at; 0: the agents were not told of any.
+    pub objects: usize,
+    /// What is not as it was installed, a sentence each.
+    pub complaints: Vec<String>,
+    /// Why the last look failed.
+    pub error: Option<String>,
+}
+
+/// All clusters.
+pub struct Guards {
+    agents: Arc<Agents>,
+    alarms: Arc<Alarms>,
+    clock: Clock,
+    known: Mutex<BTreeMap<String, Guard>>,
+}
+
+impl Guards {
+    /// Nothing is known yet.
+    pub fn new(agents: Arc<Agents>, alarms: Arc<Alarms>, clock: Clock) -> Self {
+        Self { agents, alarms, clock, known: Mutex::default() }
+    }
+
+    /// What is known of a cluster.
+    pub fn of(&self, cluster: &str) -> Guard {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(cluster).cloned().unwrap_or_default()
+    }
+
+    /// Watches one cluster for ever.
+    pub async fn watch(self: Arc<Self>, cluster: String) {
+        let mut raised: Option<(Vec<String>, Raised)> = None;
+        let mut changes = self.agents.changes();
+        loop {
+            match self.agents.guard_read(&cluster).await {
+                Ok(watched) => self.judge(&cluster, &watched, &mut raised).await,
+                Err(error) => {
+                    // What was wrong stays wrong until somebody has seen that it is not.
+                    let why = Chain(&error).to_string();
+                    tracing::debug!(cluster, error = why, "what protects the cluster could not be looked at");
+                    let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                    known.entry(cluster.clone()).or_default().error = Some(why);
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(limits::GUARD_EVERY) => {}
+                // An agent came: the first look is at once, and nobody has looked in its absence.
+                _ = changes.changed(), if self.of(&cluster).error.is_some() => {}
+            }
+        }
+    }
+
+    async fn judge(&self, cluster: &str, watched: &[Watched], raised: &mut Option<(Vec<String>, Raised)>) {
+        let complaints: Vec<_> = watched.iter().filter_map(Watched::complaint).collect();
+        let guard =
+            Guard { at: Some(self.clock.now()), objects: watched.len(), complaints: complaints.clone(), error: None };
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(cluster.to_owned(), guard);
+        if complaints.is_empty() {
+            *raised = None;
+        } else if raised.as_ref().is_none_or(|(known, _)| *known != complaints) {
+            let alarm = self.alarms.changed(cluster, complaints.clone()).await;
+            // In the place of the one before, after it is on: there is no moment without.
+            *raised = Some((complaints, alarm));
+        }
+    }
+}
