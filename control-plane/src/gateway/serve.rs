@@ -98,7 +98,7 @@ impl Gateway {
             }
         }
         if let Some(answer) = self.answer_review(&session, &attributes) {
-            return Ok(self.local_answer(answer, log));
+            return self.local_answer(answer, log).await;
         }
         if attributes.request().upgrade().is_some() {
             return Err(Refused { refusal: Refusal::Stream, log: Some(log) });

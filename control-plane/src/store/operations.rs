@@ -448,7 +448,15 @@ pub(super) fn close(c: &Connection, session: SessionId, id: OperationId, x: &Clo
             Ok(step) => Some(step.state),
             Err(_) => return Ok(false),
         },
-        (Some(_), _, None) => return Err(StoreError::Corrupt("an operation that ran without a grant")),
+        (Some(record), Outcome::Ok { status } | Outcome::Error { status }, None) => {
+            match record.answered_here(status, x.closed) {
+                Ok(step) => Some(step.state),
+                Err(_) => return Ok(false),
+            }
+        }
+        (Some(_), Outcome::Unknown { .. }, None) => {
+            return Err(StoreError::Corrupt("an operation that ran without a grant"));
+        }
     };
     let unwritable = |_| StoreError::Corrupt("an unwritable record");
     let record = record.as_ref().map(serde_json::to_string).transpose().map_err(unwritable)?;

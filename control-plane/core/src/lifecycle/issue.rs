@@ -268,6 +268,22 @@ impl OperationRecord {
         Ok(Step::new(self.ended(outcome, Some(issue), now), outcome))
     }
 
+    /// Ends an operation that the control plane answers by itself: no grant, and nothing is sent. The effect is what the client is told.
+    ///
+    /// # Errors
+    /// It waits, was issued, or is over.
+    pub fn answered_here(&self, status: u16, now: Timestamp) -> Result<Step<Self, Outcome>, OperationError> {
+        match self.progress {
+            Progress::Open => {
+                let outcome = Outcome::of_status(status);
+                Ok(Step::new(self.ended(outcome, None, now), outcome))
+            }
+            Progress::Waiting { .. } | Progress::Issued { .. } | Progress::Returned { .. } | Progress::Ended { .. } => {
+                Err(self.unfit())
+            }
+        }
+    }
+
     /// Ends an operation of which nothing was sent.
     ///
     /// # Errors

@@ -356,3 +356,19 @@ fn a_hold_is_left_by_its_own_claim_only() {
     assert_eq!(claim(|claimed| claimed.intent = digest("another")), Err(ClaimError::Intent));
     assert_eq!(claim(|claimed| claimed.pin = pin("2")), Err(ClaimError::Pin));
 }
+
+/// What policy answers by itself has an outcome like all else, and only before anything else became of it.
+#[test]
+fn answered_here_ends_what_is_only_on_record() {
+    let recorded = operation(key(1, 1));
+    let over = recorded.answered_here(201, T0).unwrap().state;
+    assert_eq!(over.outcome(), Some(Outcome::Ok { status: 201 }));
+    assert_eq!(over.issue_on_record(), None);
+    let (_, waiting) = open(1);
+    let issued = recorded.issue(new_issue(1), T0).unwrap().state;
+    let returned = issued.answered(jti(1), Answer::NeverSpent, T0).unwrap().state;
+    for other in [waiting, issued, returned, over] {
+        let unfit = OperationError::Progress { progress: other.progress().as_str() };
+        assert_eq!(other.answered_here(201, T0).map(|step| step.state), Err(unfit));
+    }
+}
