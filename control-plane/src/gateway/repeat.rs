@@ -2,14 +2,16 @@
 
 use control_plane_core::attributes::Attributes;
 use control_plane_core::intent::Intent;
-use control_plane_core::lifecycle::Repeat;
+use control_plane_core::lifecycle::{NotSent, OperationKey, Outcome, Repeat};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
+use shared::ids::HoldId;
 use shared_net::body::{self, BoxBody};
 
 use super::Gateway;
 use super::refusal::Refusal;
 use super::serve::Refused;
+use crate::approvals;
 use crate::records::OperationLog;
 use crate::store::OperationRow;
 
@@ -60,11 +62,30 @@ impl Gateway {
                 Err(outcome.map_or(Refusal::Unknown, Refusal::Ended))
             }
             Ok(Repeat::IssueAgain(Some(_))) => Err(Refusal::NotSent),
-            Ok(Repeat::Replay(outcome)) => match replay(row) {
-                Some(response) => Ok(Some(response)),
-                None => Err(Refusal::Ended(outcome)),
-            },
+            Ok(Repeat::Replay(outcome)) => {
+                let (key, hold) = (record.key(), row.hold);
+                match replay(row) {
+                    Some(response) => Ok(Some(response)),
+                    None => Err(self.ended(key, hold, outcome).await),
+                }
+            }
         }
+    }
+
+    /// What a client is told of an operation that is over and has no answer. Where people or their silence ended it, that is what it reads.
+    async fn ended(&self, key: OperationKey, hold: Option<HoldId>, outcome: Outcome) -> Refusal {
+        let by_hold = matches!(
+            outcome,
+            Outcome::NotSent {
+                why: NotSent::HoldDenied | NotSent::HoldExpired | NotSent::HoldVoid | NotSent::ApprovalUsed
+            }
+        );
+        if let Some(hold) = hold.filter(|_| by_hold)
+            && let Ok(Some(hold)) = self.recorder.store.hold(hold).await
+        {
+            return approvals::over_for(&hold.record, key);
+        }
+        Refusal::Ended(outcome)
     }
 }
 

@@ -186,6 +186,15 @@ impl<'a> HoldTransaction<'a> {
         Ok(rows.into_iter().map(|row| row.record).collect())
     }
 
+    /// Holds that are over while an operation still waits on them, or to be issued again under their approval.
+    pub fn over_and_waited_for(&self) -> Result<Vec<HoldRecord>, StoreError> {
+        let sql = "SELECT DISTINCT h.state, h.show, h.digest_key FROM operations o JOIN holds h ON h.id = o.hold \
+                   WHERE o.outcome IS NULL AND o.record ->> '$.progress.progress' IN ('waiting', 'returned') \
+                   AND h.phase NOT IN ('waiting', 'approved') LIMIT 200";
+        let rows: Vec<HoldRow> = self.connection.prepare_cached(sql)?.query_map([], row)?.collect::<Result<_, _>>()?;
+        Ok(rows.into_iter().map(|row| row.record).collect())
+    }
+
     /// Operations that wait on a hold.
     pub fn waiters(&self, hold: HoldId) -> Result<Vec<OperationRecord>, StoreError> {
         let sql = "SELECT record FROM operations WHERE hold = ?1 AND outcome IS NULL AND record IS NOT NULL";
