@@ -29,7 +29,7 @@ use crate::grants::Grants;
 use crate::metrics::GatewayMetrics;
 use crate::peers::Peers;
 use crate::policies::Policies;
-use crate::records::{Recorder, RequestMask};
+use crate::records::{Recorder, RequestMask, Runs};
 use crate::sessions::Sessions;
 use crate::store::{Start, Store};
 use crate::web::{self, Web};
@@ -108,6 +108,7 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         tasks: tasks.child(),
         metrics: Arc::clone(&gateway_metrics),
         mask: RequestMask::new(),
+        runs: Runs::default(),
     };
     let agents = Arc::new(Agents::new(Arc::clone(&grants), recorder.clone()));
     let sessions = Arc::new(Sessions::new(Arc::clone(&authn), Arc::clone(&agents), store.clone(), clock.clone()));

@@ -122,7 +122,7 @@ impl Gateway {
                         Before::Goes(same) => log = *same,
                     },
                 }
-                self.hold(&session, hold, live, log).await?
+                return self.hold(&session, hold, live, log, running).await;
             }
         };
         self.carry_out(session, ready, running).await
@@ -130,7 +130,7 @@ impl Gateway {
 
     /// issue → forward → record. What changes something is carried out in a task of its own: when the client or its connection goes,
     /// its outcome is still learnt and recorded, and the sidecar gets it when it asks again.
-    async fn carry_out(
+    pub(super) async fn carry_out(
         self: &Arc<Self>,
         session: Arc<Session>,
         ready: Ready,

@@ -2,6 +2,7 @@
 //!
 //! Callers speak the domain's words; the SQL stays below this folder, so that another engine can stand beside this one.
 
+mod closing;
 mod holds;
 mod lives;
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use shared::ids::{AgentId, GrantId, HoldId, OperationId, SessionId};
 use shared::time::Timestamp;
 
+use super::closing::close;
 use super::sessions::{ms, time, uuid};
 use super::{Store, StoreError};
 
@@ -426,71 +427,4 @@ pub(super) fn insert(
             end.and_then(|x| x.claims.as_deref()),
         ])?;
     Ok(inserted == 1)
-}
-
-/// Sets the outcome once. A second closing changes nothing.
-pub(super) fn close(c: &Connection, session: SessionId, id: OperationId, x: &Closing) -> Result<bool, StoreError> {
-    let Some(row) = find(c, session, id)? else { return Ok(false) };
-    let record = match (&row.record, x.outcome, x.jti) {
-        // A plain read has no record of its own. One whose client left may run again under its id: nothing is lost by that.
-        (None, _, _) => {
-            let again = matches!(row.outcome, None | Some(Outcome::NotSent { .. } | Outcome::Unknown { .. }));
-            if !again {
-                return Ok(false);
-            }
-            None
-        }
-        (Some(record), Outcome::NotSent { why }, None) => match record.refuse(why, x.closed) {
-            Ok(step) => Some(step.state),
-            Err(_) => return Ok(false),
-        },
-        (Some(record), outcome, Some(jti)) => match record.finish(jti, outcome, x.closed) {
-            Ok(step) => Some(step.state),
-            Err(_) => return Ok(false),
-        },
-        (Some(record), Outcome::Ok { status } | Outcome::Error { status }, None) => {
-            match record.answered_here(status, x.closed) {
-                Ok(step) => Some(step.state),
-                Err(_) => return Ok(false),
-            }
-        }
-        (Some(_), Outcome::Unknown { .. }, None) => {
-            return Err(StoreError::Corrupt("an operation that ran without a grant"));
-        }
-    };
-    let unwritable = |_| StoreError::Corrupt("an unwritable record");
-    let record = record.as_ref().map(serde_json::to_string).transpose().map_err(unwritable)?;
-    let explanation = x.explanation.as_ref().map(serde_json::to_string).transpose().map_err(unwritable)?;
-    let outcome = serde_json::to_string(&x.outcome).map_err(unwritable)?;
-    let changed = c
-        .prepare_cached(
-            "UPDATE operations SET outcome = ?3, status = ?4, reason = ?5, closed = ?6, effect = coalesce(?7, effect), \
-             rule = coalesce(?8, rule), risk = coalesce(?9, risk), explanation = coalesce(?10, explanation), \
-             hold = coalesce(?11, hold), jti = coalesce(?12, jti), bytes_out = ?13, response_type = ?14, response = ?15, \
-             response_complete = ?16, response_digest = ?17, record = coalesce(?18, record), agent = coalesce(?19, agent), \
-             claims = coalesce(?20, claims) WHERE session = ?1 AND id = ?2",
-        )?
-        .execute(params![
-            session.uuid().as_bytes(),
-            id.uuid().as_bytes(),
-            outcome,
-            x.status,
-            x.reason,
-            ms(x.closed),
-            x.explanation.as_ref().map(|e| e.effect.as_str()),
-            x.explanation.as_ref().map(|e| e.rule.to_string()),
-            x.explanation.as_ref().map(|e| e.risk),
-            explanation,
-            x.hold.map(|h| *h.uuid().as_bytes()),
-            x.jti.map(|j| *j.uuid().as_bytes()),
-            i64::try_from(x.response.bytes).unwrap_or(i64::MAX),
-            x.response.content_type,
-            x.response.body,
-            x.response.complete,
-            x.response.digest.map(|d| d.to_string()),
-            record,
-            x.agent.map(|a| *a.uuid().as_bytes()),
-            x.claims
-        ])?;
-    Ok(changed == 1)
 }

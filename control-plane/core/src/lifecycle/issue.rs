@@ -298,6 +298,20 @@ impl OperationRecord {
         }
     }
 
+    /// Ends an operation that this process will send nothing for, whether or not the grant of this id, which it never signed, is on
+    /// record by now.
+    ///
+    /// # Errors
+    /// Another grant is under way, or it is over.
+    pub fn given_up(&self, jti: GrantId, why: NotSent, now: Timestamp) -> Result<Step<Self, Outcome>, OperationError> {
+        match self.progress {
+            Progress::Issued { .. } => self.finish(jti, Outcome::NotSent { why }, now),
+            Progress::Open | Progress::Waiting { .. } | Progress::Returned { .. } | Progress::Ended { .. } => {
+                self.refuse(why, now)
+            }
+        }
+    }
+
     /// Ends an operation whose hold is over for it. `None`: it may still go on.
     pub fn settle(&self, hold: &HoldRecord, now: Timestamp) -> Option<Step<Self, Outcome>> {
         let why = match (&self.progress, hold.phase()) {
