@@ -118,7 +118,12 @@ pub const ROUTES: [Route; 14] = [
         ..post(Call::Deny, "/v1/approvals/{id}/deny", "Voted", "Vote no, with a reason that the asker reads")
     },
     get(Call::Sessions, "/v1/sessions", "Sessions", "Sessions, newest first"),
-    get(Call::Session, "/v1/sessions/{id}", "SessionWithOperations", "One session with its operations in order"),
+    get(
+        Call::Session,
+        "/v1/sessions/{id}",
+        "SessionWithOperations",
+        "One session with its operations in order, at most 5000; the rest is in /v1/operations",
+    ),
     post(
         Call::Revoke,
         "/v1/sessions/{id}/revoke",
