@@ -10,7 +10,7 @@ use control_plane_core::digest::DigestKey;
 use control_plane_core::four_eyes::{Behind, Mode, Voter};
 use control_plane_core::intent::Intent;
 use control_plane_core::lifecycle::{
-    self, Ballot, Bound, Candidate, HoldRecord, Issued, Join, NewIssue, OperationKey, Phase, Recheck, SpendRefusal,
+    self, Ballot, Bound, Candidate, HoldRecord, Issued, Join, NewIssue, OperationKey, Phase, Progress, Recheck,
     StillFine, VoidReason, VoteEffect, VoteError,
 };
 use control_plane_core::version_pin::VersionPin;
@@ -133,7 +133,8 @@ impl Approvals {
         }
     }
 
-    /// Judges an approved hold again and spends its approval for this operation, on record before this answers.
+    /// Judges an approved hold again and spends its approval for this operation, on record before this answers. An operation that has
+    /// spent it, under a grant that came back unspent, gets another grant.
     pub(crate) async fn claim(
         &self,
         hold: BoundHold,
@@ -158,8 +159,7 @@ impl Approvals {
         let spent = self.store.change(move |t| spend(t, id, key, fine, new, now)).await;
         let (claimed, issued, record) = match spent.map_err(|e| ClaimFailure::Refused(Refusal::Record(e)))? {
             Ok(spent) => spent,
-            Err(refusal) => {
-                let why = refusal.to_string();
+            Err(why) => {
                 return Err(ClaimFailure::Refused(Refusal::HoldOver { hold: id, why }));
             }
         };
@@ -352,7 +352,8 @@ fn wait(
     Ok(Opened::Waits(Box::new(record), Box::new(bound)))
 }
 
-type Spent = Result<(lifecycle::Claimed, Issued, HoldRecord), SpendRefusal>;
+/// Or why not, in a clause.
+type Spent = Result<(lifecycle::Claimed, Issued, HoldRecord), String>;
 
 fn spend(
     t: &HoldTransaction<'_>,
@@ -365,8 +366,18 @@ fn spend(
     let (Some(hold), Some(operation)) = (t.hold(id)?, t.operation(key)?) else {
         return Err(StoreError::Corrupt("a hold without its operation"));
     };
+    if matches!(operation.progress(), Progress::Returned { .. }) {
+        return Ok(match operation.issue_again(&hold, fine, new, now) {
+            Err(refusal) => Err(refusal.to_string()),
+            Ok(step) => {
+                t.save_operation(&step.state, Some(id))?;
+                let lifecycle::Go { claimed, issued } = step.effects.assert_durable();
+                Ok((claimed, issued, hold))
+            }
+        });
+    }
     Ok(match lifecycle::spend(&hold, &operation, fine, new, now) {
-        Err(refusal) => Err(refusal),
+        Err(refusal) => Err(refusal.to_string()),
         Ok(step) => {
             let lifecycle::Spend { hold, operation } = step.state;
             t.save_hold(&hold)?;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use control_plane_core::attributes::Attributes;
 use control_plane_core::decision::{BoundHold, Decision, Hold, Verdict};
-use control_plane_core::lifecycle::NewIssue;
+use control_plane_core::lifecycle::{ApprovalUse, NewIssue, OperationKey};
 use control_plane_core::request_info::RequestInfo;
 use control_plane_core::version_pin::VersionPin;
 use http::Response;
@@ -102,6 +103,50 @@ impl Gateway {
                     let refusal = Refusal::Denied(Box::new(denial.explanation().clone()));
                     return Err(Refused { refusal, log: Some(log) });
                 }
+            }
+        }
+    }
+
+    /// Gives an operation another grant under the approval that it has spent: its first one was never spent. As before an approval is
+    /// spent, today's policy and session have the last word.
+    pub(super) async fn issue_again(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        attributes: Attributes,
+        mine: ApprovalUse,
+        mut log: OperationLog,
+        running: Running,
+    ) -> Result<Response<BoxBody>, Refused> {
+        // Until it is issued, its record stays as it is when the client leaves: it may come again until the approval expires.
+        log.held(mine.hold);
+        let key = OperationKey { session: attributes.session(), operation: attributes.operation() };
+        let cluster = attributes.cluster().to_owned();
+        let link = loop {
+            match self.agents.pick_answering(&cluster).await {
+                Some(link) => break link,
+                None if self.recorder.clock.now() < mine.expires => {}
+                None => return Err(Refused { refusal: Refusal::NoAgent(cluster), log: Some(log) }),
+            }
+        };
+        let (verdict, today) = self.judge(session, &attributes).await;
+        let approved = async {
+            session.identify(self.recorder.clock.now()).map_err(Refusal::Session)?;
+            let hold = self.recorder.store.hold(mine.hold).await.map_err(Refusal::Record)?;
+            let hold = hold.ok_or(Refusal::Internal("the hold is gone"))?.record;
+            let bound = hold.bound_again(key).ok_or(Refusal::Internal("the approval is another operation's"))?;
+            Ok::<_, Refusal>(attributes.waiting_again(&verdict, hold.terms(), bound))
+        };
+        let bound = match approved.await {
+            Ok(bound) => bound,
+            Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
+        };
+        let new = self.new_issue(&link);
+        let approved = Approved { bound, verdict, today, new, link, log, running };
+        match self.go_on(session, approved).await? {
+            Went::On(response) => Ok(response),
+            Went::Back(back) => {
+                let why = "policy became stricter before it could be sent".to_owned();
+                Err(Refused { refusal: Refusal::HoldOver { hold: mine.hold, why }, log: Some(back.log) })
             }
         }
     }

@@ -94,6 +94,9 @@ impl Gateway {
         if let Some(row) = known {
             match self.repeat(*row, &attributes, log).await? {
                 Before::Answered(response) => return Ok(response),
+                Before::Approved(log, mine) => {
+                    return self.issue_again(&session, attributes, mine, *log, running).await;
+                }
                 Before::Goes(same) => log = *same,
             }
         }
@@ -119,6 +122,10 @@ impl Gateway {
                     Ok(None) => {}
                     Ok(Some(row)) => match self.repeat(*row, hold.attributes(), log).await? {
                         Before::Answered(response) => return Ok(response),
+                        Before::Approved(log, mine) => {
+                            let attributes = hold.into_attributes();
+                            return self.issue_again(&session, attributes, mine, *log, running).await;
+                        }
                         Before::Goes(same) => log = *same,
                     },
                 }

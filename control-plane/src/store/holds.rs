@@ -162,8 +162,9 @@ impl<'a> HoldTransaction<'a> {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let Some(outcome) = record.outcome() else { return Err(StoreError::Corrupt("an end without an outcome")) };
-        let key = record.key();
-        let sql = "UPDATE operations SET record = ?3, outcome = ?4, status = ?5, reason = ?6, closed = ?7 \
+        let (key, issue) = (record.key(), record.issue_on_record());
+        let sql = "UPDATE operations SET record = ?3, outcome = ?4, status = ?5, reason = ?6, closed = ?7, \
+                   jti = coalesce(jti, ?8), agent = coalesce(agent, ?9) \
                    WHERE session = ?1 AND id = ?2 AND outcome IS NULL";
         self.connection.prepare_cached(sql)?.execute(params![
             key.session.uuid().as_bytes(),
@@ -172,7 +173,9 @@ impl<'a> HoldTransaction<'a> {
             serde_json::to_string(&outcome).map_err(|_| UNWRITABLE)?,
             status,
             reason,
-            ms(at)
+            ms(at),
+            issue.map(|issue| *issue.jti.uuid().as_bytes()),
+            issue.map(|issue| *issue.agent.uuid().as_bytes())
         ])?;
         Ok(())
     }

@@ -185,6 +185,17 @@ pub struct OperationRow {
     pub response_complete: bool,
 }
 
+/// An operation without an outcome.
+#[derive(Clone, Debug)]
+pub struct OpenOperation {
+    /// Which.
+    pub key: OperationKey,
+    /// When it arrived.
+    pub opened: Timestamp,
+    /// How far it is; a plain read has none.
+    pub record: Option<OperationRecord>,
+}
+
 /// Which operations to list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -320,10 +331,21 @@ impl Store {
         .await
     }
 
-    /// Operations without an outcome: after a restart, those that must get one.
-    pub async fn open_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
-        self.read(open).await
+    /// Operations without an outcome, which must get one.
+    pub async fn open_progress(&self) -> Result<Vec<OpenOperation>, StoreError> {
+        self.read(|c| {
+            let sql = "SELECT session, id, opened, record FROM operations WHERE outcome IS NULL ORDER BY seq";
+            let rows = c.prepare_cached(sql)?.query_map([], open_operation)?.collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+        .await
     }
+}
+
+fn open_operation(r: &Row<'_>) -> rusqlite::Result<OpenOperation> {
+    let key = OperationKey { session: SessionId::new(uuid(r.get(0)?)), operation: OperationId::new(uuid(r.get(1)?)) };
+    let record = r.get::<_, Option<String>>(3)?.and_then(|text| serde_json::from_str(&text).ok());
+    Ok(OpenOperation { key, opened: time(r.get(2)?), record })
 }
 
 /// Operations without an outcome.

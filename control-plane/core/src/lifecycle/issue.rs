@@ -191,17 +191,22 @@ impl OperationRecord {
         })
     }
 
-    /// Waits on a hold: its first, or the one that took the first one's place.
+    /// Waits on a hold: its first, or the one that took the first one's place. So may an operation whose grant came back unspent, where
+    /// policy holds today what it let through before.
     ///
     /// # Errors
-    /// A grant was issued, or it is over; or the hold was bound to another operation.
+    /// A grant is under way, it has spent an approval, or it is over; or the hold was bound to another operation.
     pub fn wait(&self, bound: Bound) -> Result<Self, OperationError> {
         if bound.operation != self.key {
             return Err(OperationError::OtherHold);
         }
         match self.progress {
-            Progress::Open | Progress::Waiting { .. } => Ok(self.with(Progress::Waiting { bound })),
-            Progress::Issued { .. } | Progress::Returned { .. } | Progress::Ended { .. } => Err(self.unfit()),
+            Progress::Open | Progress::Waiting { .. } | Progress::Returned { approval: None } => {
+                Ok(self.with(Progress::Waiting { bound }))
+            }
+            Progress::Issued { .. } | Progress::Returned { approval: Some(_) } | Progress::Ended { .. } => {
+                Err(self.unfit())
+            }
         }
     }
 
