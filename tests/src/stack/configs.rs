@@ -52,7 +52,7 @@ listen: '{}'
 log: {{format: json}}
 ",
         cluster_uid(cluster),
-        stack.addresses.quic,
+        stack.agent_dials(),
         stack.pin,
         path("control-plane-token"),
         path("placeholder.key"),
