@@ -31,7 +31,7 @@ use crate::intruders::Intruders;
 use crate::metrics::GatewayMetrics;
 use crate::peers::Peers;
 use crate::policies::Policies;
-use crate::records::{Recorder, RequestMask};
+use crate::records::{Recorder, RequestMask, Runs};
 use crate::sessions::Sessions;
 use crate::store::{Start, Store};
 use crate::web::{self, Web};
@@ -40,6 +40,8 @@ use crate::web::{self, Web};
 const DRAIN: Duration = Duration::from_secs(25);
 /// Between two looks at what is due.
 const SWEEP: Duration = Duration::from_secs(1);
+/// Between two looks for operations that nobody follows.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// A control plane whose sockets are bound.
 pub struct App {
@@ -111,6 +113,7 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         tasks: tasks.child(),
         metrics: Arc::clone(&gateway_metrics),
         mask: RequestMask::new(),
+        runs: Runs::default(),
     };
     let agents = Arc::new(Agents::new(Arc::clone(&grants), recorder.clone()));
     let sessions = Arc::new(Sessions::new(Arc::clone(&authn), Arc::clone(&agents), store.clone(), clock.clone()));
@@ -234,7 +237,8 @@ impl App {
         background.spawn_core("readiness", truth(readiness, store.clone(), Arc::clone(&agents), self.clusters));
         background.spawn_core("certificate", authority.renew(keys, clock.clone()));
         let sweeper = Arc::clone(&approvals);
-        background.spawn_core("sweep", sweep(sweeper, sessions, agents, store.clone(), clock));
+        background.spawn_core("sweep", sweep(sweeper, sessions, clock.clone()));
+        background.spawn_core("settle", settle(agents, store.clone(), clock));
         tasks.spawn_core("web", web.run(tasks.clone(), drain.clone()));
         let accepting = endpoint.clone();
         let (accept_tasks, accept_drain) = (tasks.clone(), drain.clone());
@@ -290,20 +294,24 @@ async fn truth(readiness: Readiness, store: Store, agents: Arc<Agents>, clusters
     }
 }
 
-/// Ends what is due, and what earlier lives left open.
-async fn sweep(approvals: Arc<Approvals>, sessions: Arc<Sessions>, agents: Arc<Agents>, store: Store, clock: Clock) {
-    let started = clock.now();
-    if let Err(error) = agents.recover_all(&store).await {
-        tracing::error!(error = %shared::chain::Chain(&error), "what an earlier life left open could not be read");
-    }
+/// Ends what is due.
+async fn sweep(approvals: Arc<Approvals>, sessions: Arc<Sessions>, clock: Clock) {
     loop {
         if let Err(error) = approvals.sweep().await {
             tracing::error!(error = %shared::chain::Chain(&error), "holds could not be swept");
         }
-        if let Err(error) = agents.close_stale(&store, started).await {
-            tracing::error!(error = %shared::chain::Chain(&error), "stale operations could not be closed");
-        }
         sessions.sweep(clock.now());
         tokio::time::sleep(SWEEP).await;
+    }
+}
+
+/// Settles what earlier lives left open, and what this one loses. Apart from the sweep, for it waits for agents.
+async fn settle(agents: Arc<Agents>, store: Store, clock: Clock) {
+    let started = clock.now();
+    loop {
+        if let Err(error) = agents.settle(&store, started).await {
+            tracing::error!(error = %shared::chain::Chain(&error), "operations without an outcome could not be settled");
+        }
+        tokio::time::sleep(SETTLE).await;
     }
 }

@@ -210,6 +210,14 @@ async fn one_approval_runs_once_across_agents() {
         assert_eq!(head.status, 403);
         assert_eq!(head.headers[wire::header::REFUSED], "approval-spent");
     }
+    // Nor in a later life of the control plane, whose database may know nothing of it.
+    world.control_plane.greeting.lock().unwrap().life = 8;
+    let third = world.agent().await;
+    let mut claims = world.approved(&third, &again, approval);
+    claims["life"] = json!(8);
+    let (head, _) = text(third.send(&again, &world.control_plane.sign(&claims)).await).await;
+    assert_eq!(head.status, 403);
+    assert_eq!(head.headers[wire::header::REFUSED], "approval-spent");
     assert_eq!(world.value(), "after");
 }
 

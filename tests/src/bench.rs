@@ -9,11 +9,11 @@
 mod admission;
 mod bodies;
 mod chain;
-mod client;
+pub(crate) mod client;
 mod contestants;
 mod helper;
 mod holds;
-mod listen;
+pub(crate) mod listen;
 mod machine;
 mod masking;
 mod policy;
@@ -21,7 +21,7 @@ mod reads;
 pub mod report;
 mod sidecar;
 mod stats;
-mod upstream;
+pub(crate) mod upstream;
 mod watches;
 
 use std::io::{Read, Write};

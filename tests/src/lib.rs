@@ -10,11 +10,13 @@
 pub mod bench;
 pub mod cluster;
 pub mod differential;
+pub mod gate;
 pub mod injector;
 pub mod intruder;
 pub mod issuer;
 pub mod kubectl;
 pub mod logs;
+pub mod lossy;
 pub mod node;
 pub mod stack;
 pub mod tidy;

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use crate::cluster::{Cluster, Namespace, program, root};
 use crate::kubectl::{Kubectl, Output, Version};
 use crate::logs::LogFile;
+use crate::lossy::Lossy;
 use process::Process;
 
 /// The three processes, the runner's namespace and the tokens.
@@ -32,6 +33,7 @@ pub struct Stack {
     pin: String,
     namespace: Namespace,
     api_server: ApiServer,
+    lossy: Option<Lossy>,
     folder: TempDir,
 }
 
@@ -63,6 +65,8 @@ pub struct Setup<'a> {
     pub guarded: Option<String>,
     /// What the agent calls instead of the cluster's API server; it must pass on what it does not answer itself.
     pub api_server: Option<ApiServer>,
+    /// The way between agent and control plane can lose grants: see [`Stack::lose_grants`].
+    pub lossy: bool,
 }
 
 /// Where each listens.
@@ -96,14 +100,17 @@ impl Stack {
         let api_server = setup.api_server.clone().unwrap_or_else(own);
         namespace.pod("runner");
         let folder = TempDir::new().expect("there is room for a folder");
+        let addresses = Addresses::choose();
+        let lossy = setup.lossy.then(|| Lossy::before(addresses.quic));
         let mut stack = Self {
             sidecar: None,
             agent: None,
             control_plane: None,
-            addresses: Addresses::choose(),
+            addresses,
             pin: String::new(),
             namespace,
             api_server,
+            lossy,
             folder,
         };
         if let Some(token) = &setup.ci_token {
@@ -299,6 +306,16 @@ impl Stack {
     /// Ends the control plane as a power cut would.
     pub fn kill_control_plane(&mut self) {
         self.control_plane.take().expect("it runs").kill();
+    }
+
+    /// Whether grants, and all else that is large, are lost on their way to the agent from now on.
+    pub fn lose_grants(&self, lost: bool) {
+        self.lossy.as_ref().expect("the setup says that the way can lose some").lose(lost);
+    }
+
+    /// Where the agent finds the control plane.
+    fn agent_dials(&self) -> SocketAddr {
+        self.lossy.as_ref().map_or(self.addresses.quic, Lossy::address)
     }
 
     /// Ends the agent as a power cut would.

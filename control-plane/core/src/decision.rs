@@ -227,6 +227,15 @@ impl Attributes {
     }
 }
 
+impl Attributes {
+    /// The operation as waiting on the hold whose approval it has spent, for a grant in the place of one that was never spent.
+    /// It gives no right, whatever the verdict: only [`BoundHold::claim`] does.
+    pub fn waiting_again(self, today: &Verdict, terms: &ApprovalTerms, bound: Bound) -> BoundHold {
+        let (explanation, mask) = (today.explanation.clone(), today.mask.clone());
+        BoundHold { hold: Hold { attributes: self, explanation, terms: terms.clone(), mask }, bound }
+    }
+}
+
 macro_rules! parts {
     ($($name:ident),*) => {$(
         impl $name {
@@ -257,6 +266,11 @@ impl Allowed {
 }
 
 impl Hold {
+    /// Gives the waiting up, for the operation to be judged in another way.
+    pub fn into_attributes(self) -> Attributes {
+        self.attributes
+    }
+
     /// Who must approve.
     pub const fn terms(&self) -> &ApprovalTerms {
         &self.terms

@@ -159,7 +159,7 @@ impl Agents {
         let (mut log, _) = opened.map_err(not_made)?;
         let allowed = internal::allow(what, attributes).map_err(not_made)?;
         log.decided(allowed.explanation());
-        let issued = if durable { Some(self.issued(&log, link).await?) } else { None };
+        let issued = if durable { Some(self.issued(&mut log, link).await?) } else { None };
         let (review, reads) = match beside {
             Beside::Nothing => (None, Vec::new()),
             Beside::Review(review) => (Some(review), Vec::new()),
@@ -182,10 +182,11 @@ impl Agents {
         Ok((status, body))
     }
 
-    async fn issued(&self, log: &OperationLog, link: &AgentLink) -> Result<Issued, InternalError> {
+    async fn issued(&self, log: &mut OperationLog, link: &AgentLink) -> Result<Issued, InternalError> {
         let key = OperationKey { session: log.opening().session, operation: log.opening().id };
         let (life, jti) = (self.recorder.store.life(), GrantId::new(Uuid::now_v7()));
         let new = NewIssue { jti, epoch: link.epoch, agent: link.id, life };
+        log.issuing(&new);
         let issued = self.recorder.store.issue(key, new, self.recorder.clock.now()).await.map_err(not_made)?;
         issued.ok_or(InternalError::NotRecorded)
     }

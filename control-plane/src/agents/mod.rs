@@ -107,6 +107,12 @@ impl Agents {
             .cloned()
     }
 
+    /// Whether the connection of this epoch lives.
+    pub fn has_epoch(&self, epoch: Epoch) -> bool {
+        let by_cluster = self.by_cluster.read().unwrap_or_else(PoisonError::into_inner);
+        by_cluster.values().flatten().any(|link| link.epoch == epoch && link.connection.close_reason().is_none())
+    }
+
     /// Whether every one of these clusters has an agent.
     pub fn serves(&self, cluster: &str) -> bool {
         self.pick(cluster).is_some()

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use control_plane_core::lifecycle::{Answer, NotSent, OperationKey, Outcome, Progress, Question, Unknown};
+use control_plane_core::lifecycle::{
+    Answer, NotSent, OperationKey, OperationRecord, Outcome, Progress, Question, Unknown,
+};
+use futures_util::StreamExt as _;
 use http::header::{CONTENT_TYPE, HOST};
 use http_body_util::Full;
 use serde_json::json;
@@ -16,55 +19,64 @@ use shared_net::body::collect_bounded;
 use shared_net::exchange;
 
 use super::{AgentLink, Agents};
-use crate::store::{Closing, Store, StoreError};
+use crate::store::{Closing, OpenOperation, Store, StoreError};
 
 /// How long an agent process may stay away before nobody waits for it any more.
 const AWAY: Duration = Duration::from_secs(20);
 /// Between two questions about a grant that still runs.
 const AGAIN: Duration = Duration::from_millis(200);
+/// Operations that are asked after at once: each may wait for an agent that is gone.
+const AT_ONCE: usize = 64;
 /// How long an operation may still run after its connection was lost.
 const RUNNING: Duration = Duration::from_secs(60);
 
 impl Agents {
     /// What became of a grant whose connection broke.
     pub async fn ask(&self, link: &Arc<AgentLink>, jti: GrantId) -> Outcome {
-        self.question(Question { jti, epoch: link.epoch, agent: link.id }).await
+        match self.question(Question { jti, epoch: link.epoch, agent: link.id }).await {
+            Answer::NeverSpent => Outcome::NotSent { why: NotSent::NoAgent },
+            Answer::Spent { outcome: Some(outcome) } => outcome,
+            Answer::Spent { outcome: None } | Answer::NotKnown => Outcome::Unknown { why: Unknown::AgentForgot },
+        }
     }
 
-    /// The outcome of an operation that an earlier life, or another run, left under way; recorded once it is known.
-    pub async fn recover(&self, key: OperationKey) -> Option<Outcome> {
-        let row = self.recorder.store.operation(key.session, key.operation).await.ok()??;
-        let record = row.record?;
-        if let Some(outcome) = record.outcome() {
-            return Some(outcome);
-        }
-        let question = record.question()?;
-        let outcome = self.question(question).await;
+    /// Asks after an operation that an earlier life, or a run that is over, left under way, and writes down what its agent says: its
+    /// outcome, or that it may be issued again. Gives the record as it is then.
+    pub async fn recover(&self, key: OperationKey) -> Option<OperationRecord> {
+        let record = self.recorder.store.operation(key.session, key.operation).await.ok()??.record?;
+        let Some(question) = record.question() else { return Some(record) };
+        let answer = self.question(question).await;
         let now = self.recorder.clock.now();
         let settled = self.recorder.store.change(move |t| {
             let Some(record) = t.operation(key)? else { return Ok(None) };
-            if let Ok(step) = record.finish(question.jti, outcome, now) {
-                t.end_operation(&step.state, 0, &format!("after a lost connection: {outcome}"), now)?;
-                return Ok(step.state.outcome());
+            // Somebody else may have been told meanwhile.
+            let Ok(step) = record.answered(question.jti, answer, now) else { return Ok(Some(record)) };
+            match step.state.outcome() {
+                Some(outcome) => {
+                    let status = match outcome {
+                        Outcome::Ok { status } | Outcome::Error { status } => status,
+                        Outcome::Unknown { .. } | Outcome::NotSent { .. } => 0,
+                    };
+                    t.end_operation(&step.state, status, &format!("after a lost connection: {outcome}"), now)?;
+                }
+                None => t.save_operation(&step.state, None)?,
             }
-            Ok(record.outcome())
+            Ok(Some(step.state))
         });
         settled.await.ok().flatten()
     }
 
-    async fn question(&self, question: Question) -> Outcome {
-        let forgot = Outcome::Unknown { why: Unknown::AgentForgot };
+    /// Puts a question until it has an answer that stays.
+    async fn question(&self, question: Question) -> Answer {
         let started = self.recorder.clock.monotonic();
         loop {
-            let Some(link) = self.back(question.agent).await else { return forgot };
+            let Some(link) = self.back(question.agent).await else { return Answer::NotKnown };
             match put(&link, question).await {
-                Some(Answer::NeverSpent) => return Outcome::NotSent { why: NotSent::NoAgent },
-                Some(Answer::Spent { outcome: Some(outcome) }) => return outcome,
-                Some(Answer::NotKnown) => return forgot,
                 Some(Answer::Spent { outcome: None }) | None => {}
+                Some(answer) => return answer,
             }
             if self.recorder.clock.monotonic().saturating_sub(started) > RUNNING {
-                return forgot;
+                return Answer::NotKnown;
             }
             tokio::time::sleep(AGAIN).await;
         }
@@ -126,39 +138,50 @@ struct Answers {
 }
 
 impl Agents {
-    /// After a start: everything that an earlier life issued is put to the agents that had it.
-    pub async fn recover_all(self: &Arc<Self>, store: &Store) -> Result<(), StoreError> {
-        for row in store.open_operations().await? {
-            let (Some(record), key) = (row.record, OperationKey { session: row.session, operation: row.id }) else {
-                continue;
-            };
-            if record.question().is_none() {
-                continue;
-            }
-            match self.recover(key).await {
-                Some(outcome) => tracing::info!(operation.id = %row.id, %outcome, "settled after a restart"),
-                None => tracing::error!(operation.id = %row.id, "could not be settled after a restart"),
-            }
-        }
-        Ok(())
+    /// Settles what nobody follows any more: what an earlier life issued, and what this one lost on the way.
+    pub async fn settle(&self, store: &Store, started: Timestamp) -> Result<(), StoreError> {
+        let open = store.open_progress().await?;
+        let lost: Vec<OperationKey> = open.iter().filter(|row| self.is_lost(row)).map(|row| row.key).collect();
+        futures_util::stream::iter(lost).for_each_concurrent(AT_ONCE, |key| self.settle_one(key)).await;
+        self.close_stale(store, &open, started).await
     }
 
-    /// Closes what was recorded in an earlier life and never came back: its sidecar is gone, and nothing was sent.
-    pub async fn close_stale(&self, store: &Store, started: Timestamp) -> Result<(), StoreError> {
-        let now = self.recorder.clock.now();
-        if now.since(started) < limits::CLAIM_WAIT {
-            return Ok(());
+    /// A grant is under way, nobody here waits for its answer, and its connection is over. On a living one the question would void the
+    /// grants of everybody else.
+    fn is_lost(&self, row: &OpenOperation) -> bool {
+        let question = row.record.as_ref().and_then(OperationRecord::question);
+        question.is_some_and(|question| !self.recorder.runs.has(row.key) && !self.has_epoch(question.epoch))
+    }
+
+    async fn settle_one(&self, key: OperationKey) {
+        let (session, operation) = (key.session, key.operation);
+        match self.recover(key).await.as_ref().map(|record| (record.outcome(), record.progress())) {
+            Some((Some(outcome), _)) => {
+                tracing::info!(session.id = %session, operation.id = %operation, %outcome, "settled after a lost connection");
+            }
+            Some((None, progress)) => {
+                let progress = progress.as_str();
+                tracing::info!(session.id = %session, operation.id = %operation, progress, "the agent never spent its grant");
+            }
+            None => tracing::error!(session.id = %session, operation.id = %operation, "could not be settled"),
         }
-        for row in store.open_operations().await? {
-            let waits = row
-                .record
-                .as_ref()
-                .is_some_and(|record| matches!(record.progress(), Progress::Waiting { .. } | Progress::Issued { .. }));
-            if row.opened >= started || waits {
+    }
+
+    /// Closes what was recorded, or came back unspent, and was never asked for again: its sidecar is gone, and nothing was sent.
+    async fn close_stale(&self, store: &Store, open: &[OpenOperation], started: Timestamp) -> Result<(), StoreError> {
+        let now = self.recorder.clock.now();
+        for row in open {
+            // Its hold, its agent or its approval's expiry decides about it.
+            let decided = row.record.as_ref().is_some_and(|record| match record.progress() {
+                Progress::Waiting { .. } | Progress::Issued { .. } | Progress::Returned { approval: Some(_) } => true,
+                Progress::Open | Progress::Returned { approval: None } | Progress::Ended { .. } => false,
+            });
+            let young = now.since(row.opened.max(started)) < limits::CLAIM_WAIT;
+            if decided || young || self.recorder.runs.has(row.key) {
                 continue;
             }
             let closing = Closing::not_sent(NotSent::ClientLeft, now, "it was recorded and never came back");
-            store.close_operation(row.session, row.id, closing).await?;
+            store.close_operation(row.key.session, row.key.operation, closing).await?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use control_plane_core::digest::DigestKey;
 use control_plane_core::four_eyes::{Behind, Mode, Voter};
 use control_plane_core::intent::Intent;
 use control_plane_core::lifecycle::{
-    self, Ballot, Bound, Candidate, HoldRecord, Issued, Join, NewIssue, OperationKey, Phase, Recheck, SpendRefusal,
+    self, Ballot, Bound, Candidate, HoldRecord, Issued, Join, NewIssue, OperationKey, Phase, Progress, Recheck,
     StillFine, VoidReason, VoteEffect, VoteError,
 };
 use control_plane_core::version_pin::VersionPin;
@@ -133,7 +133,8 @@ impl Approvals {
         }
     }
 
-    /// Judges an approved hold again and spends its approval for this operation, on record before this answers.
+    /// Judges an approved hold again and spends its approval for this operation, on record before this answers. An operation that has
+    /// spent it, under a grant that came back unspent, gets another grant.
     pub(crate) async fn claim(
         &self,
         hold: BoundHold,
@@ -147,7 +148,8 @@ impl Approvals {
         let fine = match lifecycle::recheck(&row.record, today, self.mode) {
             Recheck::StillFine(fine) => fine,
             Recheck::NewHold(_) | Recheck::Denied => {
-                self.void(id, VoidReason::PolicyStricter)
+                // This operation goes on: it is denied, or waits on a hold under the new terms.
+                self.void(id, VoidReason::PolicyStricter, Some(key))
                     .await
                     .map_err(|e| ClaimFailure::Refused(Refusal::Record(e)))?;
                 return Err(ClaimFailure::Stricter(Box::new(hold)));
@@ -157,8 +159,7 @@ impl Approvals {
         let spent = self.store.change(move |t| spend(t, id, key, fine, new, now)).await;
         let (claimed, issued, record) = match spent.map_err(|e| ClaimFailure::Refused(Refusal::Record(e)))? {
             Ok(spent) => spent,
-            Err(refusal) => {
-                let why = refusal.to_string();
+            Err(why) => {
                 return Err(ClaimFailure::Refused(Refusal::HoldOver { hold: id, why }));
             }
         };
@@ -183,6 +184,8 @@ impl Approvals {
                 Err(error) => Err(BallotError::Vote(error)),
                 Ok(step) => {
                     t.save_hold(&step.state)?;
+                    // Also those whose client has left: nobody else would end them after a no.
+                    settle(t, &step.state, None, now)?;
                     Ok((step.effects, step.state))
                 }
             })
@@ -200,9 +203,13 @@ impl Approvals {
             for hold in t.due(now)? {
                 if let Some(step) = hold.expire(now) {
                     t.save_hold(&step.state)?;
-                    settle(t, &step.state, now)?;
+                    settle(t, &step.state, None, now)?;
                     ended.push(step.state);
                 }
+            }
+            // Whose approval's time is over while they wait to be issued again; and whoever was left behind on a hold that is over.
+            for hold in t.over_and_waited_for()? {
+                settle(t, &hold, None, now)?;
             }
             Ok(ended)
         });
@@ -216,18 +223,18 @@ impl Approvals {
     pub async fn void_session(&self, session: SessionId) -> Result<(), StoreError> {
         for row in self.store.holds(true, u32::try_from(limits::HOLDS).unwrap_or(u32::MAX)).await? {
             if row.record.session() == session {
-                self.void(row.record.id(), VoidReason::SessionRevoked).await?;
+                self.void(row.record.id(), VoidReason::SessionRevoked, None).await?;
             }
         }
         Ok(())
     }
 
-    async fn void(&self, id: HoldId, why: VoidReason) -> Result<(), StoreError> {
+    async fn void(&self, id: HoldId, why: VoidReason, but: Option<OperationKey>) -> Result<(), StoreError> {
         let now = self.clock.now();
         let voided = self.store.change(move |t| {
             let Some(step) = t.hold(id)?.and_then(|hold| hold.void(why, now)) else { return Ok(None) };
             t.save_hold(&step.state)?;
-            settle(t, &step.state, now)?;
+            settle(t, &step.state, but, now)?;
             Ok(Some(step.state))
         });
         if let Some(record) = voided.await? {
@@ -312,7 +319,8 @@ impl HoldRequest {
                 Join::Replace => {
                     if let Some(step) = record.void(VoidReason::ObjectMoved, now) {
                         t.save_hold(&step.state)?;
-                        settle(t, &step.state, now)?;
+                        // It may have waited on that hold itself, in an earlier life.
+                        settle(t, &step.state, Some(self.key), now)?;
                     }
                 }
                 Join::Wait(bound) => return wait(t, &operation, record, bound, &self.explanation),
@@ -344,7 +352,8 @@ fn wait(
     Ok(Opened::Waits(Box::new(record), Box::new(bound)))
 }
 
-type Spent = Result<(lifecycle::Claimed, Issued, HoldRecord), SpendRefusal>;
+/// Or why not, in a clause.
+type Spent = Result<(lifecycle::Claimed, Issued, HoldRecord), String>;
 
 fn spend(
     t: &HoldTransaction<'_>,
@@ -357,14 +366,24 @@ fn spend(
     let (Some(hold), Some(operation)) = (t.hold(id)?, t.operation(key)?) else {
         return Err(StoreError::Corrupt("a hold without its operation"));
     };
+    if matches!(operation.progress(), Progress::Returned { .. }) {
+        return Ok(match operation.issue_again(&hold, fine, new, now) {
+            Err(refusal) => Err(refusal.to_string()),
+            Ok(step) => {
+                t.save_operation(&step.state, Some(id))?;
+                let lifecycle::Go { claimed, issued } = step.effects.assert_durable();
+                Ok((claimed, issued, hold))
+            }
+        });
+    }
     Ok(match lifecycle::spend(&hold, &operation, fine, new, now) {
-        Err(refusal) => Err(refusal),
+        Err(refusal) => Err(refusal.to_string()),
         Ok(step) => {
             let lifecycle::Spend { hold, operation } = step.state;
             t.save_hold(&hold)?;
             t.save_operation(&operation, Some(id))?;
             // The others that waited on this hold are over: its approval was for one.
-            settle(t, &hold, now)?;
+            settle(t, &hold, None, now)?;
             // Given out by `change` only after the commit.
             let lifecycle::Go { claimed, issued } = step.effects.assert_durable();
             Ok((claimed, issued, hold))
@@ -372,15 +391,39 @@ fn spend(
     })
 }
 
-/// Ends the operations that waited on a hold that is over for them.
-fn settle(t: &HoldTransaction<'_>, hold: &HoldRecord, now: Timestamp) -> Result<(), StoreError> {
+/// Ends the operations that waited on a hold that is over for them, but for one that goes on in another way.
+fn settle(
+    t: &HoldTransaction<'_>,
+    hold: &HoldRecord,
+    but: Option<OperationKey>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     for waiter in t.waiters(hold.id())? {
+        if but == Some(waiter.key()) {
+            continue;
+        }
         if let Some(step) = waiter.settle(hold, now) {
-            let reason = step.state.outcome().map(|outcome| outcome.to_string()).unwrap_or_default();
-            t.end_operation(&step.state, 403, &reason, now)?;
+            let told = over_for(hold, waiter.key()).shape();
+            t.end_operation(&step.state, told.reason.code(), &told.message, now)?;
         }
     }
     Ok(())
+}
+
+/// The refusal that belongs to a hold that is over, for one of the operations that waited on it.
+pub(crate) fn over_for(record: &HoldRecord, operation: OperationKey) -> Refusal {
+    match record.phase() {
+        Phase::Spent { by, .. } if *by == operation => {
+            let why = "it was approved, but could not be sent before the approval expired".to_owned();
+            Refusal::HoldOver { hold: record.id(), why }
+        }
+        Phase::Waiting { .. }
+        | Phase::Approved { .. }
+        | Phase::Spent { .. }
+        | Phase::Denied { .. }
+        | Phase::Expired { .. }
+        | Phase::Void { .. } => over(record),
+    }
 }
 
 /// The refusal that belongs to a hold that is over.

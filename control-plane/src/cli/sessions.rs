@@ -148,8 +148,24 @@ async fn rejected(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A session with all its operations: the answer has the first of them, and the rest comes page by page.
+async fn whole(client: &Client, id: &str) -> anyhow::Result<Value> {
+    let mut answer = client.get(&format!("/v1/sessions/{id}")).await?;
+    let Some(operations) = answer.get_mut("operations").and_then(Value::as_array_mut) else { return Ok(answer) };
+    let mut before = 0;
+    while let Some(after) = operations.last().map(|last| number(last, "/seq")).filter(|after| *after > before) {
+        before = after;
+        let page = client.get(&format!("/v1/operations?session={id}&after={after}")).await?;
+        match page {
+            Value::Array(page) if !page.is_empty() => operations.extend(page),
+            _ => break,
+        }
+    }
+    Ok(answer)
+}
+
 async fn show(client: &Client, id: &str, story: bool) -> anyhow::Result<()> {
-    let answer = client.get(&format!("/v1/sessions/{id}")).await?;
+    let answer = whole(client, id).await?;
     if client.json() {
         print(&answer.to_string());
         return Ok(());

@@ -3,34 +3,60 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use control_plane_core::decision::{Decision, Hold};
-use control_plane_core::lifecycle::NewIssue;
+use control_plane_core::attributes::Attributes;
+use control_plane_core::decision::{BoundHold, Decision, Hold, Verdict};
+use control_plane_core::lifecycle::{ApprovalUse, NewIssue, OperationKey};
 use control_plane_core::request_info::RequestInfo;
 use control_plane_core::version_pin::VersionPin;
+use http::Response;
 use shared::ids::{GrantId, HoldId};
 use shared::time::Timestamp;
+use shared_net::body::BoxBody;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::Gateway;
 use super::judge::Live;
 use super::refusal::Refusal;
 use super::serve::{Ready, Refused};
+use crate::agents::AgentLink;
 use crate::approvals::ClaimFailure;
 use crate::records::OperationLog;
-use crate::sessions::{Session, SessionError};
+use crate::sessions::{Running, Session, SessionError};
 
 /// Told this long before the client's own limit, so that the client hears why.
 const BEFORE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// An approved operation that may go on, if it is still fine.
+struct Approved {
+    bound: BoundHold,
+    /// Judged again, with what was read for that.
+    verdict: Verdict,
+    today: Live,
+    new: NewIssue,
+    link: Arc<AgentLink>,
+    log: OperationLog,
+    running: Running,
+}
+
+/// What became of it.
+enum Went {
+    /// It was sent, and this is the answer.
+    On(Response<BoxBody>),
+    /// Today it would be stricter.
+    Back(Box<Approved>),
+}
+
 impl Gateway {
-    /// Waits until enough people said yes, then spends their approval for this operation.
+    /// Waits until enough people said yes, then spends their approval for this operation and carries it out.
     pub(super) async fn hold(
         self: &Arc<Self>,
         session: &Arc<Session>,
         mut hold: Hold,
         mut live: Live,
         mut log: OperationLog,
-    ) -> Result<Ready, Refused> {
+        mut running: Running,
+    ) -> Result<Response<BoxBody>, Refused> {
         loop {
             let pin = match pin(&live, hold.attributes().info()) {
                 Ok(pin) => pin,
@@ -59,41 +85,111 @@ impl Gateway {
             let Some(link) = self.agents.pick_answering(&cluster).await else {
                 return Err(Refused { refusal: Refusal::NoAgent(cluster), log: Some(log) });
             };
-            let jti = GrantId::new(Uuid::now_v7());
-            let life = self.recorder.store.life();
-            let new = NewIssue { jti, epoch: link.epoch, agent: link.id, life };
-            match self.approvals.claim(bound, &verdict, new).await {
-                Ok((allowed, issued)) => {
-                    log.released();
-                    session.note_approved(allowed.attributes(), verdict.cost());
-                    return Ok(Ready { allowed, issued: Some((issued, link)), log });
-                }
-                Err(ClaimFailure::Refused(refusal)) => {
-                    log.released();
+            let new = self.new_issue(&link);
+            let approved = Approved { bound, verdict, today, new, link, log, running };
+            let back = match self.go_on(session, approved).await? {
+                Went::On(response) => return Ok(response),
+                Went::Back(back) => *back,
+            };
+            (log, running) = (back.log, back.running);
+            log.decided(back.verdict.explanation());
+            match back.bound.decide_again(back.verdict) {
+                Decision::Hold(again) => (hold, live) = (again, back.today),
+                Decision::Allow(_) => {
+                    let refusal = Refusal::Internal("a stricter verdict that allows");
                     return Err(Refused { refusal, log: Some(log) });
                 }
-                Err(ClaimFailure::Stricter(bound)) => {
-                    log.released();
-                    log.decided(verdict.explanation());
-                    match bound.decide_again(verdict) {
-                        Decision::Hold(again) => {
-                            hold = again;
-                            live = today;
-                        }
-                        Decision::Allow(_) => {
-                            return Err(Refused {
-                                refusal: Refusal::Internal("a stricter verdict that allows"),
-                                log: Some(log),
-                            });
-                        }
-                        Decision::Deny(denial) => {
-                            let refusal = Refusal::Denied(Box::new(denial.explanation().clone()));
-                            return Err(Refused { refusal, log: Some(log) });
-                        }
-                    }
+                Decision::Deny(denial) => {
+                    let refusal = Refusal::Denied(Box::new(denial.explanation().clone()));
+                    return Err(Refused { refusal, log: Some(log) });
                 }
             }
         }
+    }
+
+    /// Gives an operation another grant under the approval that it has spent: its first one was never spent. As before an approval is
+    /// spent, today's policy and session have the last word.
+    pub(super) async fn issue_again(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        attributes: Attributes,
+        mine: ApprovalUse,
+        mut log: OperationLog,
+        running: Running,
+    ) -> Result<Response<BoxBody>, Refused> {
+        // Until it is issued, its record stays as it is when the client leaves: it may come again until the approval expires.
+        log.held(mine.hold);
+        let key = OperationKey { session: attributes.session(), operation: attributes.operation() };
+        let cluster = attributes.cluster().to_owned();
+        let link = loop {
+            match self.agents.pick_answering(&cluster).await {
+                Some(link) => break link,
+                None if self.recorder.clock.now() < mine.expires => {}
+                None => return Err(Refused { refusal: Refusal::NoAgent(cluster), log: Some(log) }),
+            }
+        };
+        let (verdict, today) = self.judge(session, &attributes).await;
+        let approved = async {
+            session.identify(self.recorder.clock.now()).map_err(Refusal::Session)?;
+            let hold = self.recorder.store.hold(mine.hold).await.map_err(Refusal::Record)?;
+            let hold = hold.ok_or(Refusal::Internal("the hold is gone"))?.record;
+            let bound = hold.bound_again(key).ok_or(Refusal::Internal("the approval is another operation's"))?;
+            Ok::<_, Refusal>(attributes.waiting_again(&verdict, hold.terms(), bound))
+        };
+        let bound = match approved.await {
+            Ok(bound) => bound,
+            Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
+        };
+        let new = self.new_issue(&link);
+        let approved = Approved { bound, verdict, today, new, link, log, running };
+        match self.go_on(session, approved).await? {
+            Went::On(response) => Ok(response),
+            Went::Back(back) => {
+                let why = "policy became stricter before it could be sent".to_owned();
+                Err(Refused { refusal: Refusal::HoldOver { hold: mine.hold, why }, log: Some(back.log) })
+            }
+        }
+    }
+
+    /// Spends the approval and carries the operation out, in a task of its own: an approval that is spent is followed to an outcome, also
+    /// where the client leaves meanwhile.
+    async fn go_on(self: &Arc<Self>, session: &Arc<Session>, approved: Approved) -> Result<Went, Refused> {
+        let (answer, answered) = oneshot::channel();
+        let (gateway, session) = (Arc::clone(self), Arc::clone(session));
+        self.recorder.tasks.spawn("approved", async move {
+            let result = gateway.spend(session, approved).await;
+            if let Err(Err(Refused { refusal, log: Some(log) })) = answer.send(result) {
+                gateway.close_refused(&refusal, log).await;
+            }
+        });
+        answered.await.unwrap_or(Err(Refused { refusal: Refusal::Internal("the operation's task died"), log: None }))
+    }
+
+    async fn spend(self: &Arc<Self>, session: Arc<Session>, approved: Approved) -> Result<Went, Refused> {
+        let Approved { bound, verdict, today, new, link, mut log, running } = approved;
+        log.issuing(&new);
+        match self.approvals.claim(bound, &verdict, new).await {
+            Ok((allowed, issued)) => {
+                log.released();
+                session.note_approved(allowed.attributes(), verdict.cost());
+                let ready = Ready { allowed, issued: Some((issued, link)), log };
+                self.carry_out(session, ready, running).await.map(Went::On)
+            }
+            Err(ClaimFailure::Refused(refusal)) => {
+                log.released();
+                Err(Refused { refusal, log: Some(log) })
+            }
+            Err(ClaimFailure::Stricter(bound)) => {
+                log.released();
+                Ok(Went::Back(Box::new(Approved { bound: *bound, verdict, today, new, link, log, running })))
+            }
+        }
+    }
+
+    /// A grant to be issued for one agent's connection.
+    pub(super) fn new_issue(&self, link: &AgentLink) -> NewIssue {
+        let (jti, life) = (GrantId::new(Uuid::now_v7()), self.recorder.store.life());
+        NewIssue { jti, epoch: link.epoch, agent: link.id, life }
     }
 }
 

@@ -14,7 +14,6 @@ mod show;
 
 use std::sync::Arc;
 
-use control_plane_core::lifecycle::{OperationKey, Outcome};
 use shared_net::telemetry;
 
 use crate::agents::Agents;
@@ -64,10 +63,5 @@ impl Gateway {
     fn attack_signal(&self, kind: &'static str) {
         self.recorder.metrics.attack_signals.get_or_create(&RefusalLabels { kind }).inc();
         tracing::warn!(target: telemetry::ACCESS, kind, "attack signal");
-    }
-
-    /// Waits for the outcome of an operation whose answer this process has lost.
-    async fn await_outcome(&self, key: OperationKey) -> Option<Outcome> {
-        self.agents.recover(key).await
     }
 }

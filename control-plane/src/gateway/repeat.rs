@@ -2,14 +2,16 @@
 
 use control_plane_core::attributes::Attributes;
 use control_plane_core::intent::Intent;
-use control_plane_core::lifecycle::Repeat;
+use control_plane_core::lifecycle::{ApprovalUse, NotSent, OperationKey, Outcome, Repeat};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
+use shared::ids::HoldId;
 use shared_net::body::{self, BoxBody};
 
 use super::Gateway;
 use super::refusal::Refusal;
 use super::serve::Refused;
+use crate::approvals;
 use crate::records::OperationLog;
 use crate::store::OperationRow;
 
@@ -17,7 +19,15 @@ use crate::store::OperationRow;
 pub(super) enum Before {
     /// It goes through the stages from here.
     Goes(Box<OperationLog>),
+    /// It has spent an approval, under a grant that was never spent: it is judged again and gets another grant.
+    Approved(Box<OperationLog>, ApprovalUse),
     /// It is over, and this is its recorded answer.
+    Answered(Response<BoxBody>),
+}
+
+enum Next {
+    Goes,
+    Approved(ApprovalUse),
     Answered(Response<BoxBody>),
 }
 
@@ -30,8 +40,9 @@ impl Gateway {
         log: OperationLog,
     ) -> Result<Before, Refused> {
         match self.compare(row, attributes).await {
-            Ok(None) => Ok(Before::Goes(Box::new(log))),
-            Ok(Some(response)) => {
+            Ok(Next::Goes) => Ok(Before::Goes(Box::new(log))),
+            Ok(Next::Approved(mine)) => Ok(Before::Approved(Box::new(log), mine)),
+            Ok(Next::Answered(response)) => {
                 log.forget();
                 Ok(Before::Answered(response))
             }
@@ -42,29 +53,49 @@ impl Gateway {
         }
     }
 
-    /// The recorded answer; `None`: nothing was sent, so it may go on.
-    async fn compare(&self, row: OperationRow, attributes: &Attributes) -> Result<Option<Response<BoxBody>>, Refusal> {
-        let (Some(record), Some(key)) = (&row.record, self.recorder.store.seal().open(&row.digest_key)) else {
-            return Err(Refusal::OtherContent);
-        };
-        match record.repeat(&Intent::of(attributes).digest(&key)) {
-            Err(_) => {
-                self.attack_signal("other_content");
-                Err(Refusal::OtherContent)
+    async fn compare(&self, mut row: OperationRow, attributes: &Attributes) -> Result<Next, Refusal> {
+        loop {
+            let (Some(record), Some(key)) = (&row.record, self.recorder.store.seal().open(&row.digest_key)) else {
+                return Err(Refusal::OtherContent);
+            };
+            match record.repeat(&Intent::of(attributes).digest(&key)) {
+                Err(_) => {
+                    self.attack_signal("other_content");
+                    return Err(Refusal::OtherContent);
+                }
+                // Its hold is found again by the same intent; what was only recorded, or came back unspent, is judged.
+                Ok(Repeat::Judge | Repeat::Rejoin(_) | Repeat::IssueAgain(None)) => return Ok(Next::Goes),
+                Ok(Repeat::IssueAgain(Some(mine))) => return Ok(Next::Approved(mine)),
+                // A grant is under way whose answer this process has lost: the agent is asked, and what it says is looked at again.
+                Ok(Repeat::Await(_)) => match self.agents.recover(record.key()).await {
+                    Some(now) if now.question().is_none() => row.record = Some(now),
+                    Some(_) | None => return Err(Refusal::Unknown),
+                },
+                Ok(Repeat::Replay(outcome)) => {
+                    let (key, hold) = (record.key(), row.hold);
+                    return match replay(row) {
+                        Some(response) => Ok(Next::Answered(response)),
+                        None => Err(self.ended(key, hold, outcome).await),
+                    };
+                }
             }
-            // Its hold is found again by the same intent; an operation that was only recorded is judged.
-            Ok(Repeat::Judge | Repeat::Rejoin(_) | Repeat::IssueAgain(None)) => Ok(None),
-            // A grant is under way whose answer this process has lost: the agent is asked, and the outcome is what it says.
-            Ok(Repeat::Await(_)) => {
-                let outcome = self.await_outcome(record.key()).await;
-                Err(outcome.map_or(Refusal::Unknown, Refusal::Ended))
-            }
-            Ok(Repeat::IssueAgain(Some(_))) => Err(Refusal::NotSent),
-            Ok(Repeat::Replay(outcome)) => match replay(row) {
-                Some(response) => Ok(Some(response)),
-                None => Err(Refusal::Ended(outcome)),
-            },
         }
+    }
+
+    /// What a client is told of an operation that is over and has no answer. Where people or their silence ended it, that is what it reads.
+    async fn ended(&self, key: OperationKey, hold: Option<HoldId>, outcome: Outcome) -> Refusal {
+        let by_hold = matches!(
+            outcome,
+            Outcome::NotSent {
+                why: NotSent::HoldDenied | NotSent::HoldExpired | NotSent::HoldVoid | NotSent::ApprovalUsed
+            }
+        );
+        if let Some(hold) = hold.filter(|_| by_hold)
+            && let Ok(Some(hold)) = self.recorder.store.hold(hold).await
+        {
+            return approvals::over_for(&hold.record, key);
+        }
+        Refusal::Ended(outcome)
     }
 }
 

@@ -13,6 +13,8 @@ use shared::limits;
 use shared_net::body::{self, BoxBody};
 
 use super::Gateway;
+use super::refusal::Refusal;
+use super::serve::Refused;
 use crate::records::OperationLog;
 use crate::sessions::Session;
 
@@ -70,8 +72,12 @@ impl Gateway {
         Some(Answer { body: reply(attributes, body, status), warning })
     }
 
-    /// Gives a local answer, recorded like any other.
-    pub(super) fn local_answer(&self, answer: Answer, mut log: OperationLog) -> Response<BoxBody> {
+    /// Gives a local answer, recorded like any other: its outcome is on disk before the client has it.
+    pub(super) async fn local_answer(
+        &self,
+        answer: Answer,
+        mut log: OperationLog,
+    ) -> Result<Response<BoxBody>, Refused> {
         let bytes = answer.body.to_string().into_bytes();
         log.answered_here(StatusCode::CREATED.as_u16(), "application/json");
         log.append(&bytes);
@@ -82,8 +88,11 @@ impl Gateway {
         if let Some(warning) = warning {
             response.headers_mut().insert(WARNING, warning);
         }
-        log.close_later(Outcome::Ok { status: 201 }, 201, Some("answered from policy".to_owned()));
-        response
+        let created = StatusCode::CREATED.as_u16();
+        log.close(Outcome::of_status(created), created, Some("answered from policy".to_owned()))
+            .await
+            .map_err(|error| Refused { refusal: Refusal::Record(error), log: None })?;
+        Ok(response)
     }
 }
 

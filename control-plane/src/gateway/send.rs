@@ -27,7 +27,7 @@ impl Gateway {
         let Ready { allowed, issued, mut log } = ready;
         let (issued, link) = match issued {
             Some((issued, link)) => (Some(issued), link),
-            None => match self.issue(&log).await {
+            None => match self.issue(&mut log).await {
                 Ok((issued, link)) => (issued, link),
                 Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
             },
@@ -54,7 +54,7 @@ impl Gateway {
     }
 
     /// Picks an agent and puts the grant to come on record. A plain read's record is its operation's own row.
-    async fn issue(&self, log: &OperationLog) -> Result<(Option<Issued>, Arc<AgentLink>), Refusal> {
+    async fn issue(&self, log: &mut OperationLog) -> Result<(Option<Issued>, Arc<AgentLink>), Refusal> {
         let cluster = log.opening().cluster.clone();
         let link = self.agents.pick_or_wait(&cluster).await.ok_or(Refusal::NoAgent(cluster))?;
         if !log.is_durable() {
@@ -63,6 +63,7 @@ impl Gateway {
         let key = OperationKey { session: log.opening().session, operation: log.opening().id };
         let life = self.recorder.store.life();
         let new = NewIssue { jti: GrantId::new(Uuid::now_v7()), epoch: link.epoch, agent: link.id, life };
+        log.issuing(&new);
         let now = self.recorder.clock.now();
         let issued = self.recorder.store.issue(key, new, now).await.map_err(Refusal::Record)?;
         Ok((Some(issued.ok_or(Refusal::Internal("the operation is over already"))?), link))

@@ -101,11 +101,14 @@ impl Gateway {
         if let Some(row) = known {
             match self.repeat(*row, &attributes, log).await? {
                 Before::Answered(response) => return Ok(response),
+                Before::Approved(log, mine) => {
+                    return self.issue_again(&session, attributes, mine, *log, running).await;
+                }
                 Before::Goes(same) => log = *same,
             }
         }
         if let Some(answer) = self.answer_review(&session, &attributes) {
-            return Ok(self.local_answer(answer, log));
+            return self.local_answer(answer, log).await;
         }
         if attributes.request().upgrade().is_some() {
             return Err(Refused { refusal: Refusal::Stream, log: Some(log) });
@@ -126,10 +129,14 @@ impl Gateway {
                     Ok(None) => {}
                     Ok(Some(row)) => match self.repeat(*row, hold.attributes(), log).await? {
                         Before::Answered(response) => return Ok(response),
+                        Before::Approved(log, mine) => {
+                            let attributes = hold.into_attributes();
+                            return self.issue_again(&session, attributes, mine, *log, running).await;
+                        }
                         Before::Goes(same) => log = *same,
                     },
                 }
-                self.hold(&session, hold, live, log).await?
+                return self.hold(&session, hold, live, log, running).await;
             }
         };
         self.carry_out(session, ready, running).await
@@ -137,7 +144,7 @@ impl Gateway {
 
     /// issue → forward → record. What changes something is carried out in a task of its own: when the client or its connection goes,
     /// its outcome is still learnt and recorded, and the sidecar gets it when it asks again.
-    async fn carry_out(
+    pub(super) async fn carry_out(
         self: &Arc<Self>,
         session: Arc<Session>,
         ready: Ready,

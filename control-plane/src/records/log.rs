@@ -9,7 +9,7 @@ use std::time::Duration;
 use control_plane_core::decision::Explanation;
 use control_plane_core::digest::{DigestKey, DigestStream};
 use control_plane_core::grant::GrantClaims;
-use control_plane_core::lifecycle::{NotSent, Outcome, Unknown};
+use control_plane_core::lifecycle::{NewIssue, NotSent, OperationKey, Outcome, Unknown};
 use shared::ids::{AgentId, GrantId, HoldId};
 use shared::limits;
 use shared_net::clock::Clock;
@@ -17,6 +17,7 @@ use shared_net::tasks::TaskSet;
 use shared_net::telemetry::ACCESS;
 
 use super::RequestMask;
+use super::running::{Run, Runs};
 use crate::metrics::{GatewayMetrics, OperationLabels};
 use crate::store::{Closing, OpenRead, Opened, Opening, OperationRow, Response, Store, StoreError};
 
@@ -33,6 +34,8 @@ pub struct Recorder {
     pub metrics: Arc<GatewayMetrics>,
     /// Masks request bodies before they are kept or shown.
     pub mask: RequestMask,
+    /// What has a log.
+    pub runs: Runs,
 }
 
 /// How far it got: says what a sudden end means.
@@ -40,6 +43,8 @@ pub struct Recorder {
 enum Progress {
     Opened,
     Held,
+    /// A grant may be on record, and was not sent.
+    Issued,
     Sent,
     Answered(u16),
     Closed,
@@ -48,6 +53,8 @@ enum Progress {
 /// The proof that the intent is on record, and the place where everything after is noted.
 pub(crate) struct OperationLog {
     recorder: Recorder,
+    /// Until the record is closed, or the attempt to close it has failed.
+    run: Option<Run>,
     opening: Arc<Opening>,
     /// Of a plain read: its record, which may not be written yet.
     read: Option<OpenRead>,
@@ -89,7 +96,9 @@ impl OperationLog {
             (None, Some(recorder.store.open_read(Arc::clone(&opening)).await?))
         };
         recorder.metrics.running.inc();
+        let run = recorder.runs.add(OperationKey { session: opening.session, operation: opening.id });
         let log = Self {
+            run: Some(run),
             started: recorder.clock.monotonic(),
             recorder: recorder.clone(),
             opening,
@@ -161,10 +170,19 @@ impl OperationLog {
 
     /// Notes that the hold let it go on.
     pub(crate) fn released(&mut self) {
-        self.progress = Progress::Opened;
+        if self.progress == Progress::Held {
+            self.progress = Progress::Opened;
+        }
         let waited = self.held_at.take().map(|at| self.recorder.clock.monotonic().saturating_sub(at));
         self.waited = self.waited.saturating_add(waited.unwrap_or_default());
         self.recorder.metrics.hold_seconds.observe(self.waited.as_secs_f64());
+    }
+
+    /// Notes the grant that comes on record next: whatever ends the operation before it is sent, closes the record under this grant.
+    pub(crate) const fn issuing(&mut self, new: &NewIssue) {
+        self.jti = Some(new.jti);
+        self.agent = Some(new.agent);
+        self.progress = Progress::Issued;
     }
 
     /// Notes the grant, just before it is sent: from here on a sudden end is an unknown outcome.
@@ -242,7 +260,9 @@ impl OperationLog {
         let Some(closing) = self.close_waiting(outcome, status, reason) else { return };
         let (store, durable) = (self.recorder.store.clone(), self.durable);
         let (session, id) = (self.opening.session, self.opening.id);
+        let run = self.run.take();
         self.recorder.tasks.spawn("close-record", async move {
+            let _run = run;
             let result = if durable {
                 store.close_operation(session, id, closing).await.map(drop)
             } else {
@@ -250,7 +270,7 @@ impl OperationLog {
             };
             if let Err(error) = result {
                 let error = shared::chain::Chain(&error).to_string();
-                tracing::error!(operation.id = %id, error, "an operation could not be closed; the next start closes it");
+                tracing::error!(operation.id = %id, error, "an operation could not be closed; it is tried again once its agent's connection is over, or at the next start");
             }
         });
     }
@@ -348,7 +368,9 @@ impl Drop for OperationLog {
             Progress::Held => {
                 self.recorder.metrics.running.dec();
             }
-            Progress::Opened => self.finish(Outcome::NotSent { why: NotSent::ClientLeft }, 0, left()),
+            Progress::Opened | Progress::Issued => {
+                self.finish(Outcome::NotSent { why: NotSent::ClientLeft }, 0, left());
+            }
             Progress::Sent => {
                 let outcome = self.outcome.unwrap_or(Outcome::Unknown { why: Unknown::NoAnswer });
                 self.finish(outcome, 0, left());

@@ -3,7 +3,9 @@
 mod log;
 mod mask;
 pub(crate) mod opening;
+mod running;
 
 pub(crate) use log::OperationLog;
 pub use log::Recorder;
 pub use mask::RequestMask;
+pub use running::Runs;

@@ -162,8 +162,9 @@ impl<'a> HoldTransaction<'a> {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let Some(outcome) = record.outcome() else { return Err(StoreError::Corrupt("an end without an outcome")) };
-        let key = record.key();
-        let sql = "UPDATE operations SET record = ?3, outcome = ?4, status = ?5, reason = ?6, closed = ?7 \
+        let (key, issue) = (record.key(), record.issue_on_record());
+        let sql = "UPDATE operations SET record = ?3, outcome = ?4, status = ?5, reason = ?6, closed = ?7, \
+                   jti = coalesce(jti, ?8), agent = coalesce(agent, ?9) \
                    WHERE session = ?1 AND id = ?2 AND outcome IS NULL";
         self.connection.prepare_cached(sql)?.execute(params![
             key.session.uuid().as_bytes(),
@@ -172,7 +173,9 @@ impl<'a> HoldTransaction<'a> {
             serde_json::to_string(&outcome).map_err(|_| UNWRITABLE)?,
             status,
             reason,
-            ms(at)
+            ms(at),
+            issue.map(|issue| *issue.jti.uuid().as_bytes()),
+            issue.map(|issue| *issue.agent.uuid().as_bytes())
         ])?;
         Ok(())
     }
@@ -183,6 +186,15 @@ impl<'a> HoldTransaction<'a> {
             format!("SELECT {COLUMNS} FROM holds WHERE phase IN ('waiting', 'approved') AND deadline <= ?1 LIMIT 200");
         let rows: Vec<HoldRow> =
             self.connection.prepare_cached(&sql)?.query_map(params![ms(now)], row)?.collect::<Result<_, _>>()?;
+        Ok(rows.into_iter().map(|row| row.record).collect())
+    }
+
+    /// Holds that are over while an operation still waits on them, or to be issued again under their approval.
+    pub fn over_and_waited_for(&self) -> Result<Vec<HoldRecord>, StoreError> {
+        let sql = "SELECT DISTINCT h.state, h.show, h.digest_key FROM operations o JOIN holds h ON h.id = o.hold \
+                   WHERE o.outcome IS NULL AND o.record ->> '$.progress.progress' IN ('waiting', 'returned') \
+                   AND h.phase NOT IN ('waiting', 'approved') LIMIT 200";
+        let rows: Vec<HoldRow> = self.connection.prepare_cached(sql)?.query_map([], row)?.collect::<Result<_, _>>()?;
         Ok(rows.into_iter().map(|row| row.record).collect())
     }
 

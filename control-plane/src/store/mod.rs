@@ -2,6 +2,7 @@
 //!
 //! Callers speak the domain's words; the SQL stays below this folder, so that another engine can stand beside this one.
 
+mod closing;
 mod holds;
 mod lives;
 
@@ -22,7 +23,7 @@ pub use lives::Start;
 use rusqlite::{Connection, OpenFlags};
 use shared::time::Timestamp;
 
-pub use operations::{Closing, Filter, Opened, Opening, OperationRow, Response};
+pub use operations::{Closing, Filter, OpenOperation, Opened, Opening, OperationRow, Response};
 pub use reads::OpenRead;
 pub use rejected::{Rejected, RejectedRow};
 pub use seal::SealingKey;

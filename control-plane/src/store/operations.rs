@@ -9,6 +9,7 @@ use serde::Serialize;
 use shared::ids::{AgentId, GrantId, HoldId, OperationId, SessionId};
 use shared::time::Timestamp;
 
+use super::closing::close;
 use super::sessions::{ms, time, uuid};
 use super::{Store, StoreError};
 
@@ -184,6 +185,17 @@ pub struct OperationRow {
     pub response_complete: bool,
 }
 
+/// An operation without an outcome.
+#[derive(Clone, Debug)]
+pub struct OpenOperation {
+    /// Which.
+    pub key: OperationKey,
+    /// When it arrived.
+    pub opened: Timestamp,
+    /// How far it is; a plain read has none.
+    pub record: Option<OperationRecord>,
+}
+
 /// Which operations to list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -319,10 +331,21 @@ impl Store {
         .await
     }
 
-    /// Operations without an outcome: after a restart, those that must get one.
-    pub async fn open_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
-        self.read(open).await
+    /// Operations without an outcome, which must get one.
+    pub async fn open_progress(&self) -> Result<Vec<OpenOperation>, StoreError> {
+        self.read(|c| {
+            let sql = "SELECT session, id, opened, record FROM operations WHERE outcome IS NULL ORDER BY seq";
+            let rows = c.prepare_cached(sql)?.query_map([], open_operation)?.collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+        .await
     }
+}
+
+fn open_operation(r: &Row<'_>) -> rusqlite::Result<OpenOperation> {
+    let key = OperationKey { session: SessionId::new(uuid(r.get(0)?)), operation: OperationId::new(uuid(r.get(1)?)) };
+    let record = r.get::<_, Option<String>>(3)?.and_then(|text| serde_json::from_str(&text).ok());
+    Ok(OpenOperation { key, opened: time(r.get(2)?), record })
 }
 
 /// Operations without an outcome.
@@ -426,63 +449,4 @@ pub(super) fn insert(
             end.and_then(|x| x.claims.as_deref()),
         ])?;
     Ok(inserted == 1)
-}
-
-/// Sets the outcome once. A second closing changes nothing.
-pub(super) fn close(c: &Connection, session: SessionId, id: OperationId, x: &Closing) -> Result<bool, StoreError> {
-    let Some(row) = find(c, session, id)? else { return Ok(false) };
-    let record = match (&row.record, x.outcome, x.jti) {
-        // A plain read has no record of its own. One whose client left may run again under its id: nothing is lost by that.
-        (None, _, _) => {
-            let again = matches!(row.outcome, None | Some(Outcome::NotSent { .. } | Outcome::Unknown { .. }));
-            if !again {
-                return Ok(false);
-            }
-            None
-        }
-        (Some(record), Outcome::NotSent { why }, None) => match record.refuse(why, x.closed) {
-            Ok(step) => Some(step.state),
-            Err(_) => return Ok(false),
-        },
-        (Some(record), outcome, Some(jti)) => match record.finish(jti, outcome, x.closed) {
-            Ok(step) => Some(step.state),
-            Err(_) => return Ok(false),
-        },
-        (Some(_), _, None) => return Err(StoreError::Corrupt("an operation that ran without a grant")),
-    };
-    let unwritable = |_| StoreError::Corrupt("an unwritable record");
-    let record = record.as_ref().map(serde_json::to_string).transpose().map_err(unwritable)?;
-    let explanation = x.explanation.as_ref().map(serde_json::to_string).transpose().map_err(unwritable)?;
-    let outcome = serde_json::to_string(&x.outcome).map_err(unwritable)?;
-    let changed = c
-        .prepare_cached(
-            "UPDATE operations SET outcome = ?3, status = ?4, reason = ?5, closed = ?6, effect = coalesce(?7, effect), \
-             rule = coalesce(?8, rule), risk = coalesce(?9, risk), explanation = coalesce(?10, explanation), \
-             hold = coalesce(?11, hold), jti = coalesce(?12, jti), bytes_out = ?13, response_type = ?14, response = ?15, \
-             response_complete = ?16, response_digest = ?17, record = coalesce(?18, record), agent = coalesce(?19, agent), \
-             claims = coalesce(?20, claims) WHERE session = ?1 AND id = ?2",
-        )?
-        .execute(params![
-            session.uuid().as_bytes(),
-            id.uuid().as_bytes(),
-            outcome,
-            x.status,
-            x.reason,
-            ms(x.closed),
-            x.explanation.as_ref().map(|e| e.effect.as_str()),
-            x.explanation.as_ref().map(|e| e.rule.to_string()),
-            x.explanation.as_ref().map(|e| e.risk),
-            explanation,
-            x.hold.map(|h| *h.uuid().as_bytes()),
-            x.jti.map(|j| *j.uuid().as_bytes()),
-            i64::try_from(x.response.bytes).unwrap_or(i64::MAX),
-            x.response.content_type,
-            x.response.body,
-            x.response.complete,
-            x.response.digest.map(|d| d.to_string()),
-            record,
-            x.agent.map(|a| *a.uuid().as_bytes()),
-            x.claims
-        ])?;
-    Ok(changed == 1)
 }

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use shared::ids::{OperationId, SessionId};
 
-use super::operations::{Closing, Opening, close, insert};
+use super::closing::close;
+use super::operations::{Closing, Opening, insert};
 use super::{Store, StoreError};
 
 /// A read whose record waits for the writer, or is written. A read that ends before that becomes one row in one go.

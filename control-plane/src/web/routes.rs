@@ -128,7 +128,12 @@ pub const ROUTES: [Route; 15] = [
             "Sessions, newest first; with after in the store's order, those after a sequence number",
         )
     },
-    get(Call::Session, "/v1/sessions/{id}", "SessionWithOperations", "One session with its operations in order"),
+    get(
+        Call::Session,
+        "/v1/sessions/{id}",
+        "SessionWithOperations",
+        "One session with its operations in order, at most 5000; the rest is in /v1/operations",
+    ),
     post(
         Call::Revoke,
         "/v1/sessions/{id}/revoke",

@@ -3,6 +3,7 @@
 use tests::kubectl::{Kubectl, Version};
 
 use super::{approved, assert_sent, clients, deployment, each, file, stack};
+use crate::stories::operations;
 
 async fn ok(kubectl: &Kubectl, words: &[&str]) -> String {
     let got = kubectl.run(words).await;
@@ -137,6 +138,17 @@ async fn who_asks_what_it_may_do_is_told_of_policy() {
     .await;
     let asked = stack.namespace().cluster().audit_of(stack.namespace());
     assert!(asked.iter().all(|event| event.object_ref.as_ref().unwrap().resource != "selfsubjectaccessreviews"));
+    // What was answered here is on record as that, and none is left under way.
+    let reviews: Vec<_> = operations(stack)
+        .into_iter()
+        .filter(|row| row["resource"].as_str().is_some_and(|resource| resource.starts_with("selfsubject")))
+        .collect();
+    let answered = reviews.iter().filter(|row| row["reason"] == "answered from policy");
+    assert_eq!(answered.count(), 3 * 9);
+    assert!(reviews.iter().all(|row| row["outcome"]["outcome"] == "ok"), "{reviews:?}");
+    let events = stack.log("control-plane").events();
+    let errors: Vec<_> = events.iter().filter(|event| event["level"] == "ERROR").collect();
+    assert!(errors.is_empty(), "{errors:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,7 +37,7 @@ pub(super) struct Place {
 ///
 /// # Errors
 /// The file does not hold a certificate.
-pub(super) fn trusting(ca: &Path) -> Result<Arc<ClientConfig>> {
+pub(crate) fn trusting(ca: &Path) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca).with_context(|| ca.display().to_string())? {
         roots.add(certificate?)?;

@@ -1,4 +1,4 @@
-//! A TLS listener with a certificate of its own, for the canned upstream and for the first process of the bare chain.
+//! A TLS listener with a certificate of its own, for the canned upstream, the first process of the bare chain and the gate of the stories.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 /// A bound listener.
-pub(super) struct Listener {
+pub(crate) struct Listener {
     tcp: TcpListener,
     tls: TlsAcceptor,
     tasks: TaskSet,
@@ -27,7 +27,7 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Binds, and writes the certificate of its authority to a file.
-    pub(super) async fn bind(ca_file: &Path, protocols: &[&[u8]]) -> Result<Self> {
+    pub(crate) async fn bind(ca_file: &Path, protocols: &[&[u8]]) -> Result<Self> {
         let now = Clock::system().now();
         let ca = Ca::generate("bench", now)?;
         let identity = ca.issue_server(&["localhost"], &[Ipv4Addr::LOCALHOST.into()], now, CA_LIFE)?;
@@ -42,12 +42,12 @@ impl Listener {
     }
 
     /// Where it is.
-    pub(super) fn address(&self) -> Result<SocketAddr> {
+    pub(crate) fn address(&self) -> Result<SocketAddr> {
         Ok(self.tcp.local_addr()?)
     }
 
     /// Serves for ever.
-    pub(super) async fn serve<F, R>(self, answer: F) -> Result<()>
+    pub(crate) async fn serve<F, R>(self, answer: F) -> Result<()>
     where
         F: Fn(Request<Incoming>) -> R + Clone + Send + 'static,
         R: Future<Output = Response<BoxBody>> + Send + 'static,

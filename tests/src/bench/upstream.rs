@@ -29,10 +29,10 @@ use super::machine::nanos;
 pub(super) const EVENTS: Duration = Duration::from_millis(5);
 
 /// An HTTPS client as the agent's: HTTP/2 where the server has it.
-pub(super) type Https = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub(crate) type Https = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Makes the client.
-pub(super) fn https(tls: Arc<ClientConfig>) -> Https {
+pub(crate) fn https(tls: Arc<ClientConfig>) -> Https {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -88,7 +88,7 @@ async fn answer(canned: Arc<Canned>, request: Request<Incoming>) -> Response<Box
         response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         response
     } else {
-        pass(&canned, request).await.unwrap_or_else(|error| {
+        pass(&canned.https, &canned.real, request).await.unwrap_or_else(|error| {
             let mut response = Response::new(full(format!("{error:#}")));
             *response.status_mut() = StatusCode::BAD_GATEWAY;
             response
@@ -107,15 +107,19 @@ fn watch(tasks: &TaskSet) -> BoxBody {
     body.boxed_unsync()
 }
 
-async fn pass(canned: &Canned, request: Request<Incoming>) -> Result<Response<BoxBody>> {
+/// Gives a request to the real API server, and its answer back.
+///
+/// # Errors
+/// No answer, or one that is longer than the bound.
+pub(crate) async fn pass(https: &Https, real: &str, request: Request<Incoming>) -> Result<Response<BoxBody>> {
     let (parts, body) = request.into_parts();
     let body = collect_bounded(body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut forward = Request::new(Full::new(body));
     *forward.method_mut() = parts.method;
-    *forward.uri_mut() = format!("{}{path}", canned.real).parse::<Uri>()?;
+    *forward.uri_mut() = format!("{real}{path}").parse::<Uri>()?;
     *forward.headers_mut() = end_to_end(parts.headers);
-    let (parts, body) = canned.https.request(forward).await?.into_parts();
+    let (parts, body) = https.request(forward).await?.into_parts();
     let body = collect_bounded(body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await?;
     let mut response = Response::new(if body.is_empty() { empty() } else { full(body) });
     *response.status_mut() = parts.status;

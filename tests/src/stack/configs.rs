@@ -61,7 +61,7 @@ listen: '{}'
 log: {{format: json}}
 {guarded}",
         cluster_uid(cluster),
-        stack.addresses.quic,
+        stack.agent_dials(),
         stack.pin,
         path("control-plane-token"),
         path("placeholder.key"),

@@ -191,17 +191,22 @@ impl OperationRecord {
         })
     }
 
-    /// Waits on a hold: its first, or the one that took the first one's place.
+    /// Waits on a hold: its first, or the one that took the first one's place. So may an operation whose grant came back unspent, where
+    /// policy holds today what it let through before.
     ///
     /// # Errors
-    /// A grant was issued, or it is over; or the hold was bound to another operation.
+    /// A grant is under way, it has spent an approval, or it is over; or the hold was bound to another operation.
     pub fn wait(&self, bound: Bound) -> Result<Self, OperationError> {
         if bound.operation != self.key {
             return Err(OperationError::OtherHold);
         }
         match self.progress {
-            Progress::Open | Progress::Waiting { .. } => Ok(self.with(Progress::Waiting { bound })),
-            Progress::Issued { .. } | Progress::Returned { .. } | Progress::Ended { .. } => Err(self.unfit()),
+            Progress::Open | Progress::Waiting { .. } | Progress::Returned { approval: None } => {
+                Ok(self.with(Progress::Waiting { bound }))
+            }
+            Progress::Issued { .. } | Progress::Returned { approval: Some(_) } | Progress::Ended { .. } => {
+                Err(self.unfit())
+            }
         }
     }
 
@@ -268,6 +273,22 @@ impl OperationRecord {
         Ok(Step::new(self.ended(outcome, Some(issue), now), outcome))
     }
 
+    /// Ends an operation that the control plane answers by itself: no grant, and nothing is sent. The effect is what the client is told.
+    ///
+    /// # Errors
+    /// It waits, was issued, or is over.
+    pub fn answered_here(&self, status: u16, now: Timestamp) -> Result<Step<Self, Outcome>, OperationError> {
+        match self.progress {
+            Progress::Open => {
+                let outcome = Outcome::of_status(status);
+                Ok(Step::new(self.ended(outcome, None, now), outcome))
+            }
+            Progress::Waiting { .. } | Progress::Issued { .. } | Progress::Returned { .. } | Progress::Ended { .. } => {
+                Err(self.unfit())
+            }
+        }
+    }
+
     /// Ends an operation of which nothing was sent.
     ///
     /// # Errors
@@ -279,6 +300,20 @@ impl OperationRecord {
                 Ok(Step::new(self.ended(outcome, None, now), outcome))
             }
             Progress::Issued { .. } | Progress::Ended { .. } => Err(self.unfit()),
+        }
+    }
+
+    /// Ends an operation that this process will send nothing for, whether or not the grant of this id, which it never signed, is on
+    /// record by now.
+    ///
+    /// # Errors
+    /// Another grant is under way, or it is over.
+    pub fn given_up(&self, jti: GrantId, why: NotSent, now: Timestamp) -> Result<Step<Self, Outcome>, OperationError> {
+        match self.progress {
+            Progress::Issued { .. } => self.finish(jti, Outcome::NotSent { why }, now),
+            Progress::Open | Progress::Waiting { .. } | Progress::Returned { .. } | Progress::Ended { .. } => {
+                self.refuse(why, now)
+            }
         }
     }
 

@@ -13,7 +13,8 @@
 //!
 //! What each part promises: an approval is spent at most once, by the transaction that also writes `issued` ([`spend`]); an
 //! operation has one grant under way at most, and another one only after an agent swore that the first was never spent
-//! ([`OperationRecord::answered`]); an outcome never changes.
+//! ([`OperationRecord::answered`]); an outcome never changes. A grant that its own process never signed ends its operation
+//! ([`OperationRecord::given_up`]).
 
 mod approval;
 mod hold;

@@ -356,3 +356,53 @@ fn a_hold_is_left_by_its_own_claim_only() {
     assert_eq!(claim(|claimed| claimed.intent = digest("another")), Err(ClaimError::Intent));
     assert_eq!(claim(|claimed| claimed.pin = pin("2")), Err(ClaimError::Pin));
 }
+
+/// What policy answers by itself has an outcome like all else, and only before anything else became of it.
+#[test]
+fn answered_here_ends_what_is_only_on_record() {
+    let recorded = operation(key(1, 1));
+    let over = recorded.answered_here(201, T0).unwrap().state;
+    assert_eq!(over.outcome(), Some(Outcome::Ok { status: 201 }));
+    assert_eq!(over.issue_on_record(), None);
+    let (_, waiting) = open(1);
+    let issued = recorded.issue(new_issue(1), T0).unwrap().state;
+    let returned = issued.answered(jti(1), Answer::NeverSpent, T0).unwrap().state;
+    for other in [waiting, issued, returned, over] {
+        let unfit = OperationError::Progress { progress: other.progress().as_str() };
+        assert_eq!(other.answered_here(201, T0).map(|step| step.state), Err(unfit));
+    }
+}
+
+/// A process that was about to send, and does not, ends the operation under its own grant, and nobody else's.
+#[test]
+fn what_is_not_sent_after_all_is_given_up() {
+    let left = Some(Outcome::NotSent { why: NotSent::ClientLeft });
+    let recorded = operation(key(1, 1));
+    let (_, waiting) = open(1);
+    let issued = recorded.issue(new_issue(1), T0).unwrap().state;
+    // The transaction that issues may have failed, or not have been heard of.
+    for progress in [&recorded, &waiting, &issued] {
+        let over = progress.given_up(jti(1), NotSent::ClientLeft, T0).unwrap().state;
+        assert_eq!(over.outcome(), left);
+        assert!(over.given_up(jti(1), NotSent::ClientLeft, T0).is_err());
+    }
+    let other = issued.given_up(jti(2), NotSent::ClientLeft, T0).map(|step| step.state);
+    assert_eq!(other, Err(OperationError::OtherGrant));
+}
+
+/// Policy may hold today what it let through before; an approval that was spent is another matter.
+#[test]
+fn what_came_back_unspent_may_have_to_wait() {
+    let (hold, waiting) = open(1);
+    let bound = |operation: OperationKey| match hold.join(&candidate(operation), T0) {
+        Join::Wait(bound) => bound,
+        other @ (Join::Not | Join::Denied | Join::Replace) => panic!("{other:?}"),
+    };
+    let plain = operation(key(1, 2)).issue(new_issue(1), T0).unwrap().state;
+    let returned = plain.answered(jti(1), Answer::NeverSpent, T0).unwrap().state;
+    assert_eq!(returned.wait(bound(key(1, 2))).unwrap().progress().as_str(), "waiting");
+    let spent = spend_at(&yes(&hold, "1", T0).unwrap(), &waiting, T0).unwrap().operation;
+    let returned = spent.answered(jti(1), Answer::NeverSpent, T0).unwrap().state;
+    let unfit = OperationError::Progress { progress: "returned" };
+    assert_eq!(returned.wait(bound(key(1, 1))), Err(unfit));
+}

@@ -9,7 +9,7 @@ use crate::lifecycle::{Answer, Life, NotSent, Outcome, Unknown};
 /// What can happen to a grant.
 pub(super) fn steps(number: u8, grant: &Grant) -> Vec<Action> {
     let mut steps = Vec::new();
-    steps.extend(grant.pending.map(|_| Action::Send(number)));
+    steps.extend(grant.pending.into_iter().flat_map(|_| [Action::Send(number), Action::GiveUp(number)]));
     steps.extend(grant.sent.then_some(Action::Deliver(number)));
     steps.extend(grant.report.map(|_| Action::Report(number)));
     match grant.stage {

@@ -30,6 +30,7 @@ impl Model {
             Action::Issue(process, operation, connection) => self.issue(world, process, operation, connection),
             Action::Commit => self.commit_staged(world),
             Action::Send(number) => self.send(world, number),
+            Action::GiveUp(number) => self.give_up_sending(world, number),
             Action::Connect(process, agent) => self.connect(world, process, agent),
             Action::CutHere(number) => Self::cut_here(world, number),
             Action::Report(number) => self.report(world, number),
@@ -216,16 +217,36 @@ impl Model {
             world.truth.wrong = Some("the asker's vote counted");
         }
         database.hold = Some(self.pools.holds.put(step.state));
+        self.settle_waiters(&mut database, now);
         Some(self.commit(world, process, database))
     }
 
     fn expire(&mut self, world: World, process: u8) -> Option<World> {
         let mut database = Self::view(&world, process)?;
-        let step = self.hold(&database)?.expire(self.now(&world))?;
+        let now = self.now(&world);
+        let step = self.hold(&database)?.expire(now)?;
         database.hold = Some(self.pools.holds.put(step.state));
+        self.settle_waiters(&mut database, now);
         Some(self.commit(world, process, database))
     }
 
+    /// In the transaction in which a hold changes: whom it is over for.
+    fn settle_waiters(&mut self, database: &mut Database, now: Timestamp) {
+        if self.is(Mutation::WaitersForgotten) {
+            return;
+        }
+        for operation in 0..OPERATIONS as u8 {
+            let step = match (self.operation(database, operation), self.hold(database)) {
+                (Some(record), Some(hold)) => record.settle(hold, now),
+                _ => None,
+            };
+            if let Some(step) = step {
+                self.save_operation(database, operation, step.state);
+            }
+        }
+    }
+
+    /// The sweep: the time of an approval is over that an operation has spent and could not use.
     fn settle(&mut self, world: World, process: u8, operation: u8) -> Option<World> {
         let mut database = Self::view(&world, process)?;
         let step = self.operation(&database, operation)?.settle(self.hold(&database)?, self.now(&world))?;
@@ -254,6 +275,7 @@ impl Model {
                 let step = spend(hold, record, Self::judge_again(hold)?, new, now).ok()?;
                 database.hold = Some(self.pools.holds.put(step.state.hold));
                 self.save_operation(&mut database, operation, step.state.operation);
+                self.settle_waiters(&mut database, now);
                 issued = step.effects.assert_durable().issued;
             }
             (Progress::Returned { approval: Some(_) }, Some(hold)) => {
@@ -295,6 +317,23 @@ impl Model {
         let here = world.connections[usize::from(grant.connection)]?.here;
         grant.sent |= here;
         Some(world)
+    }
+
+    /// The process that was to send it ends the operation instead: nobody else has the grant.
+    fn give_up_sending(&mut self, mut world: World, number: u8) -> Option<World> {
+        let process = world.grants[usize::from(number)].as_mut()?.pending.take()?;
+        if self.is(Mutation::LeavingForgotten) {
+            return Some(world);
+        }
+        let grant = world.grants[usize::from(number)]?;
+        let mut database = Self::view(&world, process)?;
+        let jti = self.issue_of(&grant).jti;
+        // In a database that was replaced meanwhile there may be nothing to end.
+        let step = self.operation(&database, grant.operation)?.given_up(jti, NotSent::ClientLeft, T0);
+        if let Ok(step) = step {
+            self.save_operation(&mut database, grant.operation, step.state);
+        }
+        Some(self.commit(world, process, database))
     }
 
     fn connect(&mut self, mut world: World, process: u8, agent: u8) -> Option<World> {

@@ -6,7 +6,8 @@
 //! approve), etcd as the ledger of approvals, a coarse clock.
 //!
 //! Over-approximated, so that less is assumed: a message that was sent once may arrive at any later time, any number of times; a
-//! client's request may come again at any time; the control plane may think at any time that an agent is gone.
+//! client's request may come again at any time; the control plane may think at any time that an agent is gone, and give up what it was
+//! about to send.
 //!
 //! Not in the model: two holds at once, a hostile control plane (the agent's own tests), bounds of queues.
 
@@ -85,6 +86,10 @@ enum Mutation {
     ExpiryUnchecked,
     /// The person behind the job is not known as such.
     AskerNotMapped,
+    /// A vote, a spent approval or an expiry leaves those alone who waited.
+    WaitersForgotten,
+    /// The client leaves between issue and send, and nobody closes the record.
+    LeavingForgotten,
 }
 
 /// The model: its state is [`World`], its steps are [`Action`]s.
@@ -329,6 +334,13 @@ impl Model {
         let silent = world.restored == Restored::Silently;
         if !self.scenario.held && !silent && truth.ran.iter().any(|times| *times > 1) {
             return Err("an operation ran twice".to_owned());
+        }
+        let hold = world.database.hold.map(|hold| self.pools.holds.get(hold));
+        for record in world.database.operations.iter().flatten() {
+            let waits = matches!(self.pools.operations.get(*record).progress(), Progress::Waiting { .. });
+            if waits && !hold.is_some_and(super::HoldRecord::is_live) {
+                return Err("an operation waits on a hold that is over".to_owned());
+            }
         }
         for (number, record) in world.database.operations.iter().enumerate() {
             let Some(outcome) = record.and_then(|record| self.pools.operations.get(record).outcome()) else {

@@ -17,7 +17,7 @@ const HELD: Scenario = Scenario {
     times: &[0],
     restore: None,
     mutation: None,
-    bound: 100_000,
+    bound: 200_000,
 };
 const PLAIN: Scenario = Scenario { held: false, ..HELD };
 const RESTORED: Scenario = Scenario { starts: 2, overlap: false, cuts: false, ..HELD };
@@ -46,6 +46,24 @@ fn holds(name: &str, scenario: Scenario, must_occur: &[Outcome]) {
 #[test]
 fn approved_through_two_overlapping_lives_and_an_agent_crash() {
     holds("two lives", Scenario { starts: 2, agent_crashes: 1, ..HELD }, &[OK, FORGOT]);
+}
+
+/// All kinds of faults at once, as far as seconds allow; `deep` goes further.
+#[test]
+fn two_sessions_through_two_lives_and_an_agent_crash() {
+    let scenario = Scenario {
+        operations: 2,
+        starts: 2,
+        agent_crashes: 1,
+        denial: true,
+        overlap: false,
+        cuts: false,
+        bound: 400_000,
+        ..HELD
+    };
+    let ends =
+        [OK, FORGOT, not_sent(NotSent::HoldDenied), not_sent(NotSent::ApprovalUsed), not_sent(NotSent::ClientLeft)];
+    holds("two sessions, two lives, agent crash, in turn", scenario, &ends);
 }
 
 #[test]
@@ -159,6 +177,13 @@ fn mistakes_after_a_crash_are_found() {
     finds(Mutation::UnknownIssuedAgain, "an operation ran twice", PLAIN);
     finds(Mutation::NoQuestions, "is forgotten: issued", PLAIN);
     finds(Mutation::OutcomeReplaced, "an outcome changed", Scenario { starts: 2, ..PLAIN });
+}
+
+#[test]
+fn mistakes_around_the_transactions_are_found() {
+    finds(Mutation::WaitersForgotten, "waits on a hold that is over", Scenario { denial: true, ..HELD });
+    finds(Mutation::LeavingForgotten, "is forgotten: issued", HELD);
+    finds(Mutation::LeavingForgotten, "is forgotten: issued", PLAIN);
 }
 
 #[test]

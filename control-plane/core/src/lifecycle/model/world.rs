@@ -142,6 +142,8 @@ pub(super) enum Action {
     /// What was staged becomes durable.
     Commit,
     Send(u8),
+    /// A grant that is on record is not sent after all: it could not be signed, or its client left.
+    GiveUp(u8),
     Connect(u8, u8),
     CutHere(u8),
     CutThere(u8),

@@ -1,0 +1,171 @@
+//! How the wait for people ends, other than by a yes to a client that waits for it.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::Value;
+use tests::cluster::Cluster;
+use tests::gate::Gate;
+use tests::kubectl::Version;
+use tests::stack::{Setup, Stack};
+
+use crate::stories::{creations, hold, operations};
+
+const BOT: [&str; 3] = ["create", "serviceaccount", "bot"];
+
+/// The built-in rules, and further ones.
+fn policy(rules: &str) -> String {
+    format!(
+        "apiVersion: sallyport.dev/v1alpha1
+kind: Policy
+thresholds: {{holdAt: 40, twoPeopleAt: 100, denyAt: 100}}
+noPersonBehind:
+- serviceAccount: 'test/*/default'
+rules:
+{rules}
+"
+    )
+}
+
+fn live(stack: &Stack) -> Vec<Value> {
+    serde_json::from_str(&stack.cli(&["approvals", "list", "--json"]).ok()).unwrap()
+}
+
+/// Waits until every creation of a ServiceAccount on record has an outcome, and gives them.
+async fn outcomes(stack: &Stack) -> Vec<Value> {
+    for _ in 0..100 {
+        let about = |row: &Value| row["verb"] == "create" && row["resource"] == "serviceaccounts";
+        let rows: Vec<_> = operations(stack).into_iter().filter(about).collect();
+        if rows.iter().all(|row| !row["outcome"].is_null()) {
+            return rows.into_iter().map(|row| row["outcome"].clone()).collect();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("without an outcome: {:?}", operations(stack));
+}
+
+fn not_sent(why: &str) -> Value {
+    serde_json::json!({"outcome": "notSent", "why": why})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_nobody_sees_in_time_is_refused() {
+    let rule = "- {name: soon, match: {apiGroups: [''], resources: [serviceaccounts], verbs: [create]}, effect: hold, wait: 5s}";
+    let stack = Stack::with_policy("expires", Some(&policy(rule)));
+    let (running, id) = hold(&stack, Version::Newest, &BOT).await;
+    let said = running.end().await.refused();
+    assert!(said.contains("nobody approved it in time") && said.contains(&id), "{said}");
+    assert!(live(&stack).is_empty());
+    let late = stack.cli(&["approvals", "approve", &id]).refused();
+    assert!(late.contains("expired"), "{late}");
+    assert_eq!(outcomes(&stack).await, [not_sent("holdExpired")]);
+    assert!(creations(&stack, "serviceaccounts").is_empty());
+}
+
+/// The client hears why before its own patience ends; the hold goes on, and whoever asks again finds the yes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clients_own_limit_ends_its_wait_and_not_the_hold() {
+    let stack = Stack::start("patience");
+    for (version, account) in [(Version::Old, "old"), (Version::Newest, "newest")] {
+        let words = ["create", "serviceaccount", account, "--request-timeout=6s"];
+        let (running, id) = hold(&stack, version, &words).await;
+        let said = running.end().await.refused();
+        assert!(said.contains("before the client's own time limit; it still waits"), "{version:?}: {said}");
+        assert_eq!(live(&stack)[0]["id"], id.as_str());
+        stack.cli(&["approvals", "approve", &id]).ok();
+        let again = stack.kubectl(version).run(&["create", "serviceaccount", account]).await;
+        assert_eq!(again.ok(), format!("serviceaccount/{account} created\n"), "{version:?}");
+        assert!(live(&stack).is_empty(), "no other hold was opened");
+    }
+    assert_eq!(creations(&stack, "serviceaccounts").len(), 2);
+}
+
+/// A job that is run again is the same asker, though its sidecar has another key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_session_of_the_same_asker_claims_the_approval_once() {
+    let mut stack = Stack::start("claims");
+    let (running, id) = hold(&stack, Version::Middle, &BOT).await;
+    running.interrupt().await;
+    stack.restart_sidecar();
+    stack.cli(&["approvals", "approve", &id]).ok();
+    assert_eq!(stack.kubectl(Version::Middle).run(&BOT).await.ok(), "serviceaccount/bot created\n");
+    assert_eq!(creations(&stack, "serviceaccounts").len(), 1);
+    let mut ends = outcomes(&stack).await;
+    ends.sort_by_key(|outcome| outcome["outcome"].to_string());
+    assert_eq!(ends, [not_sent("approvalUsed"), serde_json::json!({"outcome": "ok", "status": 201})]);
+    let sessions: std::collections::BTreeSet<String> =
+        operations(&stack).iter().map(|row| row["session"].to_string()).collect();
+    assert_eq!(sessions.len(), 2);
+    // The approval was for one.
+    let (running, other) = hold(&stack, Version::Middle, &BOT).await;
+    assert_ne!(other, id);
+    running.interrupt().await;
+}
+
+/// Nobody waits any more when the no comes; the record says it all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_ends_what_its_client_has_left() {
+    let stack = Stack::start("left");
+    let (running, id) = hold(&stack, Version::Newest, &BOT).await;
+    running.interrupt().await;
+    stack.cli(&["approvals", "deny", &id, "--reason", "not without a ticket"]).ok();
+    assert_eq!(outcomes(&stack).await, [not_sent("holdDenied")]);
+    let session = operations(&stack)[0]["session"].as_str().unwrap().to_owned();
+    let told = stack.cli(&["sessions", "show", &session]).ok();
+    assert!(told.contains("not sent (403)") && told.contains("not without a ticket"), "{told}");
+    assert!(creations(&stack, "serviceaccounts").is_empty());
+}
+
+/// What was approved is done to the state that people saw, or not at all. A write of its status in between is none of their business.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_moves_between_approval_and_send() {
+    let rule = "- {name: ways, match: {apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [delete]}, effect: hold}";
+    let gate = Gate::new(Cluster::get()).await;
+    let text = policy(rule);
+    let setup = Setup { policy: Some(&text), api_server: Some(gate.api_server()), ..Setup::default() };
+    let stack = Stack::with("moves", &setup);
+    let own = stack.namespace();
+    let delete = |name: &'static str| ["delete", "ingress", name, "--wait=false"];
+    let status = r#"{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.1"}]}}}"#;
+    for name in ["seen", "written", "labelled"] {
+        own.admin(&["create", "ingress", name, "--rule=example.org/=web:80"]);
+    }
+
+    // While it waits.
+    let (running, id) = hold(&stack, Version::Newest, &delete("seen")).await;
+    own.admin(&["label", "ingress", "seen", "changed=since"]);
+    stack.cli(&["approvals", "approve", &id]).ok();
+    let said = running.end().await.refused();
+    assert!(said.contains("has changed since it was approved") && said.contains("ask again"), "{said}");
+
+    // After the agent has read it for the last time: the API server's 409 is looked into.
+    let (running, id) = hold(&stack, Version::Newest, &delete("written")).await;
+    gate.stop(Method::DELETE, "/ingresses/written");
+    stack.cli(&["approvals", "approve", &id]).ok();
+    gate.stopped().await;
+    own.admin(&["patch", "ingress", "written", "--subresource=status", "--type=merge", "-p", status]);
+    gate.let_go();
+    assert!(running.end().await.ok().contains("deleted"));
+
+    let (running, id) = hold(&stack, Version::Newest, &delete("labelled")).await;
+    gate.stop(Method::DELETE, "/ingresses/labelled");
+    stack.cli(&["approvals", "approve", &id]).ok();
+    gate.stopped().await;
+    own.admin(&["label", "ingress", "labelled", "changed=since"]);
+    gate.let_go();
+    let said = running.end().await.refused();
+    assert!(said.contains("has changed since it was approved"), "{said}");
+
+    let left = own.admin(&["get", "ingress", "-o", "name"]);
+    assert_eq!(left.lines().count(), 2, "{left}");
+    assert!(!left.contains("written"), "{left}");
+    let codes = |name: &str| -> Vec<u16> {
+        let sent = own.cluster().audit_of(own).into_iter().filter(|event| event.verb == "delete");
+        let about = sent.filter(|event| event.object_ref.as_ref().is_some_and(|object| object.name == name));
+        about.filter_map(|event| event.response_status.map(|status| status.code)).collect()
+    };
+    assert!(codes("seen").is_empty());
+    assert_eq!(codes("written"), [409, 200]);
+    assert_eq!(codes("labelled"), [409]);
+}
