@@ -80,8 +80,8 @@ impl Peers {
             async move { Ok::<_, Infallible>(peer.answer(request).await) }
         });
         exchange::serve(&connection, service, &self.tasks, self.drain.clone()).await;
-        if let Some(Role::Sidecar(session)) = peer.role.get() {
-            session.left(&connection);
+        if let Some(Role::Sidecar(here)) = peer.role.get() {
+            here.session().left(&connection);
         }
     }
 }

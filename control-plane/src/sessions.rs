@@ -123,14 +123,14 @@ impl Sessions {
         let session = match found {
             Some(session) => {
                 self.take(&session, before.as_ref())?;
+                session.sit(connection, shown);
                 self.renew(session, identity, shown).await?
             }
-            None => self.create(SessionRow::of(id, peer, identity, now, shown), before.as_ref()).await?,
+            None => self.create(SessionRow::of(id, peer, identity, now, shown), before.as_ref(), connection).await?,
         };
         if let Some(before) = before {
             self.replace(&before).await?;
         }
-        session.sit(connection, shown);
         session.presence.version(&request.version);
         tracing::info!(
             session.id = %session.id,
@@ -182,8 +182,15 @@ impl Sessions {
         Ok(session)
     }
 
-    async fn create(&self, row: SessionRow, before: Option<&Arc<Session>>) -> Result<Arc<Session>, OpenError> {
+    async fn create(
+        &self,
+        row: SessionRow,
+        before: Option<&Arc<Session>>,
+        connection: &Connection,
+    ) -> Result<Arc<Session>, OpenError> {
         let session = Session::new(row.clone(), SessionFacts::default());
+        // Before it is anybody's, so that there is no moment in which its sidecar seems to have gone.
+        session.sit(connection, row.shown);
         self.take(&session, before)?;
         if !self.store.open_session(row).await? {
             return Err(OpenError::Replayed);
