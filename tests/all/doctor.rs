@@ -13,7 +13,7 @@ use tests::kubectl::Output;
 use tests::stack::Stack;
 
 const INSTALL: [&str; 6] =
-    ["--cluster", "production", "--set", "network.apiServerPorts=[6443]", "--runner-namespace", "ci"];
+    ["--cluster", "production", "--set", "network.apiServerPorts=[6443]", "--runner-namespace", "jobs"];
 /// What is red and what is left out where there is no node: nothing runs, so nobody answers for Pods.
 const WITHOUT_A_NODE: [&str; 4] = ["answers", "injects", "refuses", "running"];
 
@@ -64,7 +64,7 @@ fn break_everything(cluster: &Cluster) -> Vec<(&'static str, &'static str, &'sta
     };
     let own = ["-n", "sallyport"];
     // Policies: one gone, one that lets more in, and that in a way that `kubectl apply` does not see.
-    admin(&["delete", "networkpolicy", "-n", "ci", "sallyport-runners"]);
+    admin(&["delete", "networkpolicy", "-n", "jobs", "sallyport-runners"]);
     let open = json!({"spec": {"ingress": [{}]}});
     patch(&[&["networkpolicy", "sallyport-agent"], own.as_slice()].concat(), "merge", &open);
     // Roles.
@@ -97,14 +97,14 @@ fn break_everything(cluster: &Cluster) -> Vec<(&'static str, &'static str, &'sta
     let keys = json!({"data": {"keys.json": r#"{"keys":[]}"#}});
     patch(&[&["configmap", "sallyport-control-plane"], own.as_slice()].concat(), "merge", &keys);
     patch(&[&["deployment", "sallyport-agent"], own.as_slice()].concat(), "merge", &json!({"spec": {"replicas": 0}}));
-    admin(&["label", "namespace", "ci", "sallyport.dev/inject=required"]);
+    admin(&["label", "namespace", "jobs", "sallyport.dev/inject=required"]);
     vec![
-        ("policies", "failed", "NetworkPolicy sallyport-runners in ci is missing"),
+        ("policies", "failed", "NetworkPolicy sallyport-runners in jobs is missing"),
         ("policies", "failed", "NetworkPolicy sallyport-agent in sallyport is not as it was installed: spec.ingress"),
         ("rights", "failed", "ClusterRole sallyport:write is not as it was installed: rules"),
         ("rights", "failed", "RoleBinding sallyport:agent in sallyport is missing"),
         ("no-more-rights", "failed", "ClusterRoleBinding more gives group sallyport:write the role cluster-admin"),
-        ("no-more-rights", "failed", "RoleBinding also in ci gives ServiceAccount sallyport-agent the role view"),
+        ("no-more-rights", "failed", "RoleBinding also in jobs gives ServiceAccount sallyport-agent the role view"),
         (
             "no-more-rights",
             "failed",
@@ -126,7 +126,7 @@ fn break_everything(cluster: &Cluster) -> Vec<(&'static str, &'static str, &'sta
         ("pinned", "failed", "keys that are not pinned"),
         ("up-to-date", "failed", "ConfigMap sallyport-control-plane in sallyport is not as this version has it"),
         ("up-to-date", "failed", "Deployment sallyport-agent in sallyport is not as this version has it"),
-        ("mandatory", "failed", "in ci: "),
+        ("mandatory", "failed", "in jobs: "),
         ("running", "failed", "sallyport-control-plane: none of 1 is ready"),
         ("injects", "failed", "sallyport-injector"),
         ("refuses", "failed", "sallyport-injector"),
@@ -152,7 +152,7 @@ fn every_check_says_what_is_wrong_and_the_remedy_helps() {
     let alone = Cluster::for_installations();
     let cluster: &Cluster = &alone;
     // Whatever another test left.
-    drop(cluster.try_admin(&["create", "namespace", "ci"], ""));
+    drop(cluster.try_admin(&["create", "namespace", "jobs"], ""));
     let (report, code) = doctor(cluster);
     says(&report, "installed", "failed", "there is nothing of Sallyport");
     assert_eq!((code, check(&report, "policies")["outcome"].as_str()), (Some(1), Some("left-out")));
@@ -171,9 +171,9 @@ fn every_check_says_what_is_wrong_and_the_remedy_helps() {
     }
 
     // As the remedies say.
-    cluster.admin(&["label", "namespace", "ci", "sallyport.dev/inject-"]);
+    cluster.admin(&["label", "namespace", "jobs", "sallyport.dev/inject-"]);
     cluster.admin(&["delete", "clusterrolebinding", "more", "all", "things"]);
-    cluster.admin(&["delete", "rolebinding", "-n", "ci", "also"]);
+    cluster.admin(&["delete", "rolebinding", "-n", "jobs", "also"]);
     cluster.admin(&["delete", "mutatingwebhookconfiguration", "theirs"]);
     cluster.admin(&["delete", "clusterrole", "things"]);
     let upgraded = sallyport(cluster, &[&["upgrade"], INSTALL.as_slice()].concat()).ok();
@@ -190,7 +190,7 @@ fn every_check_says_what_is_wrong_and_the_remedy_helps() {
 
     let gone = sallyport(cluster, &["uninstall", "--purge"]).ok();
     cluster.admin_with(&["delete", "--ignore-not-found", "-f", "-"], &gone);
-    cluster.admin(&["delete", "namespace", "ci", "--wait=false"]);
+    cluster.admin(&["delete", "namespace", "jobs", "--wait=false"]);
 }
 
 /// One look for all the sentences: breaking comes first, and nothing mends it meanwhile.

@@ -105,7 +105,7 @@ fn show(report: &Report, json: bool, now: Timestamp) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// A group's title, a line per check, and below it what was seen. What was seen of a check that holds stands beside it.
+/// A group's title, a line per check, and below it what was seen. Where nothing is to be done that stands beside it.
 fn text(report: &Report) -> String {
     let mut out = String::new();
     let mut group = None;
@@ -140,7 +140,8 @@ fn line(check: &Check) -> String {
         Outcome::Failed => "FAIL",
     };
     let found = check.found().iter().map(|found| safe(found, false));
-    if check.outcome() == Outcome::Ok {
+    let plain = check.outcome() == Outcome::LeftOut && check.remedy_text().is_none();
+    if check.outcome() == Outcome::Ok || plain {
         let found = found.collect::<Vec<_>>().join("; ");
         let found = if found.is_empty() { found } else { format!(" ({found})") };
         return format!("  {mark}  {}{found}\n", check.sentence());

@@ -19,6 +19,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use serde_json::Value;
+use shared::limits;
 use shared_net::clock::Clock;
 
 pub use check::{ALL, Check, Group, Outcome, Report};
@@ -103,9 +104,16 @@ fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> 
     value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// The last line of what a program complained of: kubectl says the cause there.
+/// The last line of what kubectl complained of, from where it says the cause; what makes it longer than a person reads is cut.
 fn last_line(text: &str) -> String {
-    text.trim().lines().last().unwrap_or_default().trim().to_owned()
+    let line = text.trim().lines().last().unwrap_or_default().trim();
+    let cause = ["error when creating \"STDIN\": ", "Internal error occurred: "];
+    let line = cause.iter().fold(line, |line, prefix| line.split_once(prefix).map_or(line, |(_, cause)| cause));
+    let mut short: String = line.chars().take(limits::REASON_BYTES / 3).collect();
+    if short.len() < line.len() {
+        short.push('…');
+    }
+    short
 }
 
 /// A time span for people.
