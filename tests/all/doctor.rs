@@ -76,7 +76,7 @@ fn break_everything(cluster: &Cluster) -> Vec<(&'static str, &'static str, &'sta
         "create",
         "rolebinding",
         "-n",
-        "ci",
+        "jobs",
         "also",
         "--clusterrole=view",
         "--serviceaccount=sallyport:sallyport-agent",

@@ -5,7 +5,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use shared::wire;
 
-use crate::api_server::answer;
+use crate::api_server::json as answer;
 use crate::control_plane::{Call, text};
 use crate::world::World;
 
@@ -42,8 +42,8 @@ async fn what_is_not_as_installed_is_told_in_words() {
     assert_eq!((head.status.as_u16(), &list[0]["name"], &list[1]), (200, &json!("sallyport-runners"), &role()));
 
     let live = r#"{"kind":"NetworkPolicy","metadata":{"uid":"x"},"spec":{"podSelector":{},"egress":[{"ports":[{"port":53}]},{}]},"secret":""}"#;
-    world.api.on(&format!("GET {POLICY}"), vec![answer("200 OK", JSON, live)]);
-    world.api.on(&format!("GET {ROLE}"), vec![answer("404 Not Found", JSON, "{}")]);
+    world.api.on(&format!("GET {POLICY}"), answer("200 OK", live));
+    world.api.on(&format!("GET {ROLE}"), answer("404 Not Found", "{}"));
     let call = Call::new("GET", POLICY, "");
     let claims = claims(&world, &link, &call, &json!([role()]));
     let (head, body) = text(link.send(&call, &world.control_plane.sign(&claims)).await).await;
