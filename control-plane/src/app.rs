@@ -28,6 +28,7 @@ use crate::gateway::Gateway;
 use crate::grants::Grants;
 use crate::guards::Guards;
 use crate::intruders::Intruders;
+use crate::issuer_keys::IssuerKeys;
 use crate::metrics::GatewayMetrics;
 use crate::peers::Peers;
 use crate::policies::Policies;
@@ -56,6 +57,7 @@ pub struct App {
     policies: Arc<Policies>,
     agents: Arc<Agents>,
     guards: Arc<Guards>,
+    issuer_keys: IssuerKeys,
     store: Store,
     writer: std::thread::JoinHandle<()>,
     clock: Clock,
@@ -127,6 +129,12 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         intruders,
         recorder,
     ));
+    let issuer_keys = IssuerKeys {
+        authn: Arc::clone(&authn),
+        agents: Arc::clone(&agents),
+        store: store.clone(),
+        clock: clock.clone(),
+    };
     let peers = Peers::new(
         gateway,
         Arc::clone(&sessions),
@@ -173,6 +181,7 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         policies,
         agents,
         guards,
+        issuer_keys,
         store,
         writer,
         clock,
@@ -221,6 +230,7 @@ impl App {
             policies,
             agents,
             guards,
+            issuer_keys,
             store,
             writer,
             clock,
@@ -230,15 +240,17 @@ impl App {
         let (tasks, drain) = (self.tasks, self.drain);
         let background = TaskSet::new();
         background.spawn("admin", admin.run(background.clone(), drain.clone()));
-        background.spawn_core("policy", policies.follow());
+        background.spawn_core("policy", Arc::clone(&policies).follow());
         for cluster in &self.clusters {
             background.spawn_core("guard", Arc::clone(&guards).watch(cluster.clone()));
         }
-        background.spawn_core("readiness", truth(readiness, store.clone(), Arc::clone(&agents), self.clusters));
+        let truth = Truth { readiness, store: store.clone(), agents: Arc::clone(&agents), policies };
+        background.spawn_core("readiness", truth.keep(self.clusters));
         background.spawn_core("certificate", authority.renew(keys, clock.clone()));
         let sweeper = Arc::clone(&approvals);
         background.spawn_core("sweep", sweep(sweeper, sessions, clock.clone()));
         background.spawn_core("settle", settle(agents, store.clone(), clock));
+        background.spawn_core("issuer keys", issuer_keys.follow());
         tasks.spawn_core("web", web.run(tasks.clone(), drain.clone()));
         let accepting = endpoint.clone();
         let (accept_tasks, accept_drain) = (tasks.clone(), drain.clone());
@@ -276,21 +288,34 @@ impl App {
     }
 }
 
-/// Keeps `/readyz` true to what the process depends on: a store that writes, and an agent for every cluster.
-async fn truth(readiness: Readiness, store: Store, agents: Arc<Agents>, clusters: Vec<String>) {
-    let mut store_pending = Some(readiness.wait_for("the store writes"));
-    let mut agents_pending = Some(readiness.wait_for("every cluster has an agent"));
-    loop {
-        let writes = store.probe().await.is_ok();
-        store_pending =
-            if writes { None } else { store_pending.or_else(|| Some(readiness.wait_for("the store writes"))) };
-        let served = clusters.iter().all(|cluster| agents.serves(cluster));
-        agents_pending = if served {
-            None
-        } else {
-            agents_pending.or_else(|| Some(readiness.wait_for("every cluster has an agent")))
-        };
-        tokio::time::sleep(SWEEP).await;
+/// Keeps `/readyz` true to what the process depends on: a store that writes, an agent for every cluster, and a policy: with none in force
+/// everything is refused, and an update that brought a wrong file must not go on to the next replica.
+struct Truth {
+    readiness: Readiness,
+    store: Store,
+    agents: Arc<Agents>,
+    policies: Arc<Policies>,
+}
+
+impl Truth {
+    async fn keep(self, clusters: Vec<String>) {
+        let mut pending = ["the store writes", "every cluster has an agent", "a policy is in force"]
+            .map(|what| (what, Some(self.readiness.wait_for(what))));
+        loop {
+            let holds = [
+                self.store.probe().await.is_ok(),
+                clusters.iter().all(|cluster| self.agents.serves(cluster)),
+                !self.policies.is_closed(),
+            ];
+            for ((what, guard), holds) in pending.iter_mut().zip(holds) {
+                if holds {
+                    drop(guard.take());
+                } else {
+                    guard.get_or_insert_with(|| self.readiness.wait_for(what));
+                }
+            }
+            tokio::time::sleep(SWEEP).await;
+        }
     }
 }
 

@@ -57,6 +57,12 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 pub const HEAD_WAIT: Duration = Duration::from_secs(32);
 /// A connection to the web API on which nobody has shown a credential that counts: places there are few, and strangers many.
 pub const STRANGER_WAIT: Duration = Duration::from_secs(10);
+/// A connection between our processes on which nobody has proven to be a runner or an agent: both do so first of all, and the slowest way,
+/// a token review with keys that are fetched for it, is asked again on the next connection.
+pub const ROLE_WAIT: Duration = Duration::from_secs(15);
+/// Connections of one address (of a /64 in IPv6) that have not proven anything yet: all runners behind one NAT come from there, and
+/// each is a stranger for some milliseconds only.
+pub const STRANGERS_PER_ADDRESS: usize = 512;
 /// A client's request body, without progress.
 pub const BODY_WAIT: Duration = Duration::from_secs(60);
 /// Opening a stream on a live connection.
@@ -144,6 +150,8 @@ pub const DENIAL_STICKS: Duration = Duration::from_secs(3600);
 pub const QUORUM_MAX: u8 = 16;
 /// Bytes of a reason that an approver gives; kubectl prints it in one line.
 pub const REASON_BYTES: usize = 1024;
+/// Bytes of an approver's signature with its key's name: a passkey's has some 600. A grant carries [`QUORUM_MAX`] of them at most.
+pub const SIGNATURE_BYTES: usize = 1024;
 /// How long after an approval's expiry its Lease stays in the cluster: more than the clocks of two nodes can differ.
 pub const SPENT_LEASE_KEEP: Duration = Duration::from_secs(3600);
 /// Starts of the control plane that its database remembers, to find out that it is an old copy.
@@ -239,6 +247,10 @@ pub const CEL_TIME: Duration = Duration::from_millis(50);
 pub const JWKS_BYTES: usize = 1024 * 1024;
 /// Keys kept per issuer.
 pub const JWKS_KEYS: usize = 64;
+/// Keys of a cluster's issuer that are adopted after those that were pinned: a rotation brings one, and years of them a handful.
+pub const ADOPTED_KEYS: usize = 16;
+/// How often a cluster is asked which keys it publishes, when nothing says that there is a new one.
+pub const PUBLISHED_KEYS: Duration = Duration::from_secs(3600);
 /// One fetch from an issuer.
 pub const ISSUER_WAIT: Duration = Duration::from_secs(5);
 /// An unknown key id causes at most one fetch in this time.

@@ -53,6 +53,8 @@ pub struct Setup<'a> {
     pub policy: Option<&'a str>,
     /// Further lines of the control plane's configuration: issuers.
     pub issuers: String,
+    /// Further clusters, as lines of that configuration; there is no agent of them.
+    pub clusters: String,
     /// The cluster needs a CI provider's token beside the pod's.
     pub require_ci: bool,
     /// No vote over the local socket counts, as in earnest.
@@ -130,6 +132,11 @@ impl Stack {
     /// Puts a token into the file from which the sidecar takes the CI provider's.
     pub fn write_ci_token(&self, token: &str) {
         write_file(&self.path("runner/ci-token"), token);
+    }
+
+    /// Puts another text into the policy file.
+    pub fn write_policy(&self, text: &str) {
+        write_file(&self.path("control-plane/policy.yaml"), text);
     }
 
     /// Where the web API listens (HTTPS).
@@ -337,6 +344,11 @@ impl Stack {
     pub fn ports(&self) -> [(&'static str, SocketAddr); 4] {
         let at = self.addresses;
         [("sidecar", at.sidecar), ("web API", at.web), ("control plane", at.admin), ("agent", at.agent_admin)]
+    }
+
+    /// The pin of the control plane's key.
+    pub fn pin(&self) -> &str {
+        &self.pin
     }
 
     /// The control plane's QUIC port.

@@ -33,7 +33,7 @@ const RUNNING: Duration = Duration::from_secs(60);
 impl Agents {
     /// What became of a grant whose connection broke.
     pub async fn ask(&self, link: &Arc<AgentLink>, jti: GrantId) -> Outcome {
-        match self.question(Question { jti, epoch: link.epoch, agent: link.id }).await {
+        match self.question(&link.cluster, Question { jti, epoch: link.epoch, agent: link.id }).await {
             Answer::NeverSpent => Outcome::NotSent { why: NotSent::NoAgent },
             Answer::Spent { outcome: Some(outcome) } => outcome,
             Answer::Spent { outcome: None } | Answer::NotKnown => Outcome::Unknown { why: Unknown::AgentForgot },
@@ -43,9 +43,10 @@ impl Agents {
     /// Asks after an operation that an earlier life, or a run that is over, left under way, and writes down what its agent says: its
     /// outcome, or that it may be issued again. Gives the record as it is then.
     pub async fn recover(&self, key: OperationKey) -> Option<OperationRecord> {
-        let record = self.recorder.store.operation(key.session, key.operation).await.ok()??.record?;
+        let row = self.recorder.store.operation(key.session, key.operation).await.ok()??;
+        let record = row.record?;
         let Some(question) = record.question() else { return Some(record) };
-        let answer = self.question(question).await;
+        let answer = self.question(&row.cluster, question).await;
         let now = self.recorder.clock.now();
         let settled = self.recorder.store.change(move |t| {
             let Some(record) = t.operation(key)? else { return Ok(None) };
@@ -67,10 +68,10 @@ impl Agents {
     }
 
     /// Puts a question until it has an answer that stays.
-    async fn question(&self, question: Question) -> Answer {
+    async fn question(&self, cluster: &str, question: Question) -> Answer {
         let started = self.recorder.clock.monotonic();
         loop {
-            let Some(link) = self.back(question.agent).await else { return Answer::NotKnown };
+            let Some(link) = self.back(cluster, question.agent).await else { return Answer::NotKnown };
             match put(&link, question).await {
                 Some(Answer::Spent { outcome: None }) | None => {}
                 Some(answer) => return answer,
@@ -83,8 +84,8 @@ impl Agents {
     }
 
     /// A connection of that process, once it is back.
-    async fn back(&self, id: AgentId) -> Option<Arc<AgentLink>> {
-        self.wait_for(AWAY, || self.by_id(id)).await
+    async fn back(&self, cluster: &str, id: AgentId) -> Option<Arc<AgentLink>> {
+        self.wait_for(AWAY, || self.by_id(cluster, id)).await
     }
 
     /// An agent of the cluster; waits a moment for one to come back.
