@@ -215,8 +215,9 @@ impl App {
         let (tasks, drain) = (self.tasks, self.drain);
         let background = TaskSet::new();
         background.spawn("admin", admin.run(background.clone(), drain.clone()));
-        background.spawn_core("policy", policies.follow());
-        background.spawn_core("readiness", truth(readiness, store.clone(), Arc::clone(&agents), self.clusters));
+        background.spawn_core("policy", Arc::clone(&policies).follow());
+        let truth = Truth { readiness, store: store.clone(), agents: Arc::clone(&agents), policies };
+        background.spawn_core("readiness", truth.keep(self.clusters));
         background.spawn_core("certificate", authority.renew(keys, clock.clone()));
         let sweeper = Arc::clone(&approvals);
         background.spawn_core("sweep", sweep(sweeper, sessions, agents, store.clone(), clock));
@@ -257,21 +258,34 @@ impl App {
     }
 }
 
-/// Keeps `/readyz` true to what the process depends on: a store that writes, and an agent for every cluster.
-async fn truth(readiness: Readiness, store: Store, agents: Arc<Agents>, clusters: Vec<String>) {
-    let mut store_pending = Some(readiness.wait_for("the store writes"));
-    let mut agents_pending = Some(readiness.wait_for("every cluster has an agent"));
-    loop {
-        let writes = store.probe().await.is_ok();
-        store_pending =
-            if writes { None } else { store_pending.or_else(|| Some(readiness.wait_for("the store writes"))) };
-        let served = clusters.iter().all(|cluster| agents.serves(cluster));
-        agents_pending = if served {
-            None
-        } else {
-            agents_pending.or_else(|| Some(readiness.wait_for("every cluster has an agent")))
-        };
-        tokio::time::sleep(SWEEP).await;
+/// Keeps `/readyz` true to what the process depends on: a store that writes, an agent for every cluster, and a policy: with none in force
+/// everything is refused, and an update that brought a wrong file must not go on to the next replica.
+struct Truth {
+    readiness: Readiness,
+    store: Store,
+    agents: Arc<Agents>,
+    policies: Arc<Policies>,
+}
+
+impl Truth {
+    async fn keep(self, clusters: Vec<String>) {
+        let mut pending = ["the store writes", "every cluster has an agent", "a policy is in force"]
+            .map(|what| (what, Some(self.readiness.wait_for(what))));
+        loop {
+            let holds = [
+                self.store.probe().await.is_ok(),
+                clusters.iter().all(|cluster| self.agents.serves(cluster)),
+                !self.policies.is_closed(),
+            ];
+            for ((what, guard), holds) in pending.iter_mut().zip(holds) {
+                if holds {
+                    drop(guard.take());
+                } else {
+                    guard.get_or_insert_with(|| self.readiness.wait_for(what));
+                }
+            }
+            tokio::time::sleep(SWEEP).await;
+        }
     }
 }
 

@@ -49,6 +49,11 @@ impl Policies {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether nothing is in force, so that everything is refused.
+    pub fn is_closed(&self) -> bool {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).closed
+    }
+
     /// Where it stands.
     pub fn state(&self) -> State {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()

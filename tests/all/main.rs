@@ -13,6 +13,7 @@ mod issuers;
 mod masked_fields;
 mod node;
 mod people;
+mod policy_file;
 mod preconditions;
 mod printed;
 mod rbac;

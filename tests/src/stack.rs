@@ -123,6 +123,11 @@ impl Stack {
         write_file(&self.path("runner/ci-token"), token);
     }
 
+    /// Puts another text into the policy file.
+    pub fn write_policy(&self, text: &str) {
+        write_file(&self.path("control-plane/policy.yaml"), text);
+    }
+
     /// Where the web API listens (HTTPS).
     pub fn web(&self) -> SocketAddr {
         self.addresses.web
