@@ -21,4 +21,5 @@ pub mod policies;
 pub mod records;
 pub mod sessions;
 pub mod store;
+mod strangers;
 pub mod web;

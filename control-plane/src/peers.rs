@@ -3,7 +3,7 @@
 //! A connection starts as nobody's. `POST /v1/session` makes it a sidecar's, `POST /v1/agent` an agent's; never both.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
@@ -17,12 +17,14 @@ use shared_net::drain::Drain;
 use shared_net::endpoint::Connection;
 use shared_net::exchange;
 use shared_net::tasks::TaskSet;
+use shared_net::telemetry;
 
 use crate::agents::Agents;
 use crate::alarms::{Alarms, Raised};
 use crate::authn::Authn;
 use crate::gateway::Gateway;
 use crate::sessions::{OpenError, Session, Sessions};
+use crate::strangers::{Place, Strangers};
 
 /// What every connection is served with.
 pub struct Peers {
@@ -31,6 +33,7 @@ pub struct Peers {
     agents: Arc<Agents>,
     authn: Arc<Authn>,
     alarms: Arc<Alarms>,
+    strangers: Arc<Strangers>,
     tasks: TaskSet,
     drain: Drain,
 }
@@ -45,13 +48,15 @@ struct Peer {
     peers: Arc<Peers>,
     connection: Connection,
     role: OnceLock<Role>,
+    /// Its place among those that have no role yet.
+    place: Mutex<Option<Place>>,
     /// What its runner reaches without us; it is forgotten with the connection.
     alarm: Mutex<Option<Raised>>,
 }
 
 impl Peers {
     /// Joins what connections need.
-    pub const fn new(
+    pub fn new(
         gateway: Arc<Gateway>,
         sessions: Arc<Sessions>,
         agents: Arc<Agents>,
@@ -60,26 +65,53 @@ impl Peers {
         tasks: TaskSet,
         drain: Drain,
     ) -> Self {
-        Self { gateway, sessions, agents, authn, alarms, tasks, drain }
+        Self { gateway, sessions, agents, authn, alarms, strangers: Arc::default(), tasks, drain }
     }
 
     /// Serves one connection until it ends.
     pub async fn serve(self: Arc<Self>, connection: Connection) {
+        let address = connection.remote_address();
+        let Some(place) = self.strangers.admit(address.ip()) else {
+            telemetry::early_refusal(&address, "too many strangers from one address");
+            return connection.close(wire::code::PROTOCOL, "too many connections without a role");
+        };
         let peer = Arc::new(Peer {
+            place: Mutex::new(Some(place)),
             peers: Arc::clone(&self),
             connection: connection.clone(),
             role: OnceLock::new(),
             alarm: Mutex::new(None),
         });
+        let stranger = Arc::downgrade(&peer);
         let service = hyper::service::service_fn(move |request| {
             let peer = Arc::clone(&peer);
             async move { Ok::<_, Infallible>(peer.answer(request).await) }
         });
-        exchange::serve(&connection, service, &self.tasks, self.drain.clone()).await;
+        tokio::select! {
+            () = exchange::serve(&connection, service, &self.tasks, self.drain.clone()) => {}
+            () = outstay(&stranger) => {
+                telemetry::early_refusal(&address, "no role in time");
+                connection.close(wire::code::PROTOCOL, "no role in time");
+            }
+        }
+    }
+}
+
+/// Resolves when a peer has had its time to prove what it is and has not; never for one that has.
+async fn outstay(peer: &Weak<Peer>) {
+    tokio::time::sleep(limits::ROLE_WAIT).await;
+    if peer.upgrade().is_none_or(|peer| peer.role.get().is_some()) {
+        std::future::pending().await
     }
 }
 
 impl Peer {
+    /// What the connection is from now on, and is no stranger's any more. Whether it was nothing before.
+    fn becomes(&self, role: Role) -> bool {
+        drop(self.place.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.role.set(role).is_ok()
+    }
+
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<BoxBody> {
         let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
         if host == Some(wire::HOST_KUBERNETES.as_bytes()) {
@@ -125,7 +157,7 @@ impl Peer {
         match self.peers.sessions.open(self.connection.peer_key(), request).await {
             Ok((session, reply)) => {
                 // Set by the first call; a renewal finds the same session, for it belongs to the same key.
-                let _same = self.role.set(Role::Sidecar(session)).is_err();
+                let _first = self.becomes(Role::Sidecar(session));
                 json(&reply)
             }
             Err(error) => {
@@ -169,7 +201,7 @@ impl Peer {
         let again = matches!(self.role.get(), Some(Role::Agent));
         match self.peers.agents.hello(&self.peers.authn, &self.connection, &request, !again) {
             Ok((link, reply)) => {
-                if self.role.set(Role::Agent).is_ok() {
+                if self.becomes(Role::Agent) {
                     let agents = Arc::clone(&self.peers.agents);
                     self.peers.tasks.spawn("agent", async move { agents.attend(link).await });
                 }

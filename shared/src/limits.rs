@@ -50,6 +50,12 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 pub const HEAD_WAIT: Duration = Duration::from_secs(32);
 /// A connection to the web API on which nobody has shown a credential that counts: places there are few, and strangers many.
 pub const STRANGER_WAIT: Duration = Duration::from_secs(10);
+/// A connection between our processes on which nobody has proven to be a runner or an agent: both do so first of all, and the slowest way,
+/// a token review with keys that are fetched for it, is asked again on the next connection.
+pub const ROLE_WAIT: Duration = Duration::from_secs(15);
+/// Connections of one address (of a /64 in IPv6) that have not proven anything yet: all runners behind one NAT come from there, and
+/// each is a stranger for some milliseconds only.
+pub const STRANGERS_PER_ADDRESS: usize = 512;
 /// A client's request body, without progress.
 pub const BODY_WAIT: Duration = Duration::from_secs(60);
 /// Opening a stream on a live connection.

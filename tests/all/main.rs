@@ -19,5 +19,6 @@ mod printed;
 mod rbac;
 mod restarts;
 mod stories;
+mod strangers;
 mod tidy;
 mod web;

@@ -320,6 +320,11 @@ impl Stack {
         [("sidecar", at.sidecar), ("web API", at.web), ("control plane", at.admin), ("agent", at.agent_admin)]
     }
 
+    /// The pin of the control plane's key.
+    pub fn pin(&self) -> &str {
+        &self.pin
+    }
+
     /// The control plane's QUIC port.
     pub fn quic(&self) -> SocketAddr {
         self.addresses.quic

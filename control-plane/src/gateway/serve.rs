@@ -47,7 +47,7 @@ impl Gateway {
         // accept
         let accepted = match Accepted::new(request) {
             Ok(accepted) => accepted,
-            Err((refusal, id)) => return self.turn_away(None, id, "accept", String::new(), &refusal).await,
+            Err((refusal, id)) => return self.turn_away(session.as_ref(), id, "accept", String::new(), &refusal).await,
         };
         let (id, what) = (accepted.id(), accepted.what());
         // identify
@@ -179,7 +179,8 @@ impl Gateway {
         }
     }
 
-    /// Refuses what never became an operation, and keeps the attempt.
+    /// Refuses what never became an operation, and keeps the attempt. What a stranger tries is counted and nothing more: anybody can make
+    /// a key, and would choose what fills the log and the list of attempts (SECURITY.md D8).
     async fn turn_away(
         &self,
         session: Option<&Arc<Session>>,
@@ -191,10 +192,14 @@ impl Gateway {
         let response = reply::refuse(refusal, operation, None);
         self.count(refusal);
         let why = shared::chain::Chain(refusal).to_string();
-        tracing::info!(operation.id = operation.map(|id| id.to_string()), stage, what, why, "early refusal");
+        let Some(session) = session else {
+            tracing::debug!(stage, why, "early refusal of a stranger");
+            return response;
+        };
+        tracing::info!(session.id = %session.id(), operation.id = operation.map(|id| id.to_string()), stage, what, why, "early refusal");
         let rejected = Rejected {
             at: self.recorder.clock.now(),
-            session: session.map(|session| session.id()),
+            session: Some(session.id()),
             operation,
             stage,
             status: response.status().as_u16(),
