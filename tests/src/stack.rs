@@ -51,6 +51,8 @@ pub struct Setup<'a> {
     pub policy: Option<&'a str>,
     /// Further lines of the control plane's configuration: issuers.
     pub issuers: String,
+    /// Further clusters, as lines of that configuration; there is no agent of them.
+    pub clusters: String,
     /// The cluster needs a CI provider's token beside the pod's.
     pub require_ci: bool,
     /// No vote over the local socket counts, as in earnest.

@@ -3,6 +3,7 @@
 //! Each connection is an epoch of its own. When it ends, or when the control plane was not heard for [`limits::AGENT_SILENCE`], the epoch
 //! is sealed and every answer that was being passed on is dropped, and with it its stream to the API server.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -136,6 +137,7 @@ struct HelloReply {
     life: Life,
     grant_key: String,
     now: Timestamp,
+    expires: Timestamp,
 }
 
 /// Keeps a connection to the control plane until draining is over.
@@ -153,7 +155,10 @@ pub async fn run(dialler: Dialler, agent: Arc<Agent>, readiness: Readiness, mut 
                 pause = limits::BACKOFF_FIRST;
                 drop(waiting.take());
                 agent.metrics.connected();
-                attend(&agent, &connection, link, drain.clone()).await;
+                tokio::select! {
+                    () = attend(&agent, &connection, Arc::clone(&link), drain.clone()) => {}
+                    never = dialler.renew(&agent, &connection, &link) => match never {}
+                }
                 if drain.is_draining() {
                     return;
                 }
@@ -198,31 +203,8 @@ impl Dialler {
     }
 
     async fn greet(&self, agent: &Agent, connection: &Connection) -> Result<Arc<Link>, LinkError> {
-        let token = tokio::fs::read_to_string(&self.token_file).await.map_err(LinkError::Token)?;
         let life = agent.lives.highest().await.map_err(LinkError::Lives)?;
-        let hello = Hello {
-            token: token.trim(),
-            agent: self.id,
-            cluster_uid: &self.cluster_uid,
-            life,
-            version: env!("CARGO_PKG_VERSION"),
-        };
-        let body = serde_json::to_vec(&hello).map_err(LinkError::Reply)?;
-        let request = Request::post(wire::path::AGENT)
-            .header(header::HOST, wire::HOST_CONTROL)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body)))
-            .map_err(LinkError::Request)?;
-        let response = exchange::send(connection, request).await.map_err(LinkError::Exchange)?;
-        let status = response.status();
-        let body = collect_bounded(response.into_body(), limits::CONTROL_BODY_BYTES, limits::BODY_WAIT)
-            .await
-            .map_err(LinkError::Body)?;
-        if status != StatusCode::OK {
-            let text = refusal_text(&body);
-            return Err(LinkError::Refused { status, text });
-        }
-        let reply: HelloReply = serde_json::from_slice(&body).map_err(LinkError::Reply)?;
+        let reply = self.say_who(connection, life).await?;
         if reply.cluster != agent.cluster {
             return Err(LinkError::Cluster { expected: agent.cluster.clone(), got: reply.cluster });
         }
@@ -251,7 +233,51 @@ impl Dialler {
             clock_ahead_ms = agent.clock.now().since(reply.now).as_millis(),
             "connected to the control plane"
         );
-        Ok(Arc::new(Link { epoch, keys }))
+        Ok(Arc::new(Link { epoch, keys, token_life: reply.expires.since(reply.now) }))
+    }
+
+    /// One greeting: our token, and what the control plane says to it.
+    async fn say_who(&self, connection: &Connection, life: Life) -> Result<HelloReply, LinkError> {
+        let token = tokio::fs::read_to_string(&self.token_file).await.map_err(LinkError::Token)?;
+        let hello = Hello {
+            token: token.trim(),
+            agent: self.id,
+            cluster_uid: &self.cluster_uid,
+            life,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let body = serde_json::to_vec(&hello).map_err(LinkError::Reply)?;
+        let request = Request::post(wire::path::AGENT)
+            .header(header::HOST, wire::HOST_CONTROL)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(LinkError::Request)?;
+        let response = exchange::send(connection, request).await.map_err(LinkError::Exchange)?;
+        let status = response.status();
+        let body = collect_bounded(response.into_body(), limits::CONTROL_BODY_BYTES, limits::BODY_WAIT)
+            .await
+            .map_err(LinkError::Body)?;
+        if status != StatusCode::OK {
+            return Err(LinkError::Refused { status, text: refusal_text(&body) });
+        }
+        serde_json::from_slice(&body).map_err(LinkError::Reply)
+    }
+
+    /// Shows a fresh token on the connection before the one that it had runs out: at 80 % of what is left of its life, which is when the
+    /// kubelet renews the file, and again as long as it has not. Where none is taken the connection ends with the last one.
+    async fn renew(&self, agent: &Agent, connection: &Connection, link: &Link) -> Infallible {
+        let mut left = link.token_life;
+        loop {
+            let pause = left.mul_f64(0.8).max(limits::RENEW_PAUSE);
+            agent.clock.sleep(pause).await;
+            left = match self.say_who(connection, agent.ledger.life()).await {
+                Ok(reply) => reply.expires.since(reply.now),
+                Err(error) => {
+                    tracing::warn!(error = %shared::chain::Chain(&error), "our token was not renewed at the control plane");
+                    left.saturating_sub(pause)
+                }
+            };
+        }
     }
 }
 

@@ -71,6 +71,8 @@ pub struct Link {
     pub epoch: Epoch,
     /// What its grants are checked with.
     pub keys: VerifyKeys,
+    /// How long the token that was shown on it is good, from the greeting.
+    pub token_life: Duration,
 }
 
 /// Answers one request of host `kubernetes`.

@@ -1,11 +1,12 @@
 //! An agent says who it is; from then on its connection carries granted operations.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use control_plane_core::grant::ReadKey;
+use control_plane_core::identity::token::LEEWAY;
 use control_plane_core::ledger::Epoch;
 use control_plane_core::lifecycle::{Life, OldCopy};
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,8 @@ pub struct HelloReply {
     pub grant_key: String,
     /// Our clock.
     pub now: Timestamp,
+    /// Until when the agent's token is good; it shows a fresh one before.
+    pub expires: Timestamp,
 }
 
 /// Why a connection is no agent's.
@@ -66,13 +69,16 @@ pub enum HelloError {
         "an old database: if it was restored from a backup, start once with `sallyport serve --restored`, else stop this control plane"
     )]
     OldCopy(#[from] OldCopy),
+    /// A connection stays the one process of the one cluster that it was.
+    #[error("this connection is another agent's")]
+    OtherAgent,
     /// The TLS exporter failed.
     #[error("the connection gave no exporter value")]
     Export,
 }
 
 impl Agents {
-    /// Makes a connection an agent's.
+    /// Makes a connection an agent's, or renews what it is: a connection lasts no longer than the last token that was shown on it.
     pub fn hello(
         &self,
         authn: &Authn,
@@ -81,7 +87,7 @@ impl Agents {
         first: bool,
     ) -> Result<(Arc<AgentLink>, HelloReply), HelloError> {
         let now = self.recorder.clock.now();
-        let (cluster, _) = authn.agent(request.token.expose(), now)?;
+        let (cluster, expires) = authn.agent(request.token.expose(), now)?;
         if request.cluster_uid != cluster.uid {
             return Err(HelloError::OtherCluster {
                 name: cluster.name.clone(),
@@ -90,6 +96,19 @@ impl Agents {
             });
         }
         self.recorder.store.lives().check(request.life)?;
+        let reply = HelloReply {
+            cluster: cluster.name.clone(),
+            life: self.recorder.store.life(),
+            grant_key: URL_SAFE_NO_PAD.encode(self.grants.public_key()),
+            now,
+            expires,
+        };
+        if !first {
+            let link = self.on(connection, &cluster.name).filter(|link| link.id == request.agent);
+            let link = link.ok_or(HelloError::OtherAgent)?;
+            link.until.fetch_max(expires.after(LEEWAY).0, Ordering::AcqRel);
+            return Ok((link, reply));
+        }
         let epoch = connection.export(wire::EXPORTER_EPOCH).map_err(|_| HelloError::Export)?;
         let read_key = connection.export(wire::EXPORTER_READ_GRANTS).map_err(|_| HelloError::Export)?;
         let link = Arc::new(AgentLink {
@@ -98,34 +117,41 @@ impl Agents {
             connection: connection.clone(),
             epoch: Epoch::new(epoch),
             read_key: ReadKey::new(&read_key),
+            until: AtomicU64::new(expires.after(LEEWAY).0),
             silent: AtomicBool::new(false),
         });
-        // A second hello on the same connection shows a fresh token; the link is there already.
-        if first {
-            self.add(Arc::clone(&link));
-        }
+        self.add(Arc::clone(&link));
         tracing::info!(
             agent.id = %link.id,
             cluster = %link.cluster,
             agent.version = %request.version.chars().take(40).collect::<String>(),
             "agent connected"
         );
-        let reply = HelloReply {
-            cluster: cluster.name.clone(),
-            life: self.recorder.store.life(),
-            grant_key: URL_SAFE_NO_PAD.encode(self.grants.public_key()),
-            now,
-        };
         Ok((link, reply))
     }
 
-    /// Keeps a link registered until its connection ends.
+    /// Keeps a link registered until its connection ends, or its token does.
     pub async fn attend(&self, link: Arc<AgentLink>) {
         let reason = tokio::select! {
             reason = link.connection.closed() => reason,
             never = link.listen() => match never {},
+            () = self.outlived(&link) => {
+                link.connection.close(wire::code::UNAUTHENTICATED, "the agent's token expired");
+                link.connection.closed().await
+            }
         };
         self.remove(&link);
         tracing::warn!(agent.id = %link.id, cluster = %link.cluster, %reason, "agent disconnected; its unspent grants are void");
+    }
+
+    /// Resolves when the last token that was shown on a connection is good no more.
+    async fn outlived(&self, link: &AgentLink) {
+        loop {
+            let left = Timestamp(link.until.load(Ordering::Acquire)).since(self.recorder.clock.now());
+            if left.is_zero() {
+                return;
+            }
+            self.recorder.clock.sleep(left).await;
+        }
     }
 }

@@ -11,7 +11,7 @@ mod listen;
 mod settle;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use control_plane_core::grant::ReadKey;
@@ -38,6 +38,8 @@ pub struct AgentLink {
     pub epoch: Epoch,
     /// Key of plain reads' grants on this connection.
     pub read_key: ReadKey,
+    /// Until when its token is good, in ms since the epoch; a fresh one, shown on the same connection, moves it.
+    until: AtomicU64,
     /// Whether it was not heard for longer than its keep-alives allow: gone, most likely, though nobody has said so yet.
     silent: AtomicBool,
 }
@@ -75,16 +77,17 @@ impl Agents {
         Some(std::iter::once(first).chain(taking_turns).find(heard).unwrap_or(first)).cloned()
     }
 
-    /// The connection of a certain agent process, if it has one.
-    pub fn by_id(&self, id: AgentId) -> Option<Arc<AgentLink>> {
+    /// The connection of a certain agent process of a cluster, if it has one. An agent chooses its id, so one of another cluster may bear
+    /// the same, and has nothing to say here.
+    pub fn by_id(&self, cluster: &str, id: AgentId) -> Option<Arc<AgentLink>> {
         let by_cluster = self.by_cluster.read().unwrap_or_else(PoisonError::into_inner);
-        // The newest connection of a process is the one that lives.
-        by_cluster
-            .values()
-            .flatten()
-            .filter(|link| link.id == id && link.connection.close_reason().is_none())
-            .last()
-            .cloned()
+        newest(&by_cluster, cluster, |link| link.id == id)
+    }
+
+    /// The agent that a connection is, if it still is one.
+    fn on(&self, connection: &Connection, cluster: &str) -> Option<Arc<AgentLink>> {
+        let by_cluster = self.by_cluster.read().unwrap_or_else(PoisonError::into_inner);
+        newest(&by_cluster, cluster, |link| link.connection.same(connection))
     }
 
     /// Whether every one of these clusters has an agent.
@@ -118,3 +121,16 @@ impl Agents {
         self.changed.send_modify(|n| *n += 1);
     }
 }
+
+/// The newest connection is the one that lives.
+fn newest(
+    by_cluster: &HashMap<String, Vec<Arc<AgentLink>>>,
+    cluster: &str,
+    is: impl Fn(&AgentLink) -> bool,
+) -> Option<Arc<AgentLink>> {
+    let links = by_cluster.get(cluster)?.iter().rev();
+    links.filter(|link| link.connection.close_reason().is_none()).find(|link| is(link)).cloned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ const RUNNING: Duration = Duration::from_secs(60);
 impl Agents {
     /// What became of a grant whose connection broke.
     pub async fn ask(&self, link: &Arc<AgentLink>, jti: GrantId) -> Outcome {
-        self.question(Question { jti, epoch: link.epoch, agent: link.id }).await
+        self.question(&link.cluster, Question { jti, epoch: link.epoch, agent: link.id }).await
     }
 
     /// The outcome of an operation that an earlier life, or another run, left under way; recorded once it is known.
@@ -39,7 +39,7 @@ impl Agents {
             return Some(outcome);
         }
         let question = record.question()?;
-        let outcome = self.question(question).await;
+        let outcome = self.question(&row.cluster, question).await;
         let now = self.recorder.clock.now();
         let settled = self.recorder.store.change(move |t| {
             let Some(record) = t.operation(key)? else { return Ok(None) };
@@ -52,11 +52,11 @@ impl Agents {
         settled.await.ok().flatten()
     }
 
-    async fn question(&self, question: Question) -> Outcome {
+    async fn question(&self, cluster: &str, question: Question) -> Outcome {
         let forgot = Outcome::Unknown { why: Unknown::AgentForgot };
         let started = self.recorder.clock.monotonic();
         loop {
-            let Some(link) = self.back(question.agent).await else { return forgot };
+            let Some(link) = self.back(cluster, question.agent).await else { return forgot };
             match put(&link, question).await {
                 Some(Answer::NeverSpent) => return Outcome::NotSent { why: NotSent::NoAgent },
                 Some(Answer::Spent { outcome: Some(outcome) }) => return outcome,
@@ -71,8 +71,8 @@ impl Agents {
     }
 
     /// A connection of that process, once it is back.
-    async fn back(&self, id: AgentId) -> Option<Arc<AgentLink>> {
-        self.wait_for(AWAY, || self.by_id(id)).await
+    async fn back(&self, cluster: &str, id: AgentId) -> Option<Arc<AgentLink>> {
+        self.wait_for(AWAY, || self.by_id(cluster, id)).await
     }
 
     /// An agent of the cluster; waits a moment for one to come back.

@@ -31,9 +31,9 @@ listen: {{quic: '{}', web: '{}', admin: '{}'}}
 policy: policy.yaml
 clusters:
 - {{name: test, uid: {uid}, issuer: '{issuer}', keys: keys.json, agent: sallyport/sallyport-agent, requireCi: {}}}
-localSocket: {{path: ../socket, uids: [{own_uid}], groups: [sallyport-approvers], dangerSingleLocalVote: {}}}
+{}localSocket: {{path: ../socket, uids: [{own_uid}], groups: [sallyport-approvers], dangerSingleLocalVote: {}}}
 {}",
-        at.quic, at.web, at.admin, setup.require_ci, !setup.earnest, setup.issuers
+        at.quic, at.web, at.admin, setup.require_ci, setup.clusters, !setup.earnest, setup.issuers
     );
     write_file(&stack.path("control-plane/config.yaml"), &config);
 }

@@ -38,6 +38,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Greeting {
     pub(crate) life: u64,
     pub(crate) cluster: &'static str,
+    /// How long their token is good.
+    pub(crate) token_life: Duration,
 }
 
 pub(crate) struct ControlPlane {
@@ -60,7 +62,7 @@ impl ControlPlane {
         let endpoint =
             Endpoint::server("127.0.0.1:0".parse().unwrap(), quic::server_config(&identity).unwrap()).unwrap();
         let key = Ed25519KeyPair::from_seed_unchecked(&[1; 32]).unwrap();
-        let greeting = Arc::new(Mutex::new(Greeting { life: 7, cluster: "a" }));
+        let greeting = Arc::new(Mutex::new(Greeting { life: 7, cluster: "a", token_life: DAY }));
         let hellos = Arc::new(Mutex::new(Vec::new()));
         let (greeted, agents) = mpsc::channel(16);
         let (trigger, drain) = drain::channel();
@@ -185,6 +187,7 @@ async fn greet(
         "life": greeting.life,
         "grantKey": public,
         "now": Clock::system().now(),
+        "expires": Clock::system().now().after(greeting.token_life),
     });
     greeted.send(peer).await.unwrap();
     Response::new(full(reply.to_string()))

@@ -232,3 +232,28 @@ async fn readiness_tells_the_truth() {
     }
     assert!(world.admin_get("/livez").await.starts_with("HTTP/1.1 200"));
 }
+
+/// The control plane ends a connection with the token that was shown on it, so a fresh one is shown on the same connection before.
+#[tokio::test]
+async fn a_fresh_token_is_shown_before_the_last_one_runs_out() {
+    let hand = ManualClock::new(Timestamp(1_900_000_000_000));
+    let (mut world, link) =
+        World::start_as(hand.clock(), |greeting| greeting.token_life = Duration::from_secs(4)).await;
+    // From then on it sleeps until the token wants to be renewed.
+    while !world.admin_get("/metrics").await.contains("sallyport_agent_connections_total 1") {}
+    let greetings = || world.control_plane.hellos.lock().unwrap().len();
+    for _ in 0..31 {
+        hand.advance(Duration::from_millis(100));
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(greetings(), 1, "three seconds of four are no hurry");
+    hand.advance(Duration::from_millis(200));
+    let again = world.control_plane.agent().await;
+    assert!(again.connection.same(&link.connection), "no new connection, and no grant is void");
+    let hellos = world.control_plane.hellos.lock().unwrap().clone();
+    let [first, second] = hellos.as_slice() else { panic!("{hellos:?}") };
+    assert_eq!((&first["agent"], &first["token"]), (&second["agent"], &second["token"]));
+    assert_eq!(second["life"], json!(7));
+}

@@ -12,7 +12,7 @@ use shared_net::tasks::TaskSet;
 use tokio::sync::oneshot;
 
 use crate::api_server::ApiServer;
-use crate::control_plane::{AgentLink, ControlPlane};
+use crate::control_plane::{AgentLink, ControlPlane, Greeting};
 use crate::relay::Relay;
 
 pub(crate) const TOKEN: &str = "the-agents-own-token";
@@ -36,8 +36,14 @@ impl World {
     }
 
     pub(crate) async fn start_with(clock: Clock) -> (Self, AgentLink) {
+        Self::start_as(clock, |_| ()).await
+    }
+
+    /// The same with another greeting.
+    pub(crate) async fn start_as(clock: Clock, greeting: impl FnOnce(&mut Greeting)) -> (Self, AgentLink) {
         let tasks = TaskSet::new();
         let mut control_plane = ControlPlane::start(&tasks);
+        greeting(&mut control_plane.greeting.lock().unwrap());
         let api = ApiServer::start(&tasks).await;
         let relay = Relay::start(&tasks, control_plane.address).await;
         let files = tempfile::tempdir().unwrap();
