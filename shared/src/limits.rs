@@ -131,6 +131,8 @@ pub const DENIAL_STICKS: Duration = Duration::from_secs(3600);
 pub const QUORUM_MAX: u8 = 16;
 /// Bytes of a reason that an approver gives; kubectl prints it in one line.
 pub const REASON_BYTES: usize = 1024;
+/// Bytes of an approver's signature with its key's name: a passkey's has some 600. A grant carries [`QUORUM_MAX`] of them at most.
+pub const SIGNATURE_BYTES: usize = 1024;
 /// How long after an approval's expiry its Lease stays in the cluster: more than the clocks of two nodes can differ.
 pub const SPENT_LEASE_KEEP: Duration = Duration::from_secs(3600);
 /// Starts of the control plane that its database remembers, to find out that it is an old copy.

@@ -6,6 +6,7 @@ mod bypass;
 mod clients;
 mod cluster;
 mod differential;
+mod golden;
 mod hostile;
 mod injection;
 mod install;

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::golden;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tests::cluster::root;
 use tests::issuer::{Issuer, now};
 use tests::kubectl::{Running, Version};
 use tests::stack::{Setup, Stack};
@@ -160,7 +160,7 @@ async fn every_route_under_every_credential() {
     }
     golden.push_str(&events(&world, &credentials).await);
     golden.push_str(&revocations(&mut world, &credentials).await);
-    compare(&golden);
+    golden::compare(GOLDEN, &golden);
 }
 
 /// The stream: its head, under every credential.
@@ -203,21 +203,10 @@ async fn revocations(world: &mut World, credentials: &[Credential]) -> String {
     line + "\n"
 }
 
-#[track_caller]
-fn compare(text: &str) {
-    let path = root().join(GOLDEN);
-    #[expect(clippy::disallowed_methods, reason = "how golden files are written anew")]
-    let update = std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1");
-    if update {
-        std::fs::write(&path, text).unwrap();
-    }
-    let known = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(known, text, "{GOLDEN} is not what is served; UPDATE_GOLDEN=1 writes it anew");
-}
-
 /// Calls in their order, each with the status that it must have.
 fn cases(patched: &str, denied: &str, void: &str, session: &str) -> Vec<(&'static str, String, String, u16)> {
     let deny = |id: &str| format!("/v1/approvals/{id}/deny");
+    let signed = |text: &str| json!({"signature": {"algorithm": "ES256", "keyId": "k", "signature": text}}).to_string();
     let long = format!("{{\"reason\":\"{}\"}}", "x".repeat(1025));
     let all = [
         ("POST", deny(denied), "", 400),
@@ -229,10 +218,12 @@ fn cases(patched: &str, denied: &str, void: &str, session: &str) -> Vec<(&'stati
         ("POST", deny(denied), "{\"reason\":\"not without a ticket\"}", 200),
         ("POST", deny(denied), "{\"reason\":\"twice\"}", 409),
         ("POST", format!("/v1/approvals/{denied}/approve"), "", 409),
-        ("POST", format!("/v1/approvals/{void}/approve"), "{}", 400),
+        ("POST", format!("/v1/approvals/{void}/approve"), "{\"more\":1}", 400),
+        ("POST", format!("/v1/approvals/{void}/approve"), "{\"signature\":\"x\"}", 400),
+        ("POST", format!("/v1/approvals/{void}/approve"), &signed(&"x".repeat(1024)), 400),
         ("POST", format!("/v1/approvals/{NO_ID}/approve"), "", 404),
         ("POST", "/v1/approvals/x/approve".to_owned(), "", 404),
-        ("POST", format!("/v1/approvals/{patched}/approve"), "", 200),
+        ("POST", format!("/v1/approvals/{patched}/approve"), &signed("unverified"), 200),
         ("POST", format!("/v1/approvals/{patched}/approve"), "", 409),
         ("GET", format!("/v1/approvals/{patched}"), "", 200),
         ("GET", format!("/v1/approvals/{NO_ID}"), "", 404),
@@ -288,6 +279,8 @@ async fn every_answer_is_what_the_document_says() {
     patching.end().await.ok();
     assert!(denying.end().await.refused().contains("not without a ticket"));
     assert!(left.end().await.refused().contains("revoked"));
+    let patched = web.call_as(&approver, "GET", &format!("/v1/approvals/{patched}"), "").await.json();
+    assert_eq!(patched["hold"]["phase"]["votes"][0]["signature"]["signature"], "unverified", "{patched}");
     // What was not said in the cases above: every phase that they led to was seen.
     let holds = web.call_as(&approver, "GET", "/v1/approvals", "").await.json();
     let phases: BTreeSet<_> =

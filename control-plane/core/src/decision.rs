@@ -16,6 +16,7 @@ use shared::time::Timestamp;
 use crate::attributes::Attributes;
 use crate::digest::Digest;
 use crate::lifecycle::{Bound, Claimed};
+use crate::statement::SignedVote;
 use crate::version_pin::VersionPin;
 
 /// What is to happen. Ordered by strictness, so that the strictest of several is their maximum.
@@ -282,6 +283,12 @@ pub struct ApprovalRef {
     pub pin: VersionPin,
     /// From then on the agent refuses it.
     pub expires: Timestamp,
+    /// What came with the votes, unverified.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<SignedVote>,
+    /// `sub` of each who voted yes, for the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<String>,
 }
 
 /// A [`Hold`] whose operation is written down as waiting on a hold record.
@@ -367,6 +374,8 @@ impl BoundHold {
                 intent: claimed.intent,
                 pin: claimed.pin,
                 expires: claimed.expires,
+                signatures: claimed.signatures,
+                approvers: claimed.approvers,
             }),
         })
     }

@@ -7,6 +7,7 @@
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use shared::ids::HoldId;
+use shared::limits;
 
 use crate::decision::Group;
 use crate::digest::Digest;
@@ -133,6 +134,26 @@ pub struct Signature {
     /// Authenticator data and client data of a passkey, base64url without padding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passkey: Option<PasskeyData>,
+}
+
+impl Signature {
+    /// Whether all of its texts together are no longer than [`limits::SIGNATURE_BYTES`].
+    pub fn fits(&self) -> bool {
+        let passkey = self.passkey.as_ref().map_or(0, |data| data.authenticator_data.len() + data.client_data.len());
+        self.key_id.len() + self.signature.len() + passkey <= limits::SIGNATURE_BYTES
+    }
+}
+
+/// A signature with whose it says to be, as a grant carries it. Nobody has verified it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SignedVote {
+    /// `iss` of the approver.
+    pub issuer: String,
+    /// `sub` of the approver.
+    pub subject: String,
+    /// The signature.
+    pub signature: Signature,
 }
 
 /// One algorithm per key.

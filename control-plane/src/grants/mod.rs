@@ -71,6 +71,7 @@ impl Grants {
             intent: mine.intent,
             pin: mine.pin.clone(),
             expires: mine.expires,
+            signatures: mine.signatures.clone(),
         });
         // The agent reads the live object once more, just before it sends, to compare it with what people saw.
         let reads = approval

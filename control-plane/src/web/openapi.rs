@@ -64,7 +64,8 @@ fn operation(route: &Route) -> Value {
     });
     if let (Some(body), Some(operation)) = (route.body, operation.as_object_mut()) {
         let content = json!({ "application/json": { "schema": reference(body) } });
-        operation.insert("requestBody".to_owned(), json!({ "required": true, "content": content }));
+        operation
+            .insert("requestBody".to_owned(), json!({ "required": route.call != Call::Approve, "content": content }));
     }
     operation
 }

@@ -2,6 +2,7 @@
 
 use control_plane_core::four_eyes::{Mode, Via, Voter};
 use control_plane_core::lifecycle::{Ballot, VoteEffect, VoteError};
+use control_plane_core::statement::Signature;
 use http::{HeaderMap, Method};
 use serde::Deserialize;
 use serde_json::json;
@@ -112,7 +113,15 @@ pub const ROUTES: [Route; 14] = [
         "HoldWithOperations",
         "One hold, with what an approver must see, and the operations that wait on it",
     ),
-    post(Call::Approve, "/v1/approvals/{id}/approve", "Voted", "Vote yes"),
+    Route {
+        body: Some("Approval"),
+        ..post(
+            Call::Approve,
+            "/v1/approvals/{id}/approve",
+            "Voted",
+            "Vote yes, with a signature over the statement or without",
+        )
+    },
     Route {
         body: Some("Denial"),
         ..post(Call::Deny, "/v1/approvals/{id}/deny", "Voted", "Vote no, with a reason that the asker reads")
@@ -221,7 +230,7 @@ impl Known<'_> {
                 let hold = store.hold(id).await?.ok_or(Problem::NotFound("hold"))?;
                 answer::json(&json!({ "hold": hold, "operations": store.operations_of_hold(id).await? }))
             }
-            Call::Approve => vote(parts, voter, hold_id(id)?, Ballot::Approve { signature: None }).await?,
+            Call::Approve => vote(parts, voter, hold_id(id)?, Ballot::Approve { signature: approval(body)? }).await?,
             Call::Deny => {
                 let denial: Denial = serde_json::from_slice(body)
                     .map_err(|_| Problem::Bad("the body must be {\"reason\": \"…\"}".to_owned()))?;
@@ -266,6 +275,24 @@ struct Denial {
     reason: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Approval {
+    #[serde(default)]
+    signature: Option<Signature>,
+}
+
+/// The signature that may come with a yes. No body is a yes without one.
+fn approval(body: &[u8]) -> Result<Option<Signature>, Problem> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |_| {
+        Problem::Bad("the body must be empty, or {\"signature\": {\"algorithm\", \"keyId\", \"signature\"}}".to_owned())
+    };
+    serde_json::from_slice::<Approval>(body).map(|approval| approval.signature).map_err(wrong)
+}
+
 async fn vote(parts: &Parts, voter: Voter, id: HoldId, ballot: Ballot) -> Result<Answer, Problem> {
     let (subject, local) = (voter.subject.clone(), voter.via == Via::LocalSocket);
     let (effect, record) = match parts.approvals.vote(id, voter, ballot).await {
@@ -277,7 +304,7 @@ async fn vote(parts: &Parts, voter: Voter, id: HoldId, ballot: Ballot) -> Result
             return Err(match error {
                 VoteError::Refused(_) => Problem::Forbidden(text),
                 VoteError::Over { .. } => Problem::Conflict(text),
-                VoteError::ReasonTooLong => Problem::Bad(text),
+                VoteError::ReasonTooLong | VoteError::SignatureTooLong => Problem::Bad(text),
             });
         }
     };

@@ -13,6 +13,7 @@ use crate::identity::Asker;
 use crate::ledger::Epoch;
 use crate::lifecycle::Life;
 use crate::request_info::{RequestInfo, Verb};
+use crate::statement::SignedVote;
 use crate::version_pin::VersionPin;
 
 /// The claims, complete. A claim more, a claim less or a claim twice is refused.
@@ -179,4 +180,8 @@ pub struct ApprovalClaim {
     pub pin: VersionPin,
     /// From then on it is worth nothing; the spent-Lease is kept beyond it.
     pub expires: Timestamp,
+    /// The approvers' signatures over its [`crate::statement::Statement`], where votes had one. Agents take them and don't verify them:
+    /// keys of approvers (`approvers.yaml`) are not there yet, and until then an approval rests on the control plane alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<SignedVote>,
 }

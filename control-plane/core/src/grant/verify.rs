@@ -17,6 +17,7 @@ use crate::digest::DigestKey;
 use crate::ledger::{Epoch, Ledger, SpendError, Spent, Ticket};
 use crate::lifecycle::Life;
 use crate::request::{Request, WireRequest};
+use crate::statement::SignedVote;
 
 /// What arrived with a grant, and where.
 #[derive(Debug)]
@@ -192,12 +193,18 @@ fn same_request(claims: &GrantClaims, arrived: Arrived<'_>) -> Result<Request, V
     Ok(request)
 }
 
+/// No more signatures than votes can be needed, each of its size. What they are worth is not known here yet.
+fn bounded(signatures: &[SignedVote]) -> bool {
+    signatures.len() <= usize::from(limits::QUORUM_MAX) && signatures.iter().all(|vote| vote.signature.fits())
+}
+
 /// Is it for this cluster, this connection, this life, and still in time?
 fn here_and_now(claims: &GrantClaims, arrived: &Arrived<'_>) -> Result<(), VerifyError> {
     if u128::from(claims.ttl) > limits::GRANT_TTL.as_millis()
         || u128::from(claims.until) > limits::STREAM_LIFE.as_millis()
         || claims.reads.len() > limits::GRANT_READS
         || claims.mask.len() > limits::GRANT_MASK_PATHS
+        || claims.approval.as_ref().is_some_and(|approval| !bounded(&approval.signatures))
     {
         return Err(VerifyError::Bound);
     }

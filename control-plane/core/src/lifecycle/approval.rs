@@ -12,6 +12,7 @@ use super::{HoldRecord, OperationKey, Step};
 use crate::decision::{ApprovalTerms, Effect, Verdict};
 use crate::digest::Digest;
 use crate::four_eyes::{self, Mode};
+use crate::statement::SignedVote;
 use crate::version_pin::VersionPin;
 
 /// How today's verdict compares with what was approved.
@@ -93,6 +94,8 @@ pub struct Claimed {
     pub(crate) intent: Digest,
     pub(crate) pin: VersionPin,
     pub(crate) expires: Timestamp,
+    pub(crate) signatures: Vec<SignedVote>,
+    pub(crate) approvers: Vec<String>,
 }
 
 /// Two records that are written together.
@@ -115,7 +118,9 @@ pub struct Go {
 
 impl Claimed {
     pub(super) fn new(hold: &HoldRecord, operation: OperationKey, approval: ApprovalId, expires: Timestamp) -> Self {
-        Self { operation, hold: hold.id(), approval, intent: *hold.intent(), pin: hold.pin().clone(), expires }
+        let (intent, pin, signatures) = (*hold.intent(), hold.pin().clone(), hold.signatures());
+        let approvers = hold.votes().iter().map(|vote| vote.subject.clone()).collect();
+        Self { operation, hold: hold.id(), approval, intent, pin, expires, signatures, approvers }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::digest::Digest;
 use crate::four_eyes::{self, Behind, Mode, Vote, VoteRefusal, Voter};
 use crate::identity::Asker;
 use crate::request_info::RequestInfo;
-use crate::statement::{self, Statement};
+use crate::statement::{self, SignedVote, Statement};
 use crate::version_pin::VersionPin;
 
 /// What the store keeps of a hold. Made by [`HoldRecord::open`], changed by its functions only.
@@ -141,6 +141,7 @@ impl HoldRecord {
                 }),
                 VoteEffect::Denied,
             )),
+            Ballot::Approve { signature: Some(signature) } if !signature.fits() => Err(VoteError::SignatureTooLong),
             Ballot::Approve { .. } if four_eyes::has_voted(votes, voter) => {
                 Err(VoteError::Refused(VoteRefusal::AlreadyVoted))
             }
@@ -201,6 +202,15 @@ impl HoldRecord {
             Phase::Waiting { votes } | Phase::Approved { votes, .. } | Phase::Spent { votes, .. } => votes,
             Phase::Denied { .. } | Phase::Expired { .. } | Phase::Void { .. } => &[],
         }
+    }
+
+    /// The signatures that came with the votes, for the grant. Kept as they came: nobody has verified them.
+    pub fn signatures(&self) -> Vec<SignedVote> {
+        let signed = self.votes().iter().filter_map(|vote| {
+            let signature = vote.signature.clone()?;
+            Some(SignedVote { issuer: vote.issuer.clone(), subject: vote.subject.clone(), signature })
+        });
+        signed.collect()
     }
 
     /// When [`HoldRecord::expire`] has something to do, for a timer.

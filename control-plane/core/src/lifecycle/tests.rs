@@ -10,6 +10,7 @@ use crate::decision::{ClaimError, Decision, Effect, Group};
 use crate::four_eyes::{Mode, VoteRefusal};
 use crate::identity::{Identity, PodIdentity};
 use crate::request::Request;
+use crate::statement::{Algorithm, Signature, SignedVote};
 
 fn open(quorum: u8) -> (HoldRecord, OperationRecord) {
     let key = key(1, 1);
@@ -52,6 +53,34 @@ fn votes_add_up_and_the_last_approves() {
     assert_eq!(step.effects.assert_durable(), VoteEffect::Approved(approval_id(2)));
     assert_eq!(step.state.votes().len(), 2);
     assert_eq!(yes(&step.state, "3", T0), Err(VoteError::Over { phase: "approved" }));
+}
+
+/// A signature stays with its vote and goes to the agent; it makes a vote no better, and a long one is refused.
+#[test]
+fn signatures_go_with_their_votes() {
+    let signature = |text: &str| Signature {
+        algorithm: Algorithm::Ed25519,
+        key_id: "laptop".to_owned(),
+        signature: text.to_owned(),
+        passkey: None,
+    };
+    let (hold, operation) = open(2);
+    let vote = |hold: &HoldRecord, person: &str, signature| {
+        let ballot = Ballot::Approve { signature };
+        hold.vote(&voter(person), ballot, approval_id(1), Mode::Serve, T0).map(|step| step.state)
+    };
+    let long = "x".repeat(limits::SIGNATURE_BYTES);
+    assert_eq!(vote(&hold, "1", Some(signature(&long))), Err(VoteError::SignatureTooLong));
+    let hold = vote(&hold, "1", Some(signature("by 1"))).unwrap();
+    assert_eq!(vote(&hold, "1", Some(signature("again"))), Err(VoteError::Refused(VoteRefusal::AlreadyVoted)));
+    assert_eq!(vote(&hold, "7", Some(signature("by the asker"))), Err(VoteError::Refused(VoteRefusal::Asker)));
+    let hold = vote(&hold, "2", None).unwrap();
+    let signed =
+        SignedVote { issuer: "https://sso".to_owned(), subject: "sub-1".to_owned(), signature: signature("by 1") };
+    let stored: HoldRecord = serde_json::from_str(&serde_json::to_string(&hold).unwrap()).unwrap();
+    assert_eq!(stored.signatures(), std::slice::from_ref(&signed));
+    let spent = spend(&stored, &operation, fine(&stored), new_issue(1), T0).unwrap();
+    assert_eq!(spent.effects.assert_durable().claimed.signatures, [signed]);
 }
 
 #[test]

@@ -8,6 +8,10 @@ fn validly_signed_and_still_wrong() {
     let claims = serde_json::to_value(side.write().claims()).unwrap();
     let expired = json!({"approval": Uuid::nil(), "hold": Uuid::nil(), "intent": side.digest_key.digest(&[b"i"]),
         "pin": {"state": "none"}, "expires": 999});
+    let signed = |count: usize, text: &str| {
+        let vote = json!({"issuer": "i", "subject": "s", "signature": {"algorithm": "Ed25519", "keyId": "k", "signature": text}});
+        with(&with(&expired, "expires", json!(2000)), "signatures", json!(vec![vote; count]))
+    };
     let cases = [
         ("another cluster", with(&claims, "cluster", json!("b")), VerifyError::Cluster),
         ("another connection", with(&claims, "aud", json!(Epoch::new([4; 32]))), VerifyError::Epoch),
@@ -36,7 +40,9 @@ fn validly_signed_and_still_wrong() {
             with(&claims, "impersonation", json!({"group": "sallyport:dry-run", "subject": "s"})),
             VerifyError::NoDryRun,
         ),
-        ("approved long ago", with(&claims, "approval", expired), VerifyError::ApprovalExpired),
+        ("approved long ago", with(&claims, "approval", expired.clone()), VerifyError::ApprovalExpired),
+        ("signed by too many", with(&claims, "approval", signed(17, "x")), VerifyError::Bound),
+        ("signed at length", with(&claims, "approval", signed(1, &"x".repeat(1024))), VerifyError::Bound),
     ];
     for (what, claims, error) in cases {
         assert_eq!(side.verify(&side.sign(&claims), write_request()).unwrap_err(), error, "{what}");
@@ -55,6 +61,10 @@ fn validly_signed_and_still_wrong() {
         let got = side.verify(grant.token(), request(method, uri, body));
         assert_eq!(got.err(), (!ok).then_some(VerifyError::NoDryRun), "{method} {uri}");
     }
+    // Nobody verifies them: they are there for those who will.
+    let approved = json!({"group": "sallyport:approved", "subject": "s"});
+    let approved = with(&with(&claims, "impersonation", approved), "approval", signed(16, "x"));
+    assert!(side.verify(&side.sign(&approved), write_request()).is_ok());
     let later = with(&claims, "life", json!(8));
     assert!(side.verify(&side.sign(&later), write_request()).is_ok(), "a later life is how lives go on");
 }

@@ -137,6 +137,7 @@ pub(super) fn approval() -> ApprovalClaim {
         intent: DigestKey::new([5; 32]).digest(&[b"intent"]),
         pin: VersionPin::None,
         expires: Timestamp(2000),
+        signatures: Vec::new(),
     }
 }
 

@@ -240,6 +240,9 @@ pub enum VoteError {
     /// Longer than [`limits::REASON_BYTES`].
     #[error("the reason is longer than {} bytes", limits::REASON_BYTES)]
     ReasonTooLong,
+    /// Longer than [`limits::SIGNATURE_BYTES`].
+    #[error("the signature is longer than {} bytes", limits::SIGNATURE_BYTES)]
+    SignatureTooLong,
 }
 
 impl Phase {
