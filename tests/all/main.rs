@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod agent;
+mod agent_rights;
 mod bypass;
 mod clients;
 mod cluster;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tests::cluster::{Cluster, root};
 
 /// A verb on a resource or subresource of a group, or a GET of a path.
-type Right = (String, String, String);
+pub(crate) type Right = (String, String, String);
 
 /// What the rules of a role allow, by the API server's own way to match (k8s.io/kubernetes pkg/apis/rbac/v1/evaluation_helpers.go).
 struct Role {
@@ -81,7 +81,7 @@ impl Role {
 }
 
 /// Each built-in resource and path × verb, with an index that tells the paths from the resources.
-fn everything() -> BTreeSet<(Right, Verb)> {
+pub(crate) fn everything() -> BTreeSet<(Right, Verb)> {
     let mut all = BTreeSet::new();
     for row in table::all().filter(|row| !row.resource.contains('*')) {
         for verb in verbs::EVERY.into_iter().filter(|verb| row.has(*verb)) {
