@@ -16,6 +16,7 @@ mod masked_fields;
 mod node;
 mod people;
 mod policy_file;
+mod policy_words;
 mod preconditions;
 mod printed;
 mod rbac;
