@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use shared::chain::Chain;
 use shared::config::Problems;
 use shared::wire;
+use shared_net::pki::Ca;
 
 /// The file as typed.
 #[derive(Debug, Deserialize)]
@@ -177,12 +179,28 @@ pub struct LocalSocket {
 }
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads and checks a file, and what it names that nothing goes without: pinned keys, issuers' roots, the authority.
+    ///
+    /// # Errors
+    /// Every mistake.
     pub fn load(path: &Path) -> Result<Self, Problems> {
-        let mut problems = Problems::new();
-        let text = std::fs::read_to_string(path).map_err(|error| format!("can't be read: {error}"));
-        let Some(text) = problems.take(&path.display().to_string(), text) else { return Err(problems) };
-        Self::read(&text, &path.display().to_string(), path.parent().unwrap_or_else(|| Path::new(".")))
+        let (config, problems) = Self::inspect(path);
+        problems.finish(config)
+    }
+
+    /// The same for somebody who wants all mistakes in one round: those of the policy file too, with which a control plane would start and
+    /// refuse everything.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn check(path: &Path) -> Result<Self, Problems> {
+        let (config, mut problems) = Self::inspect(path);
+        if let Some(file) = config.as_ref().and_then(|config| config.policy.as_deref()) {
+            for mistake in crate::policies::read(file).err().into_iter().flatten() {
+                problems.push("policy", format!("{}:{mistake}", file.display()));
+            }
+        }
+        problems.finish(config)
     }
 
     /// Checks a file's text, which will lie in `folder`.
@@ -190,14 +208,32 @@ impl Config {
     /// # Errors
     /// Every mistake.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Problems> {
-        Self::read(text, "file", folder)
+        let (config, problems) = Self::read(text, "file", folder);
+        problems.finish(config)
     }
 
-    fn read(text: &str, file: &str, folder: &Path) -> Result<Self, Problems> {
+    fn inspect(path: &Path) -> (Option<Self>, Problems) {
+        let file = path.display().to_string();
         let mut problems = Problems::new();
-        let raw = serde_saphyr::from_str::<RawConfig>(text);
-        let config = problems.take(file, raw).map(|raw| check(raw, folder, &mut problems));
-        problems.finish(config.flatten())
+        let text = std::fs::read_to_string(path).map_err(|error| format!("can't be read: {error}"));
+        let Some(text) = problems.take(&file, text) else { return (None, problems) };
+        let (config, mut problems) = Self::read(&text, &file, path.parent().unwrap_or_else(|| Path::new(".")));
+        if let Some(config) = &config {
+            problems.extend(crate::authn::Authn::new(config).err().unwrap_or_default());
+            if let Some(folder) = &config.ca {
+                let ca = Ca::load(folder, "sallyport").map_err(|error| Chain(&error).to_string());
+                problems.take("ca", ca);
+            }
+        }
+        (config, problems)
+    }
+
+    /// What could be read, with the mistakes that were found: it is good for nothing but finding more of them, unless there are none.
+    fn read(text: &str, file: &str, folder: &Path) -> (Option<Self>, Problems) {
+        let mut problems = Problems::new();
+        let raw = problems.take(file, serde_saphyr::from_str::<RawConfig>(text));
+        let config = raw.map(|raw| check(raw, folder, &mut problems));
+        (config, problems)
     }
 
     /// Every name that the web API answers to.
@@ -208,10 +244,12 @@ impl Config {
     }
 }
 
-fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Option<Config> {
+/// The configuration, with something harmless in the place of what is wrong; every such place is a problem.
+fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Config {
     let address = |key: &str, text: &str, problems: &mut Problems| {
         let parsed = text.parse::<SocketAddr>();
-        problems.take(key, parsed.map_err(|_| format!("{text:?} is not an address; write for example 0.0.0.0:7443")))
+        let wrong = |_| format!("{text:?} is not an address; write for example 0.0.0.0:7443");
+        problems.take(key, parsed.map_err(wrong)).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
     };
     let quic = address("listen.quic", &raw.listen.quic, problems);
     let web = address("listen.web", &raw.listen.web, problems);
@@ -222,9 +260,8 @@ fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Option<Confi
     let mut clusters = BTreeMap::new();
     for (index, cluster) in raw.clusters.into_iter().enumerate() {
         let key = format!("clusters[{index}]");
-        if let Some(cluster) = check_cluster(cluster, &key, folder, problems)
-            && let Some(twin) = clusters.insert(cluster.name.clone(), cluster)
-        {
+        let cluster = check_cluster(cluster, &key, folder, problems);
+        if let Some(twin) = clusters.insert(cluster.name.clone(), cluster) {
             problems.push(format!("{key}.name"), format!("{:?} is named twice", twin.name));
         }
     }
@@ -248,12 +285,12 @@ fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Option<Confi
                 .push(format!("listen.names[{index}]"), format!("{name:?} is neither a host name nor an IP address"));
         }
     }
-    Some(Config {
+    Config {
         data: folder.join(raw.data),
         ca: raw.ca.map(|path| folder.join(path)),
-        quic: quic?,
-        web: web?,
-        admin: admin?,
+        quic,
+        web,
+        admin,
         names: raw.listen.names,
         policy: raw.policy.map(|path| folder.join(path)),
         clusters,
@@ -266,10 +303,10 @@ fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Option<Confi
             groups: socket.groups,
             danger_single_local_vote: socket.danger_single_local_vote,
         }),
-    })
+    }
 }
 
-fn check_cluster(raw: RawCluster, key: &str, folder: &Path, problems: &mut Problems) -> Option<Cluster> {
+fn check_cluster(raw: RawCluster, key: &str, folder: &Path, problems: &mut Problems) -> Cluster {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     if raw.name.is_empty() || !raw.name.chars().all(legal) {
         problems.push(
@@ -280,11 +317,11 @@ fn check_cluster(raw: RawCluster, key: &str, folder: &Path, problems: &mut Probl
     if raw.uid.is_empty() {
         problems.push(format!("{key}.uid"), "the uid of the cluster's kube-system namespace is missing");
     }
-    let Some((namespace, name)) = raw.agent.split_once('/') else {
+    let (namespace, name) = raw.agent.split_once('/').unwrap_or_else(|| {
         problems.push(format!("{key}.agent"), format!("{:?} is not namespace/serviceaccount", raw.agent));
-        return None;
-    };
-    Some(Cluster {
+        Default::default()
+    });
+    Cluster {
         name: raw.name,
         uid: raw.uid,
         issuer: raw.issuer,
@@ -346,7 +383,8 @@ mod tests {
     #[test]
     fn the_example_is_read() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/control-plane/config.yaml");
-        let config = Config::load(&path).unwrap();
+        // What it names is not there, so its text alone is read.
+        let config = Config::parse(&std::fs::read_to_string(&path).unwrap(), path.parent().unwrap()).unwrap();
         assert_eq!((config.ci_issuers.len(), config.approver_issuers.len(), config.names.len()), (2, 1, 1));
         assert!(!config.ci_issuers.iter().chain(&config.approver_issuers).any(|i| i.danger_allow_private_address));
         assert!(config.web_names().contains(&"sallyport.example.com".to_owned()));
@@ -389,13 +427,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.yaml");
         let text = "data: d
+policy: p
+ca: nowhere
 listen: {quic: here, web: '127.0.0.1:0', admin: '127.0.0.1:0', names: ['a b']}
 clusters: [{name: A, uid: '', issuer: i, keys: k, agent: agent}]
 ciIssuers: [{issuer: 'http://x', audience: '', kind: github}, {issuer: 'https://x', audience: a, kind: bitbucket}]
 approverIssuers: [{issuer: 'https://x', audience: a}]
 ";
         std::fs::write(&path, text).unwrap();
-        let problems = Config::load(&path).unwrap_err();
+        std::fs::write(folder.path().join("p"), "rules: []\n").unwrap();
+        let problems = Config::check(&path).unwrap_err();
         let keys: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
         for key in [
             "listen.quic",
@@ -408,6 +449,10 @@ approverIssuers: [{issuer: 'https://x', audience: a}]
             "ciIssuers[0].require",
             "ciIssuers[1].kind",
             "approverIssuers[0].groups",
+            // And what the file names.
+            "clusters[A].keys",
+            "ca",
+            "policy",
         ] {
             assert!(keys.contains(&key), "{key}: {keys:?}");
         }

@@ -32,6 +32,11 @@ impl Problems {
         self.0.push(Problem { key: key.into(), message: message.into() });
     }
 
+    /// Takes over the mistakes of a part.
+    pub fn extend(&mut self, of_part: Self) {
+        self.0.extend(of_part.0);
+    }
+
     /// Keeps the value, or notes why there is none.
     pub fn take<T, E: fmt::Display>(&mut self, key: &str, result: Result<T, E>) -> Option<T> {
         match result {

@@ -1,6 +1,5 @@
-//! `sallyport-agent [FILE]`: enforces grants inside one cluster.
+//! `sallyport-agent [FILE]`: enforces grants inside one cluster. `sallyport-agent check-config [FILE]` only says what is wrong with it.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use agent::{app, config};
@@ -9,13 +8,18 @@ use shared_net::clock::Clock;
 
 #[expect(clippy::print_stderr, reason = "logging can't be started without a configuration")]
 fn main() -> ExitCode {
-    let config = match config::load(std::env::args_os().nth(1).map(PathBuf::from)) {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    let only_check = arguments.next_if(|word| word == "check-config").is_some();
+    let config = match config::load(arguments.next().map(Into::into)) {
         Ok(config) => config,
         Err(problems) => {
             eprint!("sallyport-agent: {problems}");
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    if only_check {
+        return ExitCode::SUCCESS;
+    }
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

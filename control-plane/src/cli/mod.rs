@@ -47,7 +47,7 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Check a configuration file and say everything that is wrong with it.
+    /// Check a configuration file, with the keys and the policy that it names, and say everything that is wrong.
     CheckConfig {
         /// The file.
         config: PathBuf,

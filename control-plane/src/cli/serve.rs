@@ -48,12 +48,7 @@ fn workers() -> usize {
 }
 
 pub(super) fn check(path: &Path) -> anyhow::Result<()> {
-    let config = Config::load(path)?;
-    crate::authn::Authn::new(&config)?;
-    if let Some(policy) = &config.policy {
-        crate::policies::read(policy)
-            .map_err(|mistakes| anyhow::anyhow!("{}:\n  {}", policy.display(), mistakes.join("\n  ")))?;
-    }
+    Config::check(path)?;
     super::print(&format!("{} is right", path.display()));
     Ok(())
 }
