@@ -25,4 +25,5 @@ mod restarts;
 mod stories;
 mod strangers;
 mod tidy;
+mod told;
 mod web;

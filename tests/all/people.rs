@@ -9,7 +9,7 @@ use tests::issuer::{Issuer, Manner, now};
 use tests::kubectl::{Running, Version};
 use tests::stack::{Setup, Stack};
 
-const POLICY: &str = "apiVersion: sallyport.dev/v1alpha1
+pub(crate) const POLICY: &str = "apiVersion: sallyport.dev/v1alpha1
 kind: Policy
 thresholds: {holdAt: 40, twoPeopleAt: 60, denyAt: 100}
 defaults: {approvers: {groups: [sre]}}
@@ -25,13 +25,13 @@ rules:
 ";
 
 /// The CI provider and the issuer of people's tokens.
-struct World {
+pub(crate) struct World {
     ci: Issuer,
     people: Issuer,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { ci: Issuer::start(), people: Issuer::start() }
     }
 
@@ -50,11 +50,15 @@ approverIssuers:
         )
     }
 
-    fn github(&self) -> String {
+    pub(crate) fn ci_url(&self) -> &str {
+        self.ci.url()
+    }
+
+    pub(crate) fn github(&self) -> String {
         self.lines("github", "repository_id: '4711', ref: refs/heads/main", "actor_id")
     }
 
-    fn job(&self, changes: &Value) -> String {
+    pub(crate) fn job(&self, changes: &Value) -> String {
         let mut claims = json!({
             "aud": "sallyport-ci", "sub": "repo:acme/app:ref:refs/heads/main", "repository_id": "4711",
             "ref": "refs/heads/main", "event_name": "push", "actor": "ann", "actor_id": "1001", "run_id": "7",
@@ -64,7 +68,7 @@ approverIssuers:
     }
 
     /// `forge_id`: who this is at the CI provider.
-    fn person(&self, name: &str, forge_id: Option<&str>, groups: &[&str]) -> String {
+    pub(crate) fn person(&self, name: &str, forge_id: Option<&str>, groups: &[&str]) -> String {
         self.people.token(&json!({"aud": "sallyport-approvals", "sub": name, "forge_id": forge_id, "groups": groups}))
     }
 }
@@ -81,7 +85,7 @@ async fn held(stack: &Stack, who: &str) -> String {
     panic!("nothing is held after ten seconds");
 }
 
-async fn hold(stack: &Stack, who: &str, arguments: &[&str]) -> (Running, String) {
+pub(crate) async fn hold(stack: &Stack, who: &str, arguments: &[&str]) -> (Running, String) {
     let mut running = stack.kubectl(Version::Newest).spawn(arguments, "").await;
     let id = held(stack, who).await;
     assert!(running.is_waiting(), "kubectl {arguments:?} did not wait");

@@ -32,6 +32,7 @@ impl Gateway {
                 Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
             },
         };
+        log.approved(allowed.approval());
         let outgoing = match self.grants.issue(allowed, issued, &link) {
             Ok(outgoing) => outgoing,
             Err(error) => return Err(Refused { refusal: Refusal::Issue(error.to_string()), log: Some(log) }),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use control_plane_core::decision::Explanation;
+use control_plane_core::decision::{ApprovalRef, Explanation};
 use control_plane_core::digest::{DigestKey, DigestStream};
 use control_plane_core::grant::GrantClaims;
 use control_plane_core::lifecycle::{NotSent, Outcome, Unknown};
@@ -62,6 +62,7 @@ pub(crate) struct OperationLog {
     outcome: Option<Outcome>,
     explanation: Option<Explanation>,
     hold: Option<HoldId>,
+    approvers: Option<String>,
     jti: Option<GrantId>,
     agent: Option<AgentId>,
     claims: Option<String>,
@@ -104,6 +105,7 @@ impl OperationLog {
             outcome: None,
             explanation: None,
             hold: None,
+            approvers: None,
             jti: None,
             agent: None,
             claims: None,
@@ -165,6 +167,11 @@ impl OperationLog {
         let waited = self.held_at.take().map(|at| self.recorder.clock.monotonic().saturating_sub(at));
         self.waited = self.waited.saturating_add(waited.unwrap_or_default());
         self.recorder.metrics.hold_seconds.observe(self.waited.as_secs_f64());
+    }
+
+    /// Notes who let it go on, if people did.
+    pub(crate) fn approved(&mut self, approval: Option<&ApprovalRef>) {
+        self.approvers = approval.map(|approval| approval.approvers.join(","));
     }
 
     /// Notes the grant, just before it is sent: from here on a sudden end is an unknown outcome.
@@ -312,6 +319,7 @@ impl OperationLog {
             operation.id = %self.opening.id,
             operation.kind = %self.opening.kind,
             session.id = %self.opening.session,
+            identity.issuer = self.opening.issuer,
             identity.subject = %self.asker,
             cluster = %self.opening.cluster,
             verb = info.verb.as_str(),
@@ -324,6 +332,7 @@ impl OperationLog {
             rule = self.explanation.as_ref().map(|e| e.rule.as_str()),
             risk = self.explanation.as_ref().map(|e| e.risk),
             hold.id = self.hold.map(|id| id.to_string()),
+            approver = self.approvers,
             grant.id = self.jti.map(|id| id.to_string()),
             agent.id = self.agent.map(|id| id.to_string()),
             status = self.status,

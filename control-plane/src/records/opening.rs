@@ -33,6 +33,7 @@ fn without_body(kind: &str, attributes: &Attributes, key: &DigestKey, recorder: 
         session: attributes.session(),
         id: attributes.operation(),
         cluster: attributes.cluster().to_owned(),
+        issuer: attributes.identity().ci().map(|ci| ci.issuer.clone()),
         opened: recorder.clock.now(),
         kind: kind.to_owned(),
         parent: None,

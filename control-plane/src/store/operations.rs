@@ -21,6 +21,8 @@ pub struct Opening {
     pub id: OperationId,
     /// Cluster it is for.
     pub cluster: String,
+    /// Issuer of the CI token beside the pod's, for the access event: the record has the session for that.
+    pub issuer: Option<String>,
     /// When it arrived.
     pub opened: Timestamp,
     /// `runner`, or `internal/<name>`.

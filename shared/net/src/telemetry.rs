@@ -56,8 +56,35 @@ pub mod field {
     pub const UPSTREAM_MS: &str = "upstream_ms";
     /// Milliseconds in all.
     pub const TOTAL_MS: &str = "total_ms";
-    /// ok, error or unknown.
+    /// ok, error, unknown or not_sent.
     pub const OUTCOME: &str = "outcome";
+
+    /// All of them. A test compares them with what is written.
+    pub const ALL: [&str; 23] = [
+        OPERATION_ID,
+        SESSION_ID,
+        IDENTITY_ISSUER,
+        IDENTITY_SUBJECT,
+        VERB,
+        GROUP,
+        RESOURCE,
+        SUBRESOURCE,
+        NAMESPACE,
+        NAME,
+        DECISION,
+        RULE,
+        RISK,
+        APPROVER,
+        GRANT_ID,
+        AGENT_ID,
+        STATUS,
+        BYTES_IN,
+        BYTES_OUT,
+        WAIT_MS,
+        UPSTREAM_MS,
+        TOTAL_MS,
+        OUTCOME,
+    ];
 }
 
 /// How log lines look.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tests::injector::{Server, Setup};
 
 use super::pod;
+use crate::{golden, told};
 
 fn review(object: &Value) -> Value {
     json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
@@ -73,6 +74,8 @@ fn what_is_no_review_is_refused_and_ends_nothing() {
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
+    let (_, metrics) = metrics.split_once("\r\n\r\n").unwrap();
+    golden::compare("tests/golden/metrics-injector.txt", &told::shape(metrics));
     server.log().assert_quiet(&["a review was not answered"]);
 }
 
