@@ -47,6 +47,17 @@ async fn a_list_comes_in_chunks_and_in_every_form() {
             let got = ok(&kubectl, &["get", "configmaps", "-l", "many=yes", "--chunk-size=2", "-o", form]).await;
             assert!(got.contains(part), "{version:?} -o {form}: {got}");
         }
+        for (form, template, part) in [
+            ("jsonpath-file", "{.items[6].metadata.name}", "many-6"),
+            ("go-template-file", "{{len .items}}", "7"),
+            ("templatefile", "{{len .items}}", "7"),
+            ("custom-columns-file", "N D\n.metadata.name .data\n", "many-0"),
+        ] {
+            let path = file(&kubectl, "form", template);
+            let form = format!("{form}={path}");
+            let got = ok(&kubectl, &["get", "configmaps", "-l", "many=yes", "-o", &form]).await;
+            assert!(got.contains(part), "{version:?} -o {form}: {got}");
+        }
         let described = ok(&kubectl, &["describe", "configmap", "many-0"]).await;
         assert!(described.starts_with("Name:         many-0\n"), "{described}");
         let sorted = ok(&kubectl, &["get", "configmaps", "-l", "many=yes", "--sort-by=.metadata.name"]).await;

@@ -345,3 +345,43 @@ subjects: [{{kind: Group, apiGroup: rbac.authorization.k8s.io, name: 'sallyport:
 fn resource_path(group: &str) -> String {
     format!("/apis/{group}/")
 }
+
+/// kubectl sends the question as protobuf; people see what it is, and what comes back is for nobody's eyes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_made_once_it_is_approved() {
+    let stack = stack();
+    for (version, word, kubectl) in clients(&stack) {
+        let name = format!("token-of-{word}");
+        stack.namespace().admin(&["create", "serviceaccount", &name]);
+        let running = kubectl.spawn(&["create", "token", &name, "--duration=11m"], "").await;
+        let made = approved(&stack, running, &name).await;
+        let token = made.ok();
+        assert!(!token.trim().is_empty() && !token.starts_with("ey"), "{version:?}: a token is masked: {token}");
+        assert_sent(&stack, &name, "create serviceaccounts/token as sallyport:approved", 1);
+    }
+}
+
+/// A drain evicts each Pod, and asks until it is gone. The node is cordoned already: others write to Nodes all the time, so what was
+/// approved of one is soon of an earlier version.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_drained() {
+    let stack = stack();
+    for (version, word, kubectl) in clients(&stack) {
+        let (node, pod) = (format!("drained-{word}"), format!("evicted-{word}"));
+        let cluster = stack.namespace().cluster();
+        cluster.apply(&format!(
+            "{{apiVersion: v1, kind: Node, metadata: {{name: {node}}}, spec: {{unschedulable: true}}}}"
+        ));
+        cluster.apply(&format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {pod}, namespace: {}, labels: {{drained: {word}}}}}, \
+             spec: {{nodeName: {node}, containers: [{{name: c, image: '{IMAGE}'}}]}}}}",
+            &**stack.namespace()
+        ));
+        let selector = format!("--pod-selector=drained={word}");
+        let drain = ["drain", &node, "--force", "--grace-period=0", &selector, "--timeout=60s"];
+        let drained = kubectl.run(&drain).await.ok();
+        assert!(drained.contains(&format!("node/{node} drained")), "{version:?}: {drained}");
+        assert_sent(&stack, &pod, "create pods/eviction as sallyport:write", 1);
+        cluster.admin(&["delete", "node", &node]);
+    }
+}
