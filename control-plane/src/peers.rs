@@ -1,6 +1,9 @@
 //! Connections over QUIC: what a peer is, is known from its key and from what it proves on this very connection.
 //!
-//! A connection starts as nobody's. `POST /v1/session` makes it a sidecar's, `POST /v1/agent` an agent's; never both.
+//! A connection starts as nobody's. `POST /v1/session` makes it a sidecar's, `POST /v1/agent` an agent's; never both. Nobody's connections
+//! are few per address and end after [`limits::ROLE_WAIT`].
+
+pub mod messages;
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};

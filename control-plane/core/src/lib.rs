@@ -26,4 +26,6 @@ pub mod request_info;
 pub mod reserved;
 pub mod risk;
 pub mod statement;
+#[cfg(test)]
+mod tests;
 pub mod version_pin;

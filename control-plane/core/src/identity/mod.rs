@@ -1,16 +1,19 @@
 //! Who is asking. An [`Identity`] exists only where a signature, issuer, audience and expiry were checked.
 
+mod fuzz;
 pub mod token;
 pub mod verify;
 
 use std::collections::BTreeMap;
 
+#[doc(hidden)]
+pub use fuzz::{Accepted, fuzz_token};
 use serde::{Deserialize, Serialize};
 use shared::time::Timestamp;
 
 /// Who asks: a pod of a cluster, and beside it, where the job has one, its CI provider's word for it.
 ///
-/// Made by the verification functions of this module only.
+/// Made by the verification functions of this module, and for what we ask ourselves by [`Identity::of_agent`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Identity {
@@ -53,6 +56,14 @@ pub struct CiIdentity {
 }
 
 impl Identity {
+    /// A cluster's agent, for what nobody else asks for: an internal operation that serves no runner.
+    pub fn of_agent(cluster: &str, namespace: &str, service_account: &str) -> Self {
+        let (pod, pod_uid) = (String::new(), String::new());
+        let (namespace, service_account) = (namespace.to_owned(), service_account.to_owned());
+        let pod = PodIdentity { cluster: cluster.to_owned(), namespace, service_account, pod, pod_uid };
+        Self { pod, ci: None, expires: Timestamp(0) }
+    }
+
     /// The pod.
     pub const fn pod(&self) -> &PodIdentity {
         &self.pod

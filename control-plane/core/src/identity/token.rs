@@ -66,6 +66,7 @@ pub enum TokenError {
 }
 
 /// The public keys of one issuer.
+#[derive(Default)]
 pub struct KeySet(Vec<Key>);
 
 struct Key {

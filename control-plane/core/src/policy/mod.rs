@@ -35,6 +35,7 @@ mod decide;
 mod file;
 mod file_match;
 mod file_rule;
+mod fuzz;
 mod glob;
 mod index;
 mod matcher;
@@ -60,6 +61,8 @@ use crate::risk::Protect;
 
 pub use access::{Access, AccessAnswer};
 pub use decide::{cost, decide, needs_live};
+#[doc(hidden)]
+pub use fuzz::fuzz_policy;
 pub use mistake::Mistake;
 pub use question::{AccessQuestion, Body, Live, Question, SessionFacts};
 
