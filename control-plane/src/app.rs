@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::gateway::Gateway;
 use crate::grants::Grants;
+use crate::issuer_keys::IssuerKeys;
 use crate::metrics::GatewayMetrics;
 use crate::peers::Peers;
 use crate::policies::Policies;
@@ -51,6 +52,7 @@ pub struct App {
     approvals: Arc<Approvals>,
     policies: Arc<Policies>,
     agents: Arc<Agents>,
+    issuer_keys: IssuerKeys,
     store: Store,
     writer: std::thread::JoinHandle<()>,
     clock: Clock,
@@ -119,6 +121,12 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         Arc::clone(&alarms),
         recorder,
     ));
+    let issuer_keys = IssuerKeys {
+        authn: Arc::clone(&authn),
+        agents: Arc::clone(&agents),
+        store: store.clone(),
+        clock: clock.clone(),
+    };
     let peers = Peers::new(
         gateway,
         Arc::clone(&sessions),
@@ -159,6 +167,7 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         approvals,
         policies,
         agents,
+        issuer_keys,
         store,
         writer,
         clock,
@@ -206,6 +215,7 @@ impl App {
             approvals,
             policies,
             agents,
+            issuer_keys,
             store,
             writer,
             clock,
@@ -221,6 +231,7 @@ impl App {
         background.spawn_core("certificate", authority.renew(keys, clock.clone()));
         let sweeper = Arc::clone(&approvals);
         background.spawn_core("sweep", sweep(sweeper, sessions, agents, store.clone(), clock));
+        background.spawn_core("issuer keys", issuer_keys.follow());
         tasks.spawn_core("web", web.run(tasks.clone(), drain.clone()));
         let accepting = endpoint.clone();
         let (accept_tasks, accept_drain) = (tasks.clone(), drain.clone());

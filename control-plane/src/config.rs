@@ -53,6 +53,8 @@ struct RawCluster {
     agent: String,
     #[serde(default)]
     require_ci: bool,
+    #[serde(default)]
+    adopt_keys: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,6 +133,8 @@ pub struct Cluster {
     pub agent_service_account: String,
     /// Whether a session needs a CI provider's token beside the pod's.
     pub require_ci: bool,
+    /// Whether keys count that the cluster publishes and nobody pinned, if an agent under a key that counts says so.
+    pub adopt_keys: bool,
 }
 
 /// Whose claims are named how.
@@ -329,7 +333,8 @@ fn check_cluster(raw: RawCluster, key: &str, folder: &Path, problems: &mut Probl
         agent_namespace: namespace.to_owned(),
         agent_service_account: name.to_owned(),
         require_ci: raw.require_ci,
-    })
+        adopt_keys: raw.adopt_keys,
+    }
 }
 
 fn check_issuer(raw: RawIssuer, key: &str, folder: &Path, problems: &mut Problems) -> Issuer {
@@ -405,6 +410,7 @@ mod tests {
             "keys",
             "agent",
             "requireCi",
+            "adoptKeys",
             "ciIssuers",
             "audience",
             "kind",

@@ -15,6 +15,7 @@ pub mod gateway;
 pub mod grants;
 pub mod injector;
 pub mod install;
+mod issuer_keys;
 pub mod metrics;
 pub mod peers;
 pub mod policies;

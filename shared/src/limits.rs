@@ -217,6 +217,10 @@ pub const CEL_TIME: Duration = Duration::from_millis(50);
 pub const JWKS_BYTES: usize = 1024 * 1024;
 /// Keys kept per issuer.
 pub const JWKS_KEYS: usize = 64;
+/// Keys of a cluster's issuer that are adopted after those that were pinned: a rotation brings one, and years of them a handful.
+pub const ADOPTED_KEYS: usize = 16;
+/// How often a cluster is asked which keys it publishes, when nothing says that there is a new one.
+pub const PUBLISHED_KEYS: Duration = Duration::from_secs(3600);
 /// One fetch from an issuer.
 pub const ISSUER_WAIT: Duration = Duration::from_secs(5);
 /// An unknown key id causes at most one fetch in this time.

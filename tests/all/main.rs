@@ -12,6 +12,7 @@ mod golden;
 mod hostile;
 mod injection;
 mod install;
+mod issuer_keys;
 mod issuers;
 mod masked_fields;
 mod node;

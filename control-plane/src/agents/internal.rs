@@ -115,7 +115,7 @@ impl Agents {
         agrees(&answer, identity).map_err(|why| AuthnError::Review(why.to_owned()))
     }
 
-    async fn ask_cluster(
+    pub(super) async fn ask_cluster(
         &self,
         what: Purpose,
         attributes: Attributes,

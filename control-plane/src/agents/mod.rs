@@ -7,6 +7,7 @@
 pub(crate) mod forward;
 mod hello;
 mod internal;
+mod issuer_keys;
 mod listen;
 mod settle;
 

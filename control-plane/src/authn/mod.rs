@@ -1,15 +1,16 @@
 //! Who is asking: tokens against keys. The rules are in `core::identity`; here are the keys.
 //!
-//! A cluster's ServiceAccount keys were pinned by an admin and are read from a file: neither the cluster nor an agent can swap them
-//! later. The keys of OIDC issuers are fetched and cached.
+//! A cluster's ServiceAccount keys were pinned by an admin in a file, which is followed; neither the cluster nor an agent can swap them
+//! later, and new ones are adopted only where the configuration says so (`pinned.rs`). The keys of OIDC issuers are fetched and cached.
 
 mod fetch;
 mod issuer;
+mod pinned;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use control_plane_core::identity::token::{Expected, KeySet, TokenError, unverified_issuer};
+use control_plane_core::identity::token::{Expected, TokenError, unverified_issuer};
 use control_plane_core::identity::verify::{self, Approver, CiRules, Events, Verified};
 use control_plane_core::identity::{Identity, PodIdentity};
 use shared::config::Problems;
@@ -18,6 +19,9 @@ use shared::time::Timestamp;
 use crate::config::{Cluster, Config, Issuer, IssuerKind};
 pub use issuer::IssuerError;
 use issuer::IssuerKeys;
+pub use pinned::Offered;
+use pinned::PinnedKeys;
+use tokio::sync::Notify;
 
 /// Why somebody is not let in.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +48,9 @@ pub enum AuthnError {
 
 /// All keys of all issuers.
 pub struct Authn {
-    clusters: BTreeMap<String, (Cluster, KeySet)>,
+    clusters: BTreeMap<String, (Cluster, PinnedKeys)>,
+    /// Told when a token names a key that its cluster does not have here.
+    strange: Notify,
     ci: Vec<IssuerKeys>,
     approvers: Vec<IssuerKeys>,
 }
@@ -56,13 +62,7 @@ impl Authn {
         let mut clusters = BTreeMap::new();
         for cluster in config.clusters.values() {
             let key = format!("clusters[{}].keys", cluster.name);
-            let keys = std::fs::read(&cluster.keys)
-                .map_err(|error| format!("{} can't be read: {error}", cluster.keys.display()))
-                .and_then(|text| {
-                    let keys = KeySet::parse(&text).filter(|keys| !keys.is_empty());
-                    keys.ok_or_else(|| format!("{} holds no usable key (a JWKS is expected)", cluster.keys.display()))
-                });
-            if let Some(keys) = problems.take(&key, keys) {
+            if let Some(keys) = problems.take(&key, PinnedKeys::read(cluster, &config.data)) {
                 clusters.insert(cluster.name.clone(), (cluster.clone(), keys));
             }
         }
@@ -72,7 +72,7 @@ impl Authn {
         };
         let (ci, approvers) =
             (issuers(&config.ci_issuers, "ciIssuers"), issuers(&config.approver_issuers, "approverIssuers"));
-        problems.finish(Some(Self { clusters, ci, approvers }))
+        problems.finish(Some(Self { clusters, strange: Notify::new(), ci, approvers }))
     }
 
     /// The pod behind a sidecar's token, by signature alone: the token review is still to come.
@@ -81,9 +81,9 @@ impl Authn {
         // Several clusters may share an issuer name (the default one); the signature tells them apart.
         let mut refused = AuthnError::UnknownIssuer(issuer.chars().take(200).collect());
         for (cluster, keys) in self.clusters.values().filter(|(cluster, _)| cluster.issuer == issuer) {
-            match verify::pod(token, keys, &cluster.name, &cluster.issuer, now) {
+            match verify::pod(token, &keys.keys(), &cluster.name, &cluster.issuer, now) {
                 Ok(pod) => return Ok((cluster, pod)),
-                Err(error) => refused = error.into(),
+                Err(error) => refused = self.noted(error).into(),
             }
         }
         Err(refused)
@@ -127,12 +127,39 @@ impl Authn {
         let mut refused = AuthnError::UnknownIssuer(issuer.chars().take(200).collect());
         for (cluster, keys) in self.clusters.values().filter(|(cluster, _)| cluster.issuer == issuer) {
             let (namespace, name) = (&cluster.agent_namespace, &cluster.agent_service_account);
-            match verify::agent(token, keys, &cluster.issuer, namespace, name, now) {
+            match verify::agent(token, &keys.keys(), &cluster.issuer, namespace, name, now) {
                 Ok(expires) => return Ok((cluster, expires)),
-                Err(error) => refused = error.into(),
+                Err(error) => refused = self.noted(error).into(),
             }
         }
         Err(refused)
+    }
+
+    fn noted(&self, error: TokenError) -> TokenError {
+        if matches!(error, TokenError::UnknownKey(_)) {
+            self.strange.notify_one();
+        }
+        error
+    }
+
+    /// Resolves when a token came under a key of no cluster's.
+    pub async fn strange_key(&self) {
+        self.strange.notified().await;
+    }
+
+    /// The clusters.
+    pub fn clusters(&self) -> impl Iterator<Item = &Cluster> {
+        self.clusters.values().map(|(cluster, _)| cluster)
+    }
+
+    /// Reads again what administrators pinned, where it changed.
+    pub fn reload_pinned(&self) {
+        self.clusters.values().for_each(|(_, keys)| keys.reload());
+    }
+
+    /// Takes what a cluster publishes.
+    pub fn offer(&self, cluster: &str, published: &[u8]) -> Result<Offered, String> {
+        self.clusters.get(cluster).map_or_else(|| Ok(Offered::default()), |(_, keys)| keys.offer(published))
     }
 
     /// A person who may vote.
