@@ -37,6 +37,15 @@ impl Who {
             Self::Sallyport => "sallyport",
         }
     }
+
+    /// Its processes, in the order of [`Contestants::pids`], where it has more than one.
+    pub(super) const fn processes(self) -> &'static [&'static str] {
+        match self {
+            Self::Direct | Self::KubectlProxy => &[],
+            Self::BareChain => &["front", "middle", "end"],
+            Self::Sallyport => &["sidecar", "control_plane", "agent"],
+        }
+    }
 }
 
 /// An upstream.

@@ -19,7 +19,8 @@ const CLIENTS: usize = 32;
 struct Column {
     p50: Vec<f64>,
     p99: Vec<f64>,
-    cpu: f64,
+    /// Microseconds of each process.
+    cpu: Vec<f64>,
     reads: f64,
 }
 
@@ -59,7 +60,11 @@ pub(super) async fn one_at_a_time(field: &Contestants, path: &str, extent: &Exte
             for _ in 0..reads {
                 times.push(client.read(path).await?.0);
             }
-            column.cpu += used(&pids)?.saturating_sub(before).as_secs_f64() * 1e6;
+            let took = used(&pids)?.into_iter().zip(before).map(|(after, before)| after.saturating_sub(before));
+            column.cpu.resize(pids.len(), 0.0);
+            for (sum, took) in column.cpu.iter_mut().zip(took) {
+                *sum += took.as_secs_f64() * 1e6;
+            }
             column.reads += reads as f64;
             column.p50.push(percentile(&times, 0.5));
             column.p99.push(percentile(&times, 0.99));
@@ -87,7 +92,7 @@ fn tell(upstream: &str, columns: &[(Who, Column)], report: &mut Report) {
     };
     gated("added_p50_vs_bare_chain", ratio(&added(p50, ours), &added(p50, chain)), 1.6, Some(1.3));
     gated("added_p99_vs_kubectl_proxy", ratio(&added(p99, ours), &added(p99, proxy)), 1.0, Some(0.5));
-    let per_read = |column: &Column| column.cpu / column.reads;
+    let per_read = |column: &Column| column.cpu.iter().sum::<f64>() / column.reads;
     let cpu = Metric::new(
         format!("read_cpu_vs_kubectl_proxy_{upstream}"),
         per_read(ours) / per_read(proxy),
@@ -104,12 +109,18 @@ fn tell(upstream: &str, columns: &[(Who, Column)], report: &mut Report) {
             report.add(Metric::estimate(name("added_p50"), over_rounds(&added(p50, column)), "µs", Better::Lower));
             report.add(Metric::estimate(name("added_p99"), over_rounds(&added(p99, column)), "µs", Better::Lower));
             report.add(Metric::new(name("cpu"), per_read(column), "µs", Better::Lower));
+            // Of one process this would be the same figure again.
+            for (part, sum) in who.processes().iter().zip(&column.cpu) {
+                let name = format!("{}_{part}", name("cpu"));
+                report.add(Metric::new(name, sum / column.reads, "µs", Better::Lower));
+            }
         }
     }
 }
 
-fn used(pids: &[u32]) -> Result<Duration> {
-    pids.iter().map(|pid| cpu(*pid)).sum()
+/// Of each process.
+fn used(pids: &[u32]) -> Result<Vec<Duration>> {
+    pids.iter().map(|pid| cpu(*pid)).collect()
 }
 
 /// Thirty-two clients at once, each with the next read as soon as it has the last.
