@@ -23,6 +23,7 @@ mod preconditions;
 mod printed;
 mod rbac;
 mod restarts;
+mod scripts;
 mod stories;
 mod strangers;
 mod tidy;
