@@ -4,15 +4,15 @@
 //! what the record holds, and what the API server's audit log says happened.
 
 mod configs;
+mod files;
 pub(crate) mod process;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -20,6 +20,8 @@ use crate::cluster::{Cluster, Namespace, program, root};
 use crate::kubectl::{Kubectl, Output, Version};
 use crate::logs::LogFile;
 use crate::lossy::Lossy;
+pub use files::{answer, get};
+use files::{copy, write_file};
 use process::Process;
 
 /// The three processes, the runner's namespace and the tokens.
@@ -406,11 +408,6 @@ impl Stack {
         write_file(&self.path("runner/token"), &configs::runner_token(self, "runner"));
     }
 
-    /// The pin of the control plane's authority.
-    pub fn pin(&self) -> &str {
-        &self.pin
-    }
-
     /// Fails where one of these texts is in a file of the control plane's: the database, its log, whatever there may be.
     #[track_caller]
     pub fn assert_data_without(&self, secrets: &[String]) {
@@ -490,34 +487,4 @@ pub fn install(cluster: &Cluster) {
         let manifest = |name: &str| root().join("manifests/agent").join(name).display().to_string();
         cluster.admin(&["apply", "-f", &manifest("namespace.yaml"), "-f", &manifest("rbac.yaml")]);
     });
-}
-
-/// Copies a folder of files.
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp starts");
-    assert!(copied.success(), "cp -a {} {}", from.display(), to.display());
-}
-
-/// Whether a GET of this path is answered with 200.
-pub fn get(address: SocketAddr, path: &str) -> bool {
-    answer(address, path).is_some_and(|text| text.starts_with("HTTP/1.1 200 "))
-}
-
-/// What a GET of this path is answered, head and all.
-pub fn answer(address: SocketAddr, path: &str) -> Option<String> {
-    let answer = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
-    };
-    answer().ok()
-}
-
-/// Writes a file and the folders above it.
-fn write_file(path: &Path, text: &str) {
-    std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("folders can be made");
-    std::fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
