@@ -27,8 +27,8 @@ static POLICIES: RwLock<()> = RwLock::new(());
 #[derive(Debug)]
 pub(super) struct Installed {
     pub(super) node: &'static Node,
-    /// A namespace of runners, as the installation was told; it stays as long as this.
-    _runners: Namespace,
+    /// A namespace of runners, as the installation was told.
+    pub(super) runners: Namespace,
 }
 
 impl Installed {
@@ -46,7 +46,7 @@ impl Installed {
         let network = format!("network: {{mode: {network}, runnerNamespaces: [{}]}}\n", &*runners);
         std::fs::write(&values, format!("{VALUES}{network}")).expect("the folder takes files");
         node.apply(&sallyport(node, &["install", "--values", &values.display().to_string()]).ok());
-        let this = Self { node, _runners: runners };
+        let this = Self { node, runners };
         this.rolled_out();
         this
     }
