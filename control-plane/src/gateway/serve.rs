@@ -193,8 +193,8 @@ impl Gateway {
         }
     }
 
-    /// Refuses what never became an operation, and keeps the attempt. What a stranger tries is counted and nothing more: anybody can make
-    /// a key, and would choose what fills the log and the list of attempts (SECURITY.md D8).
+    /// Refuses what never became an operation, and keeps the attempt; a stranger's by the ration of his address, since anybody can make a
+    /// key, and would choose what fills the log and the list of attempts (SECURITY.md D8).
     async fn turn_away(
         &self,
         session: Result<&Arc<Session>, IpAddr>,
