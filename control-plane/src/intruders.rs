@@ -89,6 +89,7 @@ pub fn signal_of_agent(error: &HelloError) -> Option<&'static str> {
         // The right audience and signature, and another ServiceAccount than the agent's.
         HelloError::Authn(AuthnError::Token(TokenError::Required { .. })) => Some("foreign_agent"),
         HelloError::Authn(error) => signal_of_token(error),
+        HelloError::OtherAgent => Some("other_agent"),
         HelloError::OtherCluster { .. } | HelloError::OldCopy(_) | HelloError::Export => None,
     }
 }

@@ -18,15 +18,15 @@ use crate::store::{Rejected, Store};
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What following takes.
-pub struct IssuerKeys {
+pub(crate) struct IssuerKeys {
     /// Holds the keys.
-    pub authn: Arc<Authn>,
+    pub(crate) authn: Arc<Authn>,
     /// Are asked.
-    pub agents: Arc<Agents>,
+    pub(crate) agents: Arc<Agents>,
     /// Remembers for people.
-    pub store: Store,
+    pub(crate) store: Store,
     /// Tells the time.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 /// When a cluster was asked, and whether it is to be asked again.
@@ -38,7 +38,7 @@ struct Asked {
 
 impl IssuerKeys {
     /// Follows both for ever.
-    pub async fn follow(self) {
+    pub(crate) async fn follow(self) {
         tokio::select! {
             never = self.files() => match never {},
             never = self.published() => match never {},

@@ -10,19 +10,19 @@ use shared::limits;
 
 /// How many there are, by where they come from. Bounded by the connections that there are.
 #[derive(Debug, Default)]
-pub struct Strangers(Mutex<HashMap<IpAddr, usize>>);
+pub(crate) struct Strangers(Mutex<HashMap<IpAddr, usize>>);
 
 /// One of an address's places; dropping it gives it back.
 #[derive(Debug)]
 #[must_use = "dropping it gives the place back"]
-pub struct Place {
+pub(crate) struct Place {
     strangers: Arc<Strangers>,
     from: IpAddr,
 }
 
 impl Strangers {
     /// A place for one more connection from there, if [`limits::STRANGERS_PER_ADDRESS`] are not taken.
-    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let from = network(address);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(from).or_default();

@@ -54,7 +54,8 @@ fn answer(request: &Request<Incoming>, published: &str) -> Response<BoxBody> {
 /// The key sets of an issuer before and after, as it publishes them while it rotates.
 fn both(old: &str, new: &str) -> String {
     let keys = |text: &str| serde_json::from_str::<Value>(text).unwrap()["keys"].as_array().unwrap().clone();
-    json!({"keys": [keys(old), keys(new)].concat()}).to_string()
+    let all = [keys(old), keys(new)].concat();
+    json!({ "keys": all }).to_string()
 }
 
 fn cluster(issuer: &Issuer, keys: &Path, adopt: bool) -> Setup<'static> {

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use shared::ids::{OperationId, SessionId};
 use uuid::Uuid;
 
+use super::internal::Beside;
 use super::{Agents, InternalError};
 use crate::config::Cluster;
 
@@ -23,7 +24,7 @@ impl Agents {
         // No session of a runner's: it stands in the record by itself.
         let session = SessionId::new(Uuid::nil());
         let attributes = Attributes::new(who, OperationId::new(Uuid::now_v7()), session, request);
-        match self.ask_cluster(Purpose::IssuerKeys, attributes, None, &cluster.name, None).await? {
+        match self.ask_cluster(Purpose::IssuerKeys, attributes, None, &cluster.name, Beside::Nothing).await? {
             (StatusCode::OK, body) => Ok(body),
             (StatusCode::FORBIDDEN, _) => Err(InternalError::NoRight),
             (other, _) => Err(InternalError::Status(other.as_u16())),

@@ -42,6 +42,8 @@ fn link(cluster: &str, id: AgentId, connection: &Connection) -> Arc<AgentLink> {
     Arc::new(AgentLink {
         id,
         cluster: cluster.to_owned(),
+        version: String::new(),
+        since: Timestamp(0),
         connection: connection.clone(),
         epoch: Epoch::new(connection.export(wire::EXPORTER_EPOCH).unwrap()),
         read_key: ReadKey::new(&[0; 32]),
