@@ -214,6 +214,7 @@ impl World {
             agent_namespace: "sallyport".to_owned(),
             agent_service_account: "sallyport-agent".to_owned(),
             require_ci,
+            adopt_keys: false,
         };
         let provider = Configured {
             kind,

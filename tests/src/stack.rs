@@ -406,11 +406,6 @@ impl Stack {
         write_file(&self.path("runner/token"), &configs::runner_token(self, "runner"));
     }
 
-    /// The pin of the control plane's authority.
-    pub fn pin(&self) -> &str {
-        &self.pin
-    }
-
     /// Fails where one of these texts is in a file of the control plane's: the database, its log, whatever there may be.
     #[track_caller]
     pub fn assert_data_without(&self, secrets: &[String]) {
