@@ -15,11 +15,12 @@ use shared::secret::Secret;
 use shared::time::Timestamp;
 use shared_net::clock::Clock;
 use shared_net::tls::PeerKey;
+use tokio::sync::RwLock;
 use uuid::Uuid;
 
 use crate::agents::Agents;
 use crate::authn::{Authn, AuthnError};
-use crate::store::{SessionRow, Store, StoreError};
+use crate::store::{OpenedSession, Renewed, SessionRow, Store, StoreError};
 pub use session::{Claim, Running, Session, SessionError};
 
 /// What a sidecar sends to open or renew its session.
@@ -72,12 +73,14 @@ pub struct Sessions {
     store: Store,
     clock: Clock,
     open: Mutex<HashMap<PeerKey, Arc<Session>>>,
+    /// Shared while a session is on its way from the store into `open`, alone while one is revoked: none comes in unseen.
+    coming: RwLock<()>,
 }
 
 impl Sessions {
     /// None is open yet; those of earlier lives come back with their sidecars.
     pub fn new(authn: Arc<Authn>, agents: Arc<Agents>, store: Store, clock: Clock) -> Self {
-        Self { authn, agents, store, clock, open: Mutex::new(HashMap::new()) }
+        Self { authn, agents, store, clock, open: Mutex::new(HashMap::new()), coming: RwLock::new(()) }
     }
 
     /// Opens the session of a key, or renews it.
@@ -91,24 +94,20 @@ impl Sessions {
         let (cluster, pod) = self.authn.pod(token, now)?;
         let ci_token = request.ci_token.as_ref().map(|token| token.expose().as_str());
         let identity = self.authn.identity(cluster, pod, ci_token, now).await?;
-        let session = match self.find(peer).await? {
-            Some(session) => {
-                if !session.identity.is_same_runner(&identity) {
-                    return Err(OpenError::OtherRunner);
-                }
-                if let Some(why) = session.over.borrow().as_ref() {
-                    return Err(OpenError::Over(why.clone()));
-                }
-                self.agents.review_token(&identity, session.id, token).await?;
-                let expires = identity.expires();
-                if !self.store.renew_session(session.id, identity).await? {
-                    return Err(OpenError::Replayed);
-                }
-                session.expires.store(expires.0, Ordering::Release);
-                session
-            }
-            None => self.create(peer, identity, token, now).await?,
+        let found = match self.find(peer).await? {
+            None => match self.create(peer, identity.clone(), token, now).await? {
+                Some(session) => return Ok(self.opened(session, &request, now)),
+                // Another first call on this key was faster: the session is that one's.
+                None => self.find(peer).await?,
+            },
+            found => found,
         };
+        let session = found.ok_or(StoreError::Corrupt("a session that is there and is not"))?;
+        self.renew(&session, identity, token).await?;
+        Ok(self.opened(session, &request, now))
+    }
+
+    fn opened(&self, session: Arc<Session>, request: &SessionRequest, now: Timestamp) -> (Arc<Session>, SessionReply) {
         tracing::info!(
             session.id = %session.id,
             identity.subject = %session.identity.asker(),
@@ -117,51 +116,78 @@ impl Sessions {
         );
         let expires = Timestamp(session.expires.load(Ordering::Acquire));
         let reply = SessionReply { session: session.id, expires, now };
-        Ok((session, reply))
+        (session, reply)
     }
 
+    async fn renew(&self, session: &Session, identity: Identity, token: &str) -> Result<(), OpenError> {
+        if !session.identity.is_same_runner(&identity) {
+            return Err(OpenError::OtherRunner);
+        }
+        if let Some(why) = session.over.borrow().as_ref() {
+            return Err(OpenError::Over(why.clone()));
+        }
+        self.agents.review_token(&identity, session.id, token).await?;
+        let expires = identity.expires();
+        match self.store.renew_session(session.id, identity).await? {
+            Renewed::Yes => {
+                session.expires.store(expires.0, Ordering::Release);
+                Ok(())
+            }
+            Renewed::Over => Err(OpenError::Over("closed".to_owned())),
+            Renewed::TokenTaken => Err(OpenError::Replayed),
+        }
+    }
+
+    /// The first session of a key; `None` where another call has opened one meanwhile.
     async fn create(
         &self,
         peer: PeerKey,
         identity: Identity,
         token: &str,
         now: Timestamp,
-    ) -> Result<Arc<Session>, OpenError> {
+    ) -> Result<Option<Arc<Session>>, OpenError> {
         let id = SessionId::new(Uuid::now_v7());
         self.agents.review_token(&identity, id, token).await?;
         let expires = identity.expires();
         let row = SessionRow { id, peer_key: peer.0, identity, opened: now, expires, closed: None, closed_why: None };
-        if !self.store.open_session(row.clone()).await? {
-            return Err(OpenError::Replayed);
+        let _coming = self.coming.read().await;
+        match self.store.open_session(row.clone()).await? {
+            OpenedSession::New => Ok(Some(self.keep(peer, row, SessionFacts::default()))),
+            OpenedSession::KeyTaken => Ok(None),
+            OpenedSession::TokenTaken => Err(OpenError::Replayed),
         }
-        let session = Session::new(row, SessionFacts::default());
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        // Two first calls on one key at once: the later row is the one that a restart would find, so it is the one that counts.
-        open.insert(peer, Arc::clone(&session));
-        Ok(session)
     }
 
     async fn find(&self, peer: PeerKey) -> Result<Option<Arc<Session>>, StoreError> {
         if let Some(session) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&peer) {
             return Ok(Some(Arc::clone(session)));
         }
+        let _coming = self.coming.read().await;
         let Some(row) = self.store.session_of_peer(peer.0).await? else { return Ok(None) };
         let facts = self.store.session_facts(row.id).await?;
+        Ok(Some(self.keep(peer, row, facts)))
+    }
+
+    /// The one session of a key in memory: every connection under that key holds the same, or a revocation would miss one.
+    fn keep(&self, peer: PeerKey, row: SessionRow, facts: SessionFacts) -> Arc<Session> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Some(Arc::clone(open.entry(peer).or_insert_with(|| Session::new(row, facts)))))
+        Arc::clone(open.entry(peer).or_insert_with(|| Session::new(row, facts)))
     }
 
     /// Ends a session: no new operation, and every stream of it is cut. `false` if there is no open session of that id.
     pub async fn revoke(&self, id: SessionId, why: &str) -> Result<bool, StoreError> {
-        let live: Vec<Arc<Session>> = {
-            let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            open.values().filter(|session| session.id == id).cloned().collect()
-        };
         // Cut first, write then: a store that can't write must not keep a stream alive.
-        for session in live {
+        self.cut(id, why);
+        let _alone = self.coming.write().await;
+        self.cut(id, why);
+        self.store.close_session(id, self.clock.now(), why.to_owned()).await
+    }
+
+    fn cut(&self, id: SessionId, why: &str) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for session in open.values().filter(|session| session.id == id) {
             session.over.send_replace(Some(why.to_owned()));
         }
-        self.store.close_session(id, self.clock.now(), why.to_owned()).await
     }
 
     /// How many are in memory.

@@ -26,7 +26,7 @@ pub use operations::{Closing, Filter, Opened, Opening, OperationRow, Response};
 pub use reads::OpenRead;
 pub use rejected::{Rejected, RejectedRow};
 pub use seal::SealingKey;
-pub use sessions::SessionRow;
+pub use sessions::{OpenedSession, Renewed, SessionRow};
 
 use writer::Writer;
 
