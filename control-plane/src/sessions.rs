@@ -1,5 +1,6 @@
 //! Sessions: all operations of one runner. A session belongs to the key of its sidecar; a token renews it and never moves it.
 
+mod room;
 mod session;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use crate::agents::Agents;
 use crate::authn::{Authn, AuthnError};
 use crate::store::{OpenedSession, Renewed, SessionRow, Store, StoreError};
+pub use room::{BodyRoom, Place};
 pub use session::{Claim, Running, Session, SessionError};
 
 /// What a sidecar sends to open or renew its session.

@@ -52,6 +52,15 @@ pub const HEAD_WAIT: Duration = Duration::from_secs(32);
 pub const STRANGER_WAIT: Duration = Duration::from_secs(10);
 /// A client's request body, without progress.
 pub const BODY_WAIT: Duration = Duration::from_secs(60);
+/// A client's request body, from its first byte to its last: the largest at 32 KiB/s, and no reason to be at it for longer.
+pub const BODY_TIME: Duration = Duration::from_secs(100);
+/// Bytes of request bodies of one session that the control plane has in memory at once, held operations included: five of the largest,
+/// where kubectl and helm send one after the other. Parsed, a body takes up to some ten times as much.
+pub const SESSION_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// The same of all sessions together.
+pub const BODY_BYTES_AT_ONCE: usize = 512 * 1024 * 1024;
+/// How long a body waits for room before its client is told to come back.
+pub const BODY_ROOM_WAIT: Duration = Duration::from_secs(10);
 /// Opening a stream on a live connection.
 pub const OPEN_STREAM: Duration = Duration::from_secs(10);
 

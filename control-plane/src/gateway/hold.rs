@@ -59,6 +59,11 @@ impl Gateway {
             let Some(link) = self.agents.pick_answering(&cluster).await else {
                 return Err(Refused { refusal: Refusal::NoAgent(cluster), log: Some(log) });
             };
+            // All of this took time.
+            if let Err(error) = session.is_good(self.recorder.clock.now()) {
+                log.released();
+                return Err(Refused { refusal: Refusal::Session(error), log: Some(log) });
+            }
             let jti = GrantId::new(Uuid::now_v7());
             let life = self.recorder.store.life();
             let new = NewIssue { jti, epoch: link.epoch, agent: link.id, life };
@@ -109,7 +114,7 @@ impl Gateway {
         }
         approved?;
         // A yes that comes as the session ends is no yes for this session any more.
-        session.identify(self.recorder.clock.now()).map_err(Refusal::Session)?;
+        session.is_good(self.recorder.clock.now()).map_err(Refusal::Session)?;
         Ok(())
     }
 }

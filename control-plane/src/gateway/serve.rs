@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use control_plane_core::attributes::{Attributes, check_operation_id};
+use control_plane_core::attributes::Attributes;
 use control_plane_core::decision::{Allowed, Decision};
 use control_plane_core::digest::DigestKey;
 use control_plane_core::lifecycle::{Issued, NotSent, Outcome};
-use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
 use http::Response;
 use hyper::body::Incoming;
@@ -20,7 +19,7 @@ use super::repeat::Before;
 use super::{Gateway, reply};
 use crate::agents::AgentLink;
 use crate::records::{OperationLog, opening};
-use crate::sessions::{Claim, Running, Session};
+use crate::sessions::{Running, Session};
 use crate::store::Rejected;
 
 /// An operation that passed every stage up to the decision to let it go.
@@ -55,18 +54,15 @@ impl Gateway {
         let Some(session) = session else {
             return self.turn_away(None, Some(id), "identify", what, &Refusal::NoSession).await;
         };
-        let identity = match session.identify(now) {
-            Ok(identity) => identity,
-            Err(error) => {
-                return self.turn_away(Some(&session), Some(id), "identify", what, &Refusal::Session(error)).await;
-            }
-        };
+        if let Err(error) = session.is_good(now) {
+            return self.turn_away(Some(&session), Some(id), "identify", what, &Refusal::Session(error)).await;
+        }
         // attribute
-        let attributes = match self.attribute(&session, identity, accepted).await {
-            Ok(attributes) => attributes,
+        let (attributes, place) = match self.attribute(&session, accepted).await {
+            Ok(attributed) => attributed,
             Err(refusal) => return self.turn_away(Some(&session), Some(id), "attribute", what, &refusal).await,
         };
-        let running = match self.claim(&session, id).await {
+        let running = match self.claim(&session, id, place).await {
             Ok(running) => running,
             Err(refusal) => return self.turn_away(Some(&session), Some(id), "attribute", what, &refusal).await,
         };
@@ -86,7 +82,7 @@ impl Gateway {
     ) -> Result<Response<BoxBody>, Refused> {
         // open
         let key = DigestKey::new(shared_net::crypto::random());
-        let opening = self.opening(&attributes, &key);
+        let opening = opening::of(&attributes, &key, &self.recorder);
         let durable = !attributes.info().is_read();
         let asker = attributes.identity().asker().to_string();
         let opened = OperationLog::open(&self.recorder, opening, &key, asker, durable).await;
@@ -137,13 +133,13 @@ impl Gateway {
         running: Running,
     ) -> Result<Response<BoxBody>, Refused> {
         if ready.log.is_read() {
-            let result = self.send(ready).await;
+            let result = self.send(&session, ready).await;
             return result.map(|(response, log)| self.cut_on_end(session, running, reply::recorded(response, log)));
         }
         let (answer, answered) = oneshot::channel();
         let gateway = Arc::clone(self);
         self.recorder.tasks.spawn("operation", async move {
-            let result = match gateway.send(ready).await {
+            let result = match gateway.send(&session, ready).await {
                 Ok((response, log)) => Ok(gateway.settle(response, log, running)),
                 Err(refused) => Err(refused),
             };
@@ -153,30 +149,6 @@ impl Gateway {
             }
         });
         answered.await.unwrap_or(Err(Refused { refusal: Refusal::Internal("the operation's task died"), log: None }))
-    }
-
-    async fn attribute(
-        &self,
-        session: &Session,
-        identity: control_plane_core::identity::Identity,
-        accepted: Accepted,
-    ) -> Result<Attributes, Refusal> {
-        let id = accepted.id();
-        check_operation_id(id, session.opened(), self.recorder.clock.now()).map_err(Refusal::OperationId)?;
-        let read = accepted.read().await?;
-        let parts = read.parts;
-        let request = Request::parse(&parts.method, &parts.uri, &parts.headers, read.body).map_err(Refusal::Request)?;
-        Ok(Attributes::new(identity, id, session.id(), request))
-    }
-
-    /// Registers the operation as under way, after waiting for a run of the same id to end.
-    async fn claim(&self, session: &Arc<Session>, id: OperationId) -> Result<Running, Refusal> {
-        loop {
-            match session.run(id).map_err(Refusal::Session)? {
-                Claim::Mine(running) => return Ok(running),
-                Claim::Theirs(mut done) => drop(done.wait_for(|done| *done).await),
-            }
-        }
     }
 
     /// Refuses what never became an operation, and keeps the attempt.
@@ -251,9 +223,5 @@ impl Gateway {
         if let Err(error) = log.close(outcome, shape.reason.code(), Some(shape.message)).await {
             tracing::error!(error = %shared::chain::Chain(&error), "a refusal could not be recorded");
         }
-    }
-
-    fn opening(&self, attributes: &Attributes, key: &DigestKey) -> crate::store::Opening {
-        opening::of(attributes, key, &self.recorder)
     }
 }

@@ -14,6 +14,7 @@ use shared::limits;
 use shared::time::Timestamp;
 use tokio::sync::watch;
 
+use super::room::{Place, Room};
 use crate::store::SessionRow;
 
 /// An open session. One lives in memory per sidecar key; connections hold it by `Arc`.
@@ -24,6 +25,7 @@ pub struct Session {
     pub(super) expires: AtomicU64,
     /// Holds the reason once the session is over; long streams watch it.
     pub(super) over: watch::Sender<Option<String>>,
+    room: Room,
     running: Mutex<HashMap<OperationId, watch::Receiver<bool>>>,
     facts: Mutex<SessionFacts>,
 }
@@ -33,6 +35,7 @@ pub struct Running {
     session: Arc<Session>,
     id: OperationId,
     done: watch::Sender<bool>,
+    _place: Place,
 }
 
 /// Why an operation can't start in this session.
@@ -47,14 +50,17 @@ pub enum SessionError {
     /// Too many at once.
     #[error("the session has {} operations under way, which is the most", limits::SESSION_OPERATIONS)]
     Busy,
+    /// Too many bytes at once.
+    #[error("there is no room for its body: others are under way")]
+    Full,
 }
 
 /// What happens to an operation id that arrives.
 pub enum Claim {
     /// Nobody runs it: run it.
     Mine(Running),
-    /// It is under way: wait until it is done.
-    Theirs(watch::Receiver<bool>),
+    /// It is under way: wait until it is done, and come back with the place.
+    Theirs(watch::Receiver<bool>, Place),
 }
 
 impl Session {
@@ -65,6 +71,7 @@ impl Session {
             opened: row.opened,
             expires: AtomicU64::new(row.expires.0),
             over: watch::Sender::new(row.closed_why.or_else(|| row.closed.map(|_| "closed".to_owned()))),
+            room: Room::new(),
             running: Mutex::new(HashMap::new()),
             facts: Mutex::new(facts),
         })
@@ -93,6 +100,12 @@ impl Session {
 
     /// The identify stage: who asks, if the session still may.
     pub fn identify(&self, now: Timestamp) -> Result<Identity, SessionError> {
+        let expires = self.is_good(now)?;
+        Ok(self.identity.clone().expiring(expires))
+    }
+
+    /// Whether the session still may, and until when. Asked again after every wait: revocation and expiry don't wait.
+    pub fn is_good(&self, now: Timestamp) -> Result<Timestamp, SessionError> {
         if let Some(why) = self.over.borrow().as_ref() {
             return Err(SessionError::Over(why.clone()));
         }
@@ -100,7 +113,12 @@ impl Session {
         if now >= expires {
             return Err(SessionError::Expired(expires));
         }
-        Ok(self.identity.clone().expiring(expires))
+        Ok(expires)
+    }
+
+    /// A place for one more operation.
+    pub fn enter(&self) -> Result<Place, SessionError> {
+        self.room.enter()
     }
 
     /// What policy may ask about the session's past.
@@ -138,17 +156,14 @@ impl Session {
     }
 
     /// Registers an operation as under way.
-    pub fn run(self: &Arc<Self>, id: OperationId) -> Result<Claim, SessionError> {
+    pub fn run(self: &Arc<Self>, id: OperationId, place: Place) -> Claim {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(done) = running.get(&id) {
-            return Ok(Claim::Theirs(done.clone()));
-        }
-        if running.len() >= limits::SESSION_OPERATIONS {
-            return Err(SessionError::Busy);
+            return Claim::Theirs(done.clone(), place);
         }
         let (done, waiting) = watch::channel(false);
         running.insert(id, waiting);
-        Ok(Claim::Mine(Running { session: Arc::clone(self), id, done }))
+        Claim::Mine(Running { session: Arc::clone(self), id, done, _place: place })
     }
 }
 
