@@ -2,6 +2,7 @@
 
 mod room;
 mod session;
+mod taken;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -24,6 +25,7 @@ use crate::authn::{Authn, AuthnError};
 use crate::store::{OpenedSession, Renewed, SessionRow, Store, StoreError};
 pub use room::{BodyRoom, Place};
 pub use session::{Claim, Running, Session, SessionError};
+pub use taken::Taken;
 
 /// What a sidecar sends to open or renew its session.
 #[derive(Deserialize)]

@@ -17,7 +17,7 @@ use super::refusal::Refusal;
 use super::serve::{Ready, Refused};
 use crate::approvals::ClaimFailure;
 use crate::records::OperationLog;
-use crate::sessions::{Session, SessionError};
+use crate::sessions::{Session, SessionError, Taken};
 
 /// Told this long before the client's own limit, so that the client hears why.
 const BEFORE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ impl Gateway {
                 Ok((allowed, issued)) => {
                     log.released();
                     session.note_approved(allowed.attributes(), verdict.cost());
-                    return Ok(Ready { allowed, issued: Some((issued, link)), log });
+                    return Ok(Ready { allowed, issued: Some((issued, link)), taken: Taken::nothing(), log });
                 }
                 Err(ClaimFailure::Refused(refusal)) => {
                     log.released();

@@ -28,7 +28,7 @@ impl Gateway {
         session: &Session,
         ready: Ready,
     ) -> Result<(Response<ResponseBody>, OperationLog), Refused> {
-        let Ready { allowed, issued, mut log } = ready;
+        let Ready { allowed, issued, taken, mut log } = ready;
         let (issued, link) = match issued {
             Some((issued, link)) => (Some(issued), link),
             None => match self.issue(session, &log).await {
@@ -40,6 +40,7 @@ impl Gateway {
             Ok(outgoing) => outgoing,
             Err(error) => return Err(Refused { refusal: Refusal::Issue(error.to_string()), log: Some(log) }),
         };
+        taken.keep();
         log.sent(outgoing.grant.claims(), link.id);
         match forward(&link, outgoing).await {
             Ok(mut response) => {

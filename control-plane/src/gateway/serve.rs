@@ -19,7 +19,7 @@ use super::repeat::Before;
 use super::{Gateway, reply};
 use crate::agents::AgentLink;
 use crate::records::{OperationLog, opening};
-use crate::sessions::{Running, Session};
+use crate::sessions::{Running, Session, Taken};
 use crate::store::Rejected;
 
 /// An operation that passed every stage up to the decision to let it go.
@@ -27,6 +27,8 @@ pub(super) struct Ready {
     pub(super) allowed: Allowed,
     /// For an approved operation: the grant is on record already, with the agent it is for.
     pub(super) issued: Option<(Issued, Arc<AgentLink>)>,
+    /// What it takes from its session's budget, given back where no grant comes of it.
+    pub(super) taken: Taken,
     pub(super) log: OperationLog,
 }
 
@@ -100,11 +102,10 @@ impl Gateway {
             return Err(Refused { refusal: Refusal::Stream, log: Some(log) });
         }
         // look, decide
-        let (verdict, live) = self.judge(&session, &attributes).await;
+        let (verdict, live, taken) = self.judge_and_take(&session, &attributes).await;
         log.decided(verdict.explanation());
-        session.note(&attributes, &verdict);
         let ready = match attributes.decide(verdict) {
-            Decision::Allow(allowed) => Ready { allowed, issued: None, log },
+            Decision::Allow(allowed) => Ready { allowed, issued: None, taken, log },
             Decision::Deny(denial) => {
                 let refusal = Refusal::Denied(Box::new(denial.explanation().clone()));
                 return Err(Refused { refusal, log: Some(log) });

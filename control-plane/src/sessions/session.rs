@@ -15,6 +15,7 @@ use shared::time::Timestamp;
 use tokio::sync::watch;
 
 use super::room::{Place, Room};
+use super::taken::{self, Taken};
 use crate::store::SessionRow;
 
 /// An open session. One lives in memory per sidecar key; connections hold it by `Arc`.
@@ -27,7 +28,7 @@ pub struct Session {
     pub(super) over: watch::Sender<Option<String>>,
     room: Room,
     running: Mutex<HashMap<OperationId, watch::Receiver<bool>>>,
-    facts: Mutex<SessionFacts>,
+    pub(super) facts: Mutex<SessionFacts>,
 }
 
 /// An operation under way; its waiters are woken when it is dropped.
@@ -128,14 +129,24 @@ impl Session {
         facts
     }
 
-    /// Notes what was decided, for the facts of the next question.
-    pub fn note(&self, attributes: &Attributes, verdict: &Verdict) {
+    /// Notes what was decided, for the facts of the next question. `None`: it was allowed in sight of a past that is no longer all, for
+    /// another operation came between; it has to be decided again. That comes to an end, since each time another one got through.
+    pub fn note(self: &Arc<Self>, seen: &SessionFacts, attributes: &Attributes, verdict: &Verdict) -> Option<Taken> {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         match verdict.explanation().effect {
-            Effect::Allow => facts.went_through(verdict.cost(), deed(attributes.info())),
+            Effect::Allow => {
+                let (cost, deed) = (verdict.cost(), deed(attributes.info()));
+                let write = deed.is_some();
+                if (cost > 0 || write) && !taken::is_current(seen, &facts) {
+                    return None;
+                }
+                facts.went_through(cost, deed);
+                return Some(Taken::some(Arc::clone(self), cost, write));
+            }
             Effect::Hold => facts.holds += 1,
             Effect::Deny => facts.denials += 1,
         }
+        Some(Taken::nothing())
     }
 
     /// Notes that an operation that was held goes through now.
