@@ -1,5 +1,6 @@
 //! Sessions: all operations of one runner. A session belongs to the key of its sidecar; a token renews it and never moves it.
 
+mod ids;
 mod room;
 mod session;
 mod taken;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use control_plane_core::identity::Identity;
 use control_plane_core::policy::SessionFacts;
 use serde::{Deserialize, Serialize};
-use shared::ids::SessionId;
+use shared::ids::{OperationId, SessionId};
 use shared::limits;
 use shared::secret::Secret;
 use shared::time::Timestamp;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 use crate::agents::Agents;
 use crate::authn::{Authn, AuthnError};
 use crate::store::{OpenedSession, Renewed, SessionRow, Store, StoreError};
+pub use ids::{Content, Use};
 pub use room::{BodyRoom, Place};
 pub use session::{Claim, Running, Session, SessionError};
 pub use taken::Taken;
@@ -156,7 +158,7 @@ impl Sessions {
         let row = SessionRow { id, peer_key: peer.0, identity, opened: now, expires, closed: None, closed_why: None };
         let _coming = self.coming.read().await;
         match self.store.open_session(row.clone()).await? {
-            OpenedSession::New => Ok(Some(self.keep(peer, row, SessionFacts::default()))),
+            OpenedSession::New => Ok(Some(self.keep(peer, row, SessionFacts::default(), None))),
             OpenedSession::KeyTaken => Ok(None),
             OpenedSession::TokenTaken => Err(OpenError::Replayed),
         }
@@ -169,13 +171,14 @@ impl Sessions {
         let _coming = self.coming.read().await;
         let Some(row) = self.store.session_of_peer(peer.0).await? else { return Ok(None) };
         let facts = self.store.session_facts(row.id).await?;
-        Ok(Some(self.keep(peer, row, facts)))
+        let newest = self.store.newest_operation(row.id).await?;
+        Ok(Some(self.keep(peer, row, facts, newest)))
     }
 
     /// The one session of a key in memory: every connection under that key holds the same, or a revocation would miss one.
-    fn keep(&self, peer: PeerKey, row: SessionRow, facts: SessionFacts) -> Arc<Session> {
+    fn keep(&self, peer: PeerKey, row: SessionRow, facts: SessionFacts, newest: Option<OperationId>) -> Arc<Session> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(open.entry(peer).or_insert_with(|| Session::new(row, facts)))
+        Arc::clone(open.entry(peer).or_insert_with(|| Session::new(row, facts, newest)))
     }
 
     /// Ends a session: no new operation, and every stream of it is cut. `false` if there is no open session of that id.

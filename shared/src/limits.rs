@@ -118,6 +118,9 @@ pub const DRAIN: Duration = Duration::from_secs(28);
 pub const PEER_CONNECTIONS: usize = 20_000;
 /// Operations of one session under way at once.
 pub const SESSION_OPERATIONS: usize = 512;
+/// Operation ids that a session remembers to tell a repetition from a new operation (24 bytes each); older ones are looked up in the
+/// store. More than are under way at once, so that an honest sidecar's next id is always newer than the oldest of them.
+pub const SESSION_IDS: usize = 1024;
 /// Kinds of deed (`create serviceaccounts`) that a session remembers for conditions on its past.
 pub const SESSION_DEEDS: usize = 256;
 /// Holds of one asker that wait at once: more would only tire the approver (SECURITY.md P9).

@@ -10,7 +10,7 @@ use shared::ids::OperationId;
 use super::Gateway;
 use super::accept::{Accepted, Read};
 use super::refusal::Refusal;
-use crate::sessions::{Claim, Place, Running, Session, SessionError};
+use crate::sessions::{Claim, Content, Place, Running, Session, SessionError, Use};
 
 impl Gateway {
     pub(super) async fn attribute(
@@ -39,16 +39,18 @@ impl Gateway {
         accepted.read().await
     }
 
-    /// Registers the operation as under way, after waiting for a run of the same id to end.
+    /// Registers the operation as under way, after waiting for a run of the same id to end. Says whether it may have run before.
     pub(super) async fn claim(
         &self,
         session: &Arc<Session>,
         id: OperationId,
+        content: Content,
         mut place: Place,
-    ) -> Result<Running, Refusal> {
+    ) -> Result<(Running, Use), Refusal> {
         loop {
-            match session.run(id, place) {
-                Claim::Mine(running) => return Ok(running),
+            match session.run(id, content, place) {
+                Claim::Mine(running, used) => return Ok((running, used)),
+                Claim::Other => return Err(Refusal::OtherContent),
                 Claim::Theirs(mut done, back) => {
                     place = back;
                     drop(done.wait_for(|done| *done).await);

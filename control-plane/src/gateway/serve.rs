@@ -15,12 +15,12 @@ use tokio::sync::oneshot;
 
 use super::accept::Accepted;
 use super::refusal::Refusal;
-use super::repeat::Before;
+use super::repeat::{Before, Run};
 use super::{Gateway, reply};
 use crate::agents::AgentLink;
 use crate::records::{OperationLog, opening};
-use crate::sessions::{Running, Session, Taken};
-use crate::store::Rejected;
+use crate::sessions::{Running, Session, Taken, Use};
+use crate::store::{Opening, Rejected};
 
 /// An operation that passed every stage up to the decision to let it go.
 pub(super) struct Ready {
@@ -64,13 +64,18 @@ impl Gateway {
             Ok(attributed) => attributed,
             Err(refusal) => return self.turn_away(Some(&session), Some(id), "attribute", what, &refusal).await,
         };
-        let running = match self.claim(&session, id, place).await {
-            Ok(running) => running,
-            Err(refusal) => return self.turn_away(Some(&session), Some(id), "attribute", what, &refusal).await,
+        let content = session.content(attributes.request());
+        let (running, used) = match self.claim(&session, id, content, place).await {
+            Ok(claimed) => claimed,
+            Err(refusal) => return self.turn_away(Some(&session), Some(id), "open", what, &refusal).await,
         };
         let info = attributes.info().clone();
-        match self.operate(session, attributes, running).await {
+        match self.operate(Arc::clone(&session), attributes, running, used).await {
             Ok(response) => response,
+            // Of no operation: that of this id is another.
+            Err(Refused { refusal: refusal @ Refusal::OtherContent, log: None }) => {
+                self.turn_away(Some(&session), Some(id), "open", what, &refusal).await
+            }
             Err(Refused { refusal, log }) => self.refuse(refusal, log, id, &info).await,
         }
     }
@@ -81,11 +86,12 @@ impl Gateway {
         session: Arc<Session>,
         attributes: Attributes,
         running: Running,
+        used: Use,
     ) -> Result<Response<BoxBody>, Refused> {
         // open
+        let Run { attributes, first, durable } = self.run_of(attributes, used).await?;
         let key = DigestKey::new(shared_net::crypto::random());
-        let opening = opening::of(&attributes, &key, &self.recorder);
-        let durable = !attributes.info().is_read();
+        let opening = Opening { parent: first, ..opening::of(&attributes, &key, &self.recorder) };
         let asker = attributes.identity().asker().to_string();
         let opened = OperationLog::open(&self.recorder, opening, &key, asker, durable).await;
         let (mut log, known) = opened.map_err(|error| Refused { refusal: Refusal::Record(error), log: None })?;

@@ -8,12 +8,14 @@ use control_plane_core::attributes::Attributes;
 use control_plane_core::decision::{Effect, Verdict};
 use control_plane_core::identity::Identity;
 use control_plane_core::policy::SessionFacts;
+use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
 use shared::ids::{OperationId, SessionId};
 use shared::limits;
 use shared::time::Timestamp;
 use tokio::sync::watch;
 
+use super::ids::{Content, ContentKey, Ids, Use};
 use super::room::{Place, Room};
 use super::taken::{self, Taken};
 use crate::store::SessionRow;
@@ -27,8 +29,14 @@ pub struct Session {
     /// Holds the reason once the session is over; long streams watch it.
     pub(super) over: watch::Sender<Option<String>>,
     room: Room,
-    running: Mutex<HashMap<OperationId, watch::Receiver<bool>>>,
+    content_key: ContentKey,
+    operations: Mutex<Operations>,
     pub(super) facts: Mutex<SessionFacts>,
+}
+
+struct Operations {
+    running: HashMap<OperationId, watch::Receiver<bool>>,
+    ids: Ids,
 }
 
 /// An operation under way; its waiters are woken when it is dropped.
@@ -58,14 +66,16 @@ pub enum SessionError {
 
 /// What happens to an operation id that arrives.
 pub enum Claim {
-    /// Nobody runs it: run it.
-    Mine(Running),
+    /// Nobody runs it: run it. Where it may have run before, the store knows.
+    Mine(Running, Use),
     /// It is under way: wait until it is done, and come back with the place.
     Theirs(watch::Receiver<bool>, Place),
+    /// It stands for another request.
+    Other,
 }
 
 impl Session {
-    pub(super) fn new(row: SessionRow, facts: SessionFacts) -> Arc<Self> {
+    pub(super) fn new(row: SessionRow, facts: SessionFacts, newest: Option<OperationId>) -> Arc<Self> {
         Arc::new(Self {
             id: row.id,
             identity: row.identity,
@@ -73,7 +83,8 @@ impl Session {
             expires: AtomicU64::new(row.expires.0),
             over: watch::Sender::new(row.closed_why.or_else(|| row.closed.map(|_| "closed".to_owned()))),
             room: Room::new(),
-            running: Mutex::new(HashMap::new()),
+            content_key: ContentKey::new(),
+            operations: Mutex::new(Operations { running: HashMap::new(), ids: Ids::new(newest) }),
             facts: Mutex::new(facts),
         })
     }
@@ -122,6 +133,11 @@ impl Session {
         self.room.enter()
     }
 
+    /// What a request is compared by when its id comes again.
+    pub fn content(&self, request: &Request) -> Content {
+        self.content_key.of(request)
+    }
+
     /// What policy may ask about the session's past.
     pub fn facts(&self, now: Timestamp) -> SessionFacts {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -167,14 +183,18 @@ impl Session {
     }
 
     /// Registers an operation as under way.
-    pub fn run(self: &Arc<Self>, id: OperationId, place: Place) -> Claim {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(done) = running.get(&id) {
+    pub fn run(self: &Arc<Self>, id: OperationId, content: Content, place: Place) -> Claim {
+        let mut operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = operations.ids.note(id, content);
+        if used == Use::Other {
+            return Claim::Other;
+        }
+        if let Some(done) = operations.running.get(&id) {
             return Claim::Theirs(done.clone(), place);
         }
         let (done, waiting) = watch::channel(false);
-        running.insert(id, waiting);
-        Claim::Mine(Running { session: Arc::clone(self), id, done, _place: place })
+        operations.running.insert(id, waiting);
+        Claim::Mine(Running { session: Arc::clone(self), id, done, _place: place }, used)
     }
 }
 
@@ -185,7 +205,7 @@ fn deed(info: &RequestInfo) -> Option<String> {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.session.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        self.session.operations.lock().unwrap_or_else(PoisonError::into_inner).running.remove(&self.id);
         self.done.send_replace(true);
     }
 }
