@@ -17,6 +17,7 @@ mod preconditions;
 mod printed;
 mod rbac;
 mod restarts;
+mod rogue;
 mod stories;
 mod tidy;
 mod web;
