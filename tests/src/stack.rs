@@ -139,6 +139,11 @@ impl Stack {
         write_file(&self.path("control-plane/policy.yaml"), text);
     }
 
+    /// The pin of the control plane's key.
+    pub fn pin(&self) -> &str {
+        &self.pin
+    }
+
     /// Where the web API listens (HTTPS).
     pub fn web(&self) -> SocketAddr {
         self.addresses.web
