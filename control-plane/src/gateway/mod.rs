@@ -1,6 +1,7 @@
 //! The gateway: every operation passes here, stage by stage. `serve` shows the whole path; each other file is one stage or one end.
 
 mod accept;
+mod attribute;
 mod cut;
 mod hold;
 pub(crate) mod judge;
@@ -14,6 +15,7 @@ mod show;
 
 use std::sync::Arc;
 
+use shared::limits;
 use shared_net::telemetry;
 
 use crate::agents::Agents;
@@ -24,6 +26,7 @@ use crate::intruders::Intruders;
 use crate::metrics::RefusalLabels;
 use crate::policies::Policies;
 use crate::records::Recorder;
+use crate::sessions::BodyRoom;
 
 use refusal::Refusal;
 
@@ -36,11 +39,13 @@ pub struct Gateway {
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) intruders: Arc<Intruders>,
     pub(crate) recorder: Recorder,
+    /// Of all sessions together.
+    bodies: BodyRoom,
 }
 
 impl Gateway {
     /// Joins the stages.
-    pub const fn new(
+    pub fn new(
         agents: Arc<Agents>,
         grants: Arc<Grants>,
         policies: Arc<Policies>,
@@ -49,7 +54,8 @@ impl Gateway {
         intruders: Arc<Intruders>,
         recorder: Recorder,
     ) -> Self {
-        Self { agents, grants, policies, approvals, alarms, intruders, recorder }
+        let bodies = BodyRoom::new(limits::BODY_BYTES_AT_ONCE);
+        Self { agents, grants, policies, approvals, alarms, intruders, recorder, bodies }
     }
 
     fn count(&self, refusal: &Refusal) {

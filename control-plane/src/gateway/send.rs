@@ -23,11 +23,15 @@ const PIECES: usize = 16;
 
 impl Gateway {
     /// Spends the right, and gives the agent's answer.
-    pub(super) async fn send(&self, ready: Ready) -> Result<(Response<ResponseBody>, OperationLog), Refused> {
-        let Ready { allowed, issued, mut log } = ready;
+    pub(super) async fn send(
+        &self,
+        session: &Session,
+        ready: Ready,
+    ) -> Result<(Response<ResponseBody>, OperationLog), Refused> {
+        let Ready { allowed, issued, taken, mut log } = ready;
         let (issued, link) = match issued {
             Some((issued, link)) => (Some(issued), link),
-            None => match self.issue(&mut log).await {
+            None => match self.issue(session, &mut log).await {
                 Ok((issued, link)) => (issued, link),
                 Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
             },
@@ -37,6 +41,7 @@ impl Gateway {
             Ok(outgoing) => outgoing,
             Err(error) => return Err(Refused { refusal: Refusal::Issue(error.to_string()), log: Some(log) }),
         };
+        taken.keep();
         log.sent(outgoing.grant.claims(), link.id);
         match forward(&link, outgoing).await {
             Ok(mut response) => {
@@ -55,9 +60,11 @@ impl Gateway {
     }
 
     /// Picks an agent and puts the grant to come on record. A plain read's record is its operation's own row.
-    async fn issue(&self, log: &mut OperationLog) -> Result<(Option<Issued>, Arc<AgentLink>), Refusal> {
+    async fn issue(&self, session: &Session, log: &mut OperationLog) -> Result<(Option<Issued>, Arc<AgentLink>), Refusal> {
         let cluster = log.opening().cluster.clone();
         let link = self.agents.pick_or_wait(&cluster).await.ok_or(Refusal::NoAgent(cluster))?;
+        // Judging and waiting took time, in which the session may have been revoked or run out.
+        session.is_good(self.recorder.clock.now()).map_err(Refusal::Session)?;
         if !log.is_durable() {
             return Ok((None, link));
         }
