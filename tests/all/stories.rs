@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tests::cluster::AuditEvent;
 use tests::kubectl::{Output, Running, Version};
 use tests::stack::Stack;
+use uuid::Uuid;
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -172,13 +174,20 @@ async fn every_request_at_the_api_server_has_its_record() {
     assert_reconciled(&stack);
 }
 
+/// All operations on record, those of no session too, and all sessions.
+fn ids(stack: &Stack) -> BTreeSet<String> {
+    let database = stack.data().join("sallyport.db");
+    let database = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let sql = "SELECT id FROM operations UNION SELECT id FROM sessions";
+    let id = |row: &rusqlite::Row<'_>| Ok(Uuid::from_bytes(row.get(0)?).to_string());
+    database.prepare(sql).unwrap().query_map([], id).unwrap().map(Result::unwrap).collect()
+}
+
 /// What an auditor runs: our record beside the API server's log, in which other tests' stacks are cut out here.
 pub(crate) fn assert_reconciled(stack: &Stack) {
     let whole = std::fs::read_to_string(stack.namespace().cluster().facts().audit_log.clone()).unwrap();
-    let operations = operations(stack);
-    let ids: BTreeSet<&str> =
-        operations.iter().flat_map(|row| [&row["id"], &row["session"]]).filter_map(Value::as_str).collect();
-    let of_this_stack = |line: &&str| ids.iter().any(|id| line.contains(id));
+    let ids = ids(stack);
+    let of_this_stack = |line: &&str| ids.iter().any(|id| line.contains(id.as_str()));
     let lines: Vec<&str> = whole.lines().filter(of_this_stack).collect();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("audit.log");

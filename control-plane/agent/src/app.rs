@@ -13,7 +13,7 @@ use shared_net::drain::{self, Drain, DrainTrigger};
 use shared_net::endpoint::Endpoint;
 use shared_net::metrics::Metrics;
 use shared_net::pki::{self, Identity};
-use shared_net::ready::Readiness;
+use shared_net::ready::{Pending, Readiness};
 use shared_net::tasks::TaskSet;
 use shared_net::{quic, telemetry};
 use uuid::Uuid;
@@ -115,10 +115,13 @@ impl Bound {
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { agent, dialler, admin, readiness, tasks, trigger, drain } = self;
         let endpoint = dialler.endpoint.clone();
-        tasks.spawn_core("credential", keep_credential(Arc::clone(&agent), readiness.clone()));
+        tasks.spawn_core("admin", admin.run(tasks.clone(), drain.clone()));
+        // Before the link: without it the link could not ask which control plane is the newest, and would wait for its next try.
+        let credential = readiness.wait_for("credential");
+        let credential = read_credential(&agent, Some(credential)).await;
+        tasks.spawn_core("credential", keep_credential(Arc::clone(&agent), credential));
         tasks.spawn_core("probe", probe(Arc::clone(&agent), readiness.clone()));
         tasks.spawn("sweep", sweep(Arc::clone(&agent)));
-        tasks.spawn_core("admin", admin.run(tasks.clone(), drain.clone()));
         tasks.spawn_core("link", link::run(dialler, agent, readiness, drain));
         let failed = tokio::select! {
             () = stop => None,
@@ -137,14 +140,21 @@ impl Bound {
 }
 
 /// The kubelet rotates the token; an old one is refused by the API server.
-async fn keep_credential(agent: Arc<Agent>, readiness: Readiness) {
-    let mut waiting = Some(readiness.wait_for("credential"));
+async fn keep_credential(agent: Arc<Agent>, mut waiting: Option<Pending>) {
     loop {
-        match agent.upstream.refresh_credential().await {
-            Ok(()) => drop(waiting.take()),
-            Err(error) => tracing::warn!(%error, "the cluster credential can't be read"),
-        }
         agent.clock.sleep(REFRESH).await;
+        waiting = read_credential(&agent, waiting).await;
+    }
+}
+
+/// Gives back what waits for a credential, if none could be read yet.
+async fn read_credential(agent: &Agent, waiting: Option<Pending>) -> Option<Pending> {
+    match agent.upstream.refresh_credential().await {
+        Ok(()) => None,
+        Err(error) => {
+            tracing::warn!(%error, "the cluster credential can't be read");
+            waiting
+        }
     }
 }
 
