@@ -118,6 +118,7 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         Arc::clone(&approvals),
         Arc::clone(&alarms),
         recorder,
+        drain.clone(),
     ));
     let peers = Peers::new(
         gateway,

@@ -18,7 +18,7 @@ use shared_net::endpoint::Connection;
 use shared_net::exchange;
 use shared_net::tasks::TaskSet;
 
-use crate::agents::Agents;
+use crate::agents::{AgentLink, Agents};
 use crate::alarms::{Alarms, Raised};
 use crate::authn::Authn;
 use crate::gateway::Gateway;
@@ -38,7 +38,7 @@ pub struct Peers {
 /// What this connection has proven to be. Set once.
 enum Role {
     Sidecar(Arc<Session>),
-    Agent,
+    Agent(Arc<AgentLink>),
 }
 
 struct Peer {
@@ -95,7 +95,7 @@ impl Peer {
         let session = match self.role.get() {
             Some(Role::Sidecar(session)) => Some(Arc::clone(session)),
             // An agent has no operations of its own.
-            Some(Role::Agent) => {
+            Some(Role::Agent(_)) => {
                 return plain(Reason::Forbidden, "an agent's connection carries no operations of its own");
             }
             None => None,
@@ -109,13 +109,14 @@ impl Peer {
             (Method::POST, wire::path::SESSION) => self.session(request).await,
             (Method::POST, wire::path::BYPASS) => self.bypass(request).await,
             (Method::POST, wire::path::AGENT) => self.agent(request).await,
+            (Method::POST, wire::path::LEAVING) => self.leaving(),
             (Method::POST, wire::path::PING) => json(&serde_json::json!({})),
             _ => plain(Reason::NotFound, "no such call"),
         }
     }
 
     async fn session(self: Arc<Self>, request: Request<Incoming>) -> Response<BoxBody> {
-        if matches!(self.role.get(), Some(Role::Agent)) {
+        if matches!(self.role.get(), Some(Role::Agent(_))) {
             return plain(Reason::Forbidden, "an agent's connection has no session");
         }
         let request = match read(request).await {
@@ -166,10 +167,10 @@ impl Peer {
             Ok(request) => request,
             Err(refused) => return refused,
         };
-        let again = matches!(self.role.get(), Some(Role::Agent));
+        let again = matches!(self.role.get(), Some(Role::Agent(_)));
         match self.peers.agents.hello(&self.peers.authn, &self.connection, &request, !again) {
             Ok((link, reply)) => {
-                if self.role.set(Role::Agent).is_ok() {
+                if self.role.set(Role::Agent(Arc::clone(&link))).is_ok() {
                     let agents = Arc::clone(&self.peers.agents);
                     self.peers.tasks.spawn("agent", async move { agents.attend(link).await });
                 }
@@ -181,6 +182,14 @@ impl Peer {
                 plain(Reason::Unauthorized, &text)
             }
         }
+    }
+
+    fn leaving(&self) -> Response<BoxBody> {
+        let Some(Role::Agent(link)) = self.role.get() else {
+            return plain(Reason::Forbidden, "only an agent says that it goes away");
+        };
+        self.peers.agents.leave(link);
+        json(&serde_json::json!({}))
     }
 }
 

@@ -93,7 +93,7 @@ impl Session {
         format!("{}/{}", pod.namespace, pod.pod)
     }
 
-    /// When it was opened.
+    /// When it was opened, on the clock that does not jump: its operations' ids are compared with that.
     pub const fn opened(&self) -> Timestamp {
         self.opened
     }
@@ -110,7 +110,7 @@ impl Session {
         Ok(self.identity.clone().expiring(expires))
     }
 
-    /// What policy may ask about the session's past.
+    /// What policy may ask about the session's past. `now` is of the clock that does not jump.
     pub fn facts(&self, now: Timestamp) -> SessionFacts {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         facts.age_seconds = now.since(self.opened).as_secs();
@@ -190,7 +190,7 @@ pub struct SessionReply {
     pub session: SessionId,
     /// Until when it is good without renewal, in ms since the epoch.
     pub expires: Timestamp,
-    /// Our clock.
+    /// Our clock, which does not jump.
     pub now: Timestamp,
 }
 
@@ -256,7 +256,7 @@ impl Sessions {
                 session.expires.store(expires.0, Ordering::Release);
                 session
             }
-            None => self.create(peer, identity, token, now).await?,
+            None => self.create(peer, identity, token).await?,
         };
         tracing::info!(
             session.id = %session.id,
@@ -264,22 +264,20 @@ impl Sessions {
             sidecar.version = %request.version.chars().take(40).collect::<String>(),
             "session open"
         );
-        let expires = Timestamp(session.expires.load(Ordering::Acquire));
-        let reply = SessionReply { session: session.id, expires, now };
+        // Told in the time that operation ids are made and judged in. A wall clock that is set back would else make every id of a session one
+        // of the future.
+        let left = Timestamp(session.expires.load(Ordering::Acquire)).since(self.clock.now());
+        let now = self.clock.steady();
+        let reply = SessionReply { session: session.id, expires: now.after(left), now };
         Ok((session, reply))
     }
 
-    async fn create(
-        &self,
-        peer: PeerKey,
-        identity: Identity,
-        token: &str,
-        now: Timestamp,
-    ) -> Result<Arc<Session>, OpenError> {
+    async fn create(&self, peer: PeerKey, identity: Identity, token: &str) -> Result<Arc<Session>, OpenError> {
         let id = SessionId::new(Uuid::now_v7());
         self.agents.review_token(&identity, id, token).await?;
         let expires = identity.expires();
-        let row = SessionRow { id, peer_key: peer.0, identity, opened: now, expires, closed: None, closed_why: None };
+        let opened = self.clock.steady();
+        let row = SessionRow { id, peer_key: peer.0, identity, opened, expires, closed: None, closed_why: None };
         if !self.store.open_session(row.clone()).await? {
             return Err(OpenError::Replayed);
         }

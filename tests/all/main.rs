@@ -2,8 +2,10 @@
 
 #[cfg(test)]
 mod agent;
+mod agents;
 mod bypass;
 mod clients;
+mod clocks;
 mod cluster;
 mod differential;
 mod hostile;

@@ -15,6 +15,7 @@ pub mod issuer;
 pub mod kubectl;
 pub mod logs;
 pub mod node;
+pub mod relay;
 pub mod stack;
 pub mod tidy;
 pub mod web;

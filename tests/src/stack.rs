@@ -27,6 +27,7 @@ pub struct Stack {
     // The order is that of their ends: who asks first, then who answers.
     sidecar: Option<Process>,
     agent: Option<Process>,
+    second_agent: Option<Process>,
     control_plane: Option<Process>,
     addresses: Addresses,
     pin: String,
@@ -70,6 +71,7 @@ struct Addresses {
     web: SocketAddr,
     admin: SocketAddr,
     agent_admin: SocketAddr,
+    second_agent_admin: SocketAddr,
     sidecar: SocketAddr,
 }
 
@@ -97,6 +99,7 @@ impl Stack {
         let mut stack = Self {
             sidecar: None,
             agent: None,
+            second_agent: None,
             control_plane: None,
             addresses: Addresses::choose(),
             pin: String::new(),
@@ -202,7 +205,7 @@ impl Stack {
     }
 
     fn serve(&mut self, options: &[&str]) {
-        let config = self.path("control-plane/config.yaml");
+        let config = self.control_plane_config();
         let arguments: Vec<_> = ["serve".as_ref(), "--config".as_ref(), config.as_os_str()]
             .into_iter()
             .chain(options.iter().map(OsStr::new))
@@ -214,12 +217,33 @@ impl Stack {
 
     /// Starts the agent and waits until it is connected.
     pub fn start_agent(&mut self) {
-        configs::write_agent(self, Cluster::get());
-        let config = self.path("agent/config.yaml");
-        let process =
-            Process::start(&self.log_path("agent"), |command| command, "sallyport-agent", &[config.as_os_str()]);
-        let admin = self.addresses.agent_admin;
-        self.agent.insert(process).await_ready("the agent", || get(admin, "/readyz"));
+        self.agent = Some(self.launch_agent("agent", self.addresses.agent_admin));
+    }
+
+    /// Starts another agent beside it, as an installation has two.
+    pub fn start_second_agent(&mut self) {
+        self.second_agent = Some(self.launch_agent("second-agent", self.addresses.second_agent_admin));
+    }
+
+    fn launch_agent(&self, name: &str, admin: SocketAddr) -> Process {
+        configs::write_agent(self, Cluster::get(), name, admin);
+        let config = self.agent_config(name);
+        let mut process =
+            Process::start(&self.log_path(name), |command| command, "sallyport-agent", &[config.as_os_str()]);
+        process.await_ready(name, || get(admin, "/readyz"));
+        process
+    }
+
+    /// The configuration of an agent, once it was started.
+    pub fn agent_config(&self, name: &str) -> PathBuf {
+        self.path(&format!("agent/{name}.yaml"))
+    }
+
+    /// Asks the first agent to end, as an update would, and gives what tells whether it has.
+    pub fn end_agent(&mut self) -> impl FnMut() -> bool + use<> {
+        let mut process = self.agent.take().expect("it runs");
+        process.ask_to_end();
+        move || process.has_ended()
     }
 
     /// Starts the sidecar and waits until its session carries a call.
@@ -322,7 +346,7 @@ impl Stack {
 
     /// Starts a second control plane on the same data folder, with ports of its own, and gives what it says at its end.
     pub fn second_control_plane(&self) -> String {
-        let config = std::fs::read_to_string(self.path("control-plane/config.yaml")).expect("it was written");
+        let config = std::fs::read_to_string(self.control_plane_config()).expect("it was written");
         let mut config = config.replace("../socket", "../second");
         let at = self.addresses;
         for address in [at.quic, at.web, at.admin] {
@@ -335,6 +359,11 @@ impl Stack {
         let output = command.env_clear().output().expect("sallyport starts");
         assert_eq!(output.status.code(), Some(1), "it does not serve");
         String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// The control plane's configuration.
+    pub fn control_plane_config(&self) -> PathBuf {
+        self.path("control-plane/config.yaml")
     }
 
     /// Folder of the control plane's database.
@@ -406,7 +435,7 @@ impl Drop for Stack {
         if !std::thread::panicking() {
             return;
         }
-        for process in ["control-plane", "agent", "sidecar"] {
+        for process in ["control-plane", "agent", "second-agent", "sidecar"] {
             let text = std::fs::read_to_string(self.log_path(process)).unwrap_or_default();
             let lines: Vec<_> = text.lines().collect();
             let end = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n");
@@ -429,6 +458,7 @@ impl Addresses {
             web: tcp(),
             admin: tcp(),
             agent_admin: tcp(),
+            second_agent_admin: tcp(),
             sidecar: tcp(),
         }
     }

@@ -14,6 +14,7 @@ use shared::secret::Secret;
 use shared::time::Timestamp;
 use shared::wire;
 use shared_net::endpoint::Connection;
+use tokio::sync::watch;
 
 use super::{AgentLink, Agents};
 use crate::authn::{Authn, AuthnError};
@@ -99,6 +100,7 @@ impl Agents {
             epoch: Epoch::new(epoch),
             read_key: ReadKey::new(&read_key),
             silent: AtomicBool::new(false),
+            leaving: watch::Sender::new(false),
         });
         // A second hello on the same connection shows a fresh token; the link is there already.
         if first {
@@ -126,6 +128,10 @@ impl Agents {
             never = link.listen() => match never {},
         };
         self.remove(&link);
+        if link.is_leaving() {
+            tracing::info!(agent.id = %link.id, cluster = %link.cluster, "agent is gone");
+            return;
+        }
         tracing::warn!(agent.id = %link.id, cluster = %link.cluster, %reason, "agent disconnected; its unspent grants are void");
     }
 }

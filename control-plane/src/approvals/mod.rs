@@ -10,11 +10,11 @@ use control_plane_core::digest::DigestKey;
 use control_plane_core::four_eyes::{Behind, Mode, Voter};
 use control_plane_core::intent::Intent;
 use control_plane_core::lifecycle::{
-    self, Ballot, Bound, Candidate, HoldRecord, Issued, Join, NewIssue, OperationKey, Phase, Recheck, SpendRefusal,
-    StillFine, VoidReason, VoteEffect, VoteError,
+    self, Answer, Ballot, Bound, Candidate, HoldRecord, Issued, Join, NewIssue, OperationKey, Phase, Recheck,
+    SpendRefusal, StillFine, VoidReason, VoteEffect, VoteError,
 };
 use control_plane_core::version_pin::VersionPin;
-use shared::ids::{ApprovalId, HoldId, SessionId};
+use shared::ids::{ApprovalId, GrantId, HoldId, SessionId};
 use shared::limits;
 use shared::time::Timestamp;
 use shared_net::clock::Clock;
@@ -166,6 +166,44 @@ impl Approvals {
         let allowed = hold.claim(claimed);
         let allowed = allowed.map_err(|error| ClaimFailure::Refused(Refusal::Outdated(error.to_string())))?;
         Ok((allowed, issued))
+    }
+
+    /// Judges an operation again of whose grant it is certain that it was never spent, and issues another one under the approval that the
+    /// operation has spent. On record before this answers.
+    pub(crate) async fn issue_again(
+        &self,
+        key: OperationKey,
+        id: HoldId,
+        unspent: GrantId,
+        today: &Verdict,
+        new: NewIssue,
+    ) -> Result<Issued, Refusal> {
+        let row = self.store.hold(id).await.map_err(Refusal::Record)?;
+        let row = row.ok_or(Refusal::Internal("the hold is gone"))?;
+        let fine = match lifecycle::recheck(&row.record, today, self.mode) {
+            Recheck::StillFine(fine) => fine,
+            Recheck::NewHold(_) | Recheck::Denied => {
+                return Err(Refusal::Outdated("policy is stricter than when it was approved".to_owned()));
+            }
+        };
+        let now = self.clock.now();
+        let issued = self.store.change(move |t| {
+            let (Some(hold), Some(operation)) = (t.hold(id)?, t.operation(key)?) else {
+                return Err(StoreError::Corrupt("a hold without its operation"));
+            };
+            let again = operation.answered(unspent, Answer::NeverSpent, now);
+            let again = again.and_then(|returned| returned.state.issue_again(&hold, fine, new, now));
+            Ok(match again {
+                Err(error) => Err(error),
+                Ok(step) => {
+                    t.save_operation(&step.state, Some(id))?;
+                    // Given out by `change` only after the commit.
+                    Ok(step.effects.assert_durable().issued)
+                }
+            })
+        });
+        let issued = issued.await.map_err(Refusal::Record)?;
+        issued.map_err(|error| Refusal::HoldOver { hold: id, why: error.to_string() })
     }
 
     /// Counts a vote.

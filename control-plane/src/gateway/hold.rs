@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control_plane_core::decision::{Decision, Hold};
-use control_plane_core::lifecycle::NewIssue;
 use control_plane_core::request_info::RequestInfo;
 use control_plane_core::version_pin::VersionPin;
-use shared::ids::{GrantId, HoldId};
+use shared::ids::HoldId;
 use shared::time::Timestamp;
-use uuid::Uuid;
 
 use super::Gateway;
 use super::judge::Live;
@@ -59,9 +57,7 @@ impl Gateway {
             let Some(link) = self.agents.pick_answering(&cluster).await else {
                 return Err(Refused { refusal: Refusal::NoAgent(cluster), log: Some(log) });
             };
-            let jti = GrantId::new(Uuid::now_v7());
-            let life = self.recorder.store.life();
-            let new = NewIssue { jti, epoch: link.epoch, agent: link.id, life };
+            let new = link.new_issue(self.recorder.store.life());
             match self.approvals.claim(bound, &verdict, new).await {
                 Ok((allowed, issued)) => {
                     log.released();

@@ -11,10 +11,11 @@ mod review;
 mod send;
 mod serve;
 mod show;
+mod watch;
 
 use std::sync::Arc;
 
-use control_plane_core::lifecycle::{OperationKey, Outcome};
+use shared_net::drain::Drain;
 use shared_net::telemetry;
 
 use crate::agents::Agents;
@@ -35,6 +36,8 @@ pub struct Gateway {
     pub(crate) approvals: Arc<Approvals>,
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) recorder: Recorder,
+    /// Watches end in good order when the process goes.
+    pub(crate) drain: Drain,
 }
 
 impl Gateway {
@@ -46,8 +49,9 @@ impl Gateway {
         approvals: Arc<Approvals>,
         alarms: Arc<Alarms>,
         recorder: Recorder,
+        drain: Drain,
     ) -> Self {
-        Self { agents, grants, policies, approvals, alarms, recorder }
+        Self { agents, grants, policies, approvals, alarms, recorder, drain }
     }
 
     fn count(&self, refusal: &Refusal) {
@@ -61,10 +65,5 @@ impl Gateway {
     fn attack_signal(&self, kind: &'static str) {
         self.recorder.metrics.attack_signals.get_or_create(&RefusalLabels { kind }).inc();
         tracing::warn!(target: telemetry::ACCESS, kind, "attack signal");
-    }
-
-    /// Waits for the outcome of an operation whose answer this process has lost.
-    async fn await_outcome(&self, key: OperationKey) -> Option<Outcome> {
-        self.agents.recover(key).await
     }
 }

@@ -10,6 +10,7 @@ use shared_net::body::{self, BoxBody};
 use super::Gateway;
 use super::refusal::Refusal;
 use super::serve::Refused;
+use crate::agents::Recovered;
 use crate::records::OperationLog;
 use crate::store::OperationRow;
 
@@ -55,10 +56,12 @@ impl Gateway {
             // Its hold is found again by the same intent; an operation that was only recorded is judged.
             Ok(Repeat::Judge | Repeat::Rejoin(_) | Repeat::IssueAgain(None)) => Ok(None),
             // A grant is under way whose answer this process has lost: the agent is asked, and the outcome is what it says.
-            Ok(Repeat::Await(_)) => {
-                let outcome = self.await_outcome(record.key()).await;
-                Err(outcome.map_or(Refusal::Unknown, Refusal::Ended))
-            }
+            Ok(Repeat::Await(_)) => match self.agents.recover(record.key()).await {
+                Some(Recovered::NeverSpent(false)) => Ok(None),
+                Some(Recovered::NeverSpent(true)) => Err(Refusal::NotSent),
+                Some(Recovered::Over(outcome)) => Err(Refusal::Ended(outcome)),
+                None => Err(Refusal::Unknown),
+            },
             Ok(Repeat::IssueAgain(Some(_))) => Err(Refusal::NotSent),
             Ok(Repeat::Replay(outcome)) => match replay(row) {
                 Some(response) => Ok(Some(response)),

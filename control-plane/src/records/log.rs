@@ -9,7 +9,7 @@ use std::time::Duration;
 use control_plane_core::decision::Explanation;
 use control_plane_core::digest::{DigestKey, DigestStream};
 use control_plane_core::grant::GrantClaims;
-use control_plane_core::lifecycle::{NotSent, Outcome, Unknown};
+use control_plane_core::lifecycle::{NotSent, OperationKey, Outcome, Unknown};
 use shared::ids::{AgentId, GrantId, HoldId};
 use shared::limits;
 use shared_net::clock::Clock;
@@ -118,9 +118,9 @@ impl OperationLog {
         &self.opening
     }
 
-    /// The grant it was sent under.
-    pub(crate) const fn jti(&self) -> Option<GrantId> {
-        self.jti
+    /// Which operation.
+    pub(crate) fn key(&self) -> OperationKey {
+        OperationKey { session: self.opening.session, operation: self.opening.id }
     }
 
     /// Whether its record is durable before it is sent.
@@ -174,6 +174,11 @@ impl OperationLog {
         self.agent = Some(agent);
         self.sent_at = Some(self.recorder.clock.monotonic());
         self.progress = Progress::Sent;
+    }
+
+    /// Notes that the grant was certainly never spent: a sudden end is not an unknown outcome any more.
+    pub(crate) const fn unsent(&mut self) {
+        self.progress = Progress::Opened;
     }
 
     /// Lets go of a record that another run of the same operation owns: nothing is closed.

@@ -3,10 +3,10 @@
 use control_plane_core::decision::Explanation;
 use control_plane_core::digest::DigestKey;
 use control_plane_core::identity::Asker;
-use control_plane_core::lifecycle::{HoldRecord, Issued, NewIssue, OperationKey, OperationRecord, Waiting};
+use control_plane_core::lifecycle::{Answer, HoldRecord, Issued, NewIssue, OperationKey, OperationRecord, Waiting};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
-use shared::ids::HoldId;
+use shared::ids::{GrantId, HoldId};
 use shared::time::Timestamp;
 
 use super::operations::find;
@@ -217,6 +217,25 @@ impl Store {
         let effects = self.change(move |t| {
             let Some(operation) = t.operation(key)? else { return Ok(None) };
             let Ok(step) = operation.issue(new, now) else { return Ok(None) };
+            t.save_operation(&step.state, None)?;
+            Ok(Some(step.effects))
+        });
+        // `change` answers after the commit.
+        Ok(effects.await?.map(|effects| effects.assert_durable()))
+    }
+
+    /// Puts another grant to come on record, in place of one that was never spent. `None`: that one is not under way any more.
+    pub async fn issue_again(
+        &self,
+        key: OperationKey,
+        unspent: GrantId,
+        new: NewIssue,
+        now: Timestamp,
+    ) -> Result<Option<Issued>, StoreError> {
+        let effects = self.change(move |t| {
+            let Some(operation) = t.operation(key)? else { return Ok(None) };
+            let Ok(returned) = operation.answered(unspent, Answer::NeverSpent, now) else { return Ok(None) };
+            let Ok(step) = returned.state.issue(new, now) else { return Ok(None) };
             t.save_operation(&step.state, None)?;
             Ok(Some(step.effects))
         });
