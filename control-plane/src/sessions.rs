@@ -47,7 +47,7 @@ pub struct SessionReply {
     pub session: SessionId,
     /// Until when it is good without renewal, in ms since the epoch.
     pub expires: Timestamp,
-    /// Our clock.
+    /// Our clock, which does not jump.
     pub now: Timestamp,
 }
 
@@ -126,7 +126,10 @@ impl Sessions {
                 session.sit(connection, shown);
                 self.renew(session, identity, shown).await?
             }
-            None => self.create(SessionRow::of(id, peer, identity, now, shown), before.as_ref(), connection).await?,
+            None => {
+                self.create(SessionRow::of(id, peer, identity, self.clock.steady(), shown), before.as_ref(), connection)
+                    .await?
+            }
         };
         if let Some(before) = before {
             self.replace(&before).await?;
@@ -138,8 +141,11 @@ impl Sessions {
             sidecar.version = %request.version.chars().take(limits::VERSION_CHARS).collect::<String>(),
             "session open"
         );
-        let expires = Timestamp(session.expires.load(Ordering::Acquire));
-        let reply = SessionReply { session: session.id, expires, now };
+        // Told in the time that operation ids are made and judged in. A wall clock that is set back would else make every id of a session one
+        // of the future.
+        let left = Timestamp(session.expires.load(Ordering::Acquire)).since(self.clock.now());
+        let now = self.clock.steady();
+        let reply = SessionReply { session: session.id, expires: now.after(left), now };
         Ok((session, reply))
     }
 

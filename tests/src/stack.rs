@@ -3,16 +3,17 @@
 //! Each test has its own three, in a folder of its own; they end with the value. A story asserts what the person sees,
 //! what the record holds, and what the API server's audit log says happened.
 
+mod addresses;
 mod configs;
+mod files;
 pub(crate) mod process;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -20,6 +21,9 @@ use crate::cluster::{Cluster, Namespace, program, root};
 use crate::kubectl::{Kubectl, Output, Version};
 use crate::logs::LogFile;
 use crate::lossy::Lossy;
+use addresses::Addresses;
+pub use files::{answer, get};
+use files::{copy, write_file};
 use process::Process;
 
 /// The three processes, the runner's namespace and the tokens.
@@ -28,6 +32,7 @@ pub struct Stack {
     // The order is that of their ends: who asks first, then who answers.
     sidecar: Option<Process>,
     agent: Option<Process>,
+    second_agent: Option<Process>,
     control_plane: Option<Process>,
     addresses: Addresses,
     pin: String,
@@ -71,16 +76,6 @@ pub struct Setup<'a> {
     pub lossy: bool,
 }
 
-/// Where each listens.
-#[derive(Clone, Copy, Debug)]
-struct Addresses {
-    quic: SocketAddr,
-    web: SocketAddr,
-    admin: SocketAddr,
-    agent_admin: SocketAddr,
-    sidecar: SocketAddr,
-}
-
 impl Stack {
     /// Starts all three with the built-in policy, and waits until a call gets through.
     pub fn start(prefix: &str) -> Self {
@@ -107,6 +102,7 @@ impl Stack {
         let mut stack = Self {
             sidecar: None,
             agent: None,
+            second_agent: None,
             control_plane: None,
             addresses,
             pin: String::new(),
@@ -218,7 +214,7 @@ impl Stack {
     }
 
     fn serve(&mut self, options: &[&str]) {
-        let config = self.path("control-plane/config.yaml");
+        let config = self.control_plane_config();
         let arguments: Vec<_> = ["serve".as_ref(), "--config".as_ref(), config.as_os_str()]
             .into_iter()
             .chain(options.iter().map(OsStr::new))
@@ -230,12 +226,33 @@ impl Stack {
 
     /// Starts the agent and waits until it is connected.
     pub fn start_agent(&mut self) {
-        configs::write_agent(self, Cluster::get());
-        let config = self.path("agent/config.yaml");
-        let process =
-            Process::start(&self.log_path("agent"), |command| command, "sallyport-agent", &[config.as_os_str()]);
-        let admin = self.addresses.agent_admin;
-        self.agent.insert(process).await_ready("the agent", || get(admin, "/readyz"));
+        self.agent = Some(self.launch_agent("agent", self.addresses.agent_admin));
+    }
+
+    /// Starts another agent beside it, as an installation has two.
+    pub fn start_second_agent(&mut self) {
+        self.second_agent = Some(self.launch_agent("second-agent", self.addresses.second_agent_admin));
+    }
+
+    fn launch_agent(&self, name: &str, admin: SocketAddr) -> Process {
+        configs::write_agent(self, Cluster::get(), name, admin);
+        let config = self.agent_config(name);
+        let mut process =
+            Process::start(&self.log_path(name), |command| command, "sallyport-agent", &[config.as_os_str()]);
+        process.await_ready(name, || get(admin, "/readyz"));
+        process
+    }
+
+    /// The configuration of an agent, once it was started.
+    pub fn agent_config(&self, name: &str) -> PathBuf {
+        self.path(&format!("agent/{name}.yaml"))
+    }
+
+    /// Asks the first agent to end, as an update would, and gives what tells whether it has.
+    pub fn end_agent(&mut self) -> impl FnMut() -> bool + use<> {
+        let mut process = self.agent.take().expect("it runs");
+        process.ask_to_end();
+        move || process.has_ended()
     }
 
     /// Starts the sidecar and waits until its session carries a call.
@@ -358,7 +375,7 @@ impl Stack {
 
     /// Starts a second control plane on the same data folder, with ports of its own, and gives what it says at its end.
     pub fn second_control_plane(&self) -> String {
-        let config = std::fs::read_to_string(self.path("control-plane/config.yaml")).expect("it was written");
+        let config = std::fs::read_to_string(self.control_plane_config()).expect("it was written");
         let mut config = config.replace("../socket", "../second");
         let at = self.addresses;
         for address in [at.quic, at.web, at.admin] {
@@ -371,6 +388,11 @@ impl Stack {
         let output = command.env_clear().output().expect("sallyport starts");
         assert_eq!(output.status.code(), Some(1), "it does not serve");
         String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// The control plane's configuration.
+    pub fn control_plane_config(&self) -> PathBuf {
+        self.path("control-plane/config.yaml")
     }
 
     /// Folder of the control plane's database.
@@ -450,30 +472,12 @@ impl Drop for Stack {
         if !std::thread::panicking() {
             return;
         }
-        for process in ["control-plane", "agent", "sidecar"] {
+        for process in ["control-plane", "agent", "second-agent", "sidecar"] {
             let text = std::fs::read_to_string(self.log_path(process)).unwrap_or_default();
             let lines: Vec<_> = text.lines().collect();
             let end = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n");
             // Through the standard handle, which the test harness shows for a failed test.
             drop(writeln!(std::io::stderr(), "--- the end of {process}.log\n{end}"));
-        }
-    }
-}
-
-impl Addresses {
-    /// Free ports, told by the kernel. Another process could take one before ours does; then the start fails loudly.
-    fn choose() -> Self {
-        let tcp = || {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
-            listener.local_addr().expect("it has an address")
-        };
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
-        Self {
-            quic: udp.local_addr().expect("it has an address"),
-            web: tcp(),
-            admin: tcp(),
-            agent_admin: tcp(),
-            sidecar: tcp(),
         }
     }
 }
@@ -485,34 +489,4 @@ pub fn install(cluster: &Cluster) {
         let manifest = |name: &str| root().join("manifests/agent").join(name).display().to_string();
         cluster.admin(&["apply", "-f", &manifest("namespace.yaml"), "-f", &manifest("rbac.yaml")]);
     });
-}
-
-/// Copies a folder of files.
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp starts");
-    assert!(copied.success(), "cp -a {} {}", from.display(), to.display());
-}
-
-/// Whether a GET of this path is answered with 200.
-pub fn get(address: SocketAddr, path: &str) -> bool {
-    answer(address, path).is_some_and(|text| text.starts_with("HTTP/1.1 200 "))
-}
-
-/// What a GET of this path is answered, head and all.
-pub fn answer(address: SocketAddr, path: &str) -> Option<String> {
-    let answer = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
-    };
-    answer().ok()
-}
-
-/// Writes a file and the folders above it.
-fn write_file(path: &Path, text: &str) {
-    std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("folders can be made");
-    std::fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }

@@ -18,6 +18,8 @@ use tokio::sync::oneshot;
 use super::accept::Accepted;
 use super::refusal::Refusal;
 use super::repeat::Before;
+use super::send::Answered;
+use super::watch::WatchEnd;
 use super::{Gateway, reply};
 use crate::agents::AgentLink;
 use crate::intruders::Attempt;
@@ -151,14 +153,15 @@ impl Gateway {
         running: Running,
     ) -> Result<Response<BoxBody>, Refused> {
         if ready.log.is_read() {
-            let result = self.send(ready).await;
-            return result.map(|(response, log)| self.cut_on_end(session, running, reply::recorded(response, log)));
+            let Answered { response, log, link } = self.send(&session, ready).await?;
+            let watch = WatchEnd::of(&log, response.status(), &self.drain, link);
+            return Ok(self.cut_on_end(session, running, reply::recorded(response, log, watch)));
         }
         let (answer, answered) = oneshot::channel();
         let gateway = Arc::clone(self);
         self.recorder.tasks.spawn("operation", async move {
-            let result = match gateway.send(ready).await {
-                Ok((response, log)) => Ok(gateway.settle(response, log, running)),
+            let result = match gateway.send(&session, ready).await {
+                Ok(Answered { response, log, .. }) => Ok(gateway.settle(response, log, running)),
                 Err(refused) => Err(refused),
             };
             if let Err(Err(Refused { refusal, log: Some(log) })) = answer.send(result) {
@@ -176,7 +179,7 @@ impl Gateway {
         accepted: Accepted,
     ) -> Result<Attributes, Refusal> {
         let id = accepted.id();
-        check_operation_id(id, session.opened(), self.recorder.clock.now()).map_err(Refusal::OperationId)?;
+        check_operation_id(id, session.opened(), self.recorder.clock.steady()).map_err(Refusal::OperationId)?;
         let read = accepted.read().await?;
         let parts = read.parts;
         let request = Request::parse(&parts.method, &parts.uri, &parts.headers, read.body).map_err(Refusal::Request)?;
