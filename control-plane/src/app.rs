@@ -33,7 +33,7 @@ use crate::metrics::GatewayMetrics;
 use crate::peers::Peers;
 use crate::policies::Policies;
 use crate::records::{Recorder, RequestMask, Runs};
-use crate::sessions::Sessions;
+use crate::sessions::{BodyRoom, Sessions};
 use crate::store::{Start, Store};
 use crate::web::{self, Web};
 
@@ -129,6 +129,7 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         intruders,
         recorder,
         drain: drain.clone(),
+        bodies: BodyRoom::new(limits::BODY_BYTES_AT_ONCE),
     });
     let issuer_keys = IssuerKeys {
         authn: Arc::clone(&authn),

@@ -1,8 +1,11 @@
 //! Sessions: all operations of one runner. A session belongs to the key of its sidecar; a token renews it and never moves it. A pod has one
 //! living session (`seat`).
 
+mod ids;
+mod room;
 mod seat;
 mod session;
+mod taken;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -19,14 +22,18 @@ use shared::wire;
 use shared_net::clock::Clock;
 use shared_net::endpoint::Connection;
 use shared_net::tls::PeerKey;
+use tokio::sync::RwLock;
 use uuid::Uuid;
 
 use crate::agents::Agents;
 use crate::authn::{Authn, AuthnError};
 use crate::presence::Sidecar;
-use crate::store::{SessionRow, Shown, Store, StoreError};
+use crate::store::{OpenedSession, Renewed, SessionRow, Shown, Store, StoreError};
+pub use ids::{Content, Use};
+pub use room::{BodyRoom, Place};
 use seat::{Found, Seats};
 pub use session::{Claim, Running, Session, SessionError};
+pub use taken::Taken;
 
 /// What a sidecar sends to open or renew its session.
 #[derive(Deserialize)]
@@ -79,6 +86,14 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
+/// Who asks for a session, as far as it is proven.
+struct Comer<'a> {
+    connection: &'a Connection,
+    token: &'a str,
+    identity: Identity,
+    shown: Shown,
+}
+
 /// All open sessions by the key of their sidecar.
 pub struct Sessions {
     authn: Arc<Authn>,
@@ -87,12 +102,15 @@ pub struct Sessions {
     clock: Clock,
     open: Mutex<HashMap<PeerKey, Arc<Session>>>,
     seats: Seats,
+    /// Shared while a session is on its way from the store into `open`, alone while one is revoked: none comes in unseen.
+    coming: RwLock<()>,
 }
 
 impl Sessions {
     /// None is open yet; those of earlier lives come back with their sidecars.
     pub fn new(authn: Arc<Authn>, agents: Arc<Agents>, store: Store, clock: Clock) -> Self {
-        Self { authn, agents, store, clock, open: Mutex::new(HashMap::new()), seats: Seats::default() }
+        let (open, seats, coming) = (Mutex::new(HashMap::new()), Seats::default(), RwLock::new(()));
+        Self { authn, agents, store, clock, open, seats, coming }
     }
 
     /// Opens the session of a connection's key, or renews it.
@@ -107,33 +125,21 @@ impl Sessions {
         let shown = Shown { address: seat::address(connection), token_expires: pod.expires() };
         let ci_token = request.ci_token.as_ref().map(|token| token.expose().as_str());
         let identity = self.authn.identity(cluster, pod, ci_token, now).await?;
-        let peer = connection.peer_key();
-        let found = self.find(peer).await?;
-        if let Some(session) = &found {
-            if !session.identity.is_same_runner(&identity) {
-                return Err(OpenError::OtherRunner);
-            }
-            if let Some(why) = session.over.borrow().as_ref() {
-                return Err(OpenError::Over(why.clone()));
-            }
-        }
-        let before = self.before(&identity, peer, shown).await?;
-        let id = found.as_ref().map_or_else(|| SessionId::new(Uuid::now_v7()), |session| session.id);
-        self.agents.review_token(&identity, id, token).await?;
-        let session = match found {
-            Some(session) => {
-                self.take(&session, before.as_ref())?;
-                session.sit(connection, shown);
-                self.renew(session, identity, shown).await?
-            }
-            None => {
-                self.create(SessionRow::of(id, peer, identity, self.clock.steady(), shown), before.as_ref(), connection)
-                    .await?
-            }
+        let comer = Comer { connection, token, identity, shown };
+        let found = match self.find(connection.peer_key()).await? {
+            None => match self.create(&comer).await? {
+                Some(session) => return Ok(self.opened(session, &request)),
+                // Another first call on this key was faster: the session is that one's.
+                None => self.find(connection.peer_key()).await?,
+            },
+            found => found,
         };
-        if let Some(before) = before {
-            self.replace(&before).await?;
-        }
+        let session = found.ok_or(StoreError::Corrupt("a session that is there and is not"))?;
+        self.renew(&session, &comer).await?;
+        Ok(self.opened(session, &request))
+    }
+
+    fn opened(&self, session: Arc<Session>, request: &SessionRequest) -> (Arc<Session>, SessionReply) {
         session.presence.version(&request.version);
         tracing::info!(
             session.id = %session.id,
@@ -141,22 +147,63 @@ impl Sessions {
             sidecar.version = %request.version.chars().take(limits::VERSION_CHARS).collect::<String>(),
             "session open"
         );
-        // Told in the time that operation ids are made and judged in. A wall clock that is set back would else make every id of a session one
-        // of the future.
+        // Told in the time that operation ids are made and judged in. A wall clock that is set back would else make every id of a session
+        // one of the future.
         let left = Timestamp(session.expires.load(Ordering::Acquire)).since(self.clock.now());
         let now = self.clock.steady();
         let reply = SessionReply { session: session.id, expires: now.after(left), now };
-        Ok((session, reply))
+        (session, reply)
+    }
+
+    async fn renew(&self, session: &Arc<Session>, comer: &Comer<'_>) -> Result<(), OpenError> {
+        if !session.identity.is_same_runner(&comer.identity) {
+            return Err(OpenError::OtherRunner);
+        }
+        if let Some(why) = session.over.borrow().as_ref() {
+            return Err(OpenError::Over(why.clone()));
+        }
+        let before = self.before(comer).await?;
+        self.agents.review_token(&comer.identity, session.id, comer.token).await?;
+        self.take(session, before.as_ref())?;
+        session.sit(comer.connection, comer.shown);
+        let expires = comer.identity.expires();
+        match self.store.renew_session(session.id, comer.identity.clone(), comer.shown).await? {
+            Renewed::Yes => session.expires.store(expires.0, Ordering::Release),
+            Renewed::Over => return Err(OpenError::Over("closed".to_owned())),
+            Renewed::TokenTaken => return Err(OpenError::Replayed),
+        }
+        Ok(self.replace(before).await?)
+    }
+
+    /// The first session of a key; `None` where another call has opened one meanwhile.
+    async fn create(&self, comer: &Comer<'_>) -> Result<Option<Arc<Session>>, OpenError> {
+        let id = SessionId::new(Uuid::now_v7());
+        let before = self.before(comer).await?;
+        self.agents.review_token(&comer.identity, id, comer.token).await?;
+        let row =
+            SessionRow::of(id, comer.connection.peer_key(), comer.identity.clone(), self.clock.steady(), comer.shown);
+        let session = Session::new(row.clone(), SessionFacts::default(), None);
+        // Before it is anybody's, so that there is no moment in which its sidecar seems to have gone.
+        session.sit(comer.connection, comer.shown);
+        self.take(&session, before.as_ref())?;
+        let session = {
+            let _coming = self.coming.read().await;
+            match self.store.open_session(row).await? {
+                OpenedSession::New => self.keep(session),
+                OpenedSession::KeyTaken => return Ok(None),
+                OpenedSession::TokenTaken => return Err(OpenError::Replayed),
+            }
+        };
+        // Another call may have found it in the store first: then that one's is the one that is kept.
+        session.sit(comer.connection, comer.shown);
+        self.take(&session, before.as_ref())?;
+        self.replace(before).await?;
+        Ok(Some(session))
     }
 
     /// The session that the pod has under another key, whose sidecar has gone; or why this one gets none.
-    async fn before(
-        &self,
-        identity: &Identity,
-        peer: PeerKey,
-        shown: Shown,
-    ) -> Result<Option<Arc<Session>>, OpenError> {
-        let pod = identity.pod();
+    async fn before(&self, comer: &Comer<'_>) -> Result<Option<Arc<Session>>, OpenError> {
+        let pod = comer.identity.pod();
         let known = match self.seats.get(pod) {
             Some(session) => Some(session),
             // Of an earlier life of this process.
@@ -165,10 +212,11 @@ impl Sessions {
                 None => None,
             },
         };
-        let Some(session) = known.filter(|session| session.peer != peer && !session.is_over()) else {
+        let own = comer.connection.peer_key();
+        let Some(session) = known.filter(|session| session.peer != own && !session.is_over()) else {
             return Ok(None);
         };
-        match session.seek(shown).await {
+        match session.seek(comer.shown).await {
             Found::Free => Ok(Some(session)),
             Found::Alive => Err(OpenError::Taken(session.pod())),
             Found::NotForYou => Err(OpenError::NotItsPlace(session.pod())),
@@ -179,65 +227,48 @@ impl Sessions {
         if self.seats.take(session, before) { Ok(()) } else { Err(OpenError::Taken(session.pod())) }
     }
 
-    async fn renew(&self, session: Arc<Session>, identity: Identity, shown: Shown) -> Result<Arc<Session>, OpenError> {
-        let expires = identity.expires();
-        if !self.store.renew_session(session.id, identity, shown).await? {
-            return Err(OpenError::Replayed);
-        }
-        session.expires.store(expires.0, Ordering::Release);
-        Ok(session)
-    }
-
-    async fn create(
-        &self,
-        row: SessionRow,
-        before: Option<&Arc<Session>>,
-        connection: &Connection,
-    ) -> Result<Arc<Session>, OpenError> {
-        let session = Session::new(row.clone(), SessionFacts::default());
-        // Before it is anybody's, so that there is no moment in which its sidecar seems to have gone.
-        session.sit(connection, row.shown);
-        self.take(&session, before)?;
-        if !self.store.open_session(row).await? {
-            return Err(OpenError::Replayed);
-        }
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        // Two first calls on one key at once: the later row is the one that a restart would find, so it is the one that counts.
-        open.insert(session.peer, Arc::clone(&session));
-        Ok(session)
-    }
-
     /// Ends the session of a sidecar that has gone and has a successor. Its holds stay: the next session of the same asker may claim them.
-    async fn replace(&self, session: &Session) -> Result<(), StoreError> {
+    async fn replace(&self, before: Option<Arc<Session>>) -> Result<(), StoreError> {
         const WHY: &str = "its pod's sidecar was started anew";
+        let Some(session) = before else { return Ok(()) };
         session.over.send_replace(Some(WHY.to_owned()));
         if let Some(connection) = session.connection() {
             connection.close(wire::code::UNAUTHENTICATED, WHY);
         }
-        self.store.close_session(session.id, self.clock.now(), WHY.to_owned()).await.map(drop)
+        self.revoke(session.id, WHY).await.map(drop)
     }
 
     async fn find(&self, peer: PeerKey) -> Result<Option<Arc<Session>>, StoreError> {
         if let Some(session) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&peer) {
             return Ok(Some(Arc::clone(session)));
         }
+        let _coming = self.coming.read().await;
         let Some(row) = self.store.session_of_peer(peer.0).await? else { return Ok(None) };
         let facts = self.store.session_facts(row.id).await?;
+        let newest = self.store.newest_operation(row.id).await?;
+        Ok(Some(self.keep(Session::new(row, facts, newest))))
+    }
+
+    /// The one session of a key in memory: every connection under that key holds the same, or a revocation would miss one.
+    fn keep(&self, session: Arc<Session>) -> Arc<Session> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Some(Arc::clone(open.entry(peer).or_insert_with(|| Session::new(row, facts)))))
+        Arc::clone(open.entry(session.peer).or_insert(session))
     }
 
     /// Ends a session: no new operation, and every stream of it is cut. `false` if there is no open session of that id.
     pub async fn revoke(&self, id: SessionId, why: &str) -> Result<bool, StoreError> {
-        let live: Vec<Arc<Session>> = {
-            let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            open.values().filter(|session| session.id == id).cloned().collect()
-        };
         // Cut first, write then: a store that can't write must not keep a stream alive.
-        for session in live {
+        self.cut(id, why);
+        let _alone = self.coming.write().await;
+        self.cut(id, why);
+        self.store.close_session(id, self.clock.now(), why.to_owned()).await
+    }
+
+    fn cut(&self, id: SessionId, why: &str) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for session in open.values().filter(|session| session.id == id) {
             session.over.send_replace(Some(why.to_owned()));
         }
-        self.store.close_session(id, self.clock.now(), why.to_owned()).await
     }
 
     /// The sidecars that are connected, in the order of their sessions.

@@ -74,7 +74,7 @@ Sallyport is installed in the cluster of this node. In a second terminal, as the
     kubectl get pods
     kubectl get secret database -o yaml
     kubectl create serviceaccount bot                  # is held: it waits for somebody
-    nc -z -w 2 kubernetes.default.svc 443 || echo shut # nothing but the agent reaches the API server
+    nc -w 2 kubernetes.default.svc 443 </dev/null || echo shut # nothing but the agent reaches the API server
 
 In a third terminal, as an approver:
 
@@ -90,7 +90,7 @@ TEXT
 # play_node: what the story on loopback can't show.
 play_node() {
 	say "Nothing else is reached from the job."
-	if in_job nc -z -w 2 kubernetes.default.svc 443 >"$TRY/said" 2>&1; then unexpected "the job reaches the API server"; fi
+	if in_job nc -w 2 kubernetes.default.svc 443 >"$TRY/said" 2>&1; then unexpected "the job reaches the API server"; fi
 	expect 0 "[]" "$TRY/bin/sallyport" sessions alarms --json
 	say "A Pod that would go round it is not admitted."
 	expect 1 "hostNetwork" admin -n "$NAMESPACE" run round --image=localhost/runner:1 \

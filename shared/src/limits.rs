@@ -65,6 +65,15 @@ pub const ROLE_WAIT: Duration = Duration::from_secs(15);
 pub const STRANGERS_PER_ADDRESS: usize = 512;
 /// A client's request body, without progress.
 pub const BODY_WAIT: Duration = Duration::from_secs(60);
+/// A client's request body, from its first byte to its last: the largest at 32 KiB/s, and no reason to be at it for longer.
+pub const BODY_TIME: Duration = Duration::from_secs(100);
+/// Bytes of request bodies of one session that the control plane has in memory at once, held operations included: five of the largest,
+/// where kubectl and helm send one after the other. Parsed, a body takes up to some ten times as much.
+pub const SESSION_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// The same of all sessions together.
+pub const BODY_BYTES_AT_ONCE: usize = 512 * 1024 * 1024;
+/// How long a body waits for room before its client is told to come back.
+pub const BODY_ROOM_WAIT: Duration = Duration::from_secs(10);
 /// Opening a stream on a live connection.
 pub const OPEN_STREAM: Duration = Duration::from_secs(10);
 
@@ -153,6 +162,9 @@ pub const ISSUED_AGAIN: u32 = 2;
 pub const PEER_CONNECTIONS: usize = 20_000;
 /// Operations of one session under way at once.
 pub const SESSION_OPERATIONS: usize = 512;
+/// Operation ids that a session remembers to tell a repetition from a new operation (24 bytes each); older ones are looked up in the
+/// store. More than are under way at once, so that an honest sidecar's next id is always newer than the oldest of them.
+pub const SESSION_IDS: usize = 1024;
 /// Kinds of deed (`create serviceaccounts`) that a session remembers for conditions on its past.
 pub const SESSION_DEEDS: usize = 256;
 /// Holds of one asker that wait at once: more would only tire the approver (SECURITY.md P9).

@@ -1,6 +1,11 @@
 //! What the agent's own credential may do, asked of the API server itself: every built-in resource and path × verb, in Sallyport's own
 //! namespace and in another one, and what it may become. The golden file lists what is allowed; everything else is refused.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -97,10 +102,13 @@ fn allowed(cluster: &Cluster, token: &str, namespace: &str, service_account: &st
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec});
         let data = review.to_string().replace('\\', "\\\\").replace('"', "\\\"");
         let (server, ca) = (&facts.server, facts.ca.display());
+        if !script.is_empty() {
+            script.push_str("next\n");
+        }
         writeln!(
             script,
             "url = \"{server}/apis/authorization.k8s.io/v1/subjectaccessreviews\"\ncacert = \"{ca}\"\nsilent\nfail-with-body\n\
-             header = \"Content-Type: application/json\"\nheader = \"Authorization: Bearer {token}\"\ndata = \"{data}\"\nnext"
+             header = \"Content-Type: application/json\"\nheader = \"Authorization: Bearer {token}\"\ndata = \"{data}\""
         )
         .unwrap();
     }

@@ -1,5 +1,5 @@
 //! `sallyport doctor` in front of a real API server, where nothing runs: each check is made to fail once, and says so.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::process::Command;
 
@@ -178,7 +178,7 @@ fn every_check_says_what_is_wrong_and_the_remedy_helps() {
     cluster.admin(&["delete", "clusterrole", "things"]);
     let upgraded = sallyport(cluster, &[&["upgrade"], INSTALL.as_slice()].concat()).ok();
     cluster.apply(&upgraded);
-    cluster.admin_with(&["replace", "-f", "-"], &upgraded);
+    cluster.admin_with(&["replace", "--save-config", "-f", "-"], &upgraded);
     let (report, _) = doctor(cluster);
     assert_eq!((ids(&report, "failed"), ids(&report, "warning")), (WITHOUT_A_NODE.to_vec(), vec![]), "{report:#}");
 
@@ -271,8 +271,6 @@ async fn the_control_plane_says_how_it_is() {
     assert!(printed.contains("\n  WARN  approvals don't rest on the control plane alone\n          "), "{printed}");
 
     stack.kill_agent();
-    let refused = stack.kubectl(tests::kubectl::Version::Newest).run(&["get", "pods"]).await;
-    assert_ne!(refused.code, Some(0), "nobody carries it out");
     // A killed process says no goodbye: it is not heard, and then it is gone.
     let (report, code) = eventually(|| {
         let (report, code) = look(&stack);

@@ -1,4 +1,5 @@
 //! Golden files: what people read as code when it changes.
+#![expect(clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use tests::cluster::root;
 

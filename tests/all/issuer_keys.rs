@@ -1,5 +1,5 @@
 //! Rotation of a cluster's issuer keys. The cluster is one of which the test plays issuer and agent.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -17,10 +17,10 @@ use shared_net::exchange;
 use shared_net::tasks::TaskSet;
 use tests::issuer::{Issuer, now};
 use tests::stack::{Setup, Stack};
-use tests::web::{Door, Web};
+use tests::web::Web;
 use uuid::Uuid;
 
-use crate::strangers::{agent_token, connect, greet};
+use crate::strangers::{agent_token, connect, greet, rejected};
 
 /// An agent that answers every granted request with a key set.
 struct Agent {
@@ -100,7 +100,7 @@ async fn a_new_key_is_adopted_from_an_agent_under_an_old_one() {
     let agent = Agent::start(&stack, &under_old, both(&old, &issuer.jwks())).await;
     until_it_counts(&stack, &under_new).await;
     stack.log("control-plane").assert_contains("ALARM: a cluster publishes a new issuer key");
-    let kept = web.call(Door::Socket, "GET", "/v1/rejected", &[], "").await.body;
+    let kept = rejected(&web, "issuer-keys").await;
     assert!(kept.contains("issuer-keys") && kept.contains("key-2"), "{kept}");
     assert_eq!(std::fs::read_to_string(&keys).unwrap(), old, "what was pinned is the administrator's");
 
@@ -126,15 +126,8 @@ async fn a_new_key_that_nobody_pinned_is_told_and_does_not_count() {
     let under_new = agent_token(&issuer, now().as_secs() + 600);
     let published = both(&old, &issuer.jwks());
     let agent = Agent::start(&stack, &under_old, published.clone()).await;
-    let mut kept = String::new();
-    for _ in 0..300 {
-        kept = web.call(Door::Socket, "GET", "/v1/rejected", &[], "").await.body;
-        if kept.contains("nobody pinned it") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert!(kept.contains("nobody pinned it") && kept.contains("key-2"), "{kept}");
+    let kept = rejected(&web, "nobody pinned it").await;
+    assert!(kept.contains("key-2"), "{kept}");
     let (_endpoint, connection) = connect(&stack).await;
     assert_eq!(greet(&connection, &Uuid::new_v4(), &under_new).await.0, 401);
 

@@ -30,6 +30,7 @@ mod preconditions;
 mod printed;
 mod rbac;
 mod restarts;
+mod rogue;
 mod scripts;
 mod stories;
 mod strangers;

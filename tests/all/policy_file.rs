@@ -1,5 +1,5 @@
 //! The policy file is followed: what is right comes into force, what is wrong changes nothing and is told.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::time::Duration;
 
@@ -8,16 +8,19 @@ use tests::kubectl::Version;
 use tests::stack::Stack;
 use tests::web::{Door, Web};
 
-fn policy(rules: &str) -> String {
-    format!(
-        "apiVersion: sallyport.dev/v1alpha1
+/// The built-in rules, and these before them.
+fn policy(rules: &[&str]) -> String {
+    let mut text = "apiVersion: sallyport.dev/v1alpha1
 kind: Policy
-thresholds: {{holdAt: 40, twoPeopleAt: 100, denyAt: 100}}
+thresholds: {holdAt: 40, twoPeopleAt: 100, denyAt: 100}
 noPersonBehind:
 - serviceAccount: 'test/*/default'
-rules: [{rules}]
 "
-    )
+    .to_owned();
+    if !rules.is_empty() {
+        text.push_str(&format!("rules: [{}]\n", rules.join(", ")));
+    }
+    text
 }
 
 const READY: &[u8] = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -44,14 +47,14 @@ fn refused(state: &Value) -> bool {
 /// Invariant 6: a wrong policy file widens nothing, and takes nothing away.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_policy_file_changes_nothing_and_a_right_one_is_taken() {
-    let first = policy("");
+    let first = policy(&[]);
     let stack = Stack::with_policy("policyfile", Some(&first));
     let web = Web::new(&stack, &[]).await;
     let kubectl = stack.kubectl(Version::Newest);
     let create = async |name: &str| kubectl.run(&["create", "configmap", name]).await;
     create("first").await.ok();
 
-    stack.write_policy(&policy(WRONG));
+    stack.write_policy(&policy(&[WRONG]));
     let said = state(&web, refused).await;
     let mistakes = said["refused"].to_string();
     assert!(mistakes.contains("maybe"), "the mistake is named: {said}");
@@ -59,7 +62,7 @@ async fn a_wrong_policy_file_changes_nothing_and_a_right_one_is_taken() {
     create("second").await.ok();
     assert!(stack.is_ready());
 
-    let second = policy(NO_CONFIGMAPS);
+    let second = policy(&[NO_CONFIGMAPS]);
     stack.write_policy(&second);
     state(&web, |state| state["text"] == second.as_str() && !refused(state)).await;
     let said = create("third").await.refused();
@@ -70,9 +73,9 @@ async fn a_wrong_policy_file_changes_nothing_and_a_right_one_is_taken() {
 /// Where there is no policy to stay with, everything is refused, and whoever watches the control plane sees it.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_policy_nothing_passes_and_it_is_not_ready() {
-    let mut stack = Stack::with_policy("nopolicy", Some(&policy("")));
+    let mut stack = Stack::with_policy("nopolicy", Some(&policy(&[])));
     let web = Web::new(&stack, &[]).await;
-    stack.write_policy(&policy(WRONG));
+    stack.write_policy(&policy(&[WRONG]));
     stack.stop_control_plane();
     stack.start_control_plane();
     let said = state(&web, |state| state["closed"] == true).await;
@@ -83,7 +86,7 @@ async fn without_a_policy_nothing_passes_and_it_is_not_ready() {
     let why = eventually(&web, |body| body == "waiting for a policy is in force\n").await;
     assert_eq!(why.status, 503);
 
-    stack.write_policy(&policy(""));
+    stack.write_policy(&policy(&[]));
     eventually(&web, |body| body == "ok\n").await;
     stack.await_session();
     stack.kubectl(Version::Newest).run(&["get", "configmaps"]).await.ok();

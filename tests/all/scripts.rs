@@ -1,6 +1,6 @@
 //! The scripts that people start: `scripts/try` on a cluster that is given, its end by Ctrl-C, and programs that are given as
 //! controller-runtime's envtest has them. On a cluster of its own, for the tree's folder `.try` and the namespace `sallyport` are one each.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;

@@ -173,7 +173,7 @@ async fn every_request_at_the_api_server_has_its_record() {
 }
 
 /// What an auditor runs: our record beside the API server's log, in which other tests' stacks are cut out here.
-fn assert_reconciled(stack: &Stack) {
+pub(crate) fn assert_reconciled(stack: &Stack) {
     let whole = std::fs::read_to_string(stack.namespace().cluster().facts().audit_log.clone()).unwrap();
     let operations = operations(stack);
     let ids: BTreeSet<&str> =

@@ -1,6 +1,6 @@
 //! What is told to those who watch: the metrics of each process, and the one access event of each operation. Names and labels are a
 //! promise, so both are golden files.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -104,7 +104,7 @@ async fn answer(way: Arc<Way>, request: Request<Incoming>) -> Response<BoxBody> 
     let stops = {
         let mut stops = way.stops.lock().unwrap_or_else(PoisonError::into_inner);
         stops
-            .take_if(|(method, path)| request.method() == &*method && request.uri().path().ends_with(path.as_str()))
+            .take_if(|(method, path)| *request.method() == *method && request.uri().path().ends_with(path.as_str()))
             .is_some()
     };
     if stops {

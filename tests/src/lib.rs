@@ -19,6 +19,7 @@ pub mod logs;
 pub mod lossy;
 pub mod node;
 pub mod relay;
+pub mod rogue;
 pub mod stack;
 pub mod tidy;
 pub mod web;

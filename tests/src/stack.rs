@@ -135,6 +135,11 @@ impl Stack {
         write_file(&self.path("control-plane/policy.yaml"), text);
     }
 
+    /// The pin of the control plane's key.
+    pub fn pin(&self) -> &str {
+        &self.pin
+    }
+
     /// Where the web API listens (HTTPS).
     pub fn web(&self) -> SocketAddr {
         self.addresses.web
@@ -361,11 +366,6 @@ impl Stack {
     pub fn ports(&self) -> [(&'static str, SocketAddr); 4] {
         let at = self.addresses;
         [("sidecar", at.sidecar), ("web API", at.web), ("control plane", at.admin), ("agent", at.agent_admin)]
-    }
-
-    /// The pin of the control plane's key.
-    pub fn pin(&self) -> &str {
-        &self.pin
     }
 
     /// The control plane's QUIC port.

@@ -70,7 +70,7 @@ impl Reply {
         values.next().filter(|_| values.next().is_none()).map(|(_, value)| value.as_str())
     }
 
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8(bytes.to_vec()).expect("an answer is UTF-8");
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text:?}"));
         let mut lines = head.lines();

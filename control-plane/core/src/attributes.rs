@@ -27,6 +27,12 @@ impl Attributes {
         Self { identity, operation, session, request }
     }
 
+    /// The same once more, as an operation of its own: each run has its own id and record.
+    #[must_use]
+    pub fn again(self, operation: OperationId) -> Self {
+        Self { operation, ..self }
+    }
+
     /// Who asks.
     pub const fn identity(&self) -> &Identity {
         &self.identity

@@ -123,6 +123,10 @@ pub fn check(headers: &HeaderMap) -> Result<(), HeaderRefusal> {
             return Err(refusal);
         }
     }
+    // Two lengths of one body (RFC 9112 §6.3): whoever sends both wants two readers to disagree.
+    if headers.contains_key(header::CONTENT_LENGTH) && headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(HeaderRefusal::Duplicate { name: header::CONTENT_LENGTH.as_str().to_owned() });
+    }
     check_authorization(headers)?;
     check_connection(headers)?;
     check_browser(headers)

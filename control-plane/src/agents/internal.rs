@@ -200,10 +200,15 @@ impl Agents {
             log.sent(outgoing.grant.claims(), link.id);
             let unspent = match forward_with(&link, outgoing, review.clone()).await {
                 Ok(response) => return Ok(response),
-                Err(ForwardError::NotSent { unspent, .. }) if again < limits::ISSUED_AGAIN => unspent,
+                Err(ForwardError::NotSent { unspent, source }) => {
+                    log.unsent();
+                    if again == limits::ISSUED_AGAIN {
+                        return Err(not_made(source));
+                    }
+                    unspent
+                }
                 Err(error) => return Err(not_made(error)),
             };
-            log.unsent();
             again += 1;
             link = self.pick_other(&link).await.ok_or_else(|| InternalError::NoAgent(link.cluster.clone()))?;
             let now = self.recorder.clock.now();

@@ -1,6 +1,6 @@
 //! `sallyport audit`: our record beside the API server's own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
@@ -84,6 +84,13 @@ struct Event {
     object_ref: Option<ObjectRef>,
     #[serde(default)]
     request_received_timestamp: String,
+    response_status: Option<ResponseStatus>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ResponseStatus {
+    #[serde(default)]
+    code: u16,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -116,8 +123,8 @@ struct Log {
     /// First and last moment of the whole log, as it writes them.
     from: String,
     to: String,
-    /// Carried out for a runner or for an internal operation: by operation id.
-    sent: Vec<(String, Event)>,
+    /// Carried out for a runner or for an internal operation: by session and operation id.
+    sent: Vec<(Id, Event)>,
     /// The agent's own: token reviews and Leases.
     own: Vec<Event>,
     /// Of ServiceAccounts whose token is bound to a pod, other than the agent's: by uid of the pod.
@@ -147,7 +154,8 @@ fn read_log(path: &Path, agent: &str) -> anyhow::Result<Log> {
     let agent = format!("system:serviceaccount:{namespace}:{name}");
     let file = std::fs::File::open(path).with_context(|| format!("{} can't be read", path.display()))?;
     let mut log = Log { namespace: namespace.to_owned(), ..Log::default() };
-    let mut seen = HashMap::new();
+    // Where each request stands in `sent`; what is not of a runner stands nowhere.
+    let mut seen: HashMap<_, Option<usize>> = HashMap::new();
     for (number, line) in std::io::BufReader::new(file).lines().enumerate() {
         let line = line.with_context(|| format!("{} can't be read", path.display()))?;
         if line.is_empty() {
@@ -162,27 +170,43 @@ fn read_log(path: &Path, agent: &str) -> anyhow::Result<Log> {
         if *at > log.to {
             log.to.clone_from(at);
         }
-        // One request has up to three events; any of them says that it arrived.
+        // One request has up to three events: any of them says that it arrived, the last how it ended. The audit id alone does not tell
+        // requests apart: whoever sends two may give both the same.
         let ours = event.user.username == agent
             || event.impersonated_user.as_ref().is_some_and(|who| who.username == "sallyport:runner");
         let pod = if ours { None } else { event.user.pod().map(str::to_owned) };
-        if !(ours || pod.is_some()) || event.stage == "Panic" || seen.insert(event.audit_id.clone(), ()).is_some() {
+        if !(ours || pod.is_some()) || event.stage == "Panic" {
+            continue;
+        }
+        let request = (event.audit_id.clone(), at.clone(), event.verb.clone(), event.request_uri.clone());
+        if let Some(known) = seen.get(&request) {
+            if let Some((_, first)) = known.and_then(|index| log.sent.get_mut(index)) {
+                first.response_status = event.response_status.or(first.response_status.take());
+            }
             continue;
         }
         if let Some(pod) = pod {
+            seen.insert(request, None);
             log.of_pods.push((pod, event));
             continue;
         }
         match &event.impersonated_user {
             Some(who) => {
-                let id = who.extra.get("sallyport.dev/operation").and_then(|ids| ids.first()).cloned();
-                log.sent.push((id.unwrap_or_default(), event));
+                let extra = |key| who.extra.get(key).and_then(|ids| ids.first()).cloned().unwrap_or_default();
+                seen.insert(request, Some(log.sent.len()));
+                log.sent.push(((extra("sallyport.dev/session"), extra("sallyport.dev/operation")), event));
             }
-            None => log.own.push(event),
+            None => {
+                seen.insert(request, None);
+                log.own.push(event);
+            }
         }
     }
     Ok(log)
 }
+
+/// Session and operation: an id of one session says nothing of another's.
+type Id = (String, String);
 
 /// One operation on record.
 #[derive(Debug)]
@@ -199,7 +223,7 @@ struct Known {
     granted: bool,
 }
 
-async fn known(client: &Client, cluster: Option<&str>) -> anyhow::Result<HashMap<String, Known>> {
+async fn known(client: &Client, cluster: Option<&str>) -> anyhow::Result<HashMap<Id, Known>> {
     let mut known = HashMap::new();
     let (mut after, mut clusters) = (0, std::collections::BTreeSet::new());
     loop {
@@ -210,7 +234,7 @@ async fn known(client: &Client, cluster: Option<&str>) -> anyhow::Result<HashMap
             let own = text(row, "/cluster");
             clusters.insert(own.to_owned());
             if cluster.is_none_or(|cluster| cluster == own) {
-                known.insert(text(row, "/id").to_owned(), read_row(row));
+                known.insert((text(row, "/session").to_owned(), text(row, "/id").to_owned()), read_row(row));
             }
         }
         if rows.len() < PAGE {
@@ -281,22 +305,33 @@ fn by_themselves(log: &Log, runners: &HashMap<String, String>) -> Vec<String> {
 }
 
 /// Everything that one side knows and the other does not, or knows otherwise. A sentence each.
-fn reconcile(log: &Log, known: &HashMap<String, Known>) -> Vec<String> {
+fn reconcile(log: &Log, known: &HashMap<Id, Known>) -> Vec<String> {
     let mut found = Vec::new();
-    let mut arrived = std::collections::HashSet::new();
-    for (id, event) in &log.sent {
+    let mut arrived: HashMap<&str, u32> = HashMap::new();
+    for (of, event) in &log.sent {
+        let id = of.1.as_str();
         let what = format!("{} {} (audit id {})", event.verb, event.request_uri, event.audit_id);
-        match known.get(id) {
+        match known.get(of) {
             None if id.is_empty() => found.push(format!("sent as a runner, without an operation's id: {what}")),
             None => found.push(format!("sent, and not on record: operation {id}, {what}")),
+            Some(row) if !agrees(row, event, event.audit_id == format!("{id}-read")) => {
+                found.push(format!("operation {id} is on record as {:?}, and was sent as {what}", row.typed));
+            }
+            // The agent's own look at the object is part of the operation; so is a try that the API server refused for its precondition.
+            Some(_) if event.audit_id != *id || event.response_status.as_ref().is_some_and(|s| s.code == 409) => {}
             Some(row) => {
-                arrived.insert(id.as_str());
-                if !agrees(row, event) {
-                    found.push(format!("operation {id} is on record as {:?}, and was sent as {what}", row.typed));
+                let times = arrived.entry(id).or_default();
+                *times += 1;
+                if *times == 2 {
+                    found.push(format!(
+                        "operation {id} is on record once as {:?}, and was sent again: {what}",
+                        row.typed
+                    ));
                 }
             }
         }
     }
+    let by_id: HashMap<&str, &Known> = known.iter().map(|((_, id), row)| (id.as_str(), row)).collect();
     for event in &log.own {
         let object = event.object_ref.as_ref();
         let resource = object.map_or("", |object| object.resource.as_str());
@@ -304,21 +339,23 @@ fn reconcile(log: &Log, known: &HashMap<String, Known>) -> Vec<String> {
         match resource {
             // The agent gives each request its operation's id as audit id.
             "tokenreviews" if event.verb == "create" => {
-                if known.get(&event.audit_id).is_none_or(|row| row.kind != "internal/token-review") {
+                if by_id.get(event.audit_id.as_str()).is_none_or(|row| row.kind != "internal/token-review") {
                     found.push(format!("a token review that is not on record: {what}"));
                 }
-                arrived.insert(event.audit_id.as_str());
+                arrived.insert(event.audit_id.as_str(), 1);
             }
-            _ if event.verb == "get" && guards(known, &event.audit_id) => {
-                arrived.insert(event.audit_id.trim_end_matches("-read"));
+            _ if event.verb == "get" && guards(&by_id, &event.audit_id) => {
+                arrived.insert(event.audit_id.trim_end_matches("-read"), 1);
             }
             "leases" if object.is_some_and(|object| object.namespace == log.namespace) => {}
             _ => found.push(format!("the agent did what it has no reason to do by itself: {what}")),
         }
     }
-    for (id, row) in known {
+    // Any request of it will do: one that met a conflict was sent too.
+    let came: HashSet<&str> = log.sent.iter().map(|((_, id), _)| id.as_str()).chain(arrived.into_keys()).collect();
+    for ((_, id), row) in known {
         let sent = matches!(row.outcome.as_str(), "ok" | "error") && row.granted;
-        if sent && log.covers(row) && !arrived.contains(id.as_str()) {
+        if sent && log.covers(row) && !came.contains(id.as_str()) {
             found.push(format!(
                 "on record as carried out, and not in the API server's log: operation {id}, {:?}",
                 row.typed
@@ -330,12 +367,12 @@ fn reconcile(log: &Log, known: &HashMap<String, Known>) -> Vec<String> {
 }
 
 /// Whether an audit id is that of a guard read, or of one of the reads that it lists.
-fn guards(known: &HashMap<String, Known>, audit_id: &str) -> bool {
+fn guards(known: &HashMap<&str, &Known>, audit_id: &str) -> bool {
     let id = audit_id.trim_end_matches("-read");
     known.get(id).is_some_and(|row| row.kind == "internal/guard-read")
 }
 
-fn agrees(row: &Known, event: &Event) -> bool {
+fn agrees(row: &Known, event: &Event, own_read: bool) -> bool {
     let Some(object) = &event.object_ref else { return row.resource.is_empty() };
     let resource = if object.subresource.is_empty() {
         object.resource.clone()
@@ -344,7 +381,12 @@ fn agrees(row: &Known, event: &Event) -> bool {
     };
     // A create names its object in the body, which the log does not show.
     let name = object.name == row.name || object.name.is_empty() || row.name.is_empty();
-    row.verb == event.verb && row.resource == resource && row.namespace == object.namespace && name
+    let what = if own_read {
+        event.verb == "get" && row.resource.split('/').next() == Some(resource.as_str())
+    } else {
+        row.verb == event.verb && row.resource == resource
+    };
+    what && row.namespace == object.namespace && name
 }
 
 #[cfg(test)]
@@ -353,13 +395,12 @@ mod tests {
 
     fn event(id: Option<&str>, user: &str, verb: &str, resource: &str, namespace: &str) -> String {
         let mut event = serde_json::json!({
-            "stage": "ResponseComplete", "auditID": format!("{id:?}{verb}{resource}"), "verb": verb, "requestURI": "/x",
+            "stage": "ResponseComplete", "auditID": id.map_or_else(|| format!("{verb}{resource}"), str::to_owned), "verb": verb, "requestURI": "/x",
             "user": {"username": user}, "requestReceivedTimestamp": "2026-11-24T00:00:01.000001Z",
             "objectRef": {"resource": resource, "namespace": namespace},
         });
         if let Some(id) = id {
-            event["impersonatedUser"] =
-                serde_json::json!({"username": "sallyport:runner", "extra": {"sallyport.dev/operation": [id]}});
+            event["impersonatedUser"] = serde_json::json!({"username": "sallyport:runner", "extra": {"sallyport.dev/operation": [id], "sallyport.dev/session": ["s"]}});
         }
         event.to_string()
     }
@@ -413,6 +454,10 @@ mod tests {
         );
     }
 
+    fn of(id: &str) -> Id {
+        ("s".to_owned(), id.to_owned())
+    }
+
     const AGENT: &str = "system:serviceaccount:sallyport:sallyport-agent";
 
     #[test]
@@ -421,9 +466,9 @@ mod tests {
         let begin = event(None, "someone", "get", "pods", "ci").replace(":01.000001Z", ":00.000001Z");
         let lines =
             [begin, event(Some("a"), AGENT, "list", "pods", "ci"), event(None, AGENT, "create", "leases", "sallyport")];
-        let known = HashMap::from([("a".to_owned(), row("list", "pods"))]);
+        let known = HashMap::from([(of("a"), row("list", "pods"))]);
         assert_eq!(reconcile(&log(&lines), &known), [""; 0]);
-        let known = HashMap::from([("a".to_owned(), row("get", "pods")), ("b".to_owned(), row("list", "pods"))]);
+        let known = HashMap::from([(of("a"), row("get", "pods")), (of("b"), row("list", "pods"))]);
         let more = [
             event(Some("c"), AGENT, "list", "secrets", "ci"),
             event(None, AGENT, "list", "secrets", "kube-system"),
@@ -440,5 +485,31 @@ mod tests {
         ]) {
             assert!(line.starts_with(begin), "{line}");
         }
+    }
+
+    /// A read under the id of another, or twice under its own: each request needs a record.
+    #[test]
+    fn one_record_covers_one_request() {
+        let begin = event(None, "someone", "get", "pods", "ci").replace(":01.000001Z", ":00.000001Z");
+        let known = HashMap::from([(of("a"), row("patch", "pods"))]);
+        let sent = |verb: &str, at: &str, code: u16| {
+            let mut event: Value = serde_json::from_str(&event(Some("a"), AGENT, verb, "pods", "ci")).unwrap();
+            event["requestReceivedTimestamp"] = at.into();
+            event["responseStatus"] = serde_json::json!({"code": code});
+            event.to_string()
+        };
+        let (early, late) = ("2026-11-24T00:00:01.000001Z", "2026-11-24T00:00:01.000002Z");
+        let own = sent("get", early, 200).replace("\"auditID\":\"a\"", "\"auditID\":\"a-read\"");
+        let fine = [begin.clone(), own, sent("patch", early, 409), sent("patch", late, 200)];
+        assert_eq!(reconcile(&log(&fine), &known), [""; 0]);
+        let again = [begin.clone(), sent("patch", early, 200), sent("patch", late, 200)];
+        let found = reconcile(&log(&again), &known);
+        assert!(matches!(found.as_slice(), [one] if one.contains("sent again")), "{found:#?}");
+        let other = [begin.clone(), sent("patch", early, 200), sent("get", early, 200)];
+        let found = reconcile(&log(&other), &known);
+        assert!(matches!(found.as_slice(), [one] if one.contains("was sent as get")), "{found:#?}");
+        let elsewhere = HashMap::from([(("t".to_owned(), "a".to_owned()), row("patch", "pods"))]);
+        let found = reconcile(&log(&[begin, sent("patch", early, 200)]), &elsewhere);
+        assert!(found.iter().any(|line| line.starts_with("sent, and not on record: operation a")), "{found:#?}");
     }
 }

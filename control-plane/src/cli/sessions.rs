@@ -155,11 +155,13 @@ async fn whole(client: &Client, id: &str) -> anyhow::Result<Value> {
     let mut before = 0;
     while let Some(after) = operations.last().map(|last| number(last, "/seq")).filter(|after| *after > before) {
         before = after;
-        let page = client.get(&format!("/v1/operations?session={id}&after={after}")).await?;
-        match page {
-            Value::Array(page) if !page.is_empty() => operations.extend(page),
-            _ => break,
+        let Value::Array(page) = client.get(&format!("/v1/operations?session={id}&after={after}")).await? else {
+            break;
+        };
+        if page.is_empty() {
+            break;
         }
+        operations.extend(page);
     }
     Ok(answer)
 }

@@ -40,7 +40,7 @@ impl Seen {
 }
 
 /// What brings back what is installed.
-pub(super) const PUT_BACK: &str = "put it back: sallyport upgrade --values FILE > all.yaml; kubectl apply -f all.yaml; kubectl replace -f all.yaml (apply alone leaves what others added)";
+pub(super) const PUT_BACK: &str = "put it back: sallyport upgrade --values FILE > all.yaml; kubectl apply -f all.yaml; kubectl replace --save-config -f all.yaml (apply alone leaves what others added)";
 
 /// Looks; `None`: there is nothing to compare with.
 pub(super) fn look(question: &Question, report: &mut Report) -> Option<Seen> {

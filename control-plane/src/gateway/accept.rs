@@ -2,13 +2,16 @@
 
 use std::str::FromStr;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use control_plane_core::headers;
+use http::HeaderValue;
 use http::request::Parts;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use shared::ids::OperationId;
 use shared::{limits, wire};
-use shared_net::body::collect_bounded;
+use shared_net::body::{BodyError, collect_bounded};
 
 use super::refusal::Refusal;
 
@@ -31,9 +34,8 @@ impl Accepted {
     /// Takes a request in, or says why not.
     pub(super) fn new(request: http::Request<Incoming>) -> Result<Self, (Refusal, Option<OperationId>)> {
         let (mut parts, body) = request.into_parts();
-        let id = parts.headers.remove(wire::header::OPERATION);
-        let id = id.as_ref().and_then(|id| id.to_str().ok()).and_then(|id| OperationId::from_str(id).ok());
-        let Some(id) = id else { return Err((Refusal::NoOperationId, None)) };
+        let Some(id) = operation_id(&parts) else { return Err((Refusal::NoOperationId, None)) };
+        parts.headers.remove(wire::header::OPERATION);
         headers::check(&parts.headers).map_err(|error| (Refusal::Header(error), Some(id)))?;
         Ok(Self { parts, body, id })
     }
@@ -48,10 +50,37 @@ impl Accepted {
         format!("{} {}", self.parts.method, self.parts.uri.path().chars().take(200).collect::<String>())
     }
 
-    /// Reads the body to its bound.
+    /// Bytes of memory that its body may take: what it says of its length, or as much as any. None where there is no body.
+    pub(super) fn body_bytes(&self) -> Option<usize> {
+        if self.body.is_end_stream() {
+            return None;
+        }
+        let said = self.body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+        Some(said.map_or(limits::REQUEST_BODY_BYTES, |bytes| bytes.min(limits::REQUEST_BODY_BYTES)))
+    }
+
+    /// Reads the body to its bound, in bytes and in time.
     pub(super) async fn read(self) -> Result<Read, Refusal> {
-        let body =
-            collect_bounded(self.body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await.map_err(Refusal::Body)?;
-        Ok(Read { parts: self.parts, body })
+        if self.body.is_end_stream() {
+            return Ok(Read { parts: self.parts, body: Bytes::new() });
+        }
+        let body = collect_bounded(self.body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT);
+        let slow = |_| BodyError::Broken(Box::new(TooSlow(limits::BODY_TIME)));
+        let body = tokio::time::timeout(limits::BODY_TIME, body).await.map_err(slow).flatten();
+        Ok(Read { parts: self.parts, body: body.map_err(Refusal::Body)? })
+    }
+}
+
+/// It came piece by piece, and never to an end.
+#[derive(Debug, thiserror::Error)]
+#[error("it was not whole after {0:?}")]
+struct TooSlow(Duration);
+
+/// The one id that the sidecar gave it.
+fn operation_id(parts: &Parts) -> Option<OperationId> {
+    let mut ids = parts.headers.get_all(wire::header::OPERATION).iter().map(HeaderValue::to_str);
+    match (ids.next(), ids.next()) {
+        (Some(Ok(id)), None) => OperationId::from_str(id).ok(),
+        _ => None,
     }
 }

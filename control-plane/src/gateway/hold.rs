@@ -21,7 +21,7 @@ use super::serve::{Ready, Refused};
 use crate::agents::AgentLink;
 use crate::approvals::ClaimFailure;
 use crate::records::OperationLog;
-use crate::sessions::{Running, Session, SessionError};
+use crate::sessions::{Running, Session, SessionError, Taken};
 
 /// Told this long before the client's own limit, so that the client hears why.
 const BEFORE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -129,7 +129,6 @@ impl Gateway {
         };
         let (verdict, today) = self.judge(session, &attributes).await;
         let approved = async {
-            session.identify(self.recorder.clock.now()).map_err(Refusal::Session)?;
             let hold = self.recorder.store.hold(mine.hold).await.map_err(Refusal::Record)?;
             let hold = hold.ok_or(Refusal::Internal("the hold is gone"))?.record;
             let bound = hold.bound_again(key).ok_or(Refusal::Internal("the approval is another operation's"))?;
@@ -166,12 +165,17 @@ impl Gateway {
 
     async fn spend(self: &Arc<Self>, session: Arc<Session>, approved: Approved) -> Result<Went, Refused> {
         let Approved { bound, verdict, today, new, link, mut log, running } = approved;
+        // All of this took time.
+        if let Err(error) = session.is_good(self.recorder.clock.now()) {
+            log.released();
+            return Err(Refused { refusal: Refusal::Session(error), log: Some(log) });
+        }
         log.issuing(&new);
         match self.approvals.claim(bound, &verdict, new).await {
             Ok((allowed, issued)) => {
                 log.released();
                 session.note_approved(allowed.attributes(), verdict.cost());
-                let ready = Ready { allowed, issued: Some((issued, link)), log };
+                let ready = Ready { allowed, issued: Some((issued, link)), taken: Taken::nothing(), log };
                 self.carry_out(session, ready, running).await.map(Went::On)
             }
             Err(ClaimFailure::Refused(refusal)) => {
@@ -198,7 +202,7 @@ impl Gateway {
         }
         approved?;
         // A yes that comes as the session ends is no yes for this session any more.
-        session.identify(self.recorder.clock.now()).map_err(Refusal::Session)?;
+        session.is_good(self.recorder.clock.now()).map_err(Refusal::Session)?;
         Ok(())
     }
 }

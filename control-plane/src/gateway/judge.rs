@@ -9,7 +9,7 @@ use control_plane_core::policy::{self, Body, Question, SessionFacts};
 use shared::limits;
 
 use super::Gateway;
-use crate::sessions::Session;
+use crate::sessions::{Session, Taken};
 
 /// The object that a request is about, masked.
 pub(super) enum Live {
@@ -31,22 +31,42 @@ impl Live {
 }
 
 impl Gateway {
-    /// Judges a request under today's policy. Reads the live object only if a rule or a hold needs it.
+    /// Judges a request under today's policy, and takes what it costs from its session. Where another operation got through between the
+    /// question and that, it is asked again: operations side by side are judged as one after the other.
+    pub(super) async fn judge_and_take(
+        &self,
+        session: &Arc<Session>,
+        attributes: &Attributes,
+    ) -> (Verdict, Live, Taken) {
+        let mut live = Live::None;
+        loop {
+            let (verdict, seen) = self.ask(session, attributes, &mut live).await;
+            if let Some(taken) = session.note(&seen, attributes, &verdict) {
+                return (verdict, live, taken);
+            }
+        }
+    }
+
+    /// Judges a request under today's policy, and takes nothing.
     pub(super) async fn judge(&self, session: &Arc<Session>, attributes: &Attributes) -> (Verdict, Live) {
+        let mut live = Live::None;
+        let (verdict, _) = self.ask(session, attributes, &mut live).await;
+        (verdict, live)
+    }
+
+    /// Reads the live object only if a rule or a hold needs it. Gives the session's past that was looked at.
+    async fn ask(&self, session: &Arc<Session>, attributes: &Attributes, live: &mut Live) -> (Verdict, SessionFacts) {
         let current = self.policies.current();
         let mut asked = Asked::new(self, session, attributes);
-        let live = if policy::needs_live(&current, &asked.question(attributes, &Live::None)) {
-            let live = self.look(attributes).await;
+        if matches!(live, Live::None) && policy::needs_live(&current, &asked.question(attributes, live)) {
+            *live = self.look(attributes).await;
             // Reading took time, in which the session may have done more.
             asked = Asked::new(self, session, attributes);
-            live
-        } else {
-            Live::None
-        };
+        }
         let started = self.recorder.clock.monotonic();
         let out_of_time = || self.recorder.clock.monotonic().saturating_sub(started) > limits::CEL_TIME;
-        let verdict = policy::decide(&current, &asked.question(attributes, &live), &out_of_time);
-        (verdict, live)
+        let verdict = policy::decide(&current, &asked.question(attributes, live), &out_of_time);
+        (verdict, asked.facts)
     }
 
     /// The look stage: an internal operation with a grant of its own.

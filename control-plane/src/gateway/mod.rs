@@ -1,6 +1,7 @@
 //! The gateway: every operation passes here, stage by stage. `serve` shows the whole path; each other file is one stage or one end.
 
 mod accept;
+mod attribute;
 mod cut;
 mod hold;
 pub(crate) mod judge;
@@ -26,6 +27,7 @@ use crate::intruders::Intruders;
 use crate::metrics::RefusalLabels;
 use crate::policies::Policies;
 use crate::records::Recorder;
+use crate::sessions::BodyRoom;
 
 use refusal::Refusal;
 
@@ -40,6 +42,8 @@ pub struct Gateway {
     pub(crate) recorder: Recorder,
     /// Watches end in good order when the process goes.
     pub(crate) drain: Drain,
+    /// Of all sessions together.
+    pub(crate) bodies: BodyRoom,
 }
 
 impl Gateway {

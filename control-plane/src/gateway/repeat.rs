@@ -5,15 +5,26 @@ use control_plane_core::intent::Intent;
 use control_plane_core::lifecycle::{ApprovalUse, NotSent, OperationKey, Outcome, Repeat};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
-use shared::ids::HoldId;
+use shared::ids::{HoldId, OperationId};
 use shared_net::body::{self, BoxBody};
+use uuid::Uuid;
 
 use super::Gateway;
 use super::refusal::Refusal;
 use super::serve::Refused;
 use crate::approvals;
 use crate::records::OperationLog;
+use crate::sessions::Use;
 use crate::store::OperationRow;
+
+/// One run of a request, as it will be recorded.
+pub(super) struct Run {
+    pub(super) attributes: Attributes,
+    /// Of a plain read that ran before: that run, from which this one has its own id.
+    pub(super) first: Option<OperationId>,
+    /// Whether it is on record before it goes on.
+    pub(super) durable: bool,
+}
 
 /// What became of a repetition.
 pub(super) enum Before {
@@ -32,6 +43,36 @@ enum Next {
 }
 
 impl Gateway {
+    /// What a request is to the record. A plain read that comes again runs again, as an operation of its own; whatever has a record with
+    /// an outcome to keep (it changes something, or waits for people) is compared with that by [`Self::repeat`].
+    pub(super) async fn run_of(&self, attributes: Attributes, used: Use) -> Result<Run, Refused> {
+        if !attributes.info().is_read() {
+            return Ok(Run { attributes, first: None, durable: true });
+        }
+        let plain = |attributes| Ok(Run { attributes, first: None, durable: false });
+        if used == Use::First {
+            return plain(attributes);
+        }
+        let id = attributes.operation();
+        let row = self.recorder.store.written_operation(attributes.session(), id).await;
+        let row = row.map_err(|error| Refused { refusal: Refusal::Record(error), log: None })?;
+        match row {
+            None => plain(attributes),
+            Some(row) if row.record.is_some() => Ok(Run { attributes, first: None, durable: true }),
+            Some(row) if self.is_same(&row, &attributes) => Ok(Run {
+                attributes: attributes.again(OperationId::new(Uuid::now_v7())),
+                first: Some(id),
+                durable: false,
+            }),
+            Some(_) => Err(Refused { refusal: Refusal::OtherContent, log: None }),
+        }
+    }
+
+    fn is_same(&self, row: &OperationRow, attributes: &Attributes) -> bool {
+        let key = self.recorder.store.seal().open(&row.digest_key);
+        key.is_some_and(|key| row.digest.parse() == Ok(Intent::of(attributes).digest(&key)))
+    }
+
     /// Compares a repetition with its record. Nothing runs twice.
     pub(super) async fn repeat(
         &self,
@@ -59,10 +100,7 @@ impl Gateway {
                 return Err(Refusal::OtherContent);
             };
             match record.repeat(&Intent::of(attributes).digest(&key)) {
-                Err(_) => {
-                    self.attack_signal("other_content");
-                    return Err(Refusal::OtherContent);
-                }
+                Err(_) => return Err(Refusal::OtherContent),
                 // Its hold is found again by the same intent; what was only recorded, or came back unspent, is judged.
                 Ok(Repeat::Judge | Repeat::Rejoin(_) | Repeat::IssueAgain(None)) => return Ok(Next::Goes),
                 Ok(Repeat::IssueAgain(Some(mine))) => return Ok(Next::Approved(mine)),

@@ -34,21 +34,26 @@ impl Gateway {
     /// Spends the right, and gives the agent's answer. Where it is certain that the grant was never spent, another one is issued for another
     /// agent; what may have been sent is never sent again.
     pub(super) async fn send(&self, session: &Arc<Session>, ready: Ready) -> Result<Answered, Refused> {
-        let Ready { mut allowed, issued, mut log } = ready;
+        let Ready { mut allowed, issued, taken, mut log } = ready;
         log.approved(allowed.approval());
         let first = match issued {
             Some((issued, link)) => Ok((Some(issued), link)),
-            None => self.issue(&mut log).await,
+            None => self.issue(session, &mut log).await,
         };
         let (mut issued, mut link) = match first {
             Ok(issue) => issue,
             Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
         };
+        // From here on it counts, whatever comes of it.
+        let mut taken = Some(taken);
         for again in 0..=limits::ISSUED_AGAIN {
             let outgoing = match self.grants.issue(allowed, issued, &link) {
                 Ok(outgoing) => outgoing,
                 Err(error) => return Err(Refused { refusal: Refusal::Issue(error.to_string()), log: Some(log) }),
             };
+            if let Some(taken) = taken.take() {
+                taken.keep();
+            }
             log.sent(outgoing.grant.claims(), link.id);
             let error = match forward(&link, outgoing).await {
                 Ok(response) => return Ok(self.answered(response, log, link)),
@@ -83,9 +88,11 @@ impl Gateway {
     }
 
     /// Picks an agent and puts the grant to come on record.
-    async fn issue(&self, log: &mut OperationLog) -> Result<Issue, Refusal> {
+    async fn issue(&self, session: &Session, log: &mut OperationLog) -> Result<Issue, Refusal> {
         let cluster = log.opening().cluster.clone();
         let link = self.agents.pick_or_wait(&cluster).await.ok_or(Refusal::NoAgent(cluster))?;
+        // Judging and waiting took time, in which the session may have been revoked or run out.
+        session.is_good(self.recorder.clock.now()).map_err(Refusal::Session)?;
         if !log.is_durable() {
             return Ok((None, link));
         }
@@ -101,6 +108,7 @@ impl Gateway {
         log: &mut OperationLog,
     ) -> Result<Issue, Refusal> {
         let link = self.agents.pick_other(than).await.ok_or(Refusal::NotSent)?;
+        session.is_good(self.recorder.clock.now()).map_err(Refusal::Session)?;
         if !log.is_durable() {
             return Ok((None, link));
         }

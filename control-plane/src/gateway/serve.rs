@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use control_plane_core::attributes::{Attributes, check_operation_id};
+use control_plane_core::attributes::Attributes;
 use control_plane_core::decision::{Allowed, Decision};
 use control_plane_core::digest::DigestKey;
 use control_plane_core::lifecycle::{Issued, NotSent, Outcome};
-use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
 use http::Response;
 use hyper::body::Incoming;
@@ -17,21 +16,23 @@ use tokio::sync::oneshot;
 
 use super::accept::Accepted;
 use super::refusal::Refusal;
-use super::repeat::Before;
+use super::repeat::{Before, Run};
 use super::send::Answered;
 use super::watch::WatchEnd;
 use super::{Gateway, reply};
 use crate::agents::AgentLink;
 use crate::intruders::Attempt;
 use crate::records::{OperationLog, opening};
-use crate::sessions::{Claim, Running, Session};
-use crate::store::Rejected;
+use crate::sessions::{Running, Session, Taken, Use};
+use crate::store::{Opening, Rejected};
 
 /// An operation that passed every stage up to the decision to let it go.
 pub(super) struct Ready {
     pub(super) allowed: Allowed,
     /// For an approved operation: the grant is on record already, with the agent it is for.
     pub(super) issued: Option<(Issued, Arc<AgentLink>)>,
+    /// What it takes from its session's budget, given back where no grant comes of it.
+    pub(super) taken: Taken,
     pub(super) log: OperationLog,
 }
 
@@ -64,24 +65,26 @@ impl Gateway {
             Ok(session) => session,
             Err(from) => return self.turn_away(Err(from), Some(id), "identify", what, &Refusal::NoSession).await,
         };
-        let identity = match session.identify(now) {
-            Ok(identity) => identity,
-            Err(error) => {
-                return self.turn_away(Ok(&session), Some(id), "identify", what, &Refusal::Session(error)).await;
-            }
-        };
+        if let Err(error) = session.is_good(now) {
+            return self.turn_away(Ok(&session), Some(id), "identify", what, &Refusal::Session(error)).await;
+        }
         // attribute
-        let attributes = match self.attribute(&session, identity, accepted).await {
-            Ok(attributes) => attributes,
+        let (attributes, place) = match self.attribute(&session, accepted).await {
+            Ok(attributed) => attributed,
             Err(refusal) => return self.turn_away(Ok(&session), Some(id), "attribute", what, &refusal).await,
         };
-        let running = match self.claim(&session, id).await {
-            Ok(running) => running,
-            Err(refusal) => return self.turn_away(Ok(&session), Some(id), "attribute", what, &refusal).await,
+        let content = session.content(attributes.request());
+        let (running, used) = match self.claim(&session, id, content, place).await {
+            Ok(claimed) => claimed,
+            Err(refusal) => return self.turn_away(Ok(&session), Some(id), "open", what, &refusal).await,
         };
         let info = attributes.info().clone();
-        match self.operate(session, attributes, running).await {
+        match self.operate(Arc::clone(&session), attributes, running, used).await {
             Ok(response) => response,
+            // Of no operation: that of this id is another.
+            Err(Refused { refusal: refusal @ Refusal::OtherContent, log: None }) => {
+                self.turn_away(Ok(&session), Some(id), "open", what, &refusal).await
+            }
             Err(Refused { refusal, log }) => self.refuse(refusal, log, id, &info).await,
         }
     }
@@ -92,11 +95,12 @@ impl Gateway {
         session: Arc<Session>,
         attributes: Attributes,
         running: Running,
+        used: Use,
     ) -> Result<Response<BoxBody>, Refused> {
         // open
+        let Run { attributes, first, durable } = self.run_of(attributes, used).await?;
         let key = DigestKey::new(shared_net::crypto::random());
-        let opening = self.opening(&attributes, &key);
-        let durable = !attributes.info().is_read();
+        let opening = Opening { parent: first, ..opening::of(&attributes, &key, &self.recorder) };
         let asker = attributes.identity().asker().to_string();
         let opened = OperationLog::open(&self.recorder, opening, &key, asker, durable).await;
         let (mut log, known) = opened.map_err(|error| Refused { refusal: Refusal::Record(error), log: None })?;
@@ -116,11 +120,10 @@ impl Gateway {
             return Err(Refused { refusal: Refusal::Stream, log: Some(log) });
         }
         // look, decide
-        let (verdict, live) = self.judge(&session, &attributes).await;
+        let (verdict, live, taken) = self.judge_and_take(&session, &attributes).await;
         log.decided(verdict.explanation());
-        session.note(&attributes, &verdict);
         let ready = match attributes.decide(verdict) {
-            Decision::Allow(allowed) => Ready { allowed, issued: None, log },
+            Decision::Allow(allowed) => Ready { allowed, issued: None, taken, log },
             Decision::Deny(denial) => {
                 let refusal = Refusal::Denied(Box::new(denial.explanation().clone()));
                 return Err(Refused { refusal, log: Some(log) });
@@ -172,32 +175,8 @@ impl Gateway {
         answered.await.unwrap_or(Err(Refused { refusal: Refusal::Internal("the operation's task died"), log: None }))
     }
 
-    async fn attribute(
-        &self,
-        session: &Session,
-        identity: control_plane_core::identity::Identity,
-        accepted: Accepted,
-    ) -> Result<Attributes, Refusal> {
-        let id = accepted.id();
-        check_operation_id(id, session.opened(), self.recorder.clock.steady()).map_err(Refusal::OperationId)?;
-        let read = accepted.read().await?;
-        let parts = read.parts;
-        let request = Request::parse(&parts.method, &parts.uri, &parts.headers, read.body).map_err(Refusal::Request)?;
-        Ok(Attributes::new(identity, id, session.id(), request))
-    }
-
-    /// Registers the operation as under way, after waiting for a run of the same id to end.
-    async fn claim(&self, session: &Arc<Session>, id: OperationId) -> Result<Running, Refusal> {
-        loop {
-            match session.run(id).map_err(Refusal::Session)? {
-                Claim::Mine(running) => return Ok(running),
-                Claim::Theirs(mut done) => drop(done.wait_for(|done| *done).await),
-            }
-        }
-    }
-
-    /// Refuses what never became an operation, and keeps the attempt. What a stranger tries is counted and nothing more: anybody can make
-    /// a key, and would choose what fills the log and the list of attempts (SECURITY.md D8).
+    /// Refuses what never became an operation, and keeps the attempt; a stranger's by the ration of his address, since anybody can make a
+    /// key, and would choose what fills the log and the list of attempts (SECURITY.md D8).
     async fn turn_away(
         &self,
         session: Result<&Arc<Session>, IpAddr>,
@@ -278,9 +257,5 @@ impl Gateway {
         if let Err(error) = log.close(outcome, shape.reason.code(), Some(shape.message)).await {
             tracing::error!(error = %shared::chain::Chain(&error), "a refusal could not be recorded");
         }
-    }
-
-    fn opening(&self, attributes: &Attributes, key: &DigestKey) -> crate::store::Opening {
-        opening::of(attributes, key, &self.recorder)
     }
 }

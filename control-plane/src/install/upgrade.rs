@@ -51,6 +51,12 @@ pub(super) fn comparable(object: &Value) -> Value {
             map.remove(&key.replace("~1", "/"));
         }
     }
+    // What kubectl remembered may have been all that stood there.
+    if let Some(metadata) = object.pointer_mut("/metadata").and_then(Value::as_object_mut)
+        && metadata.get("annotations").and_then(Value::as_object).is_some_and(serde_json::Map::is_empty)
+    {
+        metadata.remove("annotations");
+    }
     object
 }
 

@@ -197,7 +197,7 @@ mod tests {
         let identity = serde_json::from_value(serde_json::json!({"pod": pod, "expires": 100})).unwrap();
         let (id, peer) = (SessionId::new(Uuid::from_u128(key.into())), PeerKey([key; 32]));
         let row = SessionRow::of(id, peer, identity, Timestamp(1), shown(1, 100));
-        Session::new(row, SessionFacts::default())
+        Session::new(row, SessionFacts::default(), None)
     }
 
     #[test]

@@ -8,6 +8,7 @@ use control_plane_core::attributes::Attributes;
 use control_plane_core::decision::{Effect, Verdict};
 use control_plane_core::identity::Identity;
 use control_plane_core::policy::SessionFacts;
+use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
 use shared::ids::{OperationId, SessionId};
 use shared::limits;
@@ -15,7 +16,10 @@ use shared::time::Timestamp;
 use shared_net::tls::PeerKey;
 use tokio::sync::watch;
 
+use super::ids::{Content, ContentKey, Ids, Use};
+use super::room::{Place, Room};
 use super::seat::Seat;
+use super::taken::{self, Taken};
 use crate::presence::Presence;
 use crate::store::SessionRow;
 
@@ -30,9 +34,16 @@ pub struct Session {
     pub(super) seat: Mutex<Seat>,
     /// Holds the reason once the session is over; long streams watch it.
     pub(super) over: watch::Sender<Option<String>>,
-    running: Mutex<HashMap<OperationId, watch::Receiver<bool>>>,
-    facts: Mutex<SessionFacts>,
+    room: Room,
+    content_key: ContentKey,
+    operations: Mutex<Operations>,
+    pub(super) facts: Mutex<SessionFacts>,
     pub(super) presence: Presence,
+}
+
+struct Operations {
+    running: HashMap<OperationId, watch::Receiver<bool>>,
+    ids: Ids,
 }
 
 /// An operation under way; its waiters are woken when it is dropped.
@@ -40,6 +51,7 @@ pub struct Running {
     session: Arc<Session>,
     id: OperationId,
     done: watch::Sender<bool>,
+    _place: Place,
 }
 
 /// Why an operation can't start in this session.
@@ -54,18 +66,23 @@ pub enum SessionError {
     /// Too many at once.
     #[error("the session has {} operations under way, which is the most", limits::SESSION_OPERATIONS)]
     Busy,
+    /// Too many bytes at once.
+    #[error("there is no room for its body: others are under way")]
+    Full,
 }
 
 /// What happens to an operation id that arrives.
 pub enum Claim {
-    /// Nobody runs it: run it.
-    Mine(Running),
-    /// It is under way: wait until it is done.
-    Theirs(watch::Receiver<bool>),
+    /// Nobody runs it: run it. Where it may have run before, the store knows.
+    Mine(Running, Use),
+    /// It is under way: wait until it is done, and come back with the place.
+    Theirs(watch::Receiver<bool>, Place),
+    /// It stands for another request.
+    Other,
 }
 
 impl Session {
-    pub(super) fn new(row: SessionRow, facts: SessionFacts) -> Arc<Self> {
+    pub(super) fn new(row: SessionRow, facts: SessionFacts, newest: Option<OperationId>) -> Arc<Self> {
         Arc::new(Self {
             id: row.id,
             peer: PeerKey(row.peer_key),
@@ -74,7 +91,9 @@ impl Session {
             expires: AtomicU64::new(row.expires.0),
             seat: Mutex::new(Seat::new(row.shown)),
             over: watch::Sender::new(row.closed_why.or_else(|| row.closed.map(|_| "closed".to_owned()))),
-            running: Mutex::new(HashMap::new()),
+            room: Room::new(),
+            content_key: ContentKey::new(),
+            operations: Mutex::new(Operations { running: HashMap::new(), ids: Ids::new(newest) }),
             facts: Mutex::new(facts),
             presence: Presence::default(),
         })
@@ -113,6 +132,12 @@ impl Session {
 
     /// The identify stage: who asks, if the session still may.
     pub fn identify(&self, now: Timestamp) -> Result<Identity, SessionError> {
+        let expires = self.is_good(now)?;
+        Ok(self.identity.clone().expiring(expires))
+    }
+
+    /// Whether the session still may, and until when. Asked again after every wait: revocation and expiry don't wait.
+    pub fn is_good(&self, now: Timestamp) -> Result<Timestamp, SessionError> {
         if let Some(why) = self.over.borrow().as_ref() {
             return Err(SessionError::Over(why.clone()));
         }
@@ -120,7 +145,17 @@ impl Session {
         if now >= expires {
             return Err(SessionError::Expired(expires));
         }
-        Ok(self.identity.clone().expiring(expires))
+        Ok(expires)
+    }
+
+    /// A place for one more operation.
+    pub fn enter(&self) -> Result<Place, SessionError> {
+        self.room.enter()
+    }
+
+    /// What a request is compared by when its id comes again.
+    pub fn content(&self, request: &Request) -> Content {
+        self.content_key.of(request)
     }
 
     /// What policy may ask about the session's past. `now` is of the clock that does not jump.
@@ -130,14 +165,24 @@ impl Session {
         facts
     }
 
-    /// Notes what was decided, for the facts of the next question.
-    pub fn note(&self, attributes: &Attributes, verdict: &Verdict) {
+    /// Notes what was decided, for the facts of the next question. `None`: it was allowed in sight of a past that is no longer all, for
+    /// another operation came between; it has to be decided again. That comes to an end, since each time another one got through.
+    pub fn note(self: &Arc<Self>, seen: &SessionFacts, attributes: &Attributes, verdict: &Verdict) -> Option<Taken> {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         match verdict.explanation().effect {
-            Effect::Allow => facts.went_through(verdict.cost(), deed(attributes.info())),
+            Effect::Allow => {
+                let (cost, deed) = (verdict.cost(), deed(attributes.info()));
+                let write = deed.is_some();
+                if (cost > 0 || write) && !taken::is_current(seen, &facts) {
+                    return None;
+                }
+                facts.went_through(cost, deed);
+                return Some(Taken::some(Arc::clone(self), cost, write));
+            }
             Effect::Hold => facts.holds += 1,
             Effect::Deny => facts.denials += 1,
         }
+        Some(Taken::nothing())
     }
 
     /// Notes that an operation that was held goes through now.
@@ -158,17 +203,18 @@ impl Session {
     }
 
     /// Registers an operation as under way.
-    pub fn run(self: &Arc<Self>, id: OperationId) -> Result<Claim, SessionError> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(done) = running.get(&id) {
-            return Ok(Claim::Theirs(done.clone()));
+    pub fn run(self: &Arc<Self>, id: OperationId, content: Content, place: Place) -> Claim {
+        let mut operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = operations.ids.note(id, content);
+        if used == Use::Other {
+            return Claim::Other;
         }
-        if running.len() >= limits::SESSION_OPERATIONS {
-            return Err(SessionError::Busy);
+        if let Some(done) = operations.running.get(&id) {
+            return Claim::Theirs(done.clone(), place);
         }
         let (done, waiting) = watch::channel(false);
-        running.insert(id, waiting);
-        Ok(Claim::Mine(Running { session: Arc::clone(self), id, done }))
+        operations.running.insert(id, waiting);
+        Claim::Mine(Running { session: Arc::clone(self), id, done, _place: place }, used)
     }
 }
 
@@ -179,7 +225,7 @@ fn deed(info: &RequestInfo) -> Option<String> {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.session.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        self.session.operations.lock().unwrap_or_else(PoisonError::into_inner).running.remove(&self.id);
         self.done.send_replace(true);
     }
 }

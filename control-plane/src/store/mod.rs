@@ -27,7 +27,7 @@ pub use operations::{Closing, Filter, OpenOperation, Opened, Opening, OperationR
 pub use reads::OpenRead;
 pub use rejected::{Rejected, RejectedRow};
 pub use seal::SealingKey;
-pub use sessions::{SessionRow, Shown};
+pub use sessions::{OpenedSession, Renewed, SessionRow, Shown};
 
 use writer::Writer;
 

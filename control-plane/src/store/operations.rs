@@ -28,7 +28,7 @@ pub struct Opening {
     pub opened: Timestamp,
     /// `runner`, or `internal/<name>`.
     pub kind: String,
-    /// For an internal one, the operation it serves.
+    /// For an internal one, the operation it serves; for a read that its sidecar asked for again, the first run.
     pub parent: Option<OperationId>,
     /// What a person would have typed.
     pub typed: String,
@@ -126,7 +126,7 @@ pub struct OperationRow {
     pub opened: Timestamp,
     /// `runner` or `internal/<name>`.
     pub kind: String,
-    /// The operation it serves, for an internal one.
+    /// The operation it serves, for an internal one; the first run, for a read that was asked for again.
     pub parent: Option<OperationId>,
     /// What a person would have typed.
     pub typed: String,
@@ -287,15 +287,14 @@ impl Store {
                 let key = OperationKey { session: opening.session, operation: opening.id };
                 let record = OperationRecord::open(key, opening.digest, opening.opened);
                 let record = serde_json::to_string(&record).map_err(|_| StoreError::Corrupt("an unwritable record"))?;
-                // A try before this one may have ended unsent; this one is open, under a key of its own.
-                let sql = "UPDATE operations SET record = ?3, digest = ?4, digest_key = ?5, outcome = NULL, closed = NULL \
-                           WHERE session = ?1 AND id = ?2 AND record IS NULL";
+                // The digest tells the row of this very run: its key was drawn for it.
+                let sql = "UPDATE operations SET record = ?3, outcome = NULL, closed = NULL \
+                           WHERE session = ?1 AND id = ?2 AND record IS NULL AND digest = ?4";
                 let promoted = c.prepare_cached(sql)?.execute(params![
                     opening.session.uuid().as_bytes(),
                     opening.id.uuid().as_bytes(),
                     record,
                     opening.digest.to_string(),
-                    opening.digest_key,
                 ])?;
                 if promoted == 1 {
                     return Ok(Opened::New);
@@ -310,6 +309,22 @@ impl Store {
     /// Closes an operation durably. `false`: it had its one outcome already.
     pub async fn close_operation(&self, s: SessionId, id: OperationId, closing: Closing) -> Result<bool, StoreError> {
         self.writer.durable(move |c| close(c, s, id, &closing)).await
+    }
+
+    /// One operation, with all that was written of it before this, reads included.
+    pub async fn written_operation(&self, s: SessionId, id: OperationId) -> Result<Option<OperationRow>, StoreError> {
+        // Through the writer's queue: a reader would not see a read that still waits there.
+        self.writer.durable(move |c| find(c, s, id)).await
+    }
+
+    /// The newest id of a session that is on record.
+    pub async fn newest_operation(&self, session: SessionId) -> Result<Option<OperationId>, StoreError> {
+        self.read(move |c| {
+            let sql = "SELECT max(id) FROM operations WHERE session = ?1";
+            let id: Option<[u8; 16]> = c.prepare_cached(sql)?.query_row([session.uuid().as_bytes()], |r| r.get(0))?;
+            Ok(id.map(|id| OperationId::new(uuid(id))))
+        })
+        .await
     }
 
     /// One operation.

@@ -42,10 +42,11 @@ impl Store {
                 let waited =
                     std::mem::replace(&mut *half.lock().unwrap_or_else(PoisonError::into_inner), Half::Written);
                 let closing = if let Half::Waiting(closing) = waited { closing } else { None };
-                match (insert(c, &opening, None, closing.as_deref())?, closing) {
-                    // The id was recorded before, and what is known of its end is only this.
-                    (false, Some(closing)) => close(c, opening.session, opening.id, &closing).map(drop),
-                    _ => Ok(()),
+                if insert(c, &opening, None, closing.as_deref())? {
+                    Ok(())
+                } else {
+                    // The session's ids see to it that no two reads share one; said aloud if they ever fail to.
+                    Err(StoreError::Corrupt("two reads under one id"))
                 }
             })
             .await?;

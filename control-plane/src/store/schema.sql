@@ -36,7 +36,7 @@ CREATE TABLE operations (
   cluster TEXT NOT NULL,
   opened INTEGER NOT NULL,
   kind TEXT NOT NULL,            -- runner | internal/<name>
-  parent BLOB,                   -- operation for which an internal one was made
+  parent BLOB,                   -- operation for which an internal one was made, or of which a read is a further run
   typed TEXT NOT NULL,           -- what a person would have typed
   command TEXT NOT NULL,         -- Kubectl-Command, as the client says it: display only
   user_agent TEXT NOT NULL,

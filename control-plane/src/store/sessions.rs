@@ -59,6 +59,28 @@ impl SessionRow {
     }
 }
 
+/// Whether a session was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenedSession {
+    /// It is new, and on record.
+    New,
+    /// Its key has a session already, and has one only.
+    KeyTaken,
+    /// Its CI token has opened one before.
+    TokenTaken,
+}
+
+/// Whether a session was renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// Its expiry is that of the identity shown now.
+    Yes,
+    /// It is over.
+    Over,
+    /// The CI token belongs to another session.
+    TokenTaken,
+}
+
 const COLUMNS: &str = "id, peer_key, identity, opened, expires, closed, closed_why, address, token_expires, seq";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
@@ -95,39 +117,44 @@ pub(super) fn ms(time: Timestamp) -> i64 {
 }
 
 impl Store {
-    /// Opens a session, durably. `false`: the CI token has opened one before.
-    pub async fn open_session(&self, session: SessionRow) -> Result<bool, StoreError> {
+    /// Opens the one session of its key, durably.
+    pub async fn open_session(&self, session: SessionRow) -> Result<OpenedSession, StoreError> {
         self.writer
             .durable(move |c| {
+                // In the transaction, so that of two first calls on one key only one opens a session.
+                let sql = "SELECT EXISTS (SELECT 1 FROM sessions WHERE peer_key = ?1)";
+                if c.prepare_cached(sql)?.query_row(params![session.peer_key], |r| r.get(0))? {
+                    return Ok(OpenedSession::KeyTaken);
+                }
                 if let Some(ci) = session.identity.ci()
                     && !take_ci_token(c, ci, session.id)?
                 {
-                    return Ok(false);
+                    return Ok(OpenedSession::TokenTaken);
                 }
                 insert(c, &session)?;
-                Ok(true)
+                Ok(OpenedSession::New)
             })
             .await
     }
 
-    /// Moves the expiry of an open session to that of the identity shown now. `false`: its CI token belongs to another session.
-    pub async fn renew_session(&self, id: SessionId, identity: Identity, shown: Shown) -> Result<bool, StoreError> {
+    /// Moves the expiry of an open session to that of the identity shown now.
+    pub async fn renew_session(&self, id: SessionId, identity: Identity, shown: Shown) -> Result<Renewed, StoreError> {
         self.writer
             .durable(move |c| {
                 if let Some(ci) = identity.ci()
                     && !take_ci_token(c, ci, id)?
                     && ci_token_of(c, ci)? != Some(id)
                 {
-                    return Ok(false);
+                    return Ok(Renewed::TokenTaken);
                 }
                 let sql = "UPDATE sessions SET expires = ?2, address = ?3, token_expires = ?4 WHERE id = ?1 AND closed IS NULL";
-                c.prepare_cached(sql)?.execute(params![
+                let open = c.prepare_cached(sql)?.execute(params![
                     id.uuid().as_bytes(),
                     ms(identity.expires()),
                     shown.address.to_string(),
                     ms(shown.token_expires)
                 ])?;
-                Ok(true)
+                Ok(if open > 0 { Renewed::Yes } else { Renewed::Over })
             })
             .await
     }

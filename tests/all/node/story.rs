@@ -40,7 +40,7 @@ pub(super) fn kubectl(on: &Installed, namespace: &str, pod: &str, arguments: &[&
 
 /// Whether a port answers somebody in the Pod.
 fn reaches(on: &Installed, namespace: &str, pod: &str, address: &str, port: &str) -> bool {
-    let tried = on.node.exec(namespace, pod, "job", &["nc", "-z", "-w", "2", address, port], "");
+    let tried = on.node.exec(namespace, pod, "job", &["nc", "-w", "2", address, port], "");
     tried.code == Some(0)
 }
 

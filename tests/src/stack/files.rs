@@ -1,6 +1,6 @@
-//! Files, and what a port answers.
+//! Files of a stack, and what its ports answer.
 
-use std::io::{Read, Write};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;

@@ -69,7 +69,8 @@ async fn a_question_goes_with_our_own_read_of_a_secret_only() {
     let question = question();
     for (purpose, path, question, label) in [
         ("operation", SECRET, question.as_str(), "grant-purpose"),
-        ("guard-read", SECRET, &question, "grant-purpose"),
+        // It is the agent's own, so nobody may be impersonated for it.
+        ("guard-read", SECRET, &question, "grant-impersonation"),
         ("live-read", "/api/v1/namespaces/ns/configmaps/s", &question, "grant-purpose"),
         ("live-read", "/apis/x.example/v1/namespaces/ns/secrets/s", &question, "grant-purpose"),
         ("live-read", SECRET, "{}", "request-unreadable"),

@@ -110,6 +110,13 @@ impl SessionFacts {
             }
         }
     }
+
+    /// Takes back an operation that came to no grant. Its deed stays: another operation may have done the same.
+    pub fn give_back(&mut self, cost: u8, write: bool) {
+        self.operations = self.operations.saturating_sub(1);
+        self.risk_spent = self.risk_spent.saturating_sub(u64::from(cost));
+        self.writes = self.writes.saturating_sub(u64::from(write));
+    }
 }
 
 /// `auth can-i`: attributes as a SelfSubjectAccessReview has them, without a body, and with verbs that no request has.
