@@ -33,7 +33,7 @@ use crate::metrics::GatewayMetrics;
 use crate::peers::Peers;
 use crate::policies::Policies;
 use crate::records::{Recorder, RequestMask, Runs};
-use crate::sessions::Sessions;
+use crate::sessions::{BodyRoom, Sessions};
 use crate::store::{Start, Store};
 use crate::web::{self, Web};
 
@@ -120,15 +120,17 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
     let agents = Arc::new(Agents::new(Arc::clone(&grants), recorder.clone()));
     let sessions = Arc::new(Sessions::new(Arc::clone(&authn), Arc::clone(&agents), store.clone(), clock.clone()));
     let intruders = Arc::new(Intruders::new(store.clone(), clock.clone(), gateway_metrics));
-    let gateway = Arc::new(Gateway::new(
-        Arc::clone(&agents),
+    let gateway = Arc::new(Gateway {
+        agents: Arc::clone(&agents),
         grants,
-        Arc::clone(&policies),
-        Arc::clone(&approvals),
-        Arc::clone(&alarms),
+        policies: Arc::clone(&policies),
+        approvals: Arc::clone(&approvals),
+        alarms: Arc::clone(&alarms),
         intruders,
         recorder,
-    ));
+        drain: drain.clone(),
+        bodies: BodyRoom::new(limits::BODY_BYTES_AT_ONCE),
+    });
     let issuer_keys = IssuerKeys {
         authn: Arc::clone(&authn),
         agents: Arc::clone(&agents),

@@ -23,7 +23,7 @@ use shared_net::exchange;
 use shared_net::tasks::TaskSet;
 use shared_net::telemetry;
 
-use crate::agents::Agents;
+use crate::agents::{AgentLink, Agents};
 use crate::alarms::{Alarms, Raised};
 use crate::authn::Authn;
 use crate::gateway::Gateway;
@@ -47,7 +47,7 @@ pub struct Peers {
 /// What this connection has proven to be. Set once.
 enum Role {
     Sidecar(Here),
-    Agent,
+    Agent(Arc<AgentLink>),
 }
 
 struct Peer {
@@ -138,7 +138,7 @@ impl Peer {
         let session = match self.role.get() {
             Some(Role::Sidecar(here)) => Ok(Arc::clone(here.session())),
             // An agent has no operations of its own.
-            Some(Role::Agent) => {
+            Some(Role::Agent(_)) => {
                 return plain(Reason::Forbidden, "an agent's connection carries no operations of its own");
             }
             None => Err(self.connection.remote_address().ip()),
@@ -152,6 +152,7 @@ impl Peer {
             (Method::POST, wire::path::SESSION) => self.session(request).await,
             (Method::POST, wire::path::BYPASS) => self.bypass(request).await,
             (Method::POST, wire::path::AGENT) => self.agent(request).await,
+            (Method::POST, wire::path::LEAVING) => self.leaving().await,
             (_, wire::path::PING) => json(&serde_json::json!({})),
             _ => self.turn_away("control", "a call of ours", Reason::NotFound, "there is no such call", None).await,
         }
@@ -159,7 +160,7 @@ impl Peer {
 
     async fn session(self: Arc<Self>, request: Request<Incoming>) -> Response<BoxBody> {
         let refuse = |reason, text, signal| self.turn_away("session", wire::path::SESSION, reason, text, signal);
-        if matches!(self.role.get(), Some(Role::Agent)) {
+        if matches!(self.role.get(), Some(Role::Agent(_))) {
             return refuse(Reason::Forbidden, "an agent's connection has no session", Some("two_roles")).await;
         }
         let request = match read(request).await {
@@ -216,10 +217,10 @@ impl Peer {
             Ok(request) => request,
             Err(why) => return refuse(Reason::BadRequest, why, None).await,
         };
-        let again = matches!(self.role.get(), Some(Role::Agent));
+        let again = matches!(self.role.get(), Some(Role::Agent(_)));
         match self.peers.agents.hello(&self.peers.authn, &self.connection, &request, !again) {
             Ok((link, reply)) => {
-                if self.becomes(Role::Agent) {
+                if self.becomes(Role::Agent(Arc::clone(&link))) {
                     let agents = Arc::clone(&self.peers.agents);
                     self.peers.tasks.spawn("agent", async move { agents.attend(link).await });
                 }
@@ -230,6 +231,15 @@ impl Peer {
                 refuse(Reason::Unauthorized, &text, intruders::signal_of_agent(&error)).await
             }
         }
+    }
+
+    async fn leaving(&self) -> Response<BoxBody> {
+        let Some(Role::Agent(link)) = self.role.get() else {
+            let text = "only an agent says that it goes away";
+            return self.turn_away("control", wire::path::LEAVING, Reason::Forbidden, text, None).await;
+        };
+        self.peers.agents.leave(link);
+        json(&serde_json::json!({}))
     }
 
     /// Refuses a call of our own, and keeps the attempt.

@@ -54,7 +54,7 @@ pub struct SessionReply {
     pub session: SessionId,
     /// Until when it is good without renewal, in ms since the epoch.
     pub expires: Timestamp,
-    /// Our clock.
+    /// Our clock, which does not jump.
     pub now: Timestamp,
 }
 
@@ -127,8 +127,8 @@ impl Sessions {
         let identity = self.authn.identity(cluster, pod, ci_token, now).await?;
         let comer = Comer { connection, token, identity, shown };
         let found = match self.find(connection.peer_key()).await? {
-            None => match self.create(&comer, now).await? {
-                Some(session) => return Ok(opened(session, &request, now)),
+            None => match self.create(&comer).await? {
+                Some(session) => return Ok(self.opened(session, &request)),
                 // Another first call on this key was faster: the session is that one's.
                 None => self.find(connection.peer_key()).await?,
             },
@@ -136,7 +136,23 @@ impl Sessions {
         };
         let session = found.ok_or(StoreError::Corrupt("a session that is there and is not"))?;
         self.renew(&session, &comer).await?;
-        Ok(opened(session, &request, now))
+        Ok(self.opened(session, &request))
+    }
+
+    fn opened(&self, session: Arc<Session>, request: &SessionRequest) -> (Arc<Session>, SessionReply) {
+        session.presence.version(&request.version);
+        tracing::info!(
+            session.id = %session.id,
+            identity.subject = %session.identity.asker(),
+            sidecar.version = %request.version.chars().take(limits::VERSION_CHARS).collect::<String>(),
+            "session open"
+        );
+        // Told in the time that operation ids are made and judged in. A wall clock that is set back would else make every id of a session
+        // one of the future.
+        let left = Timestamp(session.expires.load(Ordering::Acquire)).since(self.clock.now());
+        let now = self.clock.steady();
+        let reply = SessionReply { session: session.id, expires: now.after(left), now };
+        (session, reply)
     }
 
     async fn renew(&self, session: &Arc<Session>, comer: &Comer<'_>) -> Result<(), OpenError> {
@@ -160,11 +176,12 @@ impl Sessions {
     }
 
     /// The first session of a key; `None` where another call has opened one meanwhile.
-    async fn create(&self, comer: &Comer<'_>, now: Timestamp) -> Result<Option<Arc<Session>>, OpenError> {
+    async fn create(&self, comer: &Comer<'_>) -> Result<Option<Arc<Session>>, OpenError> {
         let id = SessionId::new(Uuid::now_v7());
         let before = self.before(comer).await?;
         self.agents.review_token(&comer.identity, id, comer.token).await?;
-        let row = SessionRow::of(id, comer.connection.peer_key(), comer.identity.clone(), now, comer.shown);
+        let row =
+            SessionRow::of(id, comer.connection.peer_key(), comer.identity.clone(), self.clock.steady(), comer.shown);
         let session = Session::new(row.clone(), SessionFacts::default(), None);
         // Before it is anybody's, so that there is no moment in which its sidecar seems to have gone.
         session.sit(comer.connection, comer.shown);
@@ -277,17 +294,4 @@ impl Sessions {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, session| !gone(session));
         self.seats.sweep();
     }
-}
-
-fn opened(session: Arc<Session>, request: &SessionRequest, now: Timestamp) -> (Arc<Session>, SessionReply) {
-    session.presence.version(&request.version);
-    tracing::info!(
-        session.id = %session.id,
-        identity.subject = %session.identity.asker(),
-        sidecar.version = %request.version.chars().take(limits::VERSION_CHARS).collect::<String>(),
-        "session open"
-    );
-    let expires = Timestamp(session.expires.load(Ordering::Acquire));
-    let reply = SessionReply { session: session.id, expires, now };
-    (session, reply)
 }

@@ -99,6 +99,8 @@ pub const SIDECAR_STREAMS: u32 = 100;
 pub const CONNECT_WAIT: Duration = Duration::from_secs(3);
 /// How often a request whose stream the control plane reset is put again (under the same id) on the same connection.
 pub const REPEATS: u32 = 1;
+/// How long a request waits that a control plane gave back because it goes away: its drain, and the start of the next one.
+pub const RESTART_WAIT: Duration = Duration::from_secs(60);
 /// An attempt that lasted so long was waiting for people; losing its connection starts the sidecar's patience anew.
 pub const WAITED: Duration = Duration::from_secs(10);
 /// Opening or renewing a session: the control plane may ask an agent for a TokenReview.
@@ -110,8 +112,17 @@ pub const CONNECT_FIRST: Duration = Duration::from_secs(2);
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// Longest pause between two attempts; a crowd of sidecars must not flood a control plane that comes back.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// How long after a loss the next two hold: a control plane that restarts is back within seconds, and so should a thousand sidecars be.
+pub const SOON: Duration = Duration::from_secs(60);
+/// Longest pause between two attempts as long as that.
+pub const BACKOFF_SOON: Duration = Duration::from_secs(3);
+/// Longest attempt as long as that: the later packets of a handshake are further apart than two attempts.
+pub const HANDSHAKE_SOON: Duration = Duration::from_secs(4);
 /// Longest pause between two attempts while a request waits.
 pub const BACKOFF_BUSY: Duration = Duration::from_millis(500);
+/// Token reviews that one control plane asks of agents at once: after its restart every sidecar needs one, and the API server has other
+/// things to do.
+pub const TOKEN_REVIEWS: usize = 64;
 /// Between two renewals of a session whose token has no time left.
 pub const RENEW_PAUSE: Duration = Duration::from_secs(2);
 /// How often token files are compared with what was last sent; kubelet renews them at 80 % of their life.
@@ -138,6 +149,14 @@ pub const BYPASS_ROUTES: usize = 64;
 pub const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long operations may take to finish once the process was asked to go; two seconds below Kubernetes' default grace period.
 pub const DRAIN: Duration = Duration::from_secs(28);
+
+/// How long an agent that goes away waits for its control plane to have heard it.
+pub const LEAVE_WAIT: Duration = Duration::from_secs(2);
+/// How long an agent goes on taking operations after that: what was on its way to it when it said so, and a lost packet of that.
+pub const AGENT_LAST_CALLS: Duration = Duration::from_secs(1);
+/// How often an operation is issued again, on another connection, of which it is certain that its grant was never spent: agents that go
+/// away one after the other, as in an upgrade of three.
+pub const ISSUED_AGAIN: u32 = 2;
 
 /// Peers on one control plane at once.
 pub const PEER_CONNECTIONS: usize = 20_000;

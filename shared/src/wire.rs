@@ -48,6 +48,8 @@ pub mod path {
     pub const BYPASS: &str = "/v1/bypass";
     /// Agent → control plane: who I am; makes the connection an agent's.
     pub const AGENT: &str = "/v1/agent";
+    /// Agent → control plane: this process is going away, send it nothing new (an empty exchange on an agent's connection).
+    pub const LEAVING: &str = "/v1/leaving";
     /// Control plane → agent: what became of these grants?
     pub const LEDGER: &str = "/v1/ledger";
     /// Control plane → agent: which objects of Sallyport's own are compared with what was installed?
@@ -68,4 +70,6 @@ pub mod code {
     pub const PROTOCOL: u32 = 3;
     /// A recording or masking failure: the bytes so far are not the whole answer.
     pub const ABORTED: u32 = 4;
+    /// Of a stream: its peer is going away and has not looked at it. Nothing on it was, or ever will be, carried out.
+    pub const REFUSED: u32 = 5;
 }

@@ -32,6 +32,8 @@ struct Course {
     id: Option<(OperationId, SessionId)>,
     maybe_sent: bool,
     resets: u32,
+    /// A control plane that goes away has given it back.
+    refused: bool,
     /// On the monotonic clock.
     deadline: Duration,
 }
@@ -51,6 +53,7 @@ impl Forwarder {
             id: None,
             maybe_sent: false,
             resets: 0,
+            refused: false,
             deadline: self.clock.monotonic().saturating_add(limits::CONNECT_WAIT),
         };
         let result = loop {
@@ -112,8 +115,35 @@ impl Forwarder {
                 None
             }
             Ok(response) => Some(Ok(response)),
+            Err(ExchangeError::Refused(error)) => {
+                let why = Chain(&error).to_string();
+                self.refused(&up, why, course).await
+            }
             Err(error) => self.failed(&up, error, self.clock.monotonic().saturating_sub(began), course),
         }
+    }
+
+    /// The control plane is going away and gave the operation back: it waits for the next one.
+    async fn refused(
+        &self,
+        up: &Up,
+        why: String,
+        course: &mut Course,
+    ) -> Option<Result<Response<ResponseBody>, Refusal>> {
+        let now = self.clock.monotonic();
+        if !course.refused {
+            tracing::info!(operation.id = ?course.id.map(|(id, _)| id), why, "operation waits for the next control plane");
+            course.refused = true;
+            course.deadline = course.deadline.max(now.saturating_add(limits::RESTART_WAIT));
+        }
+        if now >= course.deadline {
+            return Some(Err(course.given_up(why)));
+        }
+        tokio::select! {
+            _ = up.connection.closed() => {}
+            () = tokio::time::sleep(limits::BACKOFF_BUSY) => {}
+        }
+        None
     }
 
     fn failed(
@@ -139,7 +169,7 @@ impl Forwarder {
         }
         match error {
             ExchangeError::NotSent(OpenError::Lost(_)) => None,
-            ExchangeError::NotSent(OpenError::Full) => Some(Err(course.given_up(why))),
+            ExchangeError::Refused(_) | ExchangeError::NotSent(OpenError::Full) => Some(Err(course.given_up(why))),
             ExchangeError::MaybeSent(_) if lost => None,
             ExchangeError::MaybeSent(_) => {
                 // The connection lives, so the control plane itself gave this stream up.

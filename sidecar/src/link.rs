@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use shared::chain::Chain;
 use shared::{limits, wire};
+use shared_net::backoff::{Backoff, jitter};
 use shared_net::clock::Clock;
-use shared_net::crypto;
 use shared_net::endpoint::{ConnectError, Connection, Endpoint};
 use shared_net::pki::{Identity, KeyPin};
 use shared_net::quic::{self, ConfigError};
@@ -180,19 +180,14 @@ enum AttemptError {
 impl Keeper {
     /// Keeps the connection for the life of the process.
     pub(crate) async fn run(self) {
-        let mut failures = 0;
+        let mut backoff = Backoff::default();
         loop {
-            match self.connect(failures).await {
-                Ok((endpoint, connection)) => {
-                    failures = 0;
-                    self.keep(endpoint, connection).await;
-                }
-                Err(error) => {
-                    failures += 1;
-                    self.down(&Chain(&error));
-                }
+            match self.connect(backoff.patience(self.clock.monotonic())).await {
+                Ok((endpoint, connection)) => self.keep(endpoint, connection, &mut backoff).await,
+                Err(error) => self.down(&Chain(&error)),
             }
-            self.pause(failures).await;
+            backoff.failed(self.clock.monotonic());
+            self.pause(&backoff).await;
         }
     }
 
@@ -201,12 +196,11 @@ impl Keeper {
         self.state.send_replace(State::Down(why.to_string().into()));
     }
 
-    async fn connect(&self, failures: u32) -> Result<(Endpoint, Connection), AttemptError> {
+    async fn connect(&self, wait: Duration) -> Result<(Endpoint, Connection), AttemptError> {
         let Address { host, port } = &self.address;
         let addresses = tokio::net::lookup_host((host.as_str(), *port))
             .await
             .map_err(|error| AttemptError::Resolve(host.clone(), error))?;
-        let wait = limits::CONNECT_FIRST.saturating_mul(1 << failures.min(8)).min(limits::HANDSHAKE);
         let mut last = AttemptError::NoAddress(host.clone());
         for address in addresses {
             // A fresh socket for every attempt: a NAT that lost our mapping must not stand in the way of the next one.
@@ -225,8 +219,7 @@ impl Keeper {
     }
 
     /// Opens the session, renews it in time, and returns when the connection is lost.
-    async fn keep(&self, endpoint: Endpoint, connection: Connection) {
-        let mut failures = 0;
+    async fn keep(&self, endpoint: Endpoint, connection: Connection, backoff: &mut Backoff) {
         let mut up = false;
         loop {
             let tokens = self.tokens.read();
@@ -245,7 +238,7 @@ impl Keeper {
             let wait = async {
                 match result {
                     Ok((session, tokens)) => {
-                        failures = 0;
+                        backoff.succeeded();
                         if !up {
                             tracing::info!(session.id = %session.id, peer = %connection.remote_address(), "session is open");
                         }
@@ -258,7 +251,7 @@ impl Keeper {
                         self.renewal(&session, &tokens).await;
                     }
                     Err(error) => {
-                        failures += 1;
+                        backoff.failed(self.clock.monotonic());
                         let why = Chain(&error).to_string();
                         tracing::warn!(why, up, "session was not opened");
                         // A session that is open stays in use until the control plane refuses it.
@@ -269,7 +262,7 @@ impl Keeper {
                                 None => State::Down(why.into()),
                             });
                         }
-                        self.pause(failures).await;
+                        self.pause(backoff).await;
                     }
                 }
             };
@@ -308,8 +301,8 @@ impl Keeper {
     }
 
     /// Exponential back-off with full jitter; short while a request waits.
-    async fn pause(&self, failures: u32) {
-        let ceiling = limits::BACKOFF_FIRST.saturating_mul(1 << failures.min(16)).min(limits::BACKOFF_MAX);
+    async fn pause(&self, backoff: &Backoff) {
+        let ceiling = backoff.ceiling(self.clock.monotonic());
         if self.signals.waiting.load(Ordering::Relaxed) > 0 {
             tokio::time::sleep(jitter(ceiling.min(limits::BACKOFF_BUSY))).await;
             return;
@@ -319,10 +312,4 @@ impl Keeper {
             () = self.signals.wake.notified() => tokio::time::sleep(jitter(ceiling.min(limits::BACKOFF_BUSY))).await,
         }
     }
-}
-
-/// Anything up to `ceiling`.
-pub(crate) fn jitter(ceiling: Duration) -> Duration {
-    let share = f64::from(u32::from_be_bytes(crypto::random())) / f64::from(u32::MAX);
-    ceiling.mul_f64(share)
 }

@@ -10,12 +10,13 @@ use futures_util::future::join_all;
 use http::{HeaderValue, Request, header};
 use shared::bypass::{Report, Route, Way};
 use shared::{limits, wire};
+use shared_net::backoff::jitter;
 use shared_net::body::{collect_bounded, full};
 use shared_net::exchange;
 use tokio::net::TcpStream;
 
 use crate::config::Network;
-use crate::link::{self, Link, Up};
+use crate::link::{Link, Up};
 
 /// The API server's name in every cluster; the pod's search list completes it.
 const NAME: &str = "kubernetes.default.svc:443";
@@ -62,7 +63,7 @@ pub(crate) async fn once(network: &Network) -> Report {
 /// Between half of [`limits::BYPASS_PAUSE`] and all of it: a thousand sidecars that started together don't stay together.
 fn pause() -> Duration {
     let half = limits::BYPASS_PAUSE / 2;
-    half.saturating_add(link::jitter(half))
+    half.saturating_add(jitter(half))
 }
 
 /// Everything to try.

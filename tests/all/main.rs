@@ -3,9 +3,11 @@
 #[cfg(test)]
 mod agent;
 mod agent_rights;
+mod agents;
 mod bypass;
 mod check_config;
 mod clients;
+mod clocks;
 mod cluster;
 mod differential;
 mod doctor;

@@ -18,6 +18,7 @@ pub mod kubectl;
 pub mod logs;
 pub mod lossy;
 pub mod node;
+pub mod relay;
 pub mod rogue;
 pub mod stack;
 pub mod tidy;

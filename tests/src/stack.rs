@@ -3,13 +3,14 @@
 //! Each test has its own three, in a folder of its own; they end with the value. A story asserts what the person sees,
 //! what the record holds, and what the API server's audit log says happened.
 
+mod addresses;
 mod configs;
 mod files;
 pub(crate) mod process;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -20,6 +21,7 @@ use crate::cluster::{Cluster, Namespace, program, root};
 use crate::kubectl::{Kubectl, Output, Version};
 use crate::logs::LogFile;
 use crate::lossy::Lossy;
+use addresses::Addresses;
 pub use files::{answer, get};
 use files::{copy, write_file};
 use process::Process;
@@ -30,6 +32,7 @@ pub struct Stack {
     // The order is that of their ends: who asks first, then who answers.
     sidecar: Option<Process>,
     agent: Option<Process>,
+    second_agent: Option<Process>,
     control_plane: Option<Process>,
     addresses: Addresses,
     pin: String,
@@ -73,16 +76,6 @@ pub struct Setup<'a> {
     pub lossy: bool,
 }
 
-/// Where each listens.
-#[derive(Clone, Copy, Debug)]
-struct Addresses {
-    quic: SocketAddr,
-    web: SocketAddr,
-    admin: SocketAddr,
-    agent_admin: SocketAddr,
-    sidecar: SocketAddr,
-}
-
 impl Stack {
     /// Starts all three with the built-in policy, and waits until a call gets through.
     pub fn start(prefix: &str) -> Self {
@@ -109,6 +102,7 @@ impl Stack {
         let mut stack = Self {
             sidecar: None,
             agent: None,
+            second_agent: None,
             control_plane: None,
             addresses,
             pin: String::new(),
@@ -225,7 +219,7 @@ impl Stack {
     }
 
     fn serve(&mut self, options: &[&str]) {
-        let config = self.path("control-plane/config.yaml");
+        let config = self.control_plane_config();
         let arguments: Vec<_> = ["serve".as_ref(), "--config".as_ref(), config.as_os_str()]
             .into_iter()
             .chain(options.iter().map(OsStr::new))
@@ -237,12 +231,33 @@ impl Stack {
 
     /// Starts the agent and waits until it is connected.
     pub fn start_agent(&mut self) {
-        configs::write_agent(self, Cluster::get());
-        let config = self.path("agent/config.yaml");
-        let process =
-            Process::start(&self.log_path("agent"), |command| command, "sallyport-agent", &[config.as_os_str()]);
-        let admin = self.addresses.agent_admin;
-        self.agent.insert(process).await_ready("the agent", || get(admin, "/readyz"));
+        self.agent = Some(self.launch_agent("agent", self.addresses.agent_admin));
+    }
+
+    /// Starts another agent beside it, as an installation has two.
+    pub fn start_second_agent(&mut self) {
+        self.second_agent = Some(self.launch_agent("second-agent", self.addresses.second_agent_admin));
+    }
+
+    fn launch_agent(&self, name: &str, admin: SocketAddr) -> Process {
+        configs::write_agent(self, Cluster::get(), name, admin);
+        let config = self.agent_config(name);
+        let mut process =
+            Process::start(&self.log_path(name), |command| command, "sallyport-agent", &[config.as_os_str()]);
+        process.await_ready(name, || get(admin, "/readyz"));
+        process
+    }
+
+    /// The configuration of an agent, once it was started.
+    pub fn agent_config(&self, name: &str) -> PathBuf {
+        self.path(&format!("agent/{name}.yaml"))
+    }
+
+    /// Asks the first agent to end, as an update would, and gives what tells whether it has.
+    pub fn end_agent(&mut self) -> impl FnMut() -> bool + use<> {
+        let mut process = self.agent.take().expect("it runs");
+        process.ask_to_end();
+        move || process.has_ended()
     }
 
     /// Starts the sidecar and waits until its session carries a call.
@@ -360,7 +375,7 @@ impl Stack {
 
     /// Starts a second control plane on the same data folder, with ports of its own, and gives what it says at its end.
     pub fn second_control_plane(&self) -> String {
-        let config = std::fs::read_to_string(self.path("control-plane/config.yaml")).expect("it was written");
+        let config = std::fs::read_to_string(self.control_plane_config()).expect("it was written");
         let mut config = config.replace("../socket", "../second");
         let at = self.addresses;
         for address in [at.quic, at.web, at.admin] {
@@ -373,6 +388,11 @@ impl Stack {
         let output = command.env_clear().output().expect("sallyport starts");
         assert_eq!(output.status.code(), Some(1), "it does not serve");
         String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// The control plane's configuration.
+    pub fn control_plane_config(&self) -> PathBuf {
+        self.path("control-plane/config.yaml")
     }
 
     /// Folder of the control plane's database.
@@ -452,30 +472,12 @@ impl Drop for Stack {
         if !std::thread::panicking() {
             return;
         }
-        for process in ["control-plane", "agent", "sidecar"] {
+        for process in ["control-plane", "agent", "second-agent", "sidecar"] {
             let text = std::fs::read_to_string(self.log_path(process)).unwrap_or_default();
             let lines: Vec<_> = text.lines().collect();
             let end = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n");
             // Through the standard handle, which the test harness shows for a failed test.
             drop(writeln!(std::io::stderr(), "--- the end of {process}.log\n{end}"));
-        }
-    }
-}
-
-impl Addresses {
-    /// Free ports, told by the kernel. Another process could take one before ours does; then the start fails loudly.
-    fn choose() -> Self {
-        let tcp = || {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
-            listener.local_addr().expect("it has an address")
-        };
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
-        Self {
-            quic: udp.local_addr().expect("it has an address"),
-            web: tcp(),
-            admin: tcp(),
-            agent_admin: tcp(),
-            sidecar: tcp(),
         }
     }
 }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::leases::Leases;
+use crate::leaving::Current;
 use crate::link::{self, Dialler};
 use crate::lives::SeenLives;
 use crate::metrics::AgentMetrics;
@@ -47,6 +48,7 @@ pub struct Bound {
     tasks: TaskSet,
     trigger: DrainTrigger,
     drain: Drain,
+    current: Current,
 }
 
 /// Binds and builds. Must run inside the runtime.
@@ -69,7 +71,9 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         token_file: config.token_file,
         id,
         cluster_uid: config.cluster_uid,
+        current: Current::default(),
     };
+    let current = dialler.current.clone();
     let leases = Leases::new(upstream.clone(), &config.namespace, id);
     let agent = Arc::new(Agent {
         cluster: config.cluster,
@@ -85,7 +89,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         tasks: tasks.clone(),
         metrics: AgentMetrics::register(&metrics),
     });
-    Ok(Bound { agent, dialler, admin, readiness, tasks, trigger, drain })
+    Ok(Bound { agent, dialler, admin, readiness, tasks, trigger, drain, current })
 }
 
 /// Both families where the system has IPv6, else IPv4.
@@ -113,7 +117,7 @@ impl Bound {
     /// # Errors
     /// Names the part that failed.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { agent, dialler, admin, readiness, tasks, trigger, drain } = self;
+        let Self { agent, dialler, admin, readiness, tasks, trigger, drain, current } = self;
         let endpoint = dialler.endpoint.clone();
         tasks.spawn_core("admin", admin.run(tasks.clone(), drain.clone()));
         // Before the link: without it the link could not ask which control plane is the newest, and would wait for its next try.
@@ -128,6 +132,7 @@ impl Bound {
             name = tasks.fatal() => Some(name),
         };
         tracing::info!("draining");
+        current.leave().await;
         let finished = trigger.drain(DRAIN).await;
         endpoint.close(wire::code::SHUTDOWN, "the agent ends").await;
         tasks.cancel();

@@ -8,6 +8,7 @@ pub mod app;
 pub mod config;
 pub mod guard;
 pub mod leases;
+pub mod leaving;
 pub mod link;
 pub mod lives;
 pub mod masked;

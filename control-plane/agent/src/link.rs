@@ -24,6 +24,7 @@ use serde_json::Value;
 use shared::ids::AgentId;
 use shared::time::Timestamp;
 use shared::{limits, wire};
+use shared_net::backoff::{Backoff, jitter};
 use shared_net::body::{BodyError, collect_bounded};
 use shared_net::drain::Drain;
 use shared_net::endpoint::{ConnectError, Connection, Endpoint, ExportError};
@@ -31,6 +32,7 @@ use shared_net::exchange::{self, ExchangeError};
 use shared_net::ready::Readiness;
 
 use crate::leases::LeaseError;
+use crate::leaving::Current;
 use crate::operation::{Agent, Link};
 use crate::report::EpochError;
 use crate::serve;
@@ -55,6 +57,8 @@ pub struct Dialler {
     pub id: AgentId,
     /// uid of the cluster.
     pub cluster_uid: String,
+    /// Where the connection is put, once it is greeted.
+    pub current: Current,
 }
 
 /// Why there is no connection.
@@ -72,6 +76,9 @@ pub enum LinkError {
     /// No handshake.
     #[error("the control plane can't be reached")]
     Connect(#[source] ConnectError),
+    /// A handshake that takes too long; a fresh one meets a restarted control plane sooner.
+    #[error("the control plane did not answer within {0:?} (is UDP blocked on the way?)")]
+    Slow(Duration),
     /// The token can't be read.
     #[error("the token file can't be read")]
     Token(#[source] std::io::Error),
@@ -142,19 +149,20 @@ struct HelloReply {
 
 /// Keeps a connection to the control plane until draining is over.
 pub async fn run(dialler: Dialler, agent: Arc<Agent>, readiness: Readiness, mut drain: Drain) {
-    let mut pause = limits::BACKOFF_FIRST;
+    let mut backoff = Backoff::default();
     let mut waiting = Some(readiness.wait_for("control plane"));
     loop {
         let attempt = tokio::select! {
             biased;
             _ = drain.started() => return,
-            attempt = dialler.connect(&agent) => attempt,
+            attempt = dialler.connect(&agent, backoff.patience(agent.clock.monotonic())) => attempt,
         };
         match attempt {
             Ok((connection, link)) => {
-                pause = limits::BACKOFF_FIRST;
+                backoff.succeeded();
                 drop(waiting.take());
                 agent.metrics.connected();
+                dialler.current.is(&connection);
                 tokio::select! {
                     () = attend(&agent, &connection, Arc::clone(&link), drain.clone()) => {}
                     never = dialler.renew(&agent, &connection, &link) => match never {}
@@ -166,8 +174,9 @@ pub async fn run(dialler: Dialler, agent: Arc<Agent>, readiness: Readiness, mut 
             }
             Err(error) => tracing::warn!(error = %shared::chain::Chain(&error), "no connection to the control plane"),
         }
-        let wait = jitter(pause);
-        pause = pause.saturating_mul(2).min(limits::BACKOFF_MAX);
+        let now = agent.clock.monotonic();
+        backoff.failed(now);
+        let wait = jitter(backoff.ceiling(now));
         tokio::select! {
             biased;
             _ = drain.started() => return,
@@ -176,17 +185,12 @@ pub async fn run(dialler: Dialler, agent: Arc<Agent>, readiness: Readiness, mut 
     }
 }
 
-/// Between nothing and the whole, so that a thousand agents of one control plane don't come back at once.
-fn jitter(pause: Duration) -> Duration {
-    let share = f64::from(u32::from_ne_bytes(shared_net::crypto::random())) / f64::from(u32::MAX);
-    pause.mul_f64(share)
-}
-
 impl Dialler {
     /// Dials and greets. The epoch is open afterwards.
-    async fn connect(&self, agent: &Agent) -> Result<(Connection, Arc<Link>), LinkError> {
+    async fn connect(&self, agent: &Agent, patience: Duration) -> Result<(Connection, Arc<Link>), LinkError> {
         let address = self.resolve().await?;
-        let connection = self.endpoint.connect(address, self.config.clone()).await.map_err(LinkError::Connect)?;
+        let connecting = tokio::time::timeout(patience, self.endpoint.connect(address, self.config.clone()));
+        let connection = connecting.await.map_err(|_| LinkError::Slow(patience))?.map_err(LinkError::Connect)?;
         match self.greet(agent, &connection).await {
             Ok(link) => Ok((connection, link)),
             Err(error) => {

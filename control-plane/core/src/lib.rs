@@ -8,6 +8,7 @@ pub mod attributes;
 pub mod body;
 pub mod decision;
 pub mod digest;
+pub mod documents;
 pub mod finish;
 pub mod four_eyes;
 pub mod grant;

@@ -1,12 +1,16 @@
 //! The forward stage: a grant is sent once, to one agent.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use control_plane_core::decision::Allowed;
 use control_plane_core::lifecycle::{NotSent, Outcome, Unknown};
 use http::header::HOST;
 use http::{HeaderValue, Response};
 use http_body_util::Full;
+use shared::ids::GrantId;
 use shared::wire;
 use shared_net::exchange::{self, ExchangeError, ResponseBody};
 
@@ -44,15 +48,89 @@ pub(crate) struct AgentRefused {
     pub attack: bool,
 }
 
+/// A grant that was certainly never spent and never will be: it did not get as far as an agent's ledger, or the agent that has that
+/// ledger says so. The only way from a grant back to the right to be issued one.
+pub(crate) struct Unspent(Outgoing);
+
+impl Unspent {
+    /// The grant.
+    pub(crate) const fn jti(&self) -> GrantId {
+        self.0.grant.claims().jti
+    }
+
+    /// What it was made of.
+    pub(crate) fn allowed(&self) -> &Allowed {
+        self.0.grant.allowed()
+    }
+
+    /// What it was made of, for another grant.
+    pub(crate) fn again(self) -> Allowed {
+        self.0.grant.unspent()
+    }
+}
+
+/// A grant that left, and of which nobody here can say whether it was spent.
+pub(crate) struct Lost(Outgoing);
+
+impl Lost {
+    /// The grant.
+    pub(crate) const fn jti(&self) -> GrantId {
+        self.0.grant.claims().jti
+    }
+
+    /// The agent process that could have spent it says that it did not, and has sealed its connection.
+    pub(super) fn never_spent(self) -> Unspent {
+        Unspent(self.0)
+    }
+}
+
+impl fmt::Debug for Unspent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Unspent").field(&self.jti()).finish()
+    }
+}
+
+impl fmt::Debug for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lost").field(&self.jti()).finish()
+    }
+}
+
 /// Why there is no answer of the agent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ForwardError {
     /// Certainly not sent.
     #[error("the grant did not reach the agent")]
-    NotSent(#[source] Box<dyn std::error::Error + Send + Sync>),
+    NotSent {
+        /// It may be issued again.
+        unspent: Box<Unspent>,
+        /// Why.
+        #[source]
+        source: NotSentError,
+    },
     /// It left, and nothing came back.
     #[error("the agent did not answer")]
-    NoAnswer(#[source] ExchangeError),
+    NoAnswer {
+        /// Its agent may know.
+        lost: Box<Lost>,
+        /// Why.
+        #[source]
+        source: ExchangeError,
+    },
+}
+
+/// Why a grant was not sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotSentError {
+    /// It said so after it was picked.
+    #[error("the agent is going away")]
+    Leaving,
+    /// A head that can't be written.
+    #[error("the request can't be written")]
+    Request(#[source] http::Error),
+    /// The connection, or the agent, did not take it.
+    #[error("the agent did not take it")]
+    Exchange(#[source] ExchangeError),
 }
 
 /// Sends a grant with its request. The answer is the agent's, with our own headers still on it.
@@ -66,6 +144,29 @@ pub(crate) async fn forward_with(
     outgoing: Outgoing,
     review: Option<Bytes>,
 ) -> Result<Response<ResponseBody>, ForwardError> {
+    let not_sent = |outgoing, source| Err(ForwardError::NotSent { unspent: Box::new(Unspent(outgoing)), source });
+    if link.is_leaving() {
+        return not_sent(outgoing, NotSentError::Leaving);
+    }
+    let request = match request(&outgoing, review) {
+        Ok(request) => request,
+        Err(error) => return not_sent(outgoing, NotSentError::Request(error)),
+    };
+    match exchange::send(&link.connection, request).await {
+        Ok(response) => Ok(response),
+        Err(error) if error.certainly_not_sent() => {
+            if matches!(error, ExchangeError::Refused(_)) {
+                // What it has not said yet, or we have not heard.
+                link.leave();
+            }
+            not_sent(outgoing, NotSentError::Exchange(error))
+        }
+        Err(source) => Err(ForwardError::NoAnswer { lost: Box::new(Lost(outgoing)), source }),
+    }
+}
+
+/// What goes to the agent.
+fn request(outgoing: &Outgoing, review: Option<Bytes>) -> Result<http::Request<Full<Bytes>>, http::Error> {
     let Outgoing { grant, key } = outgoing;
     let request = grant.request();
     let mut builder = http::Request::builder().method(request.method().clone()).uri(request.path_and_query());
@@ -78,11 +179,7 @@ pub(crate) async fn forward_with(
     if review.is_some() {
         builder = builder.header(wire::header::REVIEW, "1");
     }
-    let request = builder.body(Full::<Bytes>::new(review.unwrap_or_else(|| request.body().clone())));
-    let request = request.map_err(|error| ForwardError::NotSent(Box::new(error)))?;
-    exchange::send(&link.connection, request).await.map_err(|error| {
-        if error.certainly_not_sent() { ForwardError::NotSent(Box::new(error)) } else { ForwardError::NoAnswer(error) }
-    })
+    builder.body(Full::new(review.unwrap_or_else(|| request.body().clone())))
 }
 
 /// Reads and removes our own headers from an agent's answer. An answer that does not say whether it was sent counts as unknown.

@@ -15,6 +15,7 @@ use shared::secret::Secret;
 use shared::time::Timestamp;
 use shared::{limits, wire};
 use shared_net::endpoint::Connection;
+use tokio::sync::watch;
 
 use super::{AgentLink, Agents};
 use crate::authn::{Authn, AuthnError};
@@ -121,6 +122,7 @@ impl Agents {
             read_key: ReadKey::new(&read_key),
             until: AtomicU64::new(expires.after(LEEWAY).0),
             silent: AtomicBool::new(false),
+            leaving: watch::Sender::new(false),
         });
         self.add(Arc::clone(&link));
         tracing::info!(
@@ -143,6 +145,10 @@ impl Agents {
             }
         };
         self.remove(&link);
+        if link.is_leaving() {
+            tracing::info!(agent.id = %link.id, cluster = %link.cluster, "agent is gone");
+            return;
+        }
         tracing::warn!(agent.id = %link.id, cluster = %link.cluster, %reason, "agent disconnected; its unspent grants are void");
     }
 

@@ -6,23 +6,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control_plane_core::attributes::Attributes;
+use control_plane_core::decision::Allowed;
 use control_plane_core::digest::DigestKey;
 use control_plane_core::grant::{Purpose, Target};
 use control_plane_core::identity::Identity;
 use control_plane_core::identity::verify::SIDECAR_AUDIENCE;
 use control_plane_core::internal;
-use control_plane_core::lifecycle::{Issued, NewIssue, OperationKey, Outcome};
+use control_plane_core::lifecycle::{Issued, Outcome};
 use control_plane_core::mask::changes::{Reviewed, SecretWrite};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::RequestInfo;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use serde_json::{Value, json};
-use shared::ids::{GrantId, OperationId, SessionId};
+use shared::ids::{OperationId, SessionId};
 use shared::limits;
 use shared_net::body::collect_bounded;
+use shared_net::exchange::ResponseBody;
 use uuid::Uuid;
 
-use super::forward::{self, Sent, forward_with};
+use super::forward::{self, ForwardError, Sent, forward_with};
 use super::{AgentLink, Agents};
 use crate::authn::AuthnError;
 use crate::records::{OperationLog, opening};
@@ -117,6 +119,10 @@ impl Agents {
             .map_err(not_made)
             .map_err(failed)?;
         let attributes = Attributes::new(identity.clone(), OperationId::new(Uuid::now_v7()), session, request);
+        let permit = tokio::time::timeout(WAIT, self.reviews.acquire()).await;
+        let Ok(Ok(_permit)) = permit else {
+            return Err(failed(InternalError::NoAnswer));
+        };
         let answer = self.ask_cluster(Purpose::TokenReview, attributes, None, cluster, Beside::Nothing).await;
         let (status, body) = answer.map_err(failed)?;
         if !status.is_success() {
@@ -159,15 +165,7 @@ impl Agents {
         let (mut log, _) = opened.map_err(not_made)?;
         let allowed = internal::allow(what, attributes).map_err(not_made)?;
         log.decided(allowed.explanation());
-        let issued = if durable { Some(self.issued(&mut log, link).await?) } else { None };
-        let (review, reads) = match beside {
-            Beside::Nothing => (None, Vec::new()),
-            Beside::Review(review) => (Some(review), Vec::new()),
-            Beside::Reads(reads) => (None, reads),
-        };
-        let outgoing = self.grants.issue_with(allowed, issued, link, reads).map_err(not_made)?;
-        log.sent(outgoing.grant.claims(), link.id);
-        let mut response = forward_with(link, outgoing, review).await.map_err(not_made)?;
+        let mut response = self.granted(allowed, &mut log, link, beside).await?;
         let (sent, refused) = forward::sent(response.headers_mut());
         let status = response.status();
         if refused.is_some() || sent != Sent::Yes {
@@ -182,12 +180,51 @@ impl Agents {
         Ok((status, body))
     }
 
+    /// issue → forward, and again on another connection where it is certain that nothing was sent.
+    async fn granted(
+        &self,
+        mut allowed: Allowed,
+        log: &mut OperationLog,
+        link: &Arc<AgentLink>,
+        beside: Beside,
+    ) -> Result<Response<ResponseBody>, InternalError> {
+        let (review, reads) = match beside {
+            Beside::Nothing => (None, Vec::new()),
+            Beside::Review(review) => (Some(review), Vec::new()),
+            Beside::Reads(reads) => (None, reads),
+        };
+        let (mut link, mut again) = (Arc::clone(link), 0);
+        loop {
+            let issued = if log.is_durable() { Some(self.issued(log, &link).await?) } else { None };
+            let outgoing = self.grants.issue_with(allowed, issued, &link, reads.clone()).map_err(not_made)?;
+            log.sent(outgoing.grant.claims(), link.id);
+            let unspent = match forward_with(&link, outgoing, review.clone()).await {
+                Ok(response) => return Ok(response),
+                Err(ForwardError::NotSent { unspent, source }) => {
+                    log.unsent();
+                    if again == limits::ISSUED_AGAIN {
+                        return Err(not_made(source));
+                    }
+                    unspent
+                }
+                Err(error) => return Err(not_made(error)),
+            };
+            again += 1;
+            link = self.pick_other(&link).await.ok_or_else(|| InternalError::NoAgent(link.cluster.clone()))?;
+            let now = self.recorder.clock.now();
+            let returned = !log.is_durable()
+                || self.recorder.store.never_spent(log.key(), unspent.jti(), now).await.map_err(not_made)?;
+            if !returned {
+                return Err(InternalError::NotRecorded);
+            }
+            allowed = unspent.again();
+        }
+    }
+
     async fn issued(&self, log: &mut OperationLog, link: &AgentLink) -> Result<Issued, InternalError> {
-        let key = OperationKey { session: log.opening().session, operation: log.opening().id };
-        let (life, jti) = (self.recorder.store.life(), GrantId::new(Uuid::now_v7()));
-        let new = NewIssue { jti, epoch: link.epoch, agent: link.id, life };
+        let new = link.new_issue(self.recorder.store.life());
         log.issuing(&new);
-        let issued = self.recorder.store.issue(key, new, self.recorder.clock.now()).await.map_err(not_made)?;
+        let issued = self.recorder.store.issue(log.key(), new, self.recorder.clock.now()).await.map_err(not_made)?;
         issued.ok_or(InternalError::NotRecorded)
     }
 }

@@ -9,15 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::HOST;
 use http_body_util::Full;
-use shared::{limits, wire};
+use shared::wire;
 use shared_net::exchange;
 
 use super::{AgentLink, Agents};
 
-/// Between two looks at what was heard.
+/// Between two looks at what was heard; who was silent meanwhile is asked.
 const LOOK: Duration = Duration::from_secs(1);
-/// An agent that lives is heard at least so often, with a second for the way.
-const SILENCE: Duration = limits::KEEP_ALIVE.saturating_add(LOOK);
 /// An agent that lives answers within this time.
 const ANSWER: Duration = Duration::from_secs(1);
 
@@ -25,13 +23,11 @@ impl AgentLink {
     /// Notes whether the agent can be heard, for as long as the future lives.
     pub(super) async fn listen(&self) -> Infallible {
         let mut heard = self.connection.heard();
-        let mut silence = Duration::ZERO;
         loop {
             tokio::time::sleep(LOOK).await;
-            let now = self.connection.heard();
-            silence = if now == heard { silence.saturating_add(LOOK) } else { Duration::ZERO };
-            heard = now;
-            self.silent.store(silence > SILENCE, Ordering::Relaxed);
+            let alive = self.connection.heard() != heard || self.answers().await;
+            heard = self.connection.heard();
+            self.silent.store(!alive, Ordering::Relaxed);
         }
     }
 

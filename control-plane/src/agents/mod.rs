@@ -18,11 +18,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use control_plane_core::grant::ReadKey;
 use control_plane_core::ledger::Epoch;
+use control_plane_core::lifecycle::{Life, NewIssue};
 use serde::Serialize;
-use shared::ids::AgentId;
+use shared::ids::{AgentId, GrantId};
+use shared::limits;
 use shared::time::Timestamp;
 use shared_net::endpoint::Connection;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
 
 pub use hello::{HelloError, HelloReply, HelloRequest};
 pub use internal::InternalError;
@@ -48,8 +51,34 @@ pub struct AgentLink {
     pub read_key: ReadKey,
     /// Until when its token is good, in ms since the epoch; a fresh one, shown on the same connection, moves it.
     until: AtomicU64,
-    /// Whether it was not heard for longer than its keep-alives allow: gone, most likely, though nobody has said so yet.
+    /// Whether it was not heard for a while, and did not answer: gone, most likely, though nobody has said so yet.
     silent: AtomicBool,
+    /// Whether it has said that it is going away.
+    leaving: watch::Sender<bool>,
+}
+
+impl AgentLink {
+    /// A grant to come for this connection.
+    pub fn new_issue(&self, life: Life) -> NewIssue {
+        NewIssue { jti: GrantId::new(Uuid::now_v7()), epoch: self.epoch, agent: self.id, life }
+    }
+
+    /// Whether nothing new may be sent to it.
+    pub fn is_leaving(&self) -> bool {
+        *self.leaving.borrow()
+    }
+
+    fn leave(&self) {
+        if !self.leaving.send_replace(true) {
+            tracing::info!(agent.id = %self.id, cluster = %self.cluster, "agent is going away");
+        }
+    }
+
+    /// Resolves when nothing new may be sent to it.
+    pub async fn left(&self) {
+        // The sender is ours: it can't be gone.
+        drop(self.leaving.subscribe().wait_for(|leaving| *leaving).await);
+    }
 }
 
 /// A connected agent, as people see it.
@@ -70,6 +99,8 @@ pub struct Agents {
     by_cluster: RwLock<HashMap<String, Vec<Arc<AgentLink>>>>,
     turn: AtomicUsize,
     changed: watch::Sender<u64>,
+    /// Token reviews that may be under way.
+    reviews: Semaphore,
     grants: Arc<Grants>,
     recorder: Recorder,
 }
@@ -81,17 +112,25 @@ impl Agents {
             by_cluster: RwLock::new(HashMap::new()),
             turn: AtomicUsize::new(0),
             changed: watch::Sender::new(0),
+            reviews: Semaphore::new(limits::TOKEN_REVIEWS),
             grants,
             recorder,
         }
     }
 
-    /// A connected agent of the cluster; several take turns.
+    /// A connected agent of the cluster that takes operations; several take turns.
     pub fn pick(&self, cluster: &str) -> Option<Arc<AgentLink>> {
+        self.pick_but(cluster, None)
+    }
+
+    /// The same, without one connection.
+    fn pick_but(&self, cluster: &str, but: Option<Epoch>) -> Option<Arc<AgentLink>> {
         let by_cluster = self.by_cluster.read().unwrap_or_else(PoisonError::into_inner);
         let links = by_cluster.get(cluster)?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let alive = |link: &&Arc<AgentLink>| link.connection.close_reason().is_none();
+        let alive = |link: &&Arc<AgentLink>| {
+            !link.is_leaving() && link.connection.close_reason().is_none() && but != Some(link.epoch)
+        };
         let mut taking_turns = links.iter().cycle().skip(turn % links.len().max(1)).take(links.len()).filter(alive);
         let first = taking_turns.next()?;
         let heard = |link: &&Arc<AgentLink>| !link.silent.load(Ordering::Relaxed);
@@ -144,6 +183,12 @@ impl Agents {
     /// Told whenever an agent comes or goes.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// An agent says that it goes away: nothing new is sent to it, and it finishes what it has.
+    pub fn leave(&self, link: &AgentLink) {
+        link.leave();
+        self.changed.send_modify(|n| *n += 1);
     }
 
     fn add(&self, link: Arc<AgentLink>) {

@@ -12,17 +12,22 @@ use futures_util::StreamExt as _;
 use http::header::{CONTENT_TYPE, HOST};
 use http_body_util::Full;
 use serde_json::json;
-use shared::ids::{AgentId, GrantId};
+use shared::ids::AgentId;
 use shared::time::Timestamp;
 use shared::{limits, wire};
 use shared_net::body::collect_bounded;
 use shared_net::exchange;
 
+use super::forward::{Lost, Unspent};
 use super::{AgentLink, Agents};
 use crate::store::{Closing, OpenOperation, Store, StoreError};
 
-/// How long an agent process may stay away before nobody waits for it any more.
-const AWAY: Duration = Duration::from_secs(20);
+/// How long an agent process may stay away before nobody waits for it any more: the longest pause and the longest handshake of one that
+/// comes back, and a little.
+const AWAY: Duration = Duration::from_secs(10);
+const _: () = assert!(AWAY.as_millis() > limits::BACKOFF_SOON.as_millis() + limits::HANDSHAKE_SOON.as_millis());
+/// How long an operation waits for an agent to come back before it is refused.
+const MOMENT: Duration = Duration::from_secs(3);
 /// Between two questions about a grant that still runs.
 const AGAIN: Duration = Duration::from_millis(200);
 /// Operations that are asked after at once: each may wait for an agent that is gone.
@@ -31,12 +36,13 @@ const AT_ONCE: usize = 64;
 const RUNNING: Duration = Duration::from_secs(60);
 
 impl Agents {
-    /// What became of a grant whose connection broke.
-    pub async fn ask(&self, link: &Arc<AgentLink>, jti: GrantId) -> Outcome {
-        match self.question(&link.cluster, Question { jti, epoch: link.epoch, agent: link.id }).await {
-            Answer::NeverSpent => Outcome::NotSent { why: NotSent::NoAgent },
-            Answer::Spent { outcome: Some(outcome) } => outcome,
-            Answer::Spent { outcome: None } | Answer::NotKnown => Outcome::Unknown { why: Unknown::AgentForgot },
+    /// What became of a grant whose connection broke: it was never spent, or this is the outcome.
+    pub(crate) async fn ask(&self, link: &Arc<AgentLink>, lost: Lost) -> Result<Unspent, Outcome> {
+        let question = Question { jti: lost.jti(), epoch: link.epoch, agent: link.id };
+        match self.question(&link.cluster, question).await {
+            Answer::NeverSpent => Ok(lost.never_spent()),
+            Answer::Spent { outcome: Some(outcome) } => Err(outcome),
+            Answer::Spent { outcome: None } | Answer::NotKnown => Err(Outcome::Unknown { why: Unknown::AgentForgot }),
         }
     }
 
@@ -90,8 +96,12 @@ impl Agents {
 
     /// An agent of the cluster; waits a moment for one to come back.
     pub async fn pick_or_wait(&self, cluster: &str) -> Option<Arc<AgentLink>> {
-        const MOMENT: Duration = Duration::from_secs(3);
         self.wait_for(MOMENT, || self.pick(cluster)).await
+    }
+
+    /// The same, on another connection than the one that did not take an operation.
+    pub async fn pick_other(&self, than: &AgentLink) -> Option<Arc<AgentLink>> {
+        self.wait_for(MOMENT, || self.pick_but(&than.cluster, Some(than.epoch))).await
     }
 
     /// What `find` finds, now or as agents come and go, within a time.

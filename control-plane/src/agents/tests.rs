@@ -49,6 +49,7 @@ fn link(cluster: &str, id: AgentId, connection: &Connection) -> Arc<AgentLink> {
         read_key: ReadKey::new(&[0; 32]),
         until: AtomicU64::new(0),
         silent: AtomicBool::new(false),
+        leaving: watch::Sender::new(false),
     })
 }
 

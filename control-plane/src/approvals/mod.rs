@@ -169,6 +169,28 @@ impl Approvals {
         Ok((allowed, issued))
     }
 
+    /// Judges an operation again whose grant came back unspent, and puts another one on record under the approval that it has spent.
+    pub(crate) async fn issue_again(
+        &self,
+        key: OperationKey,
+        id: HoldId,
+        today: &Verdict,
+        new: NewIssue,
+    ) -> Result<Issued, Refusal> {
+        let row = self.store.hold(id).await.map_err(Refusal::Record)?;
+        let row = row.ok_or(Refusal::Internal("the hold is gone"))?;
+        let fine = match lifecycle::recheck(&row.record, today, self.mode) {
+            Recheck::StillFine(fine) => fine,
+            Recheck::NewHold(_) | Recheck::Denied => {
+                return Err(Refusal::Outdated("policy is stricter than when it was approved".to_owned()));
+            }
+        };
+        let now = self.clock.now();
+        let spent = self.store.change(move |t| spend(t, id, key, fine, new, now)).await.map_err(Refusal::Record)?;
+        let (_, issued, _) = spent.map_err(|why| Refusal::HoldOver { hold: id, why })?;
+        Ok(issued)
+    }
+
     /// Counts a vote.
     pub async fn vote(
         &self,

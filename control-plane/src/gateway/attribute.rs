@@ -19,7 +19,7 @@ impl Gateway {
         accepted: Accepted,
     ) -> Result<(Attributes, Place), Refusal> {
         let id = accepted.id();
-        check_operation_id(id, session.opened(), self.recorder.clock.now()).map_err(Refusal::OperationId)?;
+        check_operation_id(id, session.opened(), self.recorder.clock.steady()).map_err(Refusal::OperationId)?;
         let mut place = session.enter().map_err(Refusal::Session)?;
         let read = match accepted.body_bytes() {
             None => accepted.read().await?,

@@ -9,11 +9,10 @@ use control_plane_core::lifecycle::{ApprovalUse, NewIssue, OperationKey};
 use control_plane_core::request_info::RequestInfo;
 use control_plane_core::version_pin::VersionPin;
 use http::Response;
-use shared::ids::{GrantId, HoldId};
+use shared::ids::HoldId;
 use shared::time::Timestamp;
 use shared_net::body::BoxBody;
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use super::Gateway;
 use super::judge::Live;
@@ -85,7 +84,7 @@ impl Gateway {
             let Some(link) = self.agents.pick_answering(&cluster).await else {
                 return Err(Refused { refusal: Refusal::NoAgent(cluster), log: Some(log) });
             };
-            let new = self.new_issue(&link);
+            let new = link.new_issue(self.recorder.store.life());
             let approved = Approved { bound, verdict, today, new, link, log, running };
             let back = match self.go_on(session, approved).await? {
                 Went::On(response) => return Ok(response),
@@ -139,7 +138,7 @@ impl Gateway {
             Ok(bound) => bound,
             Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
         };
-        let new = self.new_issue(&link);
+        let new = link.new_issue(self.recorder.store.life());
         let approved = Approved { bound, verdict, today, new, link, log, running };
         match self.go_on(session, approved).await? {
             Went::On(response) => Ok(response),
@@ -188,12 +187,6 @@ impl Gateway {
                 Ok(Went::Back(Box::new(Approved { bound: *bound, verdict, today, new, link, log, running })))
             }
         }
-    }
-
-    /// A grant to be issued for one agent's connection.
-    pub(super) fn new_issue(&self, link: &AgentLink) -> NewIssue {
-        let (jti, life) = (GrantId::new(Uuid::now_v7()), self.recorder.store.life());
-        NewIssue { jti, epoch: link.epoch, agent: link.id, life }
     }
 }
 

@@ -92,7 +92,7 @@ struct Asked {
 
 impl Asked {
     fn new(gateway: &Gateway, session: &Session, attributes: &Attributes) -> Self {
-        let mut facts = session.facts(gateway.recorder.clock.now());
+        let mut facts = session.facts(gateway.recorder.clock.steady());
         facts.bypass = gateway.alarms.is_on(session.cluster());
         Self {
             facts,

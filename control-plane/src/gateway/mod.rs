@@ -12,10 +12,11 @@ mod review;
 mod send;
 mod serve;
 mod show;
+mod watch;
 
 use std::sync::Arc;
 
-use shared::limits;
+use shared_net::drain::Drain;
 use shared_net::telemetry;
 
 use crate::agents::Agents;
@@ -39,25 +40,13 @@ pub struct Gateway {
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) intruders: Arc<Intruders>,
     pub(crate) recorder: Recorder,
+    /// Watches end in good order when the process goes.
+    pub(crate) drain: Drain,
     /// Of all sessions together.
-    bodies: BodyRoom,
+    pub(crate) bodies: BodyRoom,
 }
 
 impl Gateway {
-    /// Joins the stages.
-    pub fn new(
-        agents: Arc<Agents>,
-        grants: Arc<Grants>,
-        policies: Arc<Policies>,
-        approvals: Arc<Approvals>,
-        alarms: Arc<Alarms>,
-        intruders: Arc<Intruders>,
-        recorder: Recorder,
-    ) -> Self {
-        let bodies = BodyRoom::new(limits::BODY_BYTES_AT_ONCE);
-        Self { agents, grants, policies, approvals, alarms, intruders, recorder, bodies }
-    }
-
     fn count(&self, refusal: &Refusal) {
         let shape = refusal.shape();
         self.recorder.metrics.refusals.get_or_create(&RefusalLabels { kind: shape.kind }).inc();

@@ -16,6 +16,7 @@ use shared_net::body::{self, BoxBody, BoxError};
 use shared_net::exchange::ResponseBody;
 
 use super::refusal::Refusal;
+use super::watch::WatchEnd;
 use crate::records::OperationLog;
 use crate::sessions::SessionError;
 
@@ -25,12 +26,15 @@ pub(super) struct Recorded {
     inner: ResponseBody,
     log: Option<OperationLog>,
     status: u16,
+    watch: Option<WatchEnd>,
+    /// It ended before the agent's answer did.
+    over: bool,
 }
 
 impl Recorded {
     /// Starts the record stage for an answer.
-    pub(super) fn new(inner: ResponseBody, log: OperationLog, status: u16) -> Self {
-        Self { inner, log: Some(log), status }
+    fn new(inner: ResponseBody, log: OperationLog, status: u16, watch: Option<WatchEnd>) -> Self {
+        Self { inner, log: Some(log), status, watch, over: false }
     }
 }
 
@@ -39,14 +43,21 @@ impl Body for Recorded {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.over = self.over || self.watch.as_mut().is_some_and(|watch| watch.is_due(cx));
+        if self.over {
+            self.end();
+            return Poll::Ready(None);
+        }
         let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(frame) => frame,
         };
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
-                if let (Some(log), Some(data)) = (&mut self.log, frame.data_ref()) {
+                let Self { log, watch, .. } = &mut *self;
+                if let (Some(log), Some(data)) = (log, frame.data_ref()) {
                     log.append(data);
+                    watch.iter_mut().for_each(|watch| watch.passed(data));
                 }
                 if self.inner.is_end_stream() {
                     self.end();
@@ -69,7 +80,7 @@ impl Body for Recorded {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.over || self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -87,12 +98,16 @@ impl Recorded {
 }
 
 /// Gives a recorded answer to the client.
-pub(super) fn recorded(response: Response<ResponseBody>, mut log: OperationLog) -> Response<BoxBody> {
+pub(super) fn recorded(
+    response: Response<ResponseBody>,
+    mut log: OperationLog,
+    watch: Option<WatchEnd>,
+) -> Response<BoxBody> {
     let status = response.status().as_u16();
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     log.answered(status, content_type);
     response.map(|inner| {
-        let mut body = Recorded::new(inner, log, status);
+        let mut body = Recorded::new(inner, log, status, watch);
         if body.is_end_stream() {
             body.end();
         }

@@ -54,7 +54,7 @@ impl Gateway {
             name: resource("name"),
             path,
         };
-        let facts = session.facts(self.recorder.clock.now());
+        let facts = session.facts(self.recorder.clock.steady());
         let policy = self.policies.current();
         let started = self.recorder.clock.monotonic();
         let out_of_time = || self.recorder.clock.monotonic().saturating_sub(started) > limits::CEL_TIME;

@@ -2,65 +2,93 @@
 
 use std::sync::Arc;
 
-use control_plane_core::lifecycle::{Issued, NewIssue, NotSent, OperationKey, Outcome};
+use control_plane_core::lifecycle::{Issued, Outcome};
 use http::Response;
 use http_body_util::BodyExt;
-use shared::ids::GrantId;
+use shared::limits;
 use shared_net::body::{self, BoxBody};
 use shared_net::exchange::ResponseBody;
-use uuid::Uuid;
 
 use super::refusal::Refusal;
 use super::serve::{Ready, Refused};
 use super::{Gateway, reply};
 use crate::agents::AgentLink;
-use crate::agents::forward::{self, ForwardError, forward};
+use crate::agents::forward::{self, ForwardError, Unspent, forward};
 use crate::records::OperationLog;
 use crate::sessions::{Running, Session};
 
 /// Pieces of an answer that wait for a client that is slower than the agent.
 const PIECES: usize = 16;
 
+/// An agent's answer, and whose.
+pub(super) struct Answered {
+    pub(super) response: Response<ResponseBody>,
+    pub(super) log: OperationLog,
+    pub(super) link: Arc<AgentLink>,
+}
+
+/// A grant to come, on record where it must be, and the agent that it is for. A plain read's record is its operation's own row.
+type Issue = (Option<Issued>, Arc<AgentLink>);
+
 impl Gateway {
-    /// Spends the right, and gives the agent's answer.
-    pub(super) async fn send(
-        &self,
-        session: &Session,
-        ready: Ready,
-    ) -> Result<(Response<ResponseBody>, OperationLog), Refused> {
-        let Ready { allowed, issued, taken, mut log } = ready;
-        let (issued, link) = match issued {
-            Some((issued, link)) => (Some(issued), link),
-            None => match self.issue(session, &mut log).await {
-                Ok((issued, link)) => (issued, link),
-                Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
-            },
-        };
+    /// Spends the right, and gives the agent's answer. Where it is certain that the grant was never spent, another one is issued for another
+    /// agent; what may have been sent is never sent again.
+    pub(super) async fn send(&self, session: &Arc<Session>, ready: Ready) -> Result<Answered, Refused> {
+        let Ready { mut allowed, issued, taken, mut log } = ready;
         log.approved(allowed.approval());
-        let outgoing = match self.grants.issue(allowed, issued, &link) {
-            Ok(outgoing) => outgoing,
-            Err(error) => return Err(Refused { refusal: Refusal::Issue(error.to_string()), log: Some(log) }),
+        let first = match issued {
+            Some((issued, link)) => Ok((Some(issued), link)),
+            None => self.issue(session, &mut log).await,
         };
-        taken.keep();
-        log.sent(outgoing.grant.claims(), link.id);
-        match forward(&link, outgoing).await {
-            Ok(mut response) => {
-                let (sent, refused) = forward::sent(response.headers_mut());
-                if let Some(refused) = refused {
-                    tracing::warn!(operation.id = %log.opening().id, why = ?refused.word, "the agent refused a grant");
-                    if refused.attack {
-                        self.attack_signal("agent_refused");
-                    }
-                }
-                log.outcome_is(sent.outcome(response.status().as_u16()));
-                Ok((response, log))
+        let (mut issued, mut link) = match first {
+            Ok(issue) => issue,
+            Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
+        };
+        // From here on it counts, whatever comes of it.
+        let mut taken = Some(taken);
+        for again in 0..=limits::ISSUED_AGAIN {
+            let outgoing = match self.grants.issue(allowed, issued, &link) {
+                Ok(outgoing) => outgoing,
+                Err(error) => return Err(Refused { refusal: Refusal::Issue(error.to_string()), log: Some(log) }),
+            };
+            if let Some(taken) = taken.take() {
+                taken.keep();
             }
-            Err(error) => Err(self.lost(&link, error, log).await),
+            log.sent(outgoing.grant.claims(), link.id);
+            let error = match forward(&link, outgoing).await {
+                Ok(response) => return Ok(self.answered(response, log, link)),
+                Err(error) => error,
+            };
+            let unspent = match self.unspent(&link, error, &mut log).await {
+                Ok(unspent) => unspent,
+                Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
+            };
+            if again == limits::ISSUED_AGAIN {
+                break;
+            }
+            (issued, link) = match self.issue_elsewhere(session, &link, &unspent, &mut log).await {
+                Ok(issue) => issue,
+                Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
+            };
+            allowed = unspent.again();
         }
+        Err(Refused { refusal: Refusal::NotSent, log: Some(log) })
     }
 
-    /// Picks an agent and puts the grant to come on record. A plain read's record is its operation's own row.
-    async fn issue(&self, session: &Session, log: &mut OperationLog) -> Result<(Option<Issued>, Arc<AgentLink>), Refusal> {
+    fn answered(&self, mut response: Response<ResponseBody>, mut log: OperationLog, link: Arc<AgentLink>) -> Answered {
+        let (sent, refused) = forward::sent(response.headers_mut());
+        if let Some(refused) = refused {
+            tracing::warn!(operation.id = %log.opening().id, why = ?refused.word, "the agent refused a grant");
+            if refused.attack {
+                self.attack_signal("agent_refused");
+            }
+        }
+        log.outcome_is(sent.outcome(response.status().as_u16()));
+        Answered { response, log, link }
+    }
+
+    /// Picks an agent and puts the grant to come on record.
+    async fn issue(&self, session: &Session, log: &mut OperationLog) -> Result<Issue, Refusal> {
         let cluster = log.opening().cluster.clone();
         let link = self.agents.pick_or_wait(&cluster).await.ok_or(Refusal::NoAgent(cluster))?;
         // Judging and waiting took time, in which the session may have been revoked or run out.
@@ -68,37 +96,79 @@ impl Gateway {
         if !log.is_durable() {
             return Ok((None, link));
         }
-        let key = OperationKey { session: log.opening().session, operation: log.opening().id };
-        let life = self.recorder.store.life();
-        let new = NewIssue { jti: GrantId::new(Uuid::now_v7()), epoch: link.epoch, agent: link.id, life };
-        log.issuing(&new);
-        let now = self.recorder.clock.now();
-        let issued = self.recorder.store.issue(key, new, now).await.map_err(Refusal::Record)?;
-        Ok((Some(issued.ok_or(Refusal::Internal("the operation is over already"))?), link))
+        self.put_on_record(link, log).await
     }
 
-    /// No answer came. What is certain is said so; of everything else the agent process is asked, if it is still there.
-    async fn lost(&self, link: &Arc<AgentLink>, error: ForwardError, mut log: OperationLog) -> Refused {
-        let text = shared::chain::Chain(&error).to_string();
-        tracing::warn!(operation.id = %log.opening().id, agent.id = %link.id, error = text, "no answer to a grant");
-        let outcome = match error {
-            ForwardError::NotSent(_) => Outcome::NotSent { why: NotSent::NoAgent },
-            ForwardError::NoAnswer(_) => match log.jti() {
-                // The question seals the grant's connection, so it is put only where that connection is gone already: on a living one
-                // it would void the grants of everybody else.
-                Some(jti) if log.is_durable() && link.connection.close_reason().is_some() => {
-                    self.agents.ask(link, jti).await
-                }
-                Some(_) | None => reply::lost(),
-            },
+    /// The same for another agent, once it is on record that the grant before was never spent. What people approved is judged again.
+    async fn issue_elsewhere(
+        &self,
+        session: &Arc<Session>,
+        than: &AgentLink,
+        unspent: &Unspent,
+        log: &mut OperationLog,
+    ) -> Result<Issue, Refusal> {
+        let link = self.agents.pick_other(than).await.ok_or(Refusal::NotSent)?;
+        session.is_good(self.recorder.clock.now()).map_err(Refusal::Session)?;
+        if !log.is_durable() {
+            return Ok((None, link));
+        }
+        let now = self.recorder.clock.now();
+        let returned = self.recorder.store.never_spent(log.key(), unspent.jti(), now).await;
+        if !returned.map_err(Refusal::Record)? {
+            return Err(Refusal::Internal("the operation is over already"));
+        }
+        let Some(approval) = unspent.allowed().approval() else { return self.put_on_record(link, log).await };
+        let (today, _) = self.judge(session, unspent.allowed().attributes()).await;
+        let new = link.new_issue(self.recorder.store.life());
+        log.issuing(&new);
+        let issued = self.approvals.issue_again(log.key(), approval.hold, &today, new).await?;
+        Ok((Some(issued), link))
+    }
+
+    async fn put_on_record(&self, link: Arc<AgentLink>, log: &mut OperationLog) -> Result<Issue, Refusal> {
+        let new = link.new_issue(self.recorder.store.life());
+        log.issuing(&new);
+        let issued = self.recorder.store.issue(log.key(), new, self.recorder.clock.now()).await;
+        let issued = issued.map_err(Refusal::Record)?.ok_or(Refusal::Internal("the operation is over already"))?;
+        Ok((Some(issued), link))
+    }
+
+    /// No answer came. What was never spent may be issued again. Of everything else that is not certain the agent process is asked, if it is
+    /// still there.
+    async fn unspent(
+        &self,
+        link: &Arc<AgentLink>,
+        error: ForwardError,
+        log: &mut OperationLog,
+    ) -> Result<Unspent, Refusal> {
+        let (id, text) = (log.opening().id, shared::chain::Chain(&error).to_string());
+        if matches!(error, ForwardError::NoAnswer { .. }) {
+            tracing::warn!(operation.id = %id, agent.id = %link.id, error = text, "no answer to a grant");
+        } else {
+            tracing::info!(operation.id = %id, agent.id = %link.id, why = text, "a grant was not taken");
+        }
+        let unspent = match error {
+            ForwardError::NotSent { unspent, .. } => Ok(*unspent),
+            // The question seals the grant's connection, so it is put only where that connection is gone already: on a living one
+            // it would void the grants of everybody else.
+            ForwardError::NoAnswer { lost, .. } if log.is_durable() && link.connection.close_reason().is_some() => {
+                self.agents.ask(link, *lost).await
+            }
+            ForwardError::NoAnswer { .. } => Err(reply::lost()),
+        };
+        let outcome = match unspent {
+            Ok(unspent) => {
+                log.unsent();
+                return Ok(unspent);
+            }
+            Err(outcome) => outcome,
         };
         log.outcome_is(outcome);
-        let refusal = match outcome {
+        Err(match outcome {
             Outcome::NotSent { .. } => Refusal::NotSent,
             Outcome::Unknown { .. } => Refusal::Unknown,
             Outcome::Ok { .. } | Outcome::Error { .. } => Refusal::Ended(outcome),
-        };
-        Refused { refusal, log: Some(log) }
+        })
     }
 
     /// The record stage of what changes something: the answer is read to its end and recorded whoever still listens.

@@ -17,6 +17,8 @@ use tokio::sync::oneshot;
 use super::accept::Accepted;
 use super::refusal::Refusal;
 use super::repeat::{Before, Run};
+use super::send::Answered;
+use super::watch::WatchEnd;
 use super::{Gateway, reply};
 use crate::agents::AgentLink;
 use crate::intruders::Attempt;
@@ -154,14 +156,15 @@ impl Gateway {
         running: Running,
     ) -> Result<Response<BoxBody>, Refused> {
         if ready.log.is_read() {
-            let result = self.send(&session, ready).await;
-            return result.map(|(response, log)| self.cut_on_end(session, running, reply::recorded(response, log)));
+            let Answered { response, log, link } = self.send(&session, ready).await?;
+            let watch = WatchEnd::of(&log, response.status(), &self.drain, link);
+            return Ok(self.cut_on_end(session, running, reply::recorded(response, log, watch)));
         }
         let (answer, answered) = oneshot::channel();
         let gateway = Arc::clone(self);
         self.recorder.tasks.spawn("operation", async move {
             let result = match gateway.send(&session, ready).await {
-                Ok((response, log)) => Ok(gateway.settle(response, log, running)),
+                Ok(Answered { response, log, .. }) => Ok(gateway.settle(response, log, running)),
                 Err(refused) => Err(refused),
             };
             if let Err(Err(Refused { refusal, log: Some(log) })) = answer.send(result) {

@@ -129,9 +129,9 @@ impl OperationLog {
         &self.opening
     }
 
-    /// The grant it was sent under.
-    pub(crate) const fn jti(&self) -> Option<GrantId> {
-        self.jti
+    /// Which operation.
+    pub(crate) fn key(&self) -> OperationKey {
+        OperationKey { session: self.opening.session, operation: self.opening.id }
     }
 
     /// Whether its record is durable before it is sent.
@@ -199,6 +199,11 @@ impl OperationLog {
         self.agent = Some(agent);
         self.sent_at = Some(self.recorder.clock.monotonic());
         self.progress = Progress::Sent;
+    }
+
+    /// Notes that the grant was certainly never spent: a sudden end is not an unknown outcome any more.
+    pub(crate) const fn unsent(&mut self) {
+        self.progress = Progress::Issued;
     }
 
     /// Lets go of a record that another run of the same operation owns: nothing is closed.

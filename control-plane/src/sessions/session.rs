@@ -125,7 +125,7 @@ impl Session {
         &self.presence
     }
 
-    /// When it was opened.
+    /// When it was opened, on the clock that does not jump: its operations' ids are compared with that.
     pub const fn opened(&self) -> Timestamp {
         self.opened
     }
@@ -158,7 +158,7 @@ impl Session {
         self.content_key.of(request)
     }
 
-    /// What policy may ask about the session's past.
+    /// What policy may ask about the session's past. `now` is of the clock that does not jump.
     pub fn facts(&self, now: Timestamp) -> SessionFacts {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         facts.age_seconds = now.since(self.opened).as_secs();

@@ -3,10 +3,10 @@
 use control_plane_core::decision::Explanation;
 use control_plane_core::digest::DigestKey;
 use control_plane_core::identity::Asker;
-use control_plane_core::lifecycle::{HoldRecord, Issued, NewIssue, OperationKey, OperationRecord, Waiting};
+use control_plane_core::lifecycle::{Answer, HoldRecord, Issued, NewIssue, OperationKey, OperationRecord, Waiting};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
-use shared::ids::HoldId;
+use shared::ids::{GrantId, HoldId};
 use shared::time::Timestamp;
 
 use super::operations::find;
@@ -234,6 +234,17 @@ impl Store {
         });
         // `change` answers after the commit.
         Ok(effects.await?.map(|effects| effects.assert_durable()))
+    }
+
+    /// Puts on record that a grant was never spent and never will be: another one may be issued. `false`: it is not under way any more.
+    pub async fn never_spent(&self, key: OperationKey, jti: GrantId, now: Timestamp) -> Result<bool, StoreError> {
+        self.change(move |t| {
+            let Some(operation) = t.operation(key)? else { return Ok(false) };
+            let Ok(step) = operation.answered(jti, Answer::NeverSpent, now) else { return Ok(false) };
+            t.save_operation(&step.state, None)?;
+            Ok(true)
+        })
+        .await
     }
 
     /// One hold.

@@ -12,12 +12,13 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System { origin: Instant },
+    System { origin: Instant, born: Timestamp },
     Manual(Arc<Mutex<Manual>>, watch::Receiver<Duration>),
 }
 
 #[derive(Debug)]
 struct Manual {
+    born: Timestamp,
     start: Timestamp,
     elapsed: Duration,
 }
@@ -26,17 +27,13 @@ impl Clock {
     /// The system's clocks.
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
     pub fn system() -> Self {
-        Self(Source::System { origin: Instant::now() })
+        Self(Source::System { origin: Instant::now(), born: system_time() })
     }
 
     /// Wall clock. May jump; for records and token claims only.
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Source::System { .. } => {
-                let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-                Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-            }
+            Source::System { .. } => system_time(),
             Source::Manual(manual, _) => {
                 let manual = manual.lock().unwrap_or_else(PoisonError::into_inner);
                 manual.start.after(manual.elapsed)
@@ -48,9 +45,19 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
     pub fn monotonic(&self) -> Duration {
         match &self.0 {
-            Source::System { origin } => Instant::now().saturating_duration_since(*origin),
+            Source::System { origin, .. } => Instant::now().saturating_duration_since(*origin),
             Source::Manual(manual, _) => manual.lock().unwrap_or_else(PoisonError::into_inner).elapsed,
         }
+    }
+
+    /// The wall clock as it was when this clock was made, carried on by [`Self::monotonic`]: it does not jump. For times that are compared
+    /// with one another and mean nothing to anybody else.
+    pub fn steady(&self) -> Timestamp {
+        let born = match &self.0 {
+            Source::System { born, .. } => *born,
+            Source::Manual(manual, _) => manual.lock().unwrap_or_else(PoisonError::into_inner).born,
+        };
+        born.after(self.monotonic())
     }
 
     /// Resolves after this long on this clock.
@@ -69,6 +76,12 @@ impl Clock {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
+fn system_time() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// The hand that moves a clock in tests.
 #[derive(Debug)]
 pub struct ManualClock {
@@ -80,7 +93,7 @@ impl ManualClock {
     /// A clock that stands at `start`.
     pub fn new(start: Timestamp) -> Self {
         Self {
-            manual: Arc::new(Mutex::new(Manual { start, elapsed: Duration::ZERO })),
+            manual: Arc::new(Mutex::new(Manual { born: start, start, elapsed: Duration::ZERO })),
             ticks: watch::Sender::new(Duration::ZERO),
         }
     }
@@ -125,6 +138,7 @@ mod tests {
         assert_eq!((clock.now(), clock.monotonic()), (Timestamp(6000), Duration::from_secs(5)));
         hand.jump(Timestamp(100_000));
         assert_eq!((clock.now(), clock.monotonic()), (Timestamp(100_000), Duration::from_secs(5)));
+        assert_eq!(clock.steady(), Timestamp(6000), "a jump is no time that passed");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! a packet each way. After `101 Switching Protocols` the stream is the raw tunnel
 //! (`hyper::upgrade::on` on both sides).
 
+use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::body::BoxError;
 use crate::drain::Drain;
 use crate::endpoint::{Connection, OpenError};
-use crate::stream::QuicIo;
+use crate::stream::{self, QuicIo};
 use crate::tasks::{CancelOnDrop, TaskSet};
 
 // hyper's own bound, which it keeps on the stack; setting it to the same number would cost an allocation per head.
@@ -38,6 +39,9 @@ pub enum ExchangeError {
     /// Not one byte of the request left: it certainly did not run.
     #[error("the request was not sent")]
     NotSent(#[source] OpenError),
+    /// The peer is going away and gave the request back without having looked at it: it certainly did not run.
+    #[error("the peer is going away and did not take the request")]
+    Refused(#[source] hyper::Error),
     /// The request left, at least in part: nobody here can say whether it ran.
     #[error("no answer; the request may have been sent")]
     MaybeSent(#[source] hyper::Error),
@@ -46,7 +50,19 @@ pub enum ExchangeError {
 impl ExchangeError {
     /// Whether it is certain that the request did not run.
     pub const fn certainly_not_sent(&self) -> bool {
-        matches!(self, Self::NotSent(_))
+        matches!(self, Self::NotSent(_) | Self::Refused(_))
+    }
+
+    /// What a broken exchange means: only the peer's own word makes it certain that nothing ran.
+    fn broken(error: hyper::Error) -> Self {
+        let mut cause = error.source();
+        while let Some(error_below) = cause {
+            if error_below.downcast_ref().is_some_and(stream::is_refusal) {
+                return Self::Refused(error);
+            }
+            cause = error_below.source();
+        }
+        Self::MaybeSent(error)
     }
 }
 
@@ -71,7 +87,7 @@ where
         .max_header_size(limits::HEAD_BYTES)
         .handshake(TokioIo::new(io))
         .await
-        .map_err(ExchangeError::MaybeSent)?;
+        .map_err(ExchangeError::broken)?;
     let mut driver = Driver(Some(Box::pin(driver.with_upgrades())));
     let response = {
         let answer = sender.send_request(request);
@@ -83,7 +99,7 @@ where
             answer.as_mut().poll(cx)
         })
         .await
-        .map_err(ExchangeError::MaybeSent)?
+        .map_err(ExchangeError::broken)?
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Ends at once: it hands the stream over to `hyper::upgrade::on`.
@@ -153,7 +169,8 @@ impl Drop for ResponseBody {
 }
 
 /// Answers the exchanges that the peer opens, each in its own task, until the connection ends or draining begins; then what runs is
-/// finished, up to the drain's deadline. When this future ends or is dropped, every exchange of the connection is cancelled.
+/// finished, up to the drain's deadline, and what is opened is given back untouched, which the peer knows for certain. When this future
+/// ends or is dropped, every exchange of the connection is cancelled.
 ///
 /// A handler is dropped as soon as its caller gives up. A handler that panics resets its own stream only.
 pub async fn serve<S, B>(connection: &Connection, service: S, tasks: &TaskSet, mut drain: Drain)
@@ -164,7 +181,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let _guard = drain.guard();
+    let guard = drain.guard();
     let streams = tasks.child();
     let _cancel = CancelOnDrop(streams.clone());
     loop {
@@ -185,10 +202,23 @@ where
             answer(io, service, tasks).await;
         });
     }
+    let finished = async {
+        streams.wait().await;
+        // The process may end; as long as it has not, what is opened is given back.
+        drop(guard);
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
-        () = streams.wait() => {}
+        () = finished => {}
         () = drain.immediate() => {}
-        _ = connection.closed() => {}
+        () = refuse_all(connection) => {}
+    }
+}
+
+/// Gives back what the peer opens, until the connection ends.
+async fn refuse_all(connection: &Connection) {
+    while let Ok((io, _guard)) = connection.take().await {
+        io.refuse();
     }
 }
 

@@ -5,6 +5,7 @@
 //! cancelled or broken exchange can't be taken for a complete one.
 
 pub mod admin;
+pub mod backoff;
 pub mod body;
 pub mod clock;
 pub mod crypto;

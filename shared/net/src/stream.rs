@@ -6,6 +6,9 @@
 //! A request without a body is finished with its head, in the same packet (`QuicIo::finish_with_head`). To hyper's server the end of
 //! what it reads means that its client has left, so the answering side does not pass the end of such a request on: it waits for what
 //! really says that the client has left, which is that it stops our half (`QuicIo::answers`).
+//!
+//! The answering side is done when all of its answer has *arrived*: a connection that is closed takes with it what still lies in its
+//! buffers, so who drains must not take an answer for given before.
 
 use std::fmt;
 use std::future::Future;
@@ -15,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use quinn::{RecvStream, SendStream, StoppedError, VarInt, WriteError};
+use quinn::{ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
 use shared::wire::code;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -25,6 +28,8 @@ pub struct QuicIo {
     recv: RecvStream,
     /// The exchange is over in good order.
     finished: bool,
+    /// The stream is given back as it came.
+    refused: bool,
     /// Our half was finished before the exchange was over.
     ended: bool,
     unwanted: bool,
@@ -32,6 +37,8 @@ pub struct QuicIo {
     /// On the answering side: whether the request is known to be whole.
     whole: Option<Arc<AtomicBool>>,
     left: Option<Left>,
+    /// Resolves when our half has arrived.
+    arrived: Option<Left>,
 }
 
 /// Resolves when the peer does not want our half any more.
@@ -57,7 +64,23 @@ impl fmt::Debug for QuicIo {
 impl QuicIo {
     /// Joins the halves of a stream.
     pub const fn new(send: SendStream, recv: RecvStream) -> Self {
-        Self { send, recv, finished: false, ended: false, unwanted: false, head: Head::Past, whole: None, left: None }
+        Self {
+            send,
+            recv,
+            finished: false,
+            refused: false,
+            ended: false,
+            unwanted: false,
+            head: Head::Past,
+            whole: None,
+            left: None,
+            arrived: None,
+        }
+    }
+
+    /// Gives a stream of the peer back, with nothing of it read.
+    pub(crate) fn refuse(mut self) {
+        self.refused = true;
     }
 
     /// Our half ends with the first flush after the first byte: for a request that is nothing but a head. hyper flushes only when all that
@@ -79,14 +102,35 @@ impl QuicIo {
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let send = &self.send;
         let left = self.left.get_or_insert_with(|| Box::pin(send.stopped()));
-        match std::task::ready!(left.as_mut().poll(cx)) {
-            // Everything of ours has arrived, or the rest is not wanted: to hyper an orderly end.
-            Ok(None) => Poll::Ready(Ok(())),
-            Ok(Some(reason)) if reason == VarInt::from_u32(code::SHUTDOWN) => Poll::Ready(Ok(())),
-            Ok(Some(_)) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-            Err(lost) => Poll::Ready(Err(lost.into())),
-        }
+        ended(std::task::ready!(left.as_mut().poll(cx)))
     }
+
+    /// Waits until all of ours has arrived, which is after it was finished.
+    fn poll_arrived(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (send, left) = (&self.send, &mut self.left);
+        // The same question: what `left` waits for is the end of our half too.
+        let arrived = self.arrived.get_or_insert_with(|| left.take().unwrap_or_else(|| Box::pin(send.stopped())));
+        ended(std::task::ready!(arrived.as_mut().poll(cx)))
+    }
+}
+
+/// What the end of our half means to hyper.
+fn ended(how: Result<Option<VarInt>, StoppedError>) -> Poll<io::Result<()>> {
+    Poll::Ready(match how {
+        // Everything of ours has arrived, or the rest is not wanted: an orderly end.
+        Ok(None) => Ok(()),
+        Ok(Some(reason)) if reason == VarInt::from_u32(code::SHUTDOWN) => Ok(()),
+        Ok(Some(_)) => Err(io::ErrorKind::ConnectionReset.into()),
+        Err(lost) => Err(lost.into()),
+    })
+}
+
+/// Whether an error of a stream says that the peer gave the stream back untouched.
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    let refused = VarInt::from_u32(code::REFUSED);
+    let Some(inner) = error.get_ref() else { return false };
+    matches!(inner.downcast_ref(), Some(ReadError::Reset(reason)) if *reason == refused)
+        || matches!(inner.downcast_ref(), Some(WriteError::Stopped(reason)) if *reason == refused)
 }
 
 impl AsyncRead for QuicIo {
@@ -136,25 +180,27 @@ impl AsyncWrite for QuicIo {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.finished {
             self.finished = true;
             if !self.unwanted && !self.ended {
                 self.send.finish().map_err(io::Error::from)?;
             }
         }
-        Poll::Ready(Ok(()))
+        if self.whole.is_none() { Poll::Ready(Ok(())) } else { self.poll_arrived(cx) }
     }
 }
 
 impl Drop for QuicIo {
     fn drop(&mut self) {
-        let reason = if self.finished {
-            code::SHUTDOWN
-        } else {
-            drop(self.send.reset(VarInt::from_u32(code::CANCELLED)));
-            code::CANCELLED
+        let reason = match (self.finished, self.refused) {
+            (true, _) => code::SHUTDOWN,
+            (false, true) => code::REFUSED,
+            (false, false) => code::CANCELLED,
         };
+        if !self.finished {
+            drop(self.send.reset(VarInt::from_u32(reason)));
+        }
         // Fails only when the peer's half has ended already.
         drop(self.recv.stop(VarInt::from_u32(reason)));
     }

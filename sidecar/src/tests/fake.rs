@@ -21,7 +21,7 @@ use shared::ids::SessionId;
 use shared::wire;
 use shared_net::body::{BoxBody, collect_bounded, full};
 use shared_net::clock::Clock;
-use shared_net::drain::{self, Drain, DrainTrigger};
+use shared_net::drain::{self, DrainTrigger, Mode};
 use shared_net::endpoint::{Connection, Endpoint};
 use shared_net::pki::Ca;
 use shared_net::tasks::{CancelOnDrop, TaskSet};
@@ -78,7 +78,7 @@ pub(super) struct Inner {
     pub(super) sessions: watch::Sender<Vec<serde_json::Value>>,
     known: Mutex<HashMap<PeerKey, SessionId>>,
     pub(super) refuse: Mutex<Option<(StatusCode, String)>>,
-    connections: Mutex<Vec<Connection>>,
+    connections: Mutex<Vec<(Connection, DrainTrigger)>>,
 }
 
 impl Fake {
@@ -104,10 +104,8 @@ impl Fake {
         let (trigger, drain) = drain::channel();
         let (own, all) = (Arc::clone(&inner), tasks.clone());
         tasks.spawn("accept", async move {
-            let serving = drain.clone();
             let streams = all.clone();
-            let serve =
-                move |connection: Connection| serve(Arc::clone(&own), connection, streams.clone(), serving.clone());
+            let serve = move |connection: Connection| serve(Arc::clone(&own), connection, streams.clone());
             endpoint.accept(16, &all, drain, serve).await;
         });
         Self { address, ca, inner, _cancel: CancelOnDrop(tasks.clone()), tasks, _trigger: trigger }
@@ -130,9 +128,22 @@ impl Fake {
 impl Inner {
     /// Cuts every connection, as a crash would.
     pub(super) fn cut(&self) {
-        for connection in self.connections.lock().unwrap().drain(..) {
+        for (connection, _) in self.connections.lock().unwrap().drain(..) {
             connection.close(wire::code::SHUTDOWN, "cut");
         }
+    }
+
+    /// Takes nothing new on the connections that there are, as a process that goes away.
+    pub(super) fn go_away(&self) {
+        for (_, trigger) in &*self.connections.lock().unwrap() {
+            trigger.start(Mode::Graceful);
+        }
+    }
+
+    /// Streams that were given back or broken off, on the connections that there are.
+    pub(super) fn resets(&self) -> u64 {
+        let connections = self.connections.lock().unwrap();
+        connections.iter().map(|(connection, _)| connection.stats().frame_tx.reset_stream).sum()
     }
 
     /// Every runner gets a new session from now on.
@@ -141,8 +152,9 @@ impl Inner {
     }
 }
 
-async fn serve(inner: Arc<Inner>, connection: Connection, tasks: TaskSet, drain: Drain) {
-    inner.connections.lock().unwrap().push(connection.clone());
+async fn serve(inner: Arc<Inner>, connection: Connection, tasks: TaskSet) {
+    let (trigger, drain) = drain::channel();
+    inner.connections.lock().unwrap().push((connection.clone(), trigger));
     let peer = connection.peer_key();
     let service = service_fn(move |request: Request<Incoming>| {
         let inner = Arc::clone(&inner);

@@ -73,6 +73,27 @@ async fn an_operation_that_waits_is_asked_for_again() {
     assert!(seen.iter().all(|other| other.operation() == seen[0].operation()), "under one id");
 }
 
+/// A control plane that goes away gives back what it has not looked at: it goes to the next one, and its client waits.
+#[tokio::test]
+async fn what_is_given_back_waits_for_the_next_control_plane() {
+    let fake = Fake::echo();
+    let sidecar = Sidecar::start(&fake).await;
+    let mut client = sidecar.client(true).await;
+    assert_eq!(client.get("/api").await.status(), StatusCode::OK);
+    fake.inner.go_away();
+    let call = client.call("POST", "/api/v1/namespaces/a/pods", "the body");
+    let restart = async {
+        while fake.inner.resets() == 0 {
+            tokio::task::yield_now().await;
+        }
+        fake.inner.cut();
+    };
+    let (answer, ()) = soon(async { tokio::join!(call, restart) }).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(read(answer.into_body()).await, "the body");
+    assert_eq!(fake.seen().len(), 2, "it was seen once");
+}
+
 #[tokio::test]
 async fn another_session_never_gets_the_operation() {
     let fake = losing(1, true);

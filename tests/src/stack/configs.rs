@@ -1,6 +1,7 @@
 //! The files that an installation would write.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 
 use super::{Setup, Stack, write_file};
 use crate::cluster::Cluster;
@@ -46,7 +47,7 @@ pub(super) fn runner_token(stack: &Stack, pod: &str) -> String {
 }
 
 /// The agent's configuration. It needs the pin, so the control plane comes first.
-pub(super) fn write_agent(stack: &Stack, cluster: &Cluster) {
+pub(super) fn write_agent(stack: &Stack, cluster: &Cluster, name: &str, admin: SocketAddr) {
     let path = |name: &str| stack.path("agent").join(name).display().to_string();
     let guarded = stack.path("agent/guarded.json");
     let guarded = if guarded.exists() { format!("guarded: '{}'\n", guarded.display()) } else { String::new() };
@@ -68,9 +69,9 @@ log: {{format: json}}
         stack.api_server.url,
         stack.api_server.ca.display(),
         path("token"),
-        stack.addresses.agent_admin,
+        admin,
     );
-    write_file(&stack.path("agent/config.yaml"), &config);
+    write_file(&stack.agent_config(name), &config);
 }
 
 /// The sidecar's environment, as the webhook writes it.

@@ -46,17 +46,30 @@ impl Process {
 
     /// SIGTERM, and waits for its orderly end; panics if it takes longer than half a minute or fails.
     pub(crate) fn stop(mut self) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill starts");
-        assert!(sent.success(), "the process was gone already");
+        self.ask_to_end();
         for _ in 0..300 {
-            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
-                assert!(status.success(), "it ended with {status}");
+            if self.has_ended() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(100));
         }
         panic!("the process does not end after thirty seconds");
+    }
+
+    /// SIGTERM.
+    pub(crate) fn ask_to_end(&self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill starts");
+        assert!(sent.success(), "the process was gone already");
+    }
+
+    /// Whether it has; panics if it failed.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let status = self.child.try_wait().expect("a child can be waited for");
+        if let Some(status) = status {
+            assert!(status.success(), "it ended with {status}");
+        }
+        status.is_some()
     }
 
     /// SIGKILL, and waits for its end.

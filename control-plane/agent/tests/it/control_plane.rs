@@ -47,7 +47,7 @@ pub(crate) struct ControlPlane {
     pub(crate) pin: KeyPin,
     pub(crate) key: Ed25519KeyPair,
     pub(crate) greeting: Arc<Mutex<Greeting>>,
-    /// Bodies of the greetings that came.
+    /// Bodies of the greetings that came, and the farewells.
     pub(crate) hellos: Arc<Mutex<Vec<Value>>>,
     agents: mpsc::Receiver<Connection>,
     endpoint: Endpoint,
@@ -176,6 +176,9 @@ async fn greet(
     greeted: mpsc::Sender<Connection>,
     peer: Connection,
 ) -> Response<BoxBody> {
+    if request.uri().path() == wire::path::LEAVING {
+        hellos.lock().unwrap().push(json!("leaving"));
+    }
     if request.uri().path() != wire::path::AGENT {
         return Response::builder().status(204).body(full("")).unwrap();
     }

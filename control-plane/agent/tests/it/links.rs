@@ -1,5 +1,8 @@
 //! The connection to the control plane: greeted, lost, silent, made again.
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
 use serde_json::json;
 use shared::time::Timestamp;
 use shared::wire;
@@ -203,16 +206,79 @@ async fn a_grant_expires_while_its_body_dawdles() {
     let request = call.with_grant(&token).map(|_| slow);
     let asking = shared_net::exchange::send(&link.connection, request);
     let dawdling = async {
-        sender.send(bytes::Bytes::from_static(b"{")).await.unwrap();
+        sender.send(Bytes::from_static(b"{")).await.unwrap();
         world.wait_for_operations(1).await;
         hand.advance(Duration::from_secs(2));
-        sender.send(bytes::Bytes::from_static(&body.as_bytes()[1..])).await.unwrap();
+        sender.send(Bytes::from_static(&body.as_bytes()[1..])).await.unwrap();
         sender.finish().await.unwrap();
     };
     let (response, ()) = tokio::join!(asking, dawdling);
     let response = response.unwrap();
     assert_eq!(response.headers()[wire::header::REFUSED], "grant-expired");
     assert!(world.api.seen().is_empty());
+}
+
+/// Nor does a wall clock that is set move it: what is good stays good, and what is over stays over.
+#[tokio::test]
+async fn a_grants_time_is_not_the_wall_clocks() {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    let start = Timestamp(1_900_000_000_000);
+    let hand = ManualClock::new(start);
+    let (world, link) = World::start_with(hand.clock()).await;
+    let body = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}"#;
+    let call = Call::new("POST", "/api/v1/namespaces/ns/configmaps", body);
+    for _ in 0..2 {
+        world.api.on("POST ", answer("201 Created", body));
+    }
+    let back = Timestamp(start.0 - u64::try_from(YEAR.as_millis()).unwrap());
+    for (number, (to, waited, good)) in
+        [(start.after(YEAR), 9, true), (back, 9, true), (back, 10, false), (start.after(YEAR), 10, false)]
+            .into_iter()
+            .enumerate()
+    {
+        let token = world.control_plane.sign(&world.control_plane.claims(&link, &call));
+        let (sender, slow) = shared_net::body::channel(1);
+        let request = call.with_grant(&token).map(|_| slow);
+        let asking = shared_net::exchange::send(&link.connection, request);
+        let dawdling = async {
+            sender.send(Bytes::from_static(b"{")).await.unwrap();
+            world.wait_for_operations(u64::try_from(number).unwrap() + 1).await;
+            hand.jump(to);
+            hand.advance(Duration::from_secs(waited));
+            sender.send(Bytes::from_static(&body.as_bytes()[1..])).await.unwrap();
+            sender.finish().await.unwrap();
+        };
+        let (response, ()) = tokio::join!(asking, dawdling);
+        let response = response.unwrap();
+        let refused = response.headers().get(wire::header::REFUSED).map(|word| word.to_str().unwrap());
+        assert_eq!(refused, (!good).then_some("grant-expired"), "set to {to}, after {waited} s");
+    }
+    assert_eq!(world.api.seen().len(), 2);
+}
+
+/// The control plane is told before anything is given back, and what was on its way is still taken.
+#[tokio::test]
+async fn an_agent_that_ends_says_so_first() {
+    let (mut world, link) = World::start().await;
+    world.api.on("GET ", answer("200 OK", "{}"));
+    let call = Call::new("GET", POD, "");
+    world.stop();
+    while !world.control_plane.hellos.lock().unwrap().contains(&json!("leaving")) {
+        tokio::task::yield_now().await;
+    }
+    // Opened before the control plane's answer was there.
+    assert_eq!(world.control_plane.granted(&link, &call).await.status(), 200);
+    let gone = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let alive = Request::get(wire::path::PING).header("host", wire::HOST_CONTROL);
+            let alive = alive.body(Full::new(Bytes::new())).unwrap();
+            if let Err(error) = shared_net::exchange::send(&link.connection, alive).await {
+                return error;
+            }
+        }
+    });
+    let gone = gone.await.unwrap();
+    assert!(gone.certainly_not_sent() || link.connection.close_reason().is_some(), "{gone:?}");
 }
 
 #[tokio::test]

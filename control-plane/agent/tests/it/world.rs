@@ -100,6 +100,11 @@ impl World {
         agent
     }
 
+    /// Asks all agents to end.
+    pub(crate) fn stop(&mut self) {
+        self.stops.clear();
+    }
+
     /// Waits until the agent has received so many heads.
     pub(crate) async fn wait_for_operations(&self, count: u64) {
         while self.agent.metrics.received() < count {

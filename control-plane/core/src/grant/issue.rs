@@ -41,7 +41,7 @@ pub struct Terms<'a> {
 pub struct Grant {
     token: String,
     claims: GrantClaims,
-    request: WireRequest,
+    allowed: Allowed,
 }
 
 impl Grant {
@@ -56,8 +56,19 @@ impl Grant {
     }
 
     /// What to send with it.
-    pub const fn request(&self) -> &WireRequest {
-        &self.request
+    pub fn request(&self) -> &WireRequest {
+        self.allowed.attributes().request().wire()
+    }
+
+    /// The right that it was made of.
+    pub const fn allowed(&self) -> &Allowed {
+        &self.allowed
+    }
+
+    /// The right that it was made of, so that another grant can be: only for who knows that this one never reached an agent's ledger, or
+    /// has the agent's word that it was never spent there.
+    pub fn unspent(self) -> Allowed {
+        self.allowed
     }
 }
 
@@ -92,7 +103,6 @@ pub enum GrantError {
 ///
 /// # Errors
 /// [`GrantError`]; the `Allowed` is spent all the same.
-#[expect(clippy::needless_pass_by_value, reason = "taking the Allowed by value is what spends it")]
 pub fn issue(
     allowed: Allowed,
     terms: Terms<'_>,
@@ -139,7 +149,7 @@ pub fn issue(
         Some(_) | None => signer.token(&bytes),
     };
     bound("token", token.len() as u128, limits::GRANT_BYTES as u128)?;
-    Ok(Grant { token, claims, request: attributes.request().wire().clone() })
+    Ok(Grant { token, claims, allowed })
 }
 
 impl GrantClaims {

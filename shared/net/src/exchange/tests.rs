@@ -398,6 +398,65 @@ async fn draining_finishes_what_runs_and_takes_nothing_new() {
     assert_eq!(soon(collect_bounded(answer.into_body(), 10, PATIENCE)).await.unwrap(), "done");
 }
 
+/// What a peer that goes away does not take is given back, so that it may go to another; nothing hangs until the connection ends.
+#[tokio::test]
+async fn a_draining_peer_gives_back_what_it_does_not_take() {
+    let pair = pair().await;
+    let (started, mut starts) = mpsc::channel(4);
+    pair.serve(move |_| {
+        let started = started.clone();
+        async move {
+            started.send(()).await.unwrap();
+            std::future::pending().await
+        }
+    });
+    let watch = pair.get("/watch");
+    let end = async {
+        starts.recv().await.unwrap();
+        pair.trigger.start(drain::Mode::Graceful);
+        for body in [empty(), full("body"), full(vec![7; 3 << 20])] {
+            let error = soon(send(&pair.client, request("/", body))).await.unwrap_err();
+            assert!(matches!(error, ExchangeError::Refused(_)), "{error:?}");
+            assert!(error.certainly_not_sent());
+        }
+        pair.trigger.start(drain::Mode::Immediate);
+    };
+    let (watch, ()) = soon(async { tokio::join!(watch, end) }).await;
+    assert!(!watch.unwrap_err().certainly_not_sent(), "what was taken may have run");
+    assert!(starts.try_recv().is_err(), "no handler saw the others");
+}
+
+/// Nothing runs, and still the peer is told at once.
+#[tokio::test]
+async fn an_idle_peer_that_drains_gives_back_too() {
+    let pair = pair().await;
+    pair.serve(|_| async { Response::new(empty()) });
+    soon(pair.get("/")).await.unwrap();
+    pair.trigger.start(drain::Mode::Graceful);
+    assert!(soon(pair.get("/")).await.unwrap_err().certainly_not_sent());
+}
+
+/// A connection that is closed takes along what lies in its buffers: the drain lasts until the answers are where they belong.
+#[tokio::test]
+async fn a_drain_ends_when_the_answers_have_arrived() {
+    let pair = pair().await;
+    let large = Bytes::from(vec![7; 3 << 20]);
+    let sent = large.clone();
+    pair.serve(move |_| {
+        let sent = sent.clone();
+        async move { Response::new(full(sent)) }
+    });
+    let answer = soon(pair.get("/list")).await.unwrap();
+    let Pair { server, trigger, .. } = pair;
+    let drained = async {
+        assert!(trigger.drain(PATIENCE).await);
+        server.close(0, "the process ends");
+    };
+    let read = collect_bounded(answer.into_body(), 1 << 24, PATIENCE);
+    let ((), read) = soon(async { tokio::join!(drained, read) }).await;
+    assert_eq!(read.unwrap(), large);
+}
+
 #[tokio::test]
 async fn dropping_an_unfinished_stream_is_a_reset() {
     let pair = pair().await;

@@ -10,7 +10,9 @@ use crate::lifecycle::{Answer, Life, NotSent, Outcome, Unknown};
 pub(super) fn steps(number: u8, grant: &Grant) -> Vec<Action> {
     let mut steps = Vec::new();
     steps.extend(grant.pending.into_iter().flat_map(|_| [Action::Send(number), Action::GiveUp(number)]));
+    steps.extend((grant.pending.is_some() || grant.sent).then_some(Action::Unsent(number)));
     steps.extend(grant.sent.then_some(Action::Deliver(number)));
+    steps.extend((grant.sent && grant.stage == Stage::Absent).then_some(Action::Refuse(number)));
     steps.extend(grant.report.map(|_| Action::Report(number)));
     match grant.stage {
         Stage::Spent => {
@@ -49,6 +51,7 @@ impl Model {
     pub(super) fn agent_acts(&mut self, world: World, action: Action) -> Option<World> {
         match action {
             Action::Deliver(number) => self.deliver(world, number),
+            Action::Refuse(number) => Self::refuse(world, number),
             Action::Lease(number, answer) => self.lease(world, number, answer),
             Action::Upstream(number) => self.upstream(world, number),
             Action::Answered(number) => self.ends(world, number, &[Stage::Sent], Outcome::Ok { status: 201 }),
@@ -91,6 +94,18 @@ impl Model {
             Err(_) if grant.stage != Stage::Absent => return None,
             Err(_) => world.grant(number).report = Some(Outcome::NotSent { why: NotSent::AgentRefused }),
         }
+        Some(world)
+    }
+
+    /// A stream that is given back can't come again, and its peer reads that as: never spent.
+    fn refuse(mut world: World, number: u8) -> Option<World> {
+        let grant = *world.grant(number);
+        if grant.stage != Stage::Absent || !world.connection(grant.connection).there || !world.agent_lives(&grant) {
+            return None;
+        }
+        let grant = world.grant(number);
+        grant.sent = false;
+        grant.answers.never = true;
         Some(world)
     }
 

@@ -31,6 +31,7 @@ impl Model {
             Action::Commit => self.commit_staged(world),
             Action::Send(number) => self.send(world, number),
             Action::GiveUp(number) => self.give_up_sending(world, number),
+            Action::Unsent(number) => self.unsent(world, number),
             Action::Connect(process, agent) => self.connect(world, process, agent),
             Action::CutHere(number) => Self::cut_here(world, number),
             Action::Report(number) => self.report(world, number),
@@ -334,6 +335,15 @@ impl Model {
             self.save_operation(&mut database, grant.operation, step.state);
         }
         Some(self.commit(world, process, database))
+    }
+
+    /// Another grant may be issued, by the process that knows that this one was not sent.
+    fn unsent(&mut self, mut world: World, number: u8) -> Option<World> {
+        let from = world.connection(world.grants[usize::from(number)]?.connection).from;
+        let grant = world.grant(number);
+        let knows = grant.pending.take();
+        let thinks = (self.is(Mutation::LostIsUnsent) && grant.sent).then_some(from);
+        self.hear(world, knows.or(thinks)?, number, Answer::NeverSpent)
     }
 
     fn connect(&mut self, mut world: World, process: u8, agent: u8) -> Option<World> {

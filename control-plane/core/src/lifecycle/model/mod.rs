@@ -76,6 +76,8 @@ enum Mutation {
     FreshProcessAnswers,
     /// "Not known" is taken for "never spent".
     UnknownIssuedAgain,
+    /// An answer that is lost is taken for a grant that was not sent.
+    LostIsUnsent,
     /// The agent's ledger is asked after sending.
     SpendForgotten,
     /// Nobody asks agents after a restart.
@@ -307,6 +309,7 @@ impl Model {
                 (usize::from(next.clock) <= self.scenario.times.len()).then_some(next)
             }
             Action::Deliver(grant)
+            | Action::Refuse(grant)
             | Action::Lease(grant, _)
             | Action::Upstream(grant)
             | Action::Answered(grant)

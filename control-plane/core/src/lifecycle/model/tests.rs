@@ -180,6 +180,7 @@ fn mistakes_with_the_ledger_are_found() {
 #[test]
 fn mistakes_after_a_crash_are_found() {
     finds(Mutation::UnknownIssuedAgain, "ended as not sent: the client left, and ran 1 times", PLAIN);
+    finds(Mutation::LostIsUnsent, "an operation ran twice", PLAIN);
     finds(Mutation::NoQuestions, "is forgotten: issued", PLAIN);
     finds(Mutation::OutcomeReplaced, "an outcome changed", Scenario { starts: 2, ..PLAIN });
 }

@@ -144,11 +144,15 @@ pub(super) enum Action {
     Send(u8),
     /// A grant that is on record is not sent after all: it could not be signed, or its client left.
     GiveUp(u8),
+    /// The process knows that it has not sent it: its agent is going away, or the connection takes nothing.
+    Unsent(u8),
     Connect(u8, u8),
     CutHere(u8),
     CutThere(u8),
     /// A grant reaches its agent.
     Deliver(u8),
+    /// The agent is going away, and gives the stream back untouched.
+    Refuse(u8),
     Lease(u8, LeaseAnswer),
     Upstream(u8),
     Answered(u8),
