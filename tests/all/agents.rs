@@ -42,7 +42,8 @@ async fn until(what: &str, is: impl Fn() -> bool) {
 
 /// Operations of which the API server did not say what became of them.
 fn not_carried_out(stack: &Stack) -> Vec<Value> {
-    let carried_out = |row: &Value| matches!(row["outcome"]["outcome"].as_str(), Some("ok" | "error") | None);
+    let carried_out =
+        |row: &Value| matches!(row.pointer("/outcome/outcome").and_then(Value::as_str), Some("ok" | "error") | None);
     operations(stack).into_iter().filter(|row| !carried_out(row)).collect()
 }
 

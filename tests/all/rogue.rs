@@ -1,6 +1,6 @@
 //! A sidecar is the runner's: whoever has taken it speaks as it does, with its key and its pod's token. What such a one gets is its own
 //! session's rights, whatever it sends (SECURITY.md: sidecar → control plane).
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -59,7 +59,7 @@ impl Gateway {
         let current = self.policies.current();
         let mut asked = Asked::new(self, session, attributes);
         if matches!(live, Live::None) && policy::needs_live(&current, &asked.question(attributes, live)) {
-            *live = self.look(attributes).await;
+            *live = Box::pin(self.look(attributes)).await;
             // Reading took time, in which the session may have done more.
             asked = Asked::new(self, session, attributes);
         }

@@ -49,15 +49,15 @@ impl Gateway {
         if !attributes.info().is_read() {
             return Ok(Run { attributes, first: None, durable: true });
         }
-        let plain = |attributes| Ok(Run { attributes, first: None, durable: false });
+        let plain = |attributes| Run { attributes, first: None, durable: false };
         if used == Use::First {
-            return plain(attributes);
+            return Ok(plain(attributes));
         }
         let id = attributes.operation();
         let row = self.recorder.store.written_operation(attributes.session(), id).await;
         let row = row.map_err(|error| Refused { refusal: Refusal::Record(error), log: None })?;
         match row {
-            None => plain(attributes),
+            None => Ok(plain(attributes)),
             Some(row) if row.record.is_some() => Ok(Run { attributes, first: None, durable: true }),
             Some(row) if self.is_same(&row, &attributes) => Ok(Run {
                 attributes: attributes.again(OperationId::new(Uuid::now_v7())),

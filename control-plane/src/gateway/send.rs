@@ -46,6 +46,7 @@ impl Gateway {
         };
         // From here on it counts, whatever comes of it.
         let mut taken = Some(taken);
+        // What seldom happens is boxed, so that what always happens is small.
         for again in 0..=limits::ISSUED_AGAIN {
             let outgoing = match self.grants.issue(allowed, issued, &link) {
                 Ok(outgoing) => outgoing,
@@ -59,14 +60,14 @@ impl Gateway {
                 Ok(response) => return Ok(self.answered(response, log, link)),
                 Err(error) => error,
             };
-            let unspent = match self.unspent(&link, error, &mut log).await {
+            let unspent = match Box::pin(self.unspent(&link, error, &mut log)).await {
                 Ok(unspent) => unspent,
                 Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
             };
             if again == limits::ISSUED_AGAIN {
                 break;
             }
-            (issued, link) = match self.issue_elsewhere(session, &link, &unspent, &mut log).await {
+            (issued, link) = match Box::pin(self.issue_elsewhere(session, &link, &unspent, &mut log)).await {
                 Ok(issue) => issue,
                 Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
             };

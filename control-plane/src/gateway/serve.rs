@@ -105,10 +105,10 @@ impl Gateway {
         let opened = OperationLog::open(&self.recorder, opening, &key, asker, durable).await;
         let (mut log, known) = opened.map_err(|error| Refused { refusal: Refusal::Record(error), log: None })?;
         if let Some(row) = known {
-            match self.repeat(*row, &attributes, log).await? {
+            match Box::pin(self.repeat(*row, &attributes, log)).await? {
                 Before::Answered(response) => return Ok(response),
                 Before::Approved(log, mine) => {
-                    return self.issue_again(&session, attributes, mine, *log, running).await;
+                    return Box::pin(self.issue_again(&session, attributes, mine, *log, running)).await;
                 }
                 Before::Goes(same) => log = *same,
             }
@@ -132,19 +132,20 @@ impl Gateway {
                 match log.make_durable().await {
                     Err(error) => return Err(Refused { refusal: Refusal::Record(error), log: Some(log) }),
                     Ok(None) => {}
-                    Ok(Some(row)) => match self.repeat(*row, hold.attributes(), log).await? {
+                    Ok(Some(row)) => match Box::pin(self.repeat(*row, hold.attributes(), log)).await? {
                         Before::Answered(response) => return Ok(response),
                         Before::Approved(log, mine) => {
                             let attributes = hold.into_attributes();
-                            return self.issue_again(&session, attributes, mine, *log, running).await;
+                            return Box::pin(self.issue_again(&session, attributes, mine, *log, running)).await;
                         }
                         Before::Goes(same) => log = *same,
                     },
                 }
-                return self.hold(&session, hold, live, log, running).await;
+                return Box::pin(self.hold(&session, hold, live, log, running)).await;
             }
         };
-        self.carry_out(session, ready, running).await
+        // Boxed: what it needs comes after what all the stages before needed, and most of what waits here waits in it.
+        Box::pin(self.carry_out(session, ready, running)).await
     }
 
     /// issue → forward → record. What changes something is carried out in a task of its own: when the client or its connection goes,

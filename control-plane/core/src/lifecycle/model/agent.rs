@@ -7,9 +7,10 @@ use crate::lifecycle::fixtures::epoch;
 use crate::lifecycle::{Answer, Life, NotSent, Outcome, Unknown};
 
 /// What can happen to a grant.
-pub(super) fn steps(number: u8, grant: &Grant) -> Vec<Action> {
+pub(super) fn steps(number: u8, grant: &Grant, gives_up: bool) -> Vec<Action> {
     let mut steps = Vec::new();
-    steps.extend(grant.pending.into_iter().flat_map(|_| [Action::Send(number), Action::GiveUp(number)]));
+    steps.extend(grant.pending.map(|_| Action::Send(number)));
+    steps.extend((grant.pending.is_some() && gives_up).then_some(Action::GiveUp(number)));
     steps.extend((grant.pending.is_some() || grant.sent).then_some(Action::Unsent(number)));
     steps.extend(grant.sent.then_some(Action::Deliver(number)));
     steps.extend((grant.sent && grant.stage == Stage::Absent).then_some(Action::Refuse(number)));

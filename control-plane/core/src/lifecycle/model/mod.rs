@@ -49,6 +49,8 @@ struct Scenario {
     overlap: bool,
     /// Connections break by themselves, not only with their processes.
     cuts: bool,
+    /// The control plane gives up what it was about to send.
+    gives_up: bool,
     agent_crashes: u8,
     connections: u8,
     grants: u8,
@@ -196,7 +198,7 @@ impl Model {
             actions.extend(connection.there.then_some(Action::CutThere(number)));
         }
         for (number, grant) in world.known_grants() {
-            actions.extend(agent::steps(number, grant));
+            actions.extend(agent::steps(number, grant, self.scenario.gives_up));
         }
         actions.extend((0..AGENTS as u8).map(Action::CrashAgent));
         actions.extend((0..APPROVALS as u8).map(Action::DeleteLease));
