@@ -20,7 +20,8 @@ mod yaml;
 mod tests;
 
 pub use canonical::{canonical, wire};
-pub use error::{BodyError, ProtobufProblem, ScalarProblem};
+pub use crate::protobuf::ProtobufProblem;
+pub use error::{BodyError, ScalarProblem};
 
 use budget::Budget;
 use serde_json::Value;
