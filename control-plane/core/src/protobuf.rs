@@ -58,6 +58,9 @@ pub enum ProtobufProblem {
     /// A singular field, or a key of a map.
     #[error("field {0} twice, which the API server would merge")]
     Duplicate(u32),
+    /// A field of a lower number follows one of a higher.
+    #[error("field {0} out of order")]
+    Order(u64),
     /// A value that its type doesn't have.
     #[error("field {field}: expected {expected}")]
     Value {

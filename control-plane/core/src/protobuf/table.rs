@@ -77,6 +77,16 @@ impl Table {
         self.messages.get(id)
     }
 
+    pub(crate) fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// Whether a resource is one of these kinds, by the plural that Kubernetes makes of a kind's name (k8s.io/apimachinery
+    /// pkg/api/meta/restmapper.go `UnsafeGuessKindToResource`).
+    pub(crate) fn serves(&self, api_version: &str, resource: &str) -> bool {
+        self.kinds.keys().any(|(version, kind)| *version == api_version && plural(kind) == resource)
+    }
+
     fn parse(text: &'static str) -> Result<Self, usize> {
         let mut table = Self::default();
         for (index, line) in text.lines().enumerate() {
@@ -112,9 +122,24 @@ impl Table {
 }
 
 impl Message {
+    pub(crate) fn field(&self, number: u64) -> Option<&Field> {
+        self.fields.get(self.position(number)?)
+    }
+
     pub(crate) fn position(&self, number: u64) -> Option<usize> {
         let number = u32::try_from(number).ok()?;
         self.fields.binary_search_by_key(&number, |field| field.number).ok()
+    }
+}
+
+/// See [`Table::serves`].
+fn plural(kind: &str) -> String {
+    let kind = kind.to_ascii_lowercase();
+    match kind.strip_suffix('y') {
+        _ if kind == "endpoints" => kind,
+        Some(stem) => format!("{stem}ies"),
+        None if kind.ends_with('s') => kind + "es",
+        None => kind + "s",
     }
 }
 
@@ -187,7 +212,8 @@ impl Kind {
         }
     }
 
-    fn message(self) -> Option<usize> {
+    /// The message that it is, or is written as.
+    pub(crate) fn message(self) -> Option<usize> {
         match self {
             Self::SchemaOrBool(id) | Self::SchemaOrArray(id) | Self::SchemaOrStringArray(id) | Self::Message(id) => {
                 Some(id)

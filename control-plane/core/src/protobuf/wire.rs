@@ -125,7 +125,8 @@ impl<'a> Fields<'a> {
         Ok(taken)
     }
 
-    fn offset(&self) -> usize {
+    /// Bytes that were read.
+    pub(crate) fn offset(&self) -> usize {
         self.message.len() - self.rest.len()
     }
 
