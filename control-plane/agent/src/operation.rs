@@ -12,7 +12,7 @@ use control_plane_core::grant::{self, Arrived, MatchedGrant, Purpose, Target, Ve
 use control_plane_core::headers::wants_upgrade;
 use control_plane_core::ledger::Epoch;
 use control_plane_core::mask::changes::SecretWrite;
-use control_plane_core::mask::{MaskContext, Masker, PlaceholderKeys, find_placeholder};
+use control_plane_core::mask::{AnswerMasker, Format, MaskContext, PlaceholderKeys, find_placeholder};
 use control_plane_core::request::WireRequest;
 use control_plane_core::request_info::{RequestInfo, Verb};
 use control_plane_core::version_pin::VersionPin;
@@ -26,7 +26,7 @@ use shared_net::body::{BoxBody, BoxError, collect_bounded, empty, full};
 use shared_net::clock::Clock;
 use shared_net::tasks::TaskSet;
 
-use crate::answer::{self, Treatment};
+use crate::answer::{self, Asked, Plan, Treatment};
 use crate::guard::Guarded;
 use crate::lives::SeenLives;
 use crate::masked::{Bounds, MaskedBody};
@@ -142,17 +142,19 @@ where
         return guarded(agent, &grant, report).await;
     }
     let lane = if long { Lane::Stream } else { Lane::Call };
+    let accept = grant.request().wire().header(&header::ACCEPT).cloned();
     let response = send(agent, grant, received, lane, report).await?;
 
     agent.metrics.answered(response.status().as_u16());
-    let treatment = answer::check(&info, is_head, &response).map_err(Refusal::Answer)?;
+    let asked = Asked { info: &info, is_head, accept: accept.as_ref() };
+    let plan = answer::check(&asked, &response).map_err(Refusal::Answer)?;
     if let Some(write) = write
         && matches!(response.status(), StatusCode::OK | StatusCode::NOT_FOUND)
     {
-        return reviewed(agent, &info, &write, response, treatment).await;
+        return reviewed(agent, &info, &write, response, plan).await;
     }
     let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
-    Ok(pass_on(agent, &info, response, treatment, &bounds))
+    Ok(pass_on(agent, &info, response, plan, &bounds))
 }
 
 /// How our own objects are, in words: no byte of them leaves the cluster.
@@ -298,29 +300,31 @@ async fn read(
         tracing::warn!(error = %shared::chain::Chain(&error), "an object that was approved can't be read");
         Refusal::Read
     })?;
-    let treatment = answer::check(info, false, &response).map_err(|_| Refusal::Read)?;
-    Ok(object(agent, info, response, treatment).await?.map(|(_, masked)| masked))
+    let asked = Asked { info, is_head: false, accept: None };
+    let plan = answer::check(&asked, &response).map_err(|_| Refusal::Read)?;
+    Ok(object(agent, info, response, plan).await?.map(|(_, masked)| masked))
 }
 
-/// The object in an answer, as it is and as it may be seen; `None`: there is none.
+/// The object in an answer, as it is and as it may be seen; `None`: there is none. Our own reads are asked for in JSON and as they are.
 async fn object(
     agent: &Agent,
     info: &RequestInfo,
     response: Response<Incoming>,
-    treatment: Treatment,
+    plan: Plan,
 ) -> Result<Option<(Bytes, Value)>, Refusal> {
-    match (response.status(), treatment) {
-        (StatusCode::OK, Treatment::Mask) => {}
-        (StatusCode::NOT_FOUND, Treatment::Mask) => return Ok(None),
+    let readable = Plan { treatment: Treatment::Mask(Format::Json), gzip: false };
+    match response.status() {
+        StatusCode::OK if plan == readable => {}
+        StatusCode::NOT_FOUND if plan == readable => return Ok(None),
         _ => return Err(Refusal::Read),
     }
     let body = collect_bounded(response.into_body(), limits::LIVE_OBJECT_BYTES, limits::BODY_WAIT)
         .await
         .map_err(|_| Refusal::Read)?;
-    let mut masker = agent.masker(info);
+    let mut masker = agent.masker(info, Format::Json);
     let mut masked = Vec::with_capacity(body.len());
     masker.push(&body, &mut masked).map_err(|_| Refusal::Read)?;
-    masker.finish().map_err(|_| Refusal::Read)?;
+    masker.finish(&mut masked).map_err(|_| Refusal::Read)?;
     let masked = serde_json::from_slice(&masked).map_err(|_| Refusal::Read)?;
     Ok(Some((body, masked)))
 }
@@ -331,9 +335,9 @@ async fn reviewed(
     info: &RequestInfo,
     write: &SecretWrite,
     response: Response<Incoming>,
-    treatment: Treatment,
+    plan: Plan,
 ) -> Result<Response<BoxBody>, Refusal> {
-    let (live, masked) = match object(agent, info, response, treatment).await? {
+    let (live, masked) = match object(agent, info, response, plan).await? {
         None => (None, None),
         Some((body, masked)) => {
             let live: Value = serde_json::from_slice(&body).map_err(|_| Refusal::Read)?;
@@ -349,19 +353,23 @@ fn pass_on(
     agent: &Agent,
     info: &RequestInfo,
     response: Response<Incoming>,
-    treatment: Treatment,
+    plan: Plan,
     bounds: &Bounds,
 ) -> Response<BoxBody> {
     let (head, body) = response.into_parts();
     let mut headers = answer::headers(info, &head.headers);
-    let body = match treatment {
+    let masker = match plan.treatment {
+        Treatment::Mask(format) => agent.masker(info, format),
+        Treatment::Pass | Treatment::Empty | Treatment::Replace => AnswerMasker::pass(),
+    };
+    let body = match plan.treatment {
         Treatment::Empty => empty(),
         Treatment::Replace => {
             headers.insert(header::CONTENT_TYPE, answer::JSON);
             full(Bytes::from(answer::stand_in(head.status).to_json()))
         }
-        Treatment::Mask | Treatment::Pass => {
-            let masker = (treatment == Treatment::Mask).then(|| agent.masker(info));
+        Treatment::Mask(_) | Treatment::Pass => {
+            let masker = if plan.gzip { masker.inflating() } else { masker };
             MaskedBody::new(body, masker, &agent.clock, bounds, agent.metrics.clone()).boxed_unsync()
         }
     };
@@ -373,8 +381,8 @@ fn pass_on(
 }
 
 impl Agent {
-    fn masker(&self, info: &RequestInfo) -> Masker {
+    fn masker(&self, info: &RequestInfo, format: Format) -> AnswerMasker {
         let keys = Arc::clone(&self.placeholders);
-        Masker::new(MaskContext::response(keys, &self.cluster, info))
+        AnswerMasker::new(MaskContext::response(keys, &self.cluster, info), format)
     }
 }

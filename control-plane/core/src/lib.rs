@@ -20,6 +20,7 @@ pub mod lifecycle;
 pub mod mask;
 mod percent;
 pub mod policy;
+mod protobuf;
 pub mod query;
 pub mod request;
 pub mod request_info;

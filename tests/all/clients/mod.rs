@@ -12,6 +12,7 @@ mod masking;
 mod pods;
 mod reads;
 mod refused;
+mod typed;
 mod writes;
 
 use std::sync::{Arc, Mutex, Weak};

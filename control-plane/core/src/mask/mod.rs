@@ -13,6 +13,9 @@
 //!
 //! What is not: text in other annotations that isn't JSON, string values that hold a manifest elsewhere, literal environment values.
 //!
+//! [`AnswerMasker`] is what the agent runs: the same over protobuf, and over gzip. YAML is not asked for and not read: it would have to be
+//! held whole, and each client that takes it takes JSON, which is YAML.
+//!
 //! [`mask_value`] does the same, plainly, for documents that are parsed anyway (request bodies, before record, page and log).
 
 use std::sync::Arc;
@@ -20,14 +23,17 @@ use std::sync::Arc;
 use crate::request_info::{RequestInfo, Verb};
 
 mod annotation;
+mod answer;
 mod bytes;
 pub mod changes;
 mod fast;
 mod frame;
 mod fuzz;
+mod inflate;
 mod masker;
 mod open;
 pub mod placeholder;
+mod protobuf;
 mod scan;
 mod status;
 mod text;
@@ -36,10 +42,13 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{AnswerMaskError, AnswerMasker, Format};
+pub use inflate::InflateError;
 pub use masker::Masker;
 pub use placeholder::{
     FieldPath, PlaceholderKey, PlaceholderKeys, contains_placeholder, find_placeholder, is_placeholder,
 };
+pub use protobuf::ProtobufMaskError;
 pub use value::mask_value;
 
 use frame::Presumed;
@@ -176,4 +185,10 @@ impl MaskError {
 #[doc(hidden)]
 pub fn fuzz_mask(data: &[u8]) {
     fuzz::fuzz(data);
+}
+
+/// Entry of the fuzz target for protobuf and gzip, also run over its corpus by an ordinary test. The first byte chooses what the rest is.
+#[doc(hidden)]
+pub fn fuzz_mask_answer(data: &[u8]) {
+    fuzz::fuzz_answer(data);
 }
