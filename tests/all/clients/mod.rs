@@ -12,6 +12,7 @@ mod masking;
 mod pods;
 mod reads;
 mod refused;
+mod write_back;
 mod writes;
 
 use std::sync::{Arc, Mutex, Weak};

@@ -117,6 +117,7 @@ impl Masker {
         inner.presumed = presumed;
         inner.documents = documents;
         inner.guess = guess;
+        inner.own = of_secret && !name.is_empty();
         // Unnamed, it is taken for what it stands in.
         inner.context.namespace.clone_from(&namespace);
         inner.context.name.clone_from(&name);

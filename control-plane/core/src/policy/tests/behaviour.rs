@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::{Access, AccessQuestion, Live, SessionFacts, decide, needs_live};
+use super::super::{Access, AccessQuestion, Live, Policy, SessionFacts, decide, needs_live};
 use super::support::{bare, built_in, nobody, person, request, with_rules};
 use crate::decision::{Effect, Group, Weight};
 
@@ -73,6 +73,39 @@ fn custom_resources_are_read_where_the_operator_says_so() {
     assert_eq!((verdict.explanation().effect, verdict.group()), (Effect::Allow, Group::Read));
     assert_eq!(request("get widgets.example.com/console default/x").effect(&policy), Effect::Hold);
     assert_eq!(request("get gadgets.example.com default/x").effect(&policy), Effect::Hold);
+}
+
+/// Whoever never had the values of a Secret can't make it again.
+#[test]
+fn a_deletion_of_what_was_seen_masked_is_held() {
+    let policy = |accept: &str| {
+        let text = format!(
+            "apiVersion: sallyport.dev/v1alpha1\nthresholds: {{holdAt: 99}}\nrules:\n\
+             - {{name: tidy, match: {{resources: [secrets], verbs: [delete]}}, effect: allow{accept}}}\n"
+        );
+        Policy::parse(&text).unwrap()
+    };
+    let (plain, accepts) = (policy(""), policy(", accept: [modifier/secret-seen-masked]"));
+    let delete = request("delete secrets default/db");
+    let verdict = |policy: &Policy, seen: Option<&str>| {
+        let mut session = SessionFacts::default();
+        if let Some(seen) = seen {
+            session.seen.note(&request(seen).info);
+        }
+        decide(policy, &delete.question(&person(), &session, Live::NotRead), &|| false)
+    };
+    for unseen in
+        [None, Some("get secrets default/other"), Some("create secrets default/db"), Some("list secrets other/")]
+    {
+        assert_eq!(verdict(&plain, unseen).explanation().effect, Effect::Allow, "{unseen:?}");
+    }
+    for seen in ["get secrets default/db", "list secrets default/", "watch secrets", "patch secrets default/db"] {
+        let held = verdict(&plain, Some(seen));
+        assert_eq!(held.explanation().effect, Effect::Hold, "{seen}");
+        assert_eq!(held.explanation().rule, "default/secret-seen");
+        assert!(held.explanation().notes.iter().any(|note| note.contains("never had the values")));
+        assert_eq!(verdict(&accepts, Some(seen)).explanation().effect, Effect::Allow, "{seen}");
+    }
 }
 
 #[test]
