@@ -136,6 +136,8 @@ pub const PEER_CONNECTIONS: usize = 20_000;
 pub const SESSION_OPERATIONS: usize = 512;
 /// Kinds of deed (`create serviceaccounts`) that a session remembers for conditions on its past.
 pub const SESSION_DEEDS: usize = 256;
+/// Secrets of which a session remembers that it was shown them (some 100 bytes each); past that it counts as having seen all.
+pub const SESSION_SECRETS: usize = 256;
 /// Holds of one asker that wait at once: more would only tire the approver (SECURITY.md P9).
 pub const ASKER_HOLDS: usize = 32;
 /// Holds that wait at once, in all.

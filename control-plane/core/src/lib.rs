@@ -25,6 +25,7 @@ pub mod query;
 pub mod request;
 pub mod request_info;
 pub mod reserved;
+pub mod restore;
 pub mod risk;
 pub mod statement;
 #[cfg(test)]

@@ -134,7 +134,7 @@ impl Session {
     pub fn note(&self, attributes: &Attributes, verdict: &Verdict) {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         match verdict.explanation().effect {
-            Effect::Allow => facts.went_through(verdict.cost(), deed(attributes.info())),
+            Effect::Allow => went_through(&mut facts, attributes, verdict.cost()),
             Effect::Hold => facts.holds += 1,
             Effect::Deny => facts.denials += 1,
         }
@@ -142,7 +142,7 @@ impl Session {
 
     /// Notes that an operation that was held goes through now.
     pub fn note_approved(&self, attributes: &Attributes, cost: u8) {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner).went_through(cost, deed(attributes.info()));
+        went_through(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner), attributes, cost);
     }
 
     /// Notes that people denied an operation that was held.
@@ -170,6 +170,11 @@ impl Session {
         running.insert(id, waiting);
         Ok(Claim::Mine(Running { session: Arc::clone(self), id, done }))
     }
+}
+
+fn went_through(facts: &mut SessionFacts, attributes: &Attributes, cost: u8) {
+    facts.went_through(cost, deed(attributes.info()));
+    facts.seen.note(attributes.info());
 }
 
 /// What is remembered of an operation, if it was no read.

@@ -13,6 +13,7 @@ mod pods;
 mod reads;
 mod refused;
 mod typed;
+mod write_back;
 mod writes;
 
 use std::sync::{Arc, Mutex, Weak};

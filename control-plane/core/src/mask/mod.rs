@@ -32,6 +32,7 @@ mod fuzz;
 mod inflate;
 mod masker;
 mod open;
+mod oracle;
 pub mod placeholder;
 mod protobuf;
 mod scan;
@@ -45,6 +46,7 @@ mod tests;
 pub use answer::{AnswerMaskError, AnswerMasker, Format};
 pub use inflate::InflateError;
 pub use masker::Masker;
+pub use oracle::Oracle;
 pub use placeholder::{
     FieldPath, PlaceholderKey, PlaceholderKeys, contains_placeholder, find_placeholder, is_placeholder,
 };
@@ -52,9 +54,10 @@ pub use protobuf::ProtobufMaskError;
 pub use value::mask_value;
 
 use frame::Presumed;
+use placeholder::{Field, Scope};
 
 /// The annotation in which kubectl keeps what was applied last (k8s.io/api core/v1 annotation_key_constants.go).
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// What a masker must know of the request whose bodies it masks.
 #[derive(Clone, Debug)]
@@ -106,6 +109,20 @@ impl MaskContext {
             },
             stream: false,
         }
+    }
+}
+
+impl MaskContext {
+    /// Whether a text is the placeholder of a field of a Secret itself, as it stands there or in its last-applied annotation.
+    pub(crate) fn is_own(&self, namespace: &str, name: &str, section: &str, key: &str, text: &str) -> bool {
+        let scope = Scope { cluster: &self.cluster, namespace, kind: "Secret", ..Scope::default() };
+        self.keys.fits(&scope, &Field { name, ordinal: 0, section, key: key.as_bytes() }, text)
+    }
+
+    /// The same under the key that masked before the last rotation, if it is still known.
+    pub(crate) fn before_rotation(&self) -> Option<Self> {
+        let keys = Arc::new(self.keys.previous()?);
+        Some(Self { keys, ..self.clone() })
     }
 }
 
