@@ -61,3 +61,11 @@ make_venv() {
 	python3 -c 'import ensurepip, venv' 2>/dev/null || install_package python3-venv "clients for the tests are wheels"
 	step "Making a virtual environment in $VENV" python3 -m venv --clear "$VENV"
 }
+
+# client_go: prints the path of the program in client-go/, of the server's own version.
+client_go() {
+	local source=$SCRIPTS/kubernetes/client-go/main.go target
+	target=$KUBERNETES_CACHE/client-go-$(sha256sum "$source" | cut -c1-16)
+	build_program kubernetes ./client-go "$target" "about a minute"
+	printf '%s\n' "$target"
+}

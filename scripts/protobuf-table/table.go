@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// header explains the table to a reader; the grammar is read by control-plane/core/src/body/protobuf/table.rs.
+// header explains the table to a reader; the grammar is read by control-plane/core/src/protobuf/table.rs.
 const header = `# How Kubernetes protobuf messages map to JSON. Written by scripts/protobuf-table; do not edit.
 # Derived from the Go struct tags of k8s.io/{api,apimachinery,apiextensions-apiserver,kube-aggregator} v0.36.3 (Apache-2.0).
 #   k <apiVersion or *> <Kind> <message>      k! when the JSON carries no kind and apiVersion

@@ -167,6 +167,8 @@ pub const SESSION_OPERATIONS: usize = 512;
 pub const SESSION_IDS: usize = 1024;
 /// Kinds of deed (`create serviceaccounts`) that a session remembers for conditions on its past.
 pub const SESSION_DEEDS: usize = 256;
+/// Secrets of which a session remembers that it was shown them (some 100 bytes each); past that it counts as having seen all.
+pub const SESSION_SECRETS: usize = 256;
 /// Holds of one asker that wait at once: more would only tire the approver (SECURITY.md P9).
 pub const ASKER_HOLDS: usize = 32;
 /// Holds that wait at once, in all.
@@ -301,5 +303,13 @@ pub const MASK_KEY_BYTES: usize = 1024;
 pub const MASK_MESSAGE_BYTES: usize = 16 * 1024;
 /// Bytes of an annotation that are read ahead to learn what the document in it is; a longer one is masked as a Secret's would be.
 pub const MASK_LOOKAHEAD_BYTES: usize = 64 * 1024;
+/// Bytes of one object or watch event in protobuf, which is held until it is whole because lengths stand before what they count. client-go
+/// refuses a longer event (k8s.io/apimachinery pkg/runtime/serializer/streaming), and etcd a tenth of it.
+pub const MASK_PROTOBUF_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes that a gzip answer may become however small it was: one large object, which may be of one letter.
+pub const INFLATE_FREE_BYTES: u64 = 16 * 1024 * 1024;
+/// How many times larger than what came a longer gzip answer may become. Lists of real objects shrink to a twentieth; deflate's own limit
+/// is 1032.
+pub const INFLATE_RATIO: u64 = 100;
 /// JSON in a string in JSON … that is looked into; what lies deeper is masked whole.
 pub const MASK_NESTED_DOCUMENTS: u8 = 3;

@@ -1,9 +1,14 @@
 //! What `finish` writes into a request, put before the real API server: if the object changed after the read, nothing happens; if it
 //! didn't, the request goes through.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use control_plane_core::finish::{Reads, finish};
+use control_plane_core::mask::{MaskContext, PlaceholderKey, PlaceholderKeys};
 use control_plane_core::request::{Request, WireRequest};
+use control_plane_core::request_info::RequestInfo;
+use control_plane_core::restore::ReadObject;
 use control_plane_core::version_pin::VersionPin;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -78,6 +83,11 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+fn mask(info: &RequestInfo) -> MaskContext {
+    let keys = PlaceholderKeys::new(PlaceholderKey::new([7; 32]), None);
+    MaskContext::response(Arc::new(keys), "prod", info)
+}
+
 /// The object as it is, and the request of a case pinned to it and finished.
 fn finished(namespace: &Namespace, case: &Case) -> anyhow::Result<WireRequest> {
     let (kind, subresource) = case.target;
@@ -87,8 +97,10 @@ fn finished(namespace: &Namespace, case: &Case) -> anyhow::Result<WireRequest> {
     let body = case.body.as_ref().map(ToString::to_string).unwrap_or_default();
     let request = Request::parse(&case.method.parse()?, &path.parse()?, &headers, Bytes::from(body))?;
     let live = namespace.cluster().get_json(&["-n", namespace, kind, "x"]);
-    let pin = VersionPin::of(request.info(), Some(&live));
-    Ok(finish(request.wire().clone(), request.body(), &pin, Reads { live: Some(&live) })?)
+    let mask = mask(request.info());
+    let live = ReadObject::new(live.to_string().as_bytes(), &mask)?;
+    let pin = VersionPin::of(request.info(), Some(live.masked()));
+    Ok(finish(request.wire().clone(), request.body(), &pin, Reads { live: Some(&live) }, &mask)?.request)
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Only encodings that can be masked pass. Everything else is refused, never passed through (SECURITY.md M1, M4).
 
+use control_plane_core::mask::Format;
 use control_plane_core::request_info::{RequestInfo, Verb};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -21,6 +22,9 @@ const PASSED: [HeaderName; 6] = [
     HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid"),
 ];
 const PASSED_OF_DOCUMENTS: [HeaderName; 4] = [header::ETAG, header::LAST_MODIFIED, header::VARY, header::EXPIRES];
+
+/// Kubernetes' own binary encoding.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 const OPENAPI: [&str; 4] = [
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
@@ -42,10 +46,10 @@ pub enum AnswerError {
     /// 401: it is the agent that it doesn't know, never the client.
     #[error("it does not accept the agent's credential")]
     Unauthorized,
-    /// Compressed or otherwise encoded.
+    /// Compressed or otherwise encoded, and not with gzip.
     #[error("it is encoded, and cannot be masked so")]
     Encoding,
-    /// Protobuf, CBOR, HTML, …
+    /// CBOR, HTML, protobuf that was not asked for, …
     #[error("its content type cannot be masked")]
     MediaType,
 }
@@ -66,8 +70,8 @@ impl AnswerError {
 /// What to do with the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Treatment {
-    /// JSON: through the masker.
-    Mask,
+    /// Objects: through the masker for how they are written.
+    Mask(Format),
     /// A text or document without objects in it.
     Pass,
     /// There is none.
@@ -76,12 +80,37 @@ pub enum Treatment {
     Replace,
 }
 
+/// What was asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The request.
+    pub info: &'a RequestInfo,
+    /// A HEAD.
+    pub is_head: bool,
+    /// Its `Accept`, as it was sent.
+    pub accept: Option<&'a HeaderValue>,
+}
+
+/// What to do with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// With its body.
+    pub treatment: Treatment,
+    /// The body is gzip, though none was asked for, and is inflated first.
+    pub gzip: bool,
+}
+
 /// Decides by status and headers.
 ///
 /// # Errors
 /// The answer may not be passed on.
-pub fn check<B>(info: &RequestInfo, is_head: bool, response: &Response<B>) -> Result<Treatment, AnswerError> {
-    let status = response.status();
+pub fn check<B>(asked: &Asked<'_>, response: &Response<B>) -> Result<Plan, AnswerError> {
+    check_status(response.status())?;
+    let gzip = is_gzip(response.headers())?;
+    Ok(Plan { treatment: treatment(asked, response)?, gzip })
+}
+
+fn check_status(status: StatusCode) -> Result<(), AnswerError> {
     if status.is_informational() {
         return Err(AnswerError::Switch);
     }
@@ -91,18 +120,27 @@ pub fn check<B>(info: &RequestInfo, is_head: bool, response: &Response<B>) -> Re
     if status == StatusCode::UNAUTHORIZED {
         return Err(AnswerError::Unauthorized);
     }
-    let headers = response.headers();
-    let encoded = headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
-    if encoded {
-        return Err(AnswerError::Encoding);
+    Ok(())
+}
+
+/// Whether the body is gzip. Any other encoding, or more than one, can't be undone here.
+fn is_gzip(headers: &HeaderMap) -> Result<bool, AnswerError> {
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    match (values.next().map(HeaderValue::as_bytes), values.next()) {
+        (None, _) => Ok(false),
+        (Some(value), None) if value.eq_ignore_ascii_case(b"identity") => Ok(false),
+        (Some(value), None) if value.eq_ignore_ascii_case(b"gzip") => Ok(true),
+        (Some(_), _) => Err(AnswerError::Encoding),
     }
+}
+
+fn treatment<B>(asked: &Asked<'_>, response: &Response<B>) -> Result<Treatment, AnswerError> {
+    let Asked { info, is_head, .. } = *asked;
+    let (status, headers) = (response.status(), response.headers());
     if is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         return Ok(Treatment::Empty);
     }
-    let Some(media_type) = media_type(headers)? else {
+    let Some((media_type, parameters)) = media_type(headers)? else {
         let nothing = headers.get(header::CONTENT_LENGTH).is_some_and(|value| value.as_bytes() == b"0");
         // Never an empty 200: an answer without type and length could be anything.
         return if nothing && !status.is_success() { Ok(Treatment::Empty) } else { Err(AnswerError::MediaType) };
@@ -111,11 +149,30 @@ pub fn check<B>(info: &RequestInfo, is_head: bool, response: &Response<B>) -> Re
     match media_type.as_str() {
         // Schemas hold no objects, and much that looks like one.
         "application/json" if openapi => Ok(Treatment::Pass),
-        "application/json" => Ok(Treatment::Mask),
+        "application/json" => Ok(Treatment::Mask(Format::Json)),
+        PROTOBUF if asked.for_protobuf() => protobuf(info, status, &parameters).map(Treatment::Mask),
         "application/jwk-set+json" if info.non_resource_path == "/openid/v1/jwks" => Ok(Treatment::Pass),
         other if openapi && OPENAPI.contains(&other) => Ok(Treatment::Pass),
         "text/plain" if !info.is_resource_request || is_log(info) => Ok(Treatment::Pass),
         "text/plain" if !status.is_success() => Ok(Treatment::Replace),
+        _ => Err(AnswerError::MediaType),
+    }
+}
+
+impl Asked<'_> {
+    /// The control plane asks for protobuf only where it is masked (core's `request::accept`).
+    fn for_protobuf(&self) -> bool {
+        let accept = self.accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let mut clauses = accept.split(',').map(|clause| clause.split(';').next().unwrap_or_default().trim());
+        self.info.is_resource_request && clauses.any(|media_type| media_type == PROTOBUF)
+    }
+}
+
+/// A watch has lengths between its events, and says so; an error is one object.
+fn protobuf(info: &RequestInfo, status: StatusCode, parameters: &str) -> Result<Format, AnswerError> {
+    match (parameters.trim(), info.verb == Verb::Watch && status == StatusCode::OK) {
+        ("stream=watch", true) => Ok(Format::ProtobufWatch),
+        ("", false) => Ok(Format::Protobuf),
         _ => Err(AnswerError::MediaType),
     }
 }
@@ -129,16 +186,16 @@ fn is_log(info: &RequestInfo) -> bool {
         && info.verb == Verb::Get
 }
 
-/// Type and subtype in lower case, without parameters; `None` if there is no header.
-fn media_type(headers: &HeaderMap) -> Result<Option<String>, AnswerError> {
+/// Type and subtype in lower case, and the parameters; `None` if there is no header.
+fn media_type(headers: &HeaderMap) -> Result<Option<(String, String)>, AnswerError> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(AnswerError::MediaType);
     }
     let text = value.to_str().map_err(|_| AnswerError::MediaType)?;
-    let plain = text.split(';').next().unwrap_or_default().trim();
-    Ok(Some(plain.to_ascii_lowercase()))
+    let (plain, parameters) = text.split_once(';').unwrap_or((text, ""));
+    Ok(Some((plain.trim().to_ascii_lowercase(), parameters.to_owned())))
 }
 
 /// Whether the answer may go on for long, so that it needs a connection of its own and no limit on silence.

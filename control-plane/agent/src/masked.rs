@@ -1,4 +1,4 @@
-//! The body of an answer on its way out: masked piece by piece as it arrives, in constant memory, and ended by an error whenever it is
+//! The body of an answer on its way out: masked piece by piece as it arrives, in constant memory (of protobuf, one object), and ended by an error whenever it is
 //! not certain to be whole.
 
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use control_plane_core::mask::{MaskError, Masker};
+use control_plane_core::mask::{AnswerMaskError, AnswerMasker};
 use http_body::{Body, Frame};
 use shared_net::body::BoxError;
 use shared_net::clock::Clock;
@@ -21,7 +21,7 @@ pub enum BodyEnd {
     Upstream(#[source] BoxError),
     /// Something that can't be masked.
     #[error("the answer can't be masked")]
-    Mask(#[source] MaskError),
+    Mask(#[source] AnswerMaskError),
     /// The grant's time for the answer is over.
     #[error("the answer lasted longer than the grant allows")]
     Until,
@@ -46,7 +46,7 @@ type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// See the module. Dropped, it drops the upstream stream at once.
 pub struct MaskedBody<B> {
     upstream: Option<B>,
-    masker: Option<Masker>,
+    masker: Option<AnswerMasker>,
     clock: Clock,
     until: Sleep,
     silence: Option<(Duration, Sleep)>,
@@ -56,11 +56,11 @@ pub struct MaskedBody<B> {
 }
 
 impl<B> MaskedBody<B> {
-    /// `masker`: `None` passes the bytes as they are.
-    pub fn new(upstream: B, masker: Option<Masker>, clock: &Clock, bounds: &Bounds, metrics: AgentMetrics) -> Self {
+    /// The masker says what becomes of the bytes.
+    pub fn new(upstream: B, masker: AnswerMasker, clock: &Clock, bounds: &Bounds, metrics: AgentMetrics) -> Self {
         Self {
             upstream: Some(upstream),
-            masker,
+            masker: Some(masker),
             until: sleep(clock, bounds.until),
             silence: bounds.silence.map(|wait| (wait, sleep(clock, wait))),
             clock: clock.clone(),
@@ -77,12 +77,14 @@ impl<B> MaskedBody<B> {
         Poll::Ready(Some(Err(end.into())))
     }
 
-    fn end(&mut self) -> Result<(), BodyEnd> {
+    /// The upstream has nothing more. Gives what the masker held until now.
+    fn end(&mut self) -> Result<Vec<u8>, BodyEnd> {
         self.upstream = None;
-        match self.masker.take() {
-            Some(masker) => masker.finish().map(|_| ()).map_err(BodyEnd::Mask),
-            None => Ok(()),
+        let mut rest = Vec::new();
+        if let Some(masker) = self.masker.take() {
+            masker.finish(&mut rest).map_err(BodyEnd::Mask)?;
         }
+        Ok(rest)
     }
 }
 
@@ -106,8 +108,9 @@ where
         }
         if this.until.as_mut().poll(cx).is_ready() {
             return match this.end() {
-                Ok(()) if this.may_end => Poll::Ready(None),
-                Ok(()) | Err(_) => this.broken(BodyEnd::Until),
+                // Of a watch nothing is held but a part of an event.
+                Ok(rest) if this.may_end && rest.is_empty() => Poll::Ready(None),
+                Ok(_) | Err(_) => this.broken(BodyEnd::Until),
             };
         }
         loop {
@@ -127,7 +130,8 @@ where
             let data = match frame {
                 None => {
                     return match this.end() {
-                        Ok(()) => Poll::Ready(None),
+                        Ok(rest) if rest.is_empty() => Poll::Ready(None),
+                        Ok(rest) => Poll::Ready(Some(Ok(Frame::data(rest.into())))),
                         Err(end) => this.broken(end),
                     };
                 }
@@ -141,7 +145,7 @@ where
             if let Some((wait, timer)) = &mut this.silence {
                 *timer = sleep(&this.clock, *wait);
             }
-            let Some(masker) = &mut this.masker else {
+            let Some(masker) = this.masker.as_mut().filter(|masker| !masker.is_pass()) else {
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             };
             let mut out = Vec::with_capacity(data.len());

@@ -7,26 +7,25 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use control_plane_core::digest::DigestKey;
-use control_plane_core::finish::{Reads, finish};
+use control_plane_core::finish::{FinishError, Finished, Reads, finish};
 use control_plane_core::grant::{self, Arrived, MatchedGrant, Purpose, Target, VerifiedGrant, VerifyKeys};
 use control_plane_core::headers::wants_upgrade;
 use control_plane_core::ledger::Epoch;
 use control_plane_core::mask::changes::SecretWrite;
-use control_plane_core::mask::{MaskContext, Masker, PlaceholderKeys, find_placeholder};
-use control_plane_core::request::WireRequest;
+use control_plane_core::mask::{AnswerMasker, Format, MaskContext, PlaceholderKeys};
 use control_plane_core::request_info::{RequestInfo, Verb};
+use control_plane_core::restore::{self, ReadObject};
 use control_plane_core::version_pin::VersionPin;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use serde_json::Value;
 use shared::{limits, wire};
 use shared_net::body::{BoxBody, BoxError, collect_bounded, empty, full};
 use shared_net::clock::Clock;
 use shared_net::tasks::TaskSet;
 
-use crate::answer::{self, Treatment};
+use crate::answer::{self, Asked, Plan, Treatment};
 use crate::guard::Guarded;
 use crate::lives::SeenLives;
 use crate::masked::{Bounds, MaskedBody};
@@ -142,17 +141,19 @@ where
         return guarded(agent, &grant, report).await;
     }
     let lane = if long { Lane::Stream } else { Lane::Call };
+    let accept = grant.request().wire().header(&header::ACCEPT).cloned();
     let response = send(agent, grant, received, lane, report).await?;
 
     agent.metrics.answered(response.status().as_u16());
-    let treatment = answer::check(&info, is_head, &response).map_err(Refusal::Answer)?;
+    let asked = Asked { info: &info, is_head, accept: accept.as_ref() };
+    let plan = answer::check(&asked, &response).map_err(Refusal::Answer)?;
     if let Some(write) = write
         && matches!(response.status(), StatusCode::OK | StatusCode::NOT_FOUND)
     {
-        return reviewed(agent, &info, &write, response, treatment).await;
+        return reviewed(agent, &info, &write, response, plan).await;
     }
     let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
-    Ok(pass_on(agent, &info, response, treatment, &bounds))
+    Ok(pass_on(agent, &info, response, plan, &bounds))
 }
 
 /// How our own objects are, in words: no byte of them leaves the cluster.
@@ -206,10 +207,7 @@ fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(), Ref
     if !matched.claims().mask.is_empty() {
         return Err(Refusal::MaskRules);
     }
-    if let Some(field) = request.body().and_then(|body| find_placeholder(&body.value)) {
-        return Err(Refusal::Placeholder { field: field.to_string() });
-    }
-    Ok(())
+    restore::check(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))
 }
 
 /// Carries a spent grant out. A read is given up with its exchange. A write that was sent is followed to its answer by a task of its own,
@@ -243,86 +241,83 @@ async fn attempt(
     mut report: Report,
 ) -> Result<Response<Incoming>, Refusal> {
     let mut tries: u32 = 0;
+    let needed = needed(&grant)?;
     loop {
-        let wire = prepare(agent, &grant).await?;
+        let Finished { request, precondition } = prepare(agent, &grant, needed.as_ref()).await?;
         if tries == 0 && !grant.in_time(agent.clock.monotonic().saturating_sub(received)) {
             return Err(Refusal::Late);
         }
-        let ours = wire != *grant.request().wire();
         report.sending();
-        let response = agent.upstream.forward(&grant, &wire, lane).await.map_err(|error| {
+        let response = agent.upstream.forward(&grant, &request, lane).await.map_err(|error| {
             if error.sent() == Sent::No {
                 report.not_sent();
             }
             Refusal::Upstream(error)
         })?;
         report.answered(response.status().as_u16());
-        if response.status() != StatusCode::CONFLICT || !ours || tries >= limits::PIN_RETRIES {
+        if response.status() != StatusCode::CONFLICT || !precondition || tries >= limits::PIN_RETRIES {
             return Ok(response);
         }
         tries = tries.saturating_add(1);
     }
 }
 
-/// What is sent: the approved request, or that with the precondition of the state just read, if that is the state that was approved.
-async fn prepare(agent: &Agent, grant: &VerifiedGrant) -> Result<WireRequest, Refusal> {
-    let request = grant.request();
-    let approved = request.wire().clone();
-    let claims = grant.claims();
-    let pin = claims.approval.as_ref().map_or(&VersionPin::None, |approval| &approval.pin);
-    if *pin == VersionPin::None {
-        if Ours::needs_live(request.info()) {
-            return Err(Refusal::Read);
-        }
-        return Ok(approved);
-    }
-    let info = request.info().live_object().ok_or(Refusal::Read)?;
-    let target = Target::of(&info);
-    if !claims.reads.contains(&target) {
-        return Err(Refusal::Read);
-    }
-    let live = read(agent, grant, &target, &info).await?;
-    agent.ours.check_live(request.info(), live.as_ref()).map_err(Refusal::Rule)?;
-    let reads = Reads { live: live.as_ref() };
-    finish(approved, request.body(), pin, reads).map_err(Refusal::Finish)
+/// The object that has to be read before this is sent: for the version pin, or for the values behind placeholders.
+fn needed(grant: &VerifiedGrant) -> Result<Option<RequestInfo>, Refusal> {
+    let (request, claims) = (grant.request(), grant.claims());
+    let pinned = claims.approval.as_ref().is_some_and(|approval| approval.pin != VersionPin::None);
+    let needed = match (pinned, restore::needed(request)) {
+        (true, _) => request.info().live_object().ok_or(Refusal::Read)?,
+        (false, _) if Ours::needs_live(request.info()) => return Err(Refusal::Read),
+        (false, Some(source)) => source,
+        (false, None) => return Ok(None),
+    };
+    if claims.reads.contains(&Target::of(&needed)) { Ok(Some(needed)) } else { Err(Refusal::Read) }
 }
 
-/// One object, masked as approvers saw it; `None`: there is none.
-async fn read(
-    agent: &Agent,
-    grant: &VerifiedGrant,
-    target: &Target,
-    info: &RequestInfo,
-) -> Result<Option<Value>, Refusal> {
-    let response = agent.upstream.read(grant, target).await.map_err(|error| {
-        tracing::warn!(error = %shared::chain::Chain(&error), "an object that was approved can't be read");
+/// What is sent: the approved request, with values where its placeholders were, and with the precondition of the state just read, if that
+/// is the state that was approved.
+async fn prepare(agent: &Agent, grant: &VerifiedGrant, needed: Option<&RequestInfo>) -> Result<Finished, Refusal> {
+    let request = grant.request();
+    let live = match needed {
+        Some(info) => read(agent, grant, info).await?,
+        None => None,
+    };
+    agent.ours.check_live(request.info(), live.as_ref().map(ReadObject::masked)).map_err(Refusal::Rule)?;
+    let pin = grant.claims().approval.as_ref().map_or(&VersionPin::None, |approval| &approval.pin);
+    let mask = agent.mask(request.info());
+    let reads = Reads { live: live.as_ref() };
+    finish(request.wire().clone(), request.body(), pin, reads, &mask).map_err(Refusal::Finish)
+}
+
+/// One object; `None`: there is none.
+async fn read(agent: &Agent, grant: &VerifiedGrant, info: &RequestInfo) -> Result<Option<ReadObject>, Refusal> {
+    let response = agent.upstream.read(grant, &Target::of(info)).await.map_err(|error| {
+        tracing::warn!(error = %shared::chain::Chain(&error), "an object that is written can't be read");
         Refusal::Read
     })?;
-    let treatment = answer::check(info, false, &response).map_err(|_| Refusal::Read)?;
-    Ok(object(agent, info, response, treatment).await?.map(|(_, masked)| masked))
+    let asked = Asked { info, is_head: false, accept: None };
+    let plan = answer::check(&asked, &response).map_err(|_| Refusal::Read)?;
+    object(agent, info, response, plan).await
 }
 
-/// The object in an answer, as it is and as it may be seen; `None`: there is none.
+/// The object in an answer; `None`: there is none. Our own reads are asked for in JSON and as they are.
 async fn object(
     agent: &Agent,
     info: &RequestInfo,
     response: Response<Incoming>,
-    treatment: Treatment,
-) -> Result<Option<(Bytes, Value)>, Refusal> {
-    match (response.status(), treatment) {
-        (StatusCode::OK, Treatment::Mask) => {}
-        (StatusCode::NOT_FOUND, Treatment::Mask) => return Ok(None),
+    plan: Plan,
+) -> Result<Option<ReadObject>, Refusal> {
+    let readable = Plan { treatment: Treatment::Mask(Format::Json), gzip: false };
+    match response.status() {
+        StatusCode::OK if plan == readable => {}
+        StatusCode::NOT_FOUND if plan == readable => return Ok(None),
         _ => return Err(Refusal::Read),
     }
     let body = collect_bounded(response.into_body(), limits::LIVE_OBJECT_BYTES, limits::BODY_WAIT)
         .await
         .map_err(|_| Refusal::Read)?;
-    let mut masker = agent.masker(info);
-    let mut masked = Vec::with_capacity(body.len());
-    masker.push(&body, &mut masked).map_err(|_| Refusal::Read)?;
-    masker.finish().map_err(|_| Refusal::Read)?;
-    let masked = serde_json::from_slice(&masked).map_err(|_| Refusal::Read)?;
-    Ok(Some((body, masked)))
+    ReadObject::new(&body, &agent.mask(info)).map(Some).map_err(|_| Refusal::Read)
 }
 
 /// The live object as it may be seen, and what the write would do to its values, in words.
@@ -331,17 +326,10 @@ async fn reviewed(
     info: &RequestInfo,
     write: &SecretWrite,
     response: Response<Incoming>,
-    treatment: Treatment,
+    plan: Plan,
 ) -> Result<Response<BoxBody>, Refusal> {
-    let (live, masked) = match object(agent, info, response, treatment).await? {
-        None => (None, None),
-        Some((body, masked)) => {
-            let live: Value = serde_json::from_slice(&body).map_err(|_| Refusal::Read)?;
-            (Some(live), Some(masked))
-        }
-    };
-    let reviewed = agent.reviews.answer(write, live.as_ref(), masked, agent.clock.monotonic());
-    words(&reviewed)
+    let live = object(agent, info, response, plan).await?;
+    words(&agent.reviews.answer(write, live.as_ref(), &agent.mask(info), agent.clock.monotonic()))
 }
 
 /// The answer that leaves the agent.
@@ -349,19 +337,23 @@ fn pass_on(
     agent: &Agent,
     info: &RequestInfo,
     response: Response<Incoming>,
-    treatment: Treatment,
+    plan: Plan,
     bounds: &Bounds,
 ) -> Response<BoxBody> {
     let (head, body) = response.into_parts();
     let mut headers = answer::headers(info, &head.headers);
-    let body = match treatment {
+    let masker = match plan.treatment {
+        Treatment::Mask(format) => AnswerMasker::new(agent.mask(info), format),
+        Treatment::Pass | Treatment::Empty | Treatment::Replace => AnswerMasker::pass(),
+    };
+    let body = match plan.treatment {
         Treatment::Empty => empty(),
         Treatment::Replace => {
             headers.insert(header::CONTENT_TYPE, answer::JSON);
             full(Bytes::from(answer::stand_in(head.status).to_json()))
         }
-        Treatment::Mask | Treatment::Pass => {
-            let masker = (treatment == Treatment::Mask).then(|| agent.masker(info));
+        Treatment::Mask(_) | Treatment::Pass => {
+            let masker = if plan.gzip { masker.inflating() } else { masker };
             MaskedBody::new(body, masker, &agent.clock, bounds, agent.metrics.clone()).boxed_unsync()
         }
     };
@@ -373,8 +365,7 @@ fn pass_on(
 }
 
 impl Agent {
-    fn masker(&self, info: &RequestInfo) -> Masker {
-        let keys = Arc::clone(&self.placeholders);
-        Masker::new(MaskContext::response(keys, &self.cluster, info))
+    fn mask(&self, info: &RequestInfo) -> MaskContext {
+        MaskContext::response(Arc::clone(&self.placeholders), &self.cluster, info)
     }
 }

@@ -61,14 +61,6 @@ pub enum Refusal {
     /// Masking rules that this agent can't carry out.
     #[error("the grant asks for masking that this agent does not know")]
     MaskRules,
-    /// A placeholder would be written over a value.
-    #[error(
-        "the field {field} holds a placeholder of Sallyport instead of a value; writing it would destroy the value"
-    )]
-    Placeholder {
-        /// Where.
-        field: String,
-    },
     /// The ledger does not take the grant.
     #[error("the grant can't be spent")]
     Spend(#[source] SpendError),
@@ -78,10 +70,10 @@ pub enum Refusal {
     /// The cluster's own ledger gave no clear answer.
     #[error("the cluster's ledger of spent approvals can't be written")]
     LedgerClosed,
-    /// An object that the version pin is about could not be read.
-    #[error("the object that was approved can't be read")]
+    /// The object that the version pin is about, or that has the values behind placeholders, could not be read.
+    #[error("the object that is written can't be read")]
     Read,
-    /// The pin does not hold, or the precondition can't be written.
+    /// The pin does not hold, a placeholder can't be put back, or the precondition can't be written.
     #[error("what was approved can't be sent as it was approved")]
     Finish(#[source] FinishError),
     /// Preparing took longer than the grant lives.
@@ -105,7 +97,6 @@ impl Refusal {
             Self::Verify(error) => error.label(),
             Self::Rule(rule) => rule.label(),
             Self::MaskRules => "mask-rules",
-            Self::Placeholder { .. } => "placeholder",
             Self::Spend(error) => match error {
                 SpendError::LifeTooLow { .. } => "spend-life",
                 SpendError::EpochUnknown => "spend-epoch-unknown",
@@ -118,6 +109,7 @@ impl Refusal {
             Self::LedgerClosed => "spent-ledger",
             Self::Read => "pin-read",
             Self::Finish(FinishError::Pin(_)) => "pin-broken",
+            Self::Finish(FinishError::Restore(_)) => "placeholder",
             Self::Finish(_) => "finish",
             Self::Late => "late",
             Self::Upstream(error) => error.label(),
@@ -139,7 +131,6 @@ impl Refusal {
             Self::Body(_)
             | Self::Connect
             | Self::MaskRules
-            | Self::Placeholder { .. }
             | Self::LedgerClosed
             | Self::Read
             | Self::Finish(_)
@@ -162,7 +153,6 @@ impl Refusal {
             | Self::Verify(_)
             | Self::Rule(_)
             | Self::MaskRules
-            | Self::Placeholder { .. }
             | Self::Spend(_)
             | Self::LedgerClosed
             | Self::Read
@@ -178,7 +168,6 @@ impl Refusal {
             | Self::Verify(_)
             | Self::Rule(_)
             | Self::MaskRules
-            | Self::Placeholder { .. }
             | Self::Spend(_)
             | Self::ApprovalSpent
             | Self::Finish(_)
@@ -199,6 +188,7 @@ impl Refusal {
             Self::Finish(FinishError::Pin(PinBroken { field, .. })) => {
                 format!("the object has changed since it was approved ({field}); ask again")
             }
+            Self::Finish(FinishError::Restore(error)) => error.to_string(),
             Self::Upstream(error) => format!("{self}: {error}"),
             Self::Answer(error) => format!("{self}: {error}"),
             Self::NoGrant
@@ -206,7 +196,6 @@ impl Refusal {
             | Self::Connect
             | Self::Verify(_)
             | Self::MaskRules
-            | Self::Placeholder { .. }
             | Self::Spend(_)
             | Self::ApprovalSpent
             | Self::LedgerClosed

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control_plane_core::grant::{MatchedGrant, Purpose, VerifyError};
+use control_plane_core::mask::MaskContext;
 use control_plane_core::mask::changes::{self, Reviewed, SecretWrite};
+use control_plane_core::restore::ReadObject;
 use http::HeaderMap;
-use serde_json::Value;
 use shared::{limits, wire};
 
 use crate::refusal::Refusal;
@@ -59,12 +60,12 @@ impl Ration {
     pub(crate) fn answer(
         &self,
         write: &SecretWrite,
-        live: Option<&Value>,
-        masked: Option<Value>,
+        live: Option<&ReadObject>,
+        mask: &MaskContext,
         now: Duration,
     ) -> Reviewed {
-        let masked_fields = self.take(now).then(|| write.changes(live));
-        Reviewed { live: masked, masked_fields }
+        let masked_fields = self.take(now).then(|| write.changes_of(live, mask));
+        Reviewed { live: live.map(|live| live.masked().clone()), masked_fields }
     }
 }
 

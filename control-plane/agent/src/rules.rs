@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use control_plane_core::body::{Encoding, ParsedBody};
+use control_plane_core::mask::Oracle;
 use control_plane_core::request::Request;
 use control_plane_core::request_info::{RequestInfo, Verb};
 use control_plane_core::reserved::{
@@ -62,6 +63,9 @@ pub enum RuleRefusal {
     /// A certificate for a name of the cluster's or ours.
     #[error(transparent)]
     Certificate(CertificateRefusal),
+    /// A JSON Patch that reaches masked values.
+    #[error(transparent)]
+    Oracle(Oracle),
     /// A role or binding whose body can't be read.
     #[error("a role or binding needs a body that can be read")]
     RbacUnreadable,
@@ -78,6 +82,7 @@ impl RuleRefusal {
             Self::RbacCopy => "rule-rbac-copy",
             Self::RbacImpersonates => "rule-rbac-impersonates",
             Self::Certificate(_) => "rule-certificate",
+            Self::Oracle(_) => "rule-secret-oracle",
             Self::RbacUnreadable => "rule-rbac-unreadable",
         }
     }
@@ -115,6 +120,10 @@ impl Ours {
             if names.iter().any(|name| name.starts_with(OURS)) {
                 return Err(RuleRefusal::OwnObject);
             }
+        }
+        let patch = request.body().filter(|body| body.encoding == Encoding::JsonPatch);
+        if let Some(oracle) = patch.and_then(|patch| Oracle::find(info, &patch.value)) {
+            return Err(RuleRefusal::Oracle(oracle));
         }
         if info.api_group == RBAC {
             self.check_rbac(info, request.body())?;

@@ -223,14 +223,16 @@ impl Upstream {
         self.call(lane, wire.method(), wire.path_and_query(), headers, wire.body().clone(), &audit, who).await
     }
 
-    /// Reads one of the objects that a grant lists, as the grant's own group.
+    /// Reads one of the objects that a grant lists: an approved operation in its own group, which the object was approved for; the others
+    /// write in groups that read nothing.
     pub(crate) async fn read(
         &self,
         grant: &VerifiedGrant,
         target: &Target,
     ) -> Result<Response<Incoming>, UpstreamError> {
         let claims = grant.claims();
-        let who = claims.impersonation.as_ref().map_or(Who::Agent, |who| Who::As(who, claims));
+        let reader = claims.impersonation.as_ref().map(Impersonation::reading);
+        let who = reader.as_ref().map_or(Who::Agent, |who| Who::As(who, claims));
         let mut headers = HeaderMap::with_capacity(10);
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let audit = format!("{}-read", claims.operation);

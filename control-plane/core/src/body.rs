@@ -10,19 +10,20 @@
 mod budget;
 mod canonical;
 mod error;
-mod json;
+pub(crate) mod json;
 mod number;
 mod patch;
 mod protobuf;
 mod yaml;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+pub use crate::protobuf::ProtobufProblem;
 pub use canonical::{canonical, wire};
-pub use error::{BodyError, ProtobufProblem, ScalarProblem};
+pub use error::{BodyError, ScalarProblem};
 
-use budget::Budget;
+pub(crate) use budget::Budget;
 use serde_json::Value;
 use shared::limits;
 

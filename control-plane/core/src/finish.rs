@@ -1,18 +1,21 @@
 //! From the request that was approved to the one that is sent: the one pure function that changes it (invariant 3). Run by the agent,
 //! after the grant was verified, and by the model checker.
 //!
-//! What it adds is only the precondition that makes the API server refuse if the object is no longer in the state that was just read:
-//! between that read and the write nothing can slip in. Where the API has no precondition, nothing is added.
+//! It puts values where placeholders were ([`restore`](crate::restore)), and it adds the precondition that makes the API server refuse if
+//! the object is no longer in the state that was just read: between that read and the write nothing can slip in. Where the API has no
+//! precondition, none is added.
 
 use bytes::Bytes;
 use http::HeaderValue;
 use serde_json::{Map, Value, json};
 
 use crate::body::{self, Encoding, ParsedBody};
+use crate::mask::{MaskContext, changes};
 use crate::query::Query;
 use crate::request::agree::DELETE_OPTIONS;
 use crate::request::{WireError, WireRequest};
 use crate::request_info::{RequestInfo, Verb};
+use crate::restore::{ReadObject, RestoreError, Restorer};
 use crate::version_pin::{PinBroken, VersionPin};
 
 #[cfg(test)]
@@ -21,8 +24,18 @@ mod tests;
 /// What the agent read for this operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reads<'a> {
-    /// The object that [`RequestInfo::live_object`] names; `None`: the API server answered 404.
-    pub live: Option<&'a Value>,
+    /// The object that is written ([`RequestInfo::live_object`], or of a create the one that it names); `None`: the API server answered
+    /// 404, or nobody needed it.
+    pub live: Option<&'a ReadObject>,
+}
+
+/// What is sent. `Debug` shows no body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The request.
+    pub request: WireRequest,
+    /// There is a precondition in it that the client did not write: if that alone is in the way, it may be finished again.
+    pub precondition: bool,
 }
 
 /// Why nothing is sent.
@@ -34,6 +47,9 @@ pub enum FinishError {
     /// The object is no longer the one that was approved.
     #[error("the version pin does not hold")]
     Pin(#[source] PinBroken),
+    /// A placeholder can't be put back.
+    #[error("a placeholder can't be put back")]
+    Restore(#[source] RestoreError),
     /// There is no place for a precondition in this body.
     #[error("{place} in the body is no {expected}")]
     Body {
@@ -52,9 +68,9 @@ pub enum FinishError {
     },
 }
 
-/// Checks the pin and writes the precondition of the state just read into the request.
+/// Checks the pin, puts values where placeholders were, and writes the precondition of the state just read into the request.
 ///
-/// `parsed` is the reading of `approved`'s body, `None` if that is empty.
+/// `parsed` is the reading of `approved`'s body, `None` if that is empty; `mask` is that of the answers to the reads.
 ///
 /// # Errors
 /// [`FinishError`]: nothing may be sent then.
@@ -63,20 +79,53 @@ pub fn finish(
     parsed: Option<&ParsedBody>,
     pin: &VersionPin,
     reads: Reads<'_>,
-) -> Result<WireRequest, FinishError> {
-    pin.holds(reads.live).map_err(FinishError::Pin)?;
+    mask: &MaskContext,
+) -> Result<Finished, FinishError> {
+    pin.holds(reads.live.map(ReadObject::masked)).map_err(FinishError::Pin)?;
     let (info, query) = approved.read().map_err(FinishError::Wire)?;
-    let state = match (pin, reads.live) {
-        // Nothing was pinned, or that there is nothing: a creating apply or PUT has no precondition (SECURITY.md names the window).
-        (VersionPin::None | VersionPin::Absent, _) | (_, None) => return Ok(approved),
-        (VersionPin::ResourceVersion { .. } | VersionPin::Generation { .. }, Some(live)) => State::of(live)?,
+    let restored = restored(&info, parsed, reads, mask)?;
+    let (approved, parsed) = match &restored {
+        Some(body) => (with_body(approved, body.encoding, &body.value), Some(body)),
+        None => (approved, parsed),
     };
+    let state = match (pin, reads.live) {
+        (_, Some(live)) if restored.is_some() => State::of(live.masked())?,
+        // Nothing was pinned, or that there is nothing: a creating apply or PUT has no precondition (SECURITY.md names the window).
+        (VersionPin::None | VersionPin::Absent, _) | (_, None) => {
+            return Ok(Finished { request: approved, precondition: false });
+        }
+        (VersionPin::ResourceVersion { .. } | VersionPin::Generation { .. }, Some(live)) => State::of(live.masked())?,
+    };
+    let request = with_precondition(approved.clone(), parsed, &info, &query, &state)?;
+    Ok(Finished { precondition: request != approved, request })
+}
+
+/// The body with values where its placeholders were; `None`: it has none.
+fn restored(
+    info: &RequestInfo,
+    parsed: Option<&ParsedBody>,
+    reads: Reads<'_>,
+    mask: &MaskContext,
+) -> Result<Option<ParsedBody>, FinishError> {
+    let Some(parsed) = parsed else { return Ok(None) };
+    let restorer = Restorer { secret: changes::is_secret(info), live: reads.live, mask };
+    let value = restorer.restore(parsed.encoding, &parsed.value).map_err(FinishError::Restore)?;
+    Ok(value.map(|value| ParsedBody { encoding: parsed.encoding, value }))
+}
+
+fn with_precondition(
+    approved: WireRequest,
+    parsed: Option<&ParsedBody>,
+    info: &RequestInfo,
+    query: &Query,
+    state: &State<'_>,
+) -> Result<WireRequest, FinishError> {
     match (info.verb, info.subresource.as_str()) {
         _ if info.is_connect() => Ok(approved),
-        (Verb::Update | Verb::Patch, _) => write(approved, parsed, &state),
-        (Verb::Delete, "") => delete(approved, parsed, &info, &query, &state),
-        (Verb::Create, "eviction") => evict(approved, parsed, &state),
-        (Verb::Create, "binding") => bind(approved, parsed, &state),
+        (Verb::Update | Verb::Patch, _) => write(approved, parsed, state),
+        (Verb::Delete, "") => delete(approved, parsed, info, query, state),
+        (Verb::Create, "eviction") => evict(approved, parsed, state),
+        (Verb::Create, "binding") => bind(approved, parsed, state),
         // `serviceaccounts/token` and the subresources of aggregated groups have none.
         _ => Ok(approved),
     }

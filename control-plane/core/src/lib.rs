@@ -21,10 +21,12 @@ pub mod lifecycle;
 pub mod mask;
 mod percent;
 pub mod policy;
+mod protobuf;
 pub mod query;
 pub mod request;
 pub mod request_info;
 pub mod reserved;
+pub mod restore;
 pub mod risk;
 pub mod statement;
 #[cfg(test)]

@@ -349,11 +349,10 @@ fn read_body(
 
 /// In the order of [`FORWARDED`].
 fn forwarded(info: &RequestInfo, headers: &HeaderMap, body: Option<&ParsedBody>) -> [Option<HeaderValue>; 4] {
-    let openapi = info.non_resource_path.starts_with("/openapi/");
     let accept = match info.non_resource_path.as_str() {
         // The only form of these public keys; clients say `*/*`.
         "/openid/v1/jwks" => "application/jwk-set+json".to_owned(),
-        _ => accept::rewrite(headers.get_all(header::ACCEPT).iter(), openapi),
+        _ => accept::rewrite(headers.get_all(header::ACCEPT).iter(), accept::Keep::of(info)),
     };
     [
         // Made of visible ASCII only.
@@ -369,7 +368,7 @@ fn forwarded(info: &RequestInfo, headers: &HeaderMap, body: Option<&ParsedBody>)
 pub(crate) const fn content_type(encoding: Encoding) -> &'static str {
     match encoding {
         Encoding::Json | Encoding::Yaml => "application/json",
-        Encoding::Protobuf => "application/vnd.kubernetes.protobuf",
+        Encoding::Protobuf => accept::PROTOBUF,
         Encoding::JsonPatch => "application/json-patch+json",
         Encoding::MergePatch => "application/merge-patch+json",
         Encoding::StrategicMergePatch => "application/strategic-merge-patch+json",

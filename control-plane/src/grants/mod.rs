@@ -8,7 +8,7 @@ use control_plane_core::decision::Allowed;
 use control_plane_core::digest::DigestKey;
 use control_plane_core::grant::{self, ApprovalClaim, Grant, GrantError, Signer, Target, Terms};
 use control_plane_core::lifecycle::{Issued, Life};
-use control_plane_core::request_info::RequestInfo;
+use control_plane_core::restore;
 use control_plane_core::version_pin::VersionPin;
 use shared::ids::GrantId;
 use shared::limits;
@@ -84,11 +84,11 @@ impl Grants {
             expires: mine.expires,
             signatures: mine.signatures.clone(),
         });
-        // The agent reads the live object once more, just before it sends, to compare it with what people saw.
-        let reads = approval
-            .as_ref()
-            .filter(|approval| approval.pin != VersionPin::None)
-            .and_then(|_| target(attributes.info()));
+        // The agent reads the live object once more, just before it sends: to compare it with what people saw, and to put its values where
+        // the request has their placeholders.
+        let pinned = approval.as_ref().is_some_and(|approval| approval.pin != VersionPin::None);
+        let live = if pinned { attributes.info().live_object() } else { restore::needed(attributes.request()) };
+        let reads = live.as_ref().map(Target::of);
         let terms = Terms {
             jti: issued.map_or_else(|| GrantId::new(Uuid::now_v7()), |issued| issued.issue().jti),
             epoch: link.epoch,
@@ -103,15 +103,4 @@ impl Grants {
         let grant = grant::issue(allowed, terms, &self.signer, Some(&link.read_key))?;
         Ok(Outgoing { grant, key })
     }
-}
-
-fn target(info: &RequestInfo) -> Option<Target> {
-    let live = info.live_object()?;
-    Some(Target {
-        api_group: live.api_group,
-        api_version: live.api_version,
-        namespace: live.namespace,
-        resource: live.resource,
-        name: live.name,
-    })
 }

@@ -177,6 +177,7 @@ impl Session {
                     return None;
                 }
                 facts.went_through(cost, deed);
+                facts.seen.note(attributes.info());
                 return Some(Taken::some(Arc::clone(self), cost, write));
             }
             Effect::Hold => facts.holds += 1,
@@ -187,7 +188,7 @@ impl Session {
 
     /// Notes that an operation that was held goes through now.
     pub fn note_approved(&self, attributes: &Attributes, cost: u8) {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner).went_through(cost, deed(attributes.info()));
+        went_through(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner), attributes, cost);
     }
 
     /// Notes that people denied an operation that was held.
@@ -216,6 +217,11 @@ impl Session {
         operations.running.insert(id, waiting);
         Claim::Mine(Running { session: Arc::clone(self), id, done, _place: place }, used)
     }
+}
+
+fn went_through(facts: &mut SessionFacts, attributes: &Attributes, cost: u8) {
+    facts.went_through(cost, deed(attributes.info()));
+    facts.seen.note(attributes.info());
 }
 
 /// What is remembered of an operation, if it was no read.

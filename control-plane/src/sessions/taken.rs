@@ -41,8 +41,9 @@ impl Drop for Taken {
     }
 }
 
-/// Whether what policy saw of a session's past is still all of it. Plain reads are left out: they cost nothing.
+/// Whether what policy saw of a session's past is still all of it. Plain reads are left out, for they cost
+/// nothing, but not the Secrets that they show.
 pub(super) fn is_current(seen: &SessionFacts, now: &SessionFacts) -> bool {
     let weight = |facts: &SessionFacts| (facts.risk_spent, facts.writes, facts.holds, facts.denials, facts.did.len());
-    weight(seen) == weight(now)
+    weight(seen) == weight(now) && seen.seen == now.seen
 }

@@ -260,7 +260,7 @@ fn insert(c: &Connection, session: &SessionRow) -> Result<(), StoreError> {
 /// The past of a session as [`crate::sessions::Session`] would have noted it.
 fn facts(c: &Connection, session: SessionId) -> Result<SessionFacts, StoreError> {
     let mut facts = SessionFacts::default();
-    let sql = "SELECT effect, risk, verb, api_group, resource, record, jti IS NOT NULL, outcome FROM operations \
+    let sql = "SELECT effect, risk, verb, api_group, resource, record, jti IS NOT NULL, outcome, namespace, name FROM operations \
                WHERE session = ?1 AND kind = 'runner' AND (effect IS NOT NULL OR record IS NOT NULL) ORDER BY seq";
     let mut statement = c.prepare_cached(sql)?;
     let mut rows = statement.query(params![session.uuid().as_bytes()])?;
@@ -278,6 +278,8 @@ fn facts(c: &Connection, session: SessionId) -> Result<SessionFacts, StoreError>
         // budget must not grow by a crash.
         if row.get(6)? || record.is_some_and(|record| record.issue_on_record().is_some()) {
             let (verb, group, resource): (String, String, String) = (row.get(2)?, row.get(3)?, row.get(4)?);
+            let (namespace, name): (String, String) = (row.get(8)?, row.get(9)?);
+            facts.seen.note_words(&verb, &group, &resource, &namespace, &name);
             let (resource, subresource) = resource.split_once('/').unwrap_or((&resource, ""));
             let word = resource_word(resource, &group, subresource);
             facts.went_through(cost(is_read, risk.unwrap_or(100)), (!is_read).then(|| format!("{verb} {word}")));

@@ -138,29 +138,6 @@ async fn errors_quote_nothing() {
     .await;
 }
 
-/// A mask is never written over the value that it stands for.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_placeholder_is_not_written_back() {
-    let stack = stack();
-    let literal = format!("--from-literal=password={PASSWORD}");
-    let stack = &stack;
-    each(stack, async |version, word, kubectl| {
-        let name = format!("kept-{word}");
-        stack.namespace().admin(&["create", "secret", "generic", &name, &literal]);
-        let shown = kubectl.run(&["get", "secret", &name, "-o", "yaml"]).await.ok();
-        let whole = file(&kubectl, "whole.yaml", &shown);
-        let replaced = kubectl.spawn(&["replace", "-f", &whole], "").await;
-        let said = approved(stack, replaced, &name).await.refused();
-        assert!(said.contains("placeholder") && said.contains("/data/password"), "{version:?}: {said}");
-        let copied = file(&kubectl, "copy.yaml", &shown.replace(&name, &format!("copy-{word}")));
-        let said = kubectl.run(&["create", "-f", &copied]).await.refused();
-        assert!(said.contains("placeholder"), "{version:?}: {said}");
-        let real = stack.namespace().admin(&["get", "secret", &name, "-o", "jsonpath={.data.password}"]);
-        assert_eq!(real, base64::Engine::encode(&base64::engine::general_purpose::STANDARD, PASSWORD));
-    })
-    .await;
-}
-
 /// Nothing of it anywhere that our processes write. Last in name and not in time, so it makes its own Secret and reads it first.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_process_writes_a_value_down() {

@@ -12,6 +12,8 @@ mod masking;
 mod pods;
 mod reads;
 mod refused;
+mod typed;
+mod write_back;
 mod writes;
 
 use std::sync::{Arc, Mutex, Weak};

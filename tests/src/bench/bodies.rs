@@ -98,3 +98,51 @@ mod tests {
         assert_eq!(sent(b"{}"), None);
     }
 }
+
+/// A Secret of eight values in Kubernetes' protobuf.
+pub(super) fn protobuf_secret() -> Vec<u8> {
+    let data = (0..8).flat_map(|index| entry(2, &format!("key-{index}"), &[b'v'; 32]));
+    object("v1", "Secret", field(1, metadata()).into_iter().chain(data).collect())
+}
+
+/// A Pod of three containers.
+pub(super) fn protobuf_pod() -> Vec<u8> {
+    let env = (0..10).flat_map(|index| field(7, [field(1, format!("NAME_{index}")), field(2, "value")].concat()));
+    let container = [field(1, "web"), field(2, "registry.example.com/team/web:1.2.3"), env.collect()].concat();
+    let condition = [field(1, "Ready"), field(2, "True"), field(6, "all is well, as it was before")].concat();
+    let status = [field(1, "Running"), field(2, condition.clone()), field(2, condition)].concat();
+    let parts = [field(1, metadata()), field(2, field(2, container).repeat(3)), field(3, status)];
+    object("v1", "Pod", parts.concat())
+}
+
+fn metadata() -> Vec<u8> {
+    let managed =
+        format!(r#"{{"f:metadata":{{"f:labels":{{{}"f:app":{{}}}}}}}}"#, r#""f:example.com/label":{},"#.repeat(20));
+    let names = [field(1, "web-5d9c7b6f4-x2x7k"), field(3, "default"), entry(11, "app", b"web")].concat();
+    let managed = field(17, [field(1, "kube-controller-manager"), field(7, field(1, managed))].concat());
+    [names, entry(12, "example.com/note", b"a line of text"), managed].concat()
+}
+
+fn object(api_version: &str, kind: &str, raw: Vec<u8>) -> Vec<u8> {
+    let type_meta = [field(1, api_version), field(2, kind)].concat();
+    [b"k8s\0".to_vec(), field(1, type_meta), field(2, raw), field(3, ""), field(4, "")].concat()
+}
+
+fn entry(number: u64, key: &str, value: &[u8]) -> Vec<u8> {
+    field(number, [field(1, key), field(2, value)].concat())
+}
+
+/// A field of bytes (<https://protobuf.dev/programming-guides/encoding/>).
+fn field(number: u64, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    let bytes = bytes.as_ref();
+    let mut out = Vec::new();
+    for mut value in [number << 3 | 2, bytes.len() as u64] {
+        while value > 0x7f {
+            out.push((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        out.push(value as u8);
+    }
+    out.extend_from_slice(bytes);
+    out
+}

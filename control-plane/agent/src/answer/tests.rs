@@ -18,6 +18,10 @@ fn response(status: u16, headers: &[(&str, &str)]) -> Response<()> {
     response.body(()).unwrap()
 }
 
+fn treated(info: &RequestInfo, is_head: bool, answer: &Response<()>) -> Result<Treatment, AnswerError> {
+    check(&Asked { info, is_head, accept: None }, answer).map(|plan| plan.treatment)
+}
+
 const POD: &str = "/api/v1/namespaces/x/pods/p";
 const LOG: &str = "/api/v1/namespaces/x/pods/p/log";
 const JSON_TYPE: (&str, &str) = ("content-type", "application/json");
@@ -29,21 +33,21 @@ fn redirects() {
     for path in [POD, "/api", "/apis/apps/v1", "/openapi/v3", "/version", aggregated, LOG] {
         for status in [300, 301, 302, 303, 305, 306, 307, 308, 399] {
             let answer = response(status, &[JSON_TYPE, ("location", "https://attacker.example/")]);
-            assert_eq!(check(&info(path), false, &answer), Err(AnswerError::Redirect(status)), "{path}");
-            assert_eq!(check(&info(path), true, &answer), Err(AnswerError::Redirect(status)), "{path}");
+            assert_eq!(treated(&info(path), false, &answer), Err(AnswerError::Redirect(status)), "{path}");
+            assert_eq!(treated(&info(path), true, &answer), Err(AnswerError::Redirect(status)), "{path}");
         }
         let unchanged = response(304, &[("etag", "\"x\"")]);
-        assert_eq!(check(&info(path), false, &unchanged), Ok(Treatment::Empty), "{path}");
+        assert_eq!(treated(&info(path), false, &unchanged), Ok(Treatment::Empty), "{path}");
     }
-    assert_eq!(check(&info(POD), false, &response(101, &[])), Err(AnswerError::Switch));
+    assert_eq!(treated(&info(POD), false, &response(101, &[])), Err(AnswerError::Switch));
 }
 
 #[test]
 fn media_types_of_resources() {
     for (media_type, expected) in [
-        ("application/json", Ok(Treatment::Mask)),
-        ("Application/JSON; charset=utf-8", Ok(Treatment::Mask)),
-        ("application/json;stream=watch", Ok(Treatment::Mask)),
+        ("application/json", Ok(Treatment::Mask(Format::Json))),
+        ("Application/JSON; charset=utf-8", Ok(Treatment::Mask(Format::Json))),
+        ("application/json;stream=watch", Ok(Treatment::Mask(Format::Json))),
         ("application/vnd.kubernetes.protobuf", Err(AnswerError::MediaType)),
         ("application/vnd.kubernetes.protobuf;stream=watch", Err(AnswerError::MediaType)),
         ("application/cbor", Err(AnswerError::MediaType)),
@@ -56,10 +60,10 @@ fn media_types_of_resources() {
         ("", Err(AnswerError::MediaType)),
     ] {
         let answer = response(200, &[("content-type", media_type)]);
-        assert_eq!(check(&info(POD), false, &answer), expected, "{media_type}");
+        assert_eq!(treated(&info(POD), false, &answer), expected, "{media_type}");
     }
     let twice = response(200, &[JSON_TYPE, ("content-type", "text/plain")]);
-    assert_eq!(check(&info(POD), false, &twice), Err(AnswerError::MediaType));
+    assert_eq!(treated(&info(POD), false, &twice), Err(AnswerError::MediaType));
 }
 
 #[test]
@@ -71,45 +75,100 @@ fn media_types_elsewhere() {
         ("/openapi/v3/apis/apps/v1", v3, Ok(Treatment::Pass)),
         ("/openapi/v3", "application/json", Ok(Treatment::Pass)),
         ("/api", v2, Err(AnswerError::MediaType)),
-        ("/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", Ok(Treatment::Mask)),
-        ("/version", "application/json", Ok(Treatment::Mask)),
+        (
+            "/apis",
+            "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            Ok(Treatment::Mask(Format::Json)),
+        ),
+        ("/version", "application/json", Ok(Treatment::Mask(Format::Json))),
         ("/openid/v1/jwks", "application/jwk-set+json", Ok(Treatment::Pass)),
         ("/api", "application/jwk-set+json", Err(AnswerError::MediaType)),
         ("/healthz", "text/plain; charset=utf-8", Ok(Treatment::Pass)),
         ("/healthz", "application/octet-stream", Err(AnswerError::MediaType)),
         (LOG, "text/plain", Ok(Treatment::Pass)),
-        (LOG, "application/json", Ok(Treatment::Mask)),
+        (LOG, "application/json", Ok(Treatment::Mask(Format::Json))),
         (LOG, "application/octet-stream", Err(AnswerError::MediaType)),
     ] {
         let answer = response(200, &[("content-type", media_type)]);
-        assert_eq!(check(&info(path), false, &answer), expected, "{path} {media_type}");
+        assert_eq!(treated(&info(path), false, &answer), expected, "{path} {media_type}");
     }
 }
 
 #[test]
 fn encodings() {
-    for encoding in ["gzip", "GZIP", "br", "deflate", "zstd", "gzip, identity", ""] {
+    for encoding in ["br", "deflate", "zstd", "x-gzip", "gzip, identity", "gzip, gzip", ""] {
         let answer = response(200, &[JSON_TYPE, ("content-encoding", encoding)]);
-        assert_eq!(check(&info(POD), false, &answer), Err(AnswerError::Encoding), "{encoding:?}");
+        assert_eq!(treated(&info(POD), false, &answer), Err(AnswerError::Encoding), "{encoding:?}");
     }
-    let twice = response(200, &[JSON_TYPE, ("content-encoding", "identity"), ("content-encoding", "gzip")]);
-    assert_eq!(check(&info(POD), false, &twice), Err(AnswerError::Encoding));
+    for (first, second) in [("identity", "gzip"), ("gzip", "gzip"), ("gzip", "identity")] {
+        let twice = response(200, &[JSON_TYPE, ("content-encoding", first), ("content-encoding", second)]);
+        assert_eq!(treated(&info(POD), false, &twice), Err(AnswerError::Encoding));
+    }
     let identity = response(200, &[JSON_TYPE, ("content-encoding", "identity")]);
-    assert_eq!(check(&info(POD), false, &identity), Ok(Treatment::Mask));
+    assert_eq!(treated(&info(POD), false, &identity), Ok(Treatment::Mask(Format::Json)));
+    let asked = Asked { info: &info(POD), is_head: false, accept: None };
+    assert!(!check(&asked, &identity).unwrap().gzip);
+    // gzip is undone, whatever then becomes of it.
+    for encoding in ["gzip", "GZIP"] {
+        let packed = response(200, &[JSON_TYPE, ("content-encoding", encoding)]);
+        assert_eq!(check(&asked, &packed), Ok(Plan { treatment: Treatment::Mask(Format::Json), gzip: true }));
+        let html = response(200, &[("content-type", "text/html"), ("content-encoding", encoding)]);
+        assert_eq!(check(&asked, &html), Err(AnswerError::MediaType));
+    }
 }
 
+/// SECURITY.md M4: protobuf passes where it was asked for, in the form that belongs there.
+#[test]
+fn protobuf_where_it_was_asked_for() {
+    let watch = "/api/v1/namespaces/x/pods?watch=true";
+    let both = "application/vnd.kubernetes.protobuf,application/json";
+    let object = "application/vnd.kubernetes.protobuf";
+    let events = "application/vnd.kubernetes.protobuf;stream=watch";
+    let no = Err(AnswerError::MediaType);
+    for (path, accept, status, media_type, expected) in [
+        (POD, both, 200, object, Ok(Format::Protobuf)),
+        (POD, object, 200, object, Ok(Format::Protobuf)),
+        (POD, both, 404, object, Ok(Format::Protobuf)),
+        (
+            POD,
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+            200,
+            object,
+            Ok(Format::Protobuf),
+        ),
+        (watch, both, 200, events, Ok(Format::ProtobufWatch)),
+        (watch, both, 200, "application/vnd.kubernetes.protobuf; stream=watch", Ok(Format::ProtobufWatch)),
+        (watch, both, 410, object, Ok(Format::Protobuf)),
+        (watch, both, 200, "application/json", Ok(Format::Json)),
+        (watch, both, 200, object, no.clone()),
+        (watch, both, 410, events, no.clone()),
+        (POD, both, 200, events, no.clone()),
+        (POD, both, 200, "application/vnd.kubernetes.protobuf;type=v1.Pod", no.clone()),
+        (POD, "application/json", 200, object, no.clone()),
+        (watch, "application/json", 200, events, no.clone()),
+        (POD, "application/vnd.kubernetes.protobufx", 200, object, no.clone()),
+        ("/api", both, 200, object, no.clone()),
+        ("/openapi/v2", both, 200, object, no.clone()),
+    ] {
+        let accept = HeaderValue::from_static(accept);
+        let asked = Asked { info: &info(path), is_head: false, accept: Some(&accept) };
+        let answer = response(status, &[("content-type", media_type)]);
+        let got = check(&asked, &answer).map(|plan| plan.treatment);
+        assert_eq!(got, expected.map(Treatment::Mask), "{path} {accept:?} {status} {media_type}");
+    }
+}
 #[test]
 fn empty_and_plain_answers() {
-    assert_eq!(check(&info(POD), false, &response(200, &[])), Err(AnswerError::MediaType));
+    assert_eq!(treated(&info(POD), false, &response(200, &[])), Err(AnswerError::MediaType));
     let nothing = [("content-length", "0")];
-    assert_eq!(check(&info(POD), false, &response(200, &nothing)), Err(AnswerError::MediaType));
-    assert_eq!(check(&info(POD), false, &response(404, &nothing)), Ok(Treatment::Empty));
-    assert_eq!(check(&info(POD), false, &response(204, &[])), Ok(Treatment::Empty));
-    assert_eq!(check(&info(POD), true, &response(200, &[])), Ok(Treatment::Empty));
+    assert_eq!(treated(&info(POD), false, &response(200, &nothing)), Err(AnswerError::MediaType));
+    assert_eq!(treated(&info(POD), false, &response(404, &nothing)), Ok(Treatment::Empty));
+    assert_eq!(treated(&info(POD), false, &response(204, &[])), Ok(Treatment::Empty));
+    assert_eq!(treated(&info(POD), true, &response(200, &[])), Ok(Treatment::Empty));
     let plain = response(503, &[("content-type", "text/plain")]);
-    assert_eq!(check(&info(POD), false, &plain), Ok(Treatment::Replace));
+    assert_eq!(treated(&info(POD), false, &plain), Ok(Treatment::Replace));
     let refused = response(401, &[JSON_TYPE]);
-    assert_eq!(check(&info(POD), false, &refused), Err(AnswerError::Unauthorized));
+    assert_eq!(treated(&info(POD), false, &refused), Err(AnswerError::Unauthorized));
 }
 
 #[test]

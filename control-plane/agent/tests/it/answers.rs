@@ -5,7 +5,7 @@ use serde_json::Value;
 use shared::wire;
 
 use crate::api_server::{Step, answer, chunk, chunked_head, json};
-use crate::control_plane::{Call, PATIENCE, text};
+use crate::control_plane::{AgentLink, Call, PATIENCE, text};
 use crate::world::World;
 
 const POD: &str = "/api/v1/namespaces/ns/pods/p";
@@ -46,7 +46,8 @@ async fn encodings_that_cannot_be_masked() {
         (vec![("Content-Type", "application/vnd.kubernetes.protobuf")], "answer-media-type"),
         (vec![("Content-Type", "application/cbor")], "answer-media-type"),
         (vec![("Content-Type", "text/html")], "answer-media-type"),
-        (vec![JSON_TYPE, ("Content-Encoding", "gzip")], "answer-encoding"),
+        (vec![JSON_TYPE, ("Content-Encoding", "br")], "answer-encoding"),
+        (vec![JSON_TYPE, ("Content-Encoding", "gzip, gzip")], "answer-encoding"),
         (vec![], "answer-media-type"),
     ] {
         world.api.on("GET ", vec![answer("200 OK", &headers, "k8s\0canary")]);
@@ -93,23 +94,24 @@ async fn deaths_in_mid_body() {
         ("bad chunk", vec![chunked_head(), Step::Write(b"zz\r\n".to_vec())]),
     ] {
         world.api.on("GET ", steps);
-        let call = Call::new("GET", POD, "");
-        let token = world.control_plane.sign(&world.control_plane.claims(&link, &call));
-        let whole = async {
-            // A death that comes with the head takes the head with it.
-            let Ok(response) = shared_net::exchange::send(&link.connection, call.with_grant(&token)).await else {
-                return None;
-            };
-            assert_eq!(response.status(), 200, "{what}");
-            read_all(response).await.ok()
-        };
-        let body = tokio::time::timeout(PATIENCE, whole).await.expect(what);
-        assert_eq!(body, None, "{what}");
+        assert_eq!(whole(&world, &link, &Call::new("GET", POD, "")).await, None, "{what}");
     }
     // And one that ends well, so that the above can fail.
     world.api.on("GET ", vec![chunked_head(), chunk("{}"), Step::Write(b"0\r\n\r\n".to_vec())]);
     let good = world.control_plane.granted(&link, &Call::new("GET", POD, "")).await;
     assert_eq!(read_all(good).await.unwrap(), 2);
+}
+
+/// How long the body is, if it came to an end.
+async fn whole(world: &World, link: &AgentLink, call: &Call) -> Option<usize> {
+    let token = world.control_plane.sign(&world.control_plane.claims(link, call));
+    let whole = async {
+        // A death that comes with the head takes the head with it.
+        let response = shared_net::exchange::send(&link.connection, call.with_grant(&token)).await.ok()?;
+        assert_eq!(response.status(), 200);
+        read_all(response).await.ok()
+    };
+    tokio::time::timeout(PATIENCE, whole).await.unwrap()
 }
 
 async fn read_all<B>(response: http::Response<B>) -> Result<usize, B::Error>
@@ -173,4 +175,78 @@ async fn an_unreachable_api_server_was_sent_nothing() {
     world.api.stop().await;
     let (head, _) = text(world.control_plane.granted(&link, &Call::new("DELETE", POD, "")).await).await;
     assert_eq!((head.status.as_u16(), &head.headers[wire::header::SENT]), (503, &"no".parse().unwrap()));
+}
+
+fn bytes_answer(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<Step> {
+    let mut text = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n", body.len()).into_bytes();
+    for (name, value) in headers {
+        text.extend(format!("{name}: {value}\r\n").into_bytes());
+    }
+    text.extend(b"\r\n");
+    text.extend(body);
+    vec![Step::Write(text)]
+}
+
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
+}
+
+/// A Secret in Kubernetes' protobuf.
+fn secret(value: &[u8]) -> Vec<u8> {
+    let data = field(2, &[field(1, b"k"), field(2, value)].concat());
+    let raw = [field(1, &field(1, b"s")), data].concat();
+    let kind = field(1, &[field(1, b"v1"), field(2, b"Secret")].concat());
+    [b"k8s\0".to_vec(), kind, field(2, &raw), field(3, b""), field(4, b"")].concat()
+}
+
+const SECRET_PATH: &str = "/api/v1/namespaces/ns/secrets/s";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+/// SECURITY.md M4: protobuf comes masked where it was asked for, and ends in an error where it can't be.
+#[tokio::test]
+async fn protobuf_is_masked_where_it_was_asked_for() {
+    let (world, link) = World::start().await;
+    let call = Call::new("GET", SECRET_PATH, "").accepting("application/vnd.kubernetes.protobuf,application/json");
+    world.api.on("GET ", bytes_answer("200 OK", &[("Content-Type", PROTOBUF)], &secret(b"canary")));
+    let response = world.control_plane.granted(&link, &call).await;
+    assert_eq!((response.status().as_u16(), response.headers()["content-type"].to_str().unwrap()), (200, PROTOBUF));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(body.starts_with(b"k8s\0") && holds(&body, b"sallyport: masked value") && !holds(&body, b"canary"));
+
+    for broken in [&secret(b"canary")[..20], b"{\"kind\":\"Secret\"}", b""] {
+        world.api.on("GET ", bytes_answer("200 OK", &[("Content-Type", PROTOBUF)], broken));
+        assert_eq!(whole(&world, &link, &call).await, None, "{broken:?}");
+    }
+    // Not asked for.
+    world.api.on("GET ", bytes_answer("200 OK", &[("Content-Type", PROTOBUF)], &secret(b"canary")));
+    let (head, _) = text(world.control_plane.granted(&link, &Call::new("GET", SECRET_PATH, "")).await).await;
+    assert_eq!(
+        (head.status.as_u16(), &head.headers[wire::header::REFUSED]),
+        (502, &"answer-media-type".parse().unwrap())
+    );
+    assert_eq!(world.api.seen()[0].header("accept"), ["application/vnd.kubernetes.protobuf,application/json"]);
+    assert!(world.api.seen().iter().all(|seen| seen.header("accept-encoding") == ["identity"]));
+}
+
+/// SECURITY.md M4: gzip that nobody asked for is undone, masked and passed on plain.
+#[tokio::test]
+async fn gzip_is_masked_and_passed_on_plain() {
+    let (world, link) = World::start().await;
+    let call = Call::new("GET", SECRET_PATH, "");
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let object = r#"{"kind":"Secret","apiVersion":"v1","metadata":{"name":"s"},"data":{"k":"Y2FuYXJ5"}}"#;
+    std::io::Write::write_all(&mut packed, object.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    let headers = [JSON_TYPE, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")];
+    world.api.on("GET ", bytes_answer("200 OK", &headers, &packed));
+    let (head, body) = text(world.control_plane.granted(&link, &call).await).await;
+    assert!(head.status == 200 && head.headers.get("content-encoding").is_none(), "{head:?}");
+    let object: Value = serde_json::from_str(&body).unwrap();
+    assert!(object["data"]["k"].as_str().unwrap().starts_with("c2FsbHlwb3J0") && !body.contains("Y2FuYXJ5"), "{body}");
+    world.api.on("GET ", bytes_answer("200 OK", &headers, &packed[..packed.len() - 1]));
+    assert_eq!(whole(&world, &link, &call).await, None, "cut off");
+}
+
+fn holds(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle)
 }

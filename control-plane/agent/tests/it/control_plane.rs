@@ -260,6 +260,11 @@ impl Call {
         self
     }
 
+    pub(crate) fn accepting(mut self, accept: &'static str) -> Self {
+        self.headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        self
+    }
+
     pub(crate) fn parsed(&self) -> KubernetesRequest {
         KubernetesRequest::parse(&self.method, &self.uri, &self.headers, self.body.clone()).unwrap()
     }

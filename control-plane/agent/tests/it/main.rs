@@ -22,6 +22,8 @@ mod refused;
 #[cfg(test)]
 mod relay;
 #[cfg(test)]
+mod restored;
+#[cfg(test)]
 mod reviews;
 #[cfg(test)]
 mod streams;

@@ -62,6 +62,25 @@ async fn only_words_leave_the_cluster() {
     assert_eq!((&answer["live"], answer["maskedFields"].as_array().unwrap().len()), (&Value::Null, 3));
 }
 
+/// A placeholder of the field itself changes nothing.
+#[tokio::test]
+async fn a_fields_own_placeholder_is_unchanged() {
+    let (world, link) = World::start().await;
+    world.api.on("GET ", json("200 OK", LIVE));
+    let (_, shown) = text(world.control_plane.granted(&link, &Call::new("GET", SECRET, "")).await).await;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    for (a, b, words) in [("a", "b", ["unchanged", "unchanged"]), ("a", "a", ["changed", "changed"])] {
+        let body = json!({"data": {"a": shown["data"][a], "b": shown["data"][b]}}).to_string();
+        let call = Call::new("PATCH", SECRET, &body).typed("application/merge-patch+json");
+        let question = serde_json::to_string(&SecretWrite::of(&call.parsed()).unwrap()).unwrap();
+        world.api.on("GET ", json("200 OK", LIVE));
+        let (_, _, body) = asked(&world, &link, "live-read", SECRET, &question).await;
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        let told: Vec<_> = answer["maskedFields"].as_array().unwrap().iter().map(|field| &field["change"]).collect();
+        assert_eq!(told, words);
+    }
+}
+
 #[tokio::test]
 async fn a_question_goes_with_our_own_read_of_a_secret_only() {
     let (world, link) = World::start().await;

@@ -5,14 +5,14 @@ use super::BodyError;
 use shared::limits;
 
 #[derive(Debug, Default)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     nodes: usize,
     depth: usize,
 }
 
 impl Budget {
     /// One more value, whatever its kind.
-    pub(super) fn node(&mut self) -> Result<(), BodyError> {
+    pub(crate) fn node(&mut self) -> Result<(), BodyError> {
         self.nodes += 1;
         if self.nodes > limits::BODY_NODES {
             return Err(BodyError::Nodes { limit: limits::BODY_NODES });
@@ -21,7 +21,7 @@ impl Budget {
     }
 
     /// Into a list or map. `serde_json` itself stops one level below the same limit, so the check is "reached", not "passed".
-    pub(super) fn enter(&mut self) -> Result<(), BodyError> {
+    pub(crate) fn enter(&mut self) -> Result<(), BodyError> {
         self.depth += 1;
         if self.depth >= limits::BODY_DEPTH {
             return Err(BodyError::Depth { limit: limits::BODY_DEPTH });
@@ -30,7 +30,7 @@ impl Budget {
     }
 
     /// Out of a list or map. Not called on the way out of an error: the body is lost then.
-    pub(super) fn leave(&mut self) {
+    pub(crate) fn leave(&mut self) {
         self.depth = self.depth.saturating_sub(1);
     }
 }

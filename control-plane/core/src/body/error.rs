@@ -1,6 +1,7 @@
 //! Why a body is refused. Keys and positions are named, values never.
 
 use super::Encoding;
+use crate::protobuf::ProtobufProblem;
 
 /// One cause per variant; the gateway answers 415 for [`BodyError::MediaType`], 413 for [`BodyError::TooLong`], else 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,31 +47,4 @@ pub enum ScalarProblem {
     Notation,
     #[error("a key that is not a string; quote it")]
     Key,
-}
-
-/// Why a protobuf message is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProtobufProblem {
-    #[error("no k8s envelope")]
-    Envelope,
-    #[error("the envelope names no {0}")]
-    Missing(&'static str),
-    #[error("the envelope's {0} is set, which no client of the API does")]
-    Wrapped(&'static str),
-    #[error("no kind {kind:?} of {api_version:?} is known here; send it as JSON")]
-    UnknownKind { api_version: String, kind: String },
-    #[error("the message ends early")]
-    Truncated,
-    #[error("a varint longer than its value needs, or than 64 bits")]
-    Varint,
-    #[error("field {0} is not known here; send the object as JSON")]
-    UnknownField(u64),
-    #[error("field {field}: expected wire type {expected}, got {got}")]
-    WireType { field: u32, expected: u8, got: u8 },
-    #[error("field {0} twice, which the API server would merge")]
-    Duplicate(u32),
-    #[error("field {field}: expected {expected}")]
-    Value { field: u32, expected: &'static str },
-    #[error("the field table is broken at line {0}")]
-    Table(usize),
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use shared::limits;
 use std::fmt;
 
-pub(super) fn read(bytes: &[u8], budget: &mut Budget) -> Result<Value, BodyError> {
+pub(crate) fn read(bytes: &[u8], budget: &mut Budget) -> Result<Value, BodyError> {
     let syntax = |got: String| BodyError::Syntax { expected: Encoding::Json, got };
     let text = std::str::from_utf8(bytes).map_err(|error| syntax(error.to_string()))?;
     let mut reading = Reading { budget, floats: Floats { text, at: 0 }, fault: None };

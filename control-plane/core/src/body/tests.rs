@@ -2,7 +2,7 @@
 
 mod hostile;
 mod json;
-mod protobuf;
+pub(crate) mod protobuf;
 mod yaml;
 
 use super::{BodyError, BodyKind, Encoding, ParsedBody, canonical, fuzz_body, fuzz_kind, parse, wire};

@@ -1,11 +1,32 @@
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use super::*;
+use crate::mask::{PlaceholderKey, PlaceholderKeys};
 use crate::request::Request;
 
 fn live() -> Value {
     json!({"metadata": {"name": "x", "uid": "u", "resourceVersion": "5"}})
+}
+
+fn mask(info: &RequestInfo) -> MaskContext {
+    let keys = PlaceholderKeys::new(PlaceholderKey::new([7; 32]), None);
+    MaskContext::response(Arc::new(keys), "prod", info)
+}
+
+/// What is sent when that object is read.
+fn sent(
+    request: &Request,
+    parsed: Option<&ParsedBody>,
+    pin: &VersionPin,
+    live: Option<&Value>,
+) -> Result<WireRequest, FinishError> {
+    let mask = mask(request.info());
+    let live = live.map(|live| ReadObject::new(live.to_string().as_bytes(), &mask).unwrap());
+    let reads = Reads { live: live.as_ref() };
+    finish(request.wire().clone(), parsed, pin, reads, &mask).map(|finished| finished.request)
 }
 
 /// Finishes against [`live`], pinned to it. Gives path and query, content type, and body of what is sent.
@@ -13,7 +34,7 @@ fn finished(method: &str, target: &str, content_type: &str, body: Option<Value>)
     let request = request(method, target, content_type, body.as_ref());
     let live = live();
     let pin = VersionPin::of(request.info(), Some(&live));
-    let sent = finish(request.wire().clone(), request.body(), &pin, Reads { live: Some(&live) }).unwrap();
+    let sent = sent(&request, request.body(), &pin, Some(&live)).unwrap();
     assert_eq!(sent.method(), request.wire().method());
     let content_type = sent.header(&CONTENT_TYPE).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
     let body = serde_json::from_slice(sent.body()).unwrap_or(Value::Null);
@@ -139,7 +160,7 @@ fn where_there_is_no_precondition_nothing_is_added() {
         let request = request(method, target, "application/json", body.as_ref());
         let live = live();
         let pin = VersionPin::of(request.info(), Some(&live));
-        let sent = finish(request.wire().clone(), request.body(), &pin, Reads { live: Some(&live) });
+        let sent = sent(&request, request.body(), &pin, Some(&live));
         assert_eq!(sent.as_ref(), Ok(request.wire()), "{method} {target}");
     }
 }
@@ -147,10 +168,9 @@ fn where_there_is_no_precondition_nothing_is_added() {
 #[test]
 fn an_object_that_is_not_there_is_created_as_it_was_approved() {
     let request = request("PATCH", OBJECT, "application/apply-patch+yaml", Some(&json!({"data": {}})));
-    let sent = finish(request.wire().clone(), request.body(), &VersionPin::Absent, Reads::default());
-    assert_eq!(sent.as_ref(), Ok(request.wire()));
+    assert_eq!(sent(&request, request.body(), &VersionPin::Absent, None).as_ref(), Ok(request.wire()));
     let live = live();
-    let appeared = finish(request.wire().clone(), request.body(), &VersionPin::Absent, Reads { live: Some(&live) });
+    let appeared = sent(&request, request.body(), &VersionPin::Absent, Some(&live));
     assert!(matches!(appeared, Err(FinishError::Pin(_))));
 }
 
@@ -162,7 +182,7 @@ fn a_broken_pin_sends_nothing() {
     let mut newer = live;
     newer["metadata"]["resourceVersion"] = json!("6");
     for now in [Some(&newer), None] {
-        let sent = finish(request.wire().clone(), request.body(), &pin, Reads { live: now });
+        let sent = sent(&request, request.body(), &pin, now);
         assert!(matches!(sent, Err(FinishError::Pin(_))), "{sent:?}");
     }
 }
@@ -174,7 +194,7 @@ fn bodies_without_a_place_for_it_are_refused() {
         let request = request("PATCH", OBJECT, "application/merge-patch+json", Some(&json!({})));
         let parsed = ParsedBody { encoding: Encoding::MergePatch, value: body };
         let pin = VersionPin::of(request.info(), Some(&live));
-        let sent = finish(request.wire().clone(), Some(&parsed), &pin, Reads { live: Some(&live) });
+        let sent = sent(&request, Some(&parsed), &pin, Some(&live));
         assert!(matches!(sent, Err(FinishError::Body { .. })), "{sent:?}");
     }
 }
@@ -185,7 +205,7 @@ fn a_protobuf_body_is_sent_as_json() {
     let parsed = ParsedBody { encoding: Encoding::Protobuf, value: json!({"data": {}}) };
     let live = live();
     let pin = VersionPin::of(request.info(), Some(&live));
-    let sent = finish(request.wire().clone(), Some(&parsed), &pin, Reads { live: Some(&live) }).unwrap();
+    let sent = sent(&request, Some(&parsed), &pin, Some(&live)).unwrap();
     assert_eq!(sent.header(&CONTENT_TYPE).unwrap(), "application/json");
     assert_eq!(
         serde_json::from_slice::<Value>(sent.body()).unwrap(),

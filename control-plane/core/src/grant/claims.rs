@@ -116,6 +116,18 @@ impl Impersonation {
     }
 }
 
+impl Impersonation {
+    /// As whom the objects are read that the agent needs inside the operation.
+    #[must_use]
+    pub fn reading(&self) -> Self {
+        let group = match self.group {
+            Group::Approved => Group::Approved,
+            Group::Read | Group::Write | Group::DryRun => Group::Read,
+        };
+        Self { group, subject: self.subject.clone() }
+    }
+}
+
 /// One object, by its path in the API.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -6,7 +6,7 @@
 
 use memchr::memmem;
 
-use super::bytes::escape_into;
+use super::bytes::{escape_as_go, escape_into};
 use super::frame::Presumed;
 use super::masker::{Carrier, Documents, Masker};
 use super::text::{BLOCK, Use};
@@ -31,7 +31,7 @@ impl Masker {
                 if strict || !error.is_not_json() || may_quote_secret(&text) {
                     self.placeholder("Annotation", "annotation", None, out);
                 } else {
-                    escape_into(&text, out);
+                    self.escape(&text, out);
                 }
             }
         }
@@ -56,9 +56,14 @@ impl Masker {
         for block in text.chunks(BLOCK) {
             self.scratch.clear();
             inner.push(block, &mut self.scratch)?;
-            escape_into(&self.scratch, out);
+            self.escape(&self.scratch, out);
         }
         Ok(())
+    }
+
+    /// As the inside of a string of this document.
+    fn escape(&self, text: &[u8], out: &mut Vec<u8>) {
+        if self.level == 0 { escape_into(text, out) } else { escape_as_go(text, out) }
     }
 
     /// What was collected is longer than its bound: hand it on.
@@ -117,6 +122,7 @@ impl Masker {
         inner.presumed = presumed;
         inner.documents = documents;
         inner.guess = guess;
+        inner.own = of_secret && !name.is_empty();
         // Unnamed, it is taken for what it stands in.
         inner.context.namespace.clone_from(&namespace);
         inner.context.name.clone_from(&name);

@@ -221,3 +221,25 @@ pub(super) fn escape_into(mut text: &[u8], out: &mut Vec<u8>) {
         text = after;
     }
 }
+
+/// The same as Go's encoding/json writes it. Texts in texts have to be written so, for kubectl compares a document in an annotation with
+/// the one that it would write.
+pub(super) fn escape_as_go(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xe2)) {
+        let (plain, from) = rest.split_at(at);
+        escape_into(plain, out);
+        let (escaped, after): (&[u8], _) = match from {
+            [b'<', after @ ..] => (b"\\u003c", after),
+            [b'>', after @ ..] => (b"\\u003e", after),
+            [b'&', after @ ..] => (b"\\u0026", after),
+            // LINE SEPARATOR and PARAGRAPH SEPARATOR, which end a line in JavaScript.
+            [0xe2, 0x80, 0xa8, after @ ..] => (b"\\u2028", after),
+            [0xe2, 0x80, 0xa9, after @ ..] => (b"\\u2029", after),
+            _ => from.split_at(1),
+        };
+        out.extend_from_slice(escaped);
+        rest = after;
+    }
+    escape_into(rest, out);
+}

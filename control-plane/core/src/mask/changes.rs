@@ -15,8 +15,13 @@ use serde_json::{Map, Value};
 use crate::body::Encoding;
 use crate::request::Request;
 use crate::request_info::{RequestInfo, Verb};
+use crate::restore::{ReadObject, Restorer};
+
+use super::MaskContext;
 
 mod json_patch;
+
+pub(crate) use json_patch::pointer;
 
 /// As Go reads `[]byte`: trailing bits don't matter.
 const GO_BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -72,6 +77,18 @@ enum Form {
     Apply,
 }
 
+impl Form {
+    const fn encoding(self) -> Encoding {
+        match self {
+            Self::Whole => Encoding::Json,
+            Self::JsonPatch => Encoding::JsonPatch,
+            Self::MergePatch => Encoding::MergePatch,
+            Self::Strategic => Encoding::StrategicMergePatch,
+            Self::Apply => Encoding::ApplyPatch,
+        }
+    }
+}
+
 /// A write of a Secret, as far as its values are concerned.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -118,6 +135,18 @@ impl SecretWrite {
         };
         let manager = request.query().get("fieldManager").unwrap_or_default().to_owned();
         Some(Self { form, manager, body: body.value.clone() })
+    }
+
+    /// The words that the agent gives: what is sent has values where the placeholders of its own fields were. With others it will be
+    /// refused; until then they are other bytes.
+    pub fn changes_of(&self, live: Option<&ReadObject>, mask: &MaskContext) -> Vec<FieldChange> {
+        let restorer = Restorer { secret: true, live, mask };
+        let restored = restorer.restore(self.form.encoding(), &self.body).ok().flatten();
+        let real = live.map(ReadObject::real);
+        match restored {
+            Some(body) => Self { form: self.form, manager: self.manager.clone(), body }.changes(real),
+            None => self.changes(real),
+        }
     }
 
     /// One word for each field that is there before or after, in the order of their names. `live` is not masked.

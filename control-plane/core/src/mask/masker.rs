@@ -37,11 +37,27 @@ pub(super) struct Carrier {
     pub(super) place: String,
 }
 
+impl Carrier {
+    /// What fields found here share, of objects in that namespace.
+    pub(super) fn scope<'a>(&'a self, cluster: &'a str, namespace: &'a str, kind: &'a str) -> Scope<'a> {
+        Scope {
+            cluster,
+            carrier_namespace: &self.namespace,
+            carrier_name: &self.name,
+            place: &self.place,
+            namespace,
+            kind,
+        }
+    }
+}
+
 /// The incremental masker. One per response body.
 #[derive(Debug)]
 pub struct Masker {
     pub(super) context: MaskContext,
     pub(super) carrier: Carrier,
+    /// The document is the carrier itself as it was applied last: its fields are the carrier's own.
+    pub(super) own: bool,
     /// How many documents this one stands in.
     pub(super) level: u8,
     /// Mask what only a later member could show to be a Secret.
@@ -94,6 +110,7 @@ pub struct Masker {
 struct CachedScope {
     namespace: Vec<u8>,
     kind: &'static str,
+    own: bool,
     key: ScopeKey,
 }
 
@@ -109,6 +126,7 @@ impl Masker {
         Self {
             context,
             carrier: Carrier::default(),
+            own: false,
             level,
             guess: true,
             presumed,
@@ -228,8 +246,10 @@ impl Masker {
         let subject = self.live.checked_sub(1).and_then(|last| self.subjects.get(last));
         let subject = subject.filter(|subject| owner.is_none_or(|owner| owner == subject.depth));
         let (mut namespace, mut name) = (self.context.namespace.as_bytes(), self.context.name.as_bytes());
-        let mut named = false;
-        if let Some(subject) = subject {
+        // Right below the top of a document stands what it is; deeper in it may stand anything.
+        let own = self.own && owner == Some(1);
+        let mut named = own;
+        if let Some(subject) = subject.filter(|_| !own) {
             if !subject.namespace.is_empty() {
                 namespace = &subject.namespace;
             }
@@ -239,19 +259,21 @@ impl Masker {
             }
         }
         let cached = match self.scope.take() {
-            Some(cached) if cached.kind == kind && cached.namespace == namespace => cached,
-            _ => CachedScope {
-                key: self.context.keys.scope(&Scope {
-                    cluster: &self.context.cluster,
-                    carrier_namespace: &self.carrier.namespace,
-                    carrier_name: &self.carrier.name,
-                    place: &self.carrier.place,
-                    namespace: str::from_utf8(namespace).unwrap_or_default(),
+            Some(cached) if cached.kind == kind && cached.namespace == namespace && cached.own == own => cached,
+            _ => {
+                let nothing = Carrier::default();
+                let carrier = if own { &nothing } else { &self.carrier };
+                CachedScope {
+                    key: self.context.keys.scope(&carrier.scope(
+                        &self.context.cluster,
+                        str::from_utf8(namespace).unwrap_or_default(),
+                        kind,
+                    )),
+                    namespace: namespace.to_vec(),
                     kind,
-                }),
-                namespace: namespace.to_vec(),
-                kind,
-            },
+                    own,
+                }
+            }
         };
         let keyed = matches!(self.top.role, Role::SecretData | Role::Annotations);
         let field = Field {

@@ -66,6 +66,11 @@ impl PlaceholderKeys {
         Self { current, previous }
     }
 
+    /// The key of before the rotation, by itself.
+    pub(super) fn previous(&self) -> Option<Self> {
+        self.previous.clone().map(|key| Self::new(key, None))
+    }
+
     /// The placeholder of a field.
     pub fn placeholder(&self, scope: &Scope<'_>, field: &Field<'_>) -> String {
         let mut out = Vec::with_capacity(PLACEHOLDER_BYTES);
@@ -231,6 +236,12 @@ fn at_every_offset(piece: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 /// Where in a document something was found, as a JSON Pointer (RFC 6901).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldPath(Vec<String>);
+
+impl From<Vec<String>> for FieldPath {
+    fn from(parts: Vec<String>) -> Self {
+        Self(parts)
+    }
+}
 
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

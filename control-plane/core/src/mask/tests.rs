@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 mod carriers;
+mod inflate;
 mod malformed;
 mod placeholders;
 mod properties;
@@ -82,12 +83,14 @@ pub(super) fn secret() -> Value {
 pub(super) const SECRET: &str = r#"{"kind":"Secret","apiVersion":"v1","metadata":{"name":"db","namespace":"default"},"data":{"p":"Q0FOQVJZLXZhbHVl"},"type":"Opaque"}"#;
 
 #[test]
-fn corpus_of_the_fuzz_target() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/mask");
-    let mut files = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        fuzz_mask(&std::fs::read(entry.unwrap().path()).unwrap());
-        files += 1;
+fn corpora_of_the_fuzz_targets() {
+    let targets: [(&str, fn(&[u8])); 2] = [("mask", fuzz_mask), ("answer", fuzz_mask_answer)];
+    for (target, run) in targets {
+        let mut files = 0;
+        for entry in std::fs::read_dir(format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"))).unwrap() {
+            run(&std::fs::read(entry.unwrap().path()).unwrap());
+            files += 1;
+        }
+        assert!(files >= 20, "{target}: {files} files");
     }
-    assert!(files >= 20, "{files} files");
 }

@@ -11,7 +11,7 @@ use shared::limits::MASK_NESTED_DOCUMENTS;
 
 use super::frame::{Frame, Key, Kind, Presumed, Role};
 use super::masker::Carrier;
-use super::placeholder::{Field, Scope};
+use super::placeholder::Field;
 use super::{LAST_APPLIED, MaskContext, status};
 
 /// Masks a parsed document in place and says how many values were replaced.
@@ -22,6 +22,7 @@ pub fn mask_value(value: &mut Value, context: &MaskContext) -> usize {
     let mut walk = Walk {
         context,
         carrier: Carrier::default(),
+        own: false,
         level: 0,
         namespace: context.namespace.clone(),
         name: context.name.clone(),
@@ -39,6 +40,8 @@ pub fn mask_value(value: &mut Value, context: &MaskContext) -> usize {
 struct Walk<'a> {
     context: &'a MaskContext,
     carrier: Carrier,
+    /// See [`Masker`](super::Masker)'s.
+    own: bool,
     level: u8,
     namespace: String,
     name: String,
@@ -65,7 +68,7 @@ impl Walk<'_> {
         if let Some(value) = members.get_mut("value")
             && !labels
         {
-            self.replace(value, "Secret", "patch", "");
+            self.replace(value, "Secret", "patch", "", false);
         }
     }
 
@@ -107,7 +110,7 @@ impl Walk<'_> {
         let is_status = frame.kind == Kind::Status || silent;
         let holds_token = frame.kind == Kind::Token || self.context.token && frame.role == Role::Object;
         match (Key::of(name.as_bytes()), &mut *value) {
-            (Key::Data | Key::StringData, _) if secret => self.section(name, value),
+            (Key::Data | Key::StringData, _) if secret => self.section(name, value, root && self.own),
             (Key::Metadata, Value::Object(metadata)) if frame.is_object() => self.metadata(frame, metadata),
             (Key::Annotations, Value::Object(annotations)) => self.annotations(false, annotations),
             (Key::Items, Value::Array(_)) if frame.is_object() => self.items(value, frame.presumed_of_items(true)),
@@ -150,24 +153,24 @@ impl Walk<'_> {
     fn token_holder(&mut self, holder: &mut Map<String, Value>) {
         for (name, value) in holder.iter_mut() {
             if name == "token" {
-                self.replace(value, "Token", "token", "");
+                self.replace(value, "Token", "token", "", false);
             } else {
                 self.plain(value);
             }
         }
     }
 
-    fn section(&mut self, name: &str, value: &mut Value) {
+    fn section(&mut self, name: &str, value: &mut Value, own: bool) {
         let section = if name.eq_ignore_ascii_case("data") { "data" } else { "stringData" };
         self.ordinal += 1;
         match value {
             Value::Object(fields) => {
                 for (key, field) in fields.iter_mut() {
-                    self.replace(field, "Secret", section, key);
+                    self.replace(field, "Secret", section, key, own);
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                self.replace(value, "Secret", section, "");
+                self.replace(value, "Secret", section, "", own);
             }
         }
     }
@@ -214,15 +217,16 @@ impl Walk<'_> {
             {
                 documents
             }
-            Ok(_) => return self.replace(value, "Annotation", "annotation", place),
+            Ok(_) => return self.replace(value, "Annotation", "annotation", place, false),
             Err(_) if strict || self.level >= MASK_NESTED_DOCUMENTS || text.contains("Secret") => {
-                return self.replace(value, "Annotation", "annotation", place);
+                return self.replace(value, "Annotation", "annotation", place, false);
             }
             Err(_) => return,
         };
         let mut inner = Walk {
             context: self.context,
             carrier: Carrier { namespace: self.namespace.clone(), name: self.name.clone(), place: place.to_owned() },
+            own: of_secret && !self.name.is_empty(),
             level: self.level + 1,
             namespace: self.namespace.clone(),
             name: self.name.clone(),
@@ -264,25 +268,20 @@ impl Walk<'_> {
     }
 
     /// Puts the placeholder in place of a value that isn't null.
-    fn replace(&mut self, value: &mut Value, kind: &str, section: &str, key: &str) {
+    fn replace(&mut self, value: &mut Value, kind: &str, section: &str, key: &str, own: bool) {
         if value.is_null() {
             return;
         }
         self.masked += 1;
-        let scope = Scope {
-            cluster: &self.context.cluster,
-            carrier_namespace: &self.carrier.namespace,
-            carrier_name: &self.carrier.name,
-            place: &self.carrier.place,
-            namespace: &self.namespace,
-            kind,
+        let nothing = Carrier::default();
+        let (carrier, namespace, name) = if own {
+            (&nothing, &self.carrier.namespace, &self.carrier.name)
+        } else {
+            (&self.carrier, &self.namespace, &self.name)
         };
-        let field = Field {
-            name: &self.name,
-            ordinal: if self.named { 0 } else { self.ordinal },
-            section,
-            key: key.as_bytes(),
-        };
+        let scope = carrier.scope(&self.context.cluster, namespace, kind);
+        let field =
+            Field { name, ordinal: if self.named || own { 0 } else { self.ordinal }, section, key: key.as_bytes() };
         *value = Value::String(self.context.keys.placeholder(&scope, &field));
     }
 }

@@ -176,6 +176,11 @@ impl<'d> Decider<'d, '_> {
         if let Some(rule) = self.matched.broken.first().map(|(rule, _)| rule) {
             raise(Effect::Hold, &rule.name);
         }
+        let found = |part: &Contribution| part.source == risk::SECRET_SEEN && part.weight != Weight::Accepted;
+        if self.findings.contributions.iter().any(found) {
+            raise(Effect::Hold, "default/secret-seen");
+            self.notes.push("once deleted, this job can't make the Secret again: it never had the values".to_owned());
+        }
         let spent =
             self.question.session.risk_spent.saturating_add(u64::from(cost(self.question.info.is_read(), risk)));
         for rule in &self.matched.rules {

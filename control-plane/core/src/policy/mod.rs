@@ -13,8 +13,8 @@
 //! 3. **Thresholds.** From `holdAt` on it is held, from `denyAt` on denied, whatever rule settled it. An `allow` rule gets under them
 //!    only by `accept`: the names of the findings (`table/…`, `modifier/…`) that it takes on; those then count nothing, all others
 //!    still do. So nobody allows a privileged pod by allowing pods.
-//! 4. **Stricter only.** A rule's `budget` and a condition that broke raise the answer to hold (or deny, if the rule denies), never
-//!    lower it. What [`crate::risk`] forbids (changing Sallyport itself; for now streams and helm's releases) no rule can allow.
+//! 4. **Stricter only.** A rule's `budget`, a condition that broke, and what can't be made good again (deleting a Secret that the session
+//!    was shown masked, unless a rule accepts that by name) raise the answer to hold (or deny, if the rule denies), never lower it. What [`crate::risk`] forbids (changing Sallyport itself; for now streams and helm's releases) no rule can allow.
 //!    A deletecollection that would be held is denied: nobody can review it, single deletes can be.
 //!
 //! Of what a request leaves open (the name in a list) stricter rules assume that it is what they are about, allowing rules that it
@@ -43,6 +43,7 @@ mod mistake;
 pub mod question;
 mod reader;
 mod rule;
+mod seen;
 mod text;
 mod yaml;
 
@@ -65,6 +66,7 @@ pub use decide::{cost, decide, needs_live};
 pub use fuzz::fuzz_policy;
 pub use mistake::Mistake;
 pub use question::{AccessQuestion, Body, Live, Question, SessionFacts};
+pub use seen::SeenSecrets;
 
 /// The built-in policy.
 const DEFAULT: &str = include_str!("default.yaml");

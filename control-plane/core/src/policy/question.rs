@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use shared::limits;
 
+use super::seen::SeenSecrets;
 use crate::identity::Identity;
 use crate::request_info::RequestInfo;
 
@@ -94,6 +95,8 @@ pub struct SessionFacts {
     pub risk_spent: u64,
     /// What it did, as `create serviceaccounts`, so that a later step of a known chain can be told (SECURITY.md P9).
     pub did: BTreeSet<String>,
+    /// Secrets that it was shown masked.
+    pub seen: SeenSecrets,
     /// Whether a runner of its cluster reaches the API server, or the node's own doors, without us at this moment.
     pub bypass: bool,
 }

@@ -52,7 +52,7 @@ fn what_is_forwarded_is_a_closed_set() {
     assert_eq!(
         sent,
         [
-            ("accept".to_owned(), "application/json"),
+            ("accept".to_owned(), "application/vnd.kubernetes.protobuf,application/json"),
             ("content-type".to_owned(), "application/json"),
             ("user-agent".to_owned(), "kubectl/v1.36"),
         ]

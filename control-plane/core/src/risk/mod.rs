@@ -21,7 +21,7 @@ use crate::policy::question::{Body, Question};
 use crate::request_info::Verb;
 
 pub use modifiers::NAMES as MODIFIER_NAMES;
-pub(crate) use modifiers::{is_dry_run, is_honoured_dry_run};
+pub(crate) use modifiers::{SECRET_SEEN, is_dry_run, is_honoured_dry_run};
 pub use protect::Protect;
 pub use text::shown;
 

@@ -1,10 +1,10 @@
 //! Decodes a message by the table: first all fields from the wire, then the JSON members in the order of their numbers.
 
-use super::table::{Field, Kind, Message, Shape, Table};
-use super::wire::{self, Fault, Fields};
 use super::{quantity, special};
 use crate::body::budget::Budget;
 use crate::body::{BodyError, ProtobufProblem, json, number};
+use crate::protobuf::wire::{self, Fault, Fields};
+use crate::protobuf::{Field, Kind, Message, Shape, Table};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};

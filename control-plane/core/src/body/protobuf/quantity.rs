@@ -4,8 +4,8 @@
 //! Go keeps a text that it takes for canonical, and rewrites every other. Values that Go would round or cap, or whose canonical form has
 //! no suffix, are refused; no client writes them.
 
-use super::wire::{self, BYTES, Fault};
 use crate::body::ProtobufProblem;
+use crate::protobuf::wire::{self, BYTES, Fault};
 use serde_json::Value;
 
 /// Digits that surely fit Go's `int64`, below which it keeps canonical texts.

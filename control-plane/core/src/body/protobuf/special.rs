@@ -1,7 +1,7 @@
 //! The types of the Kubernetes API whose JSON Go writes by hand.
 
-use super::wire::{self, BYTES, Fault, Field, VARINT};
 use crate::body::ProtobufProblem;
+use crate::protobuf::wire::{self, BYTES, Fault, Field, VARINT};
 use serde_json::{Map, Value};
 
 /// Seconds of 0001-01-01T00:00:00Z, Go's zero time, and of 9999-12-31T23:59:59Z, the last that RFC 3339 can say.

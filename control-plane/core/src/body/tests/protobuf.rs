@@ -5,7 +5,7 @@ use std::io::Read;
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// Objects made by Go: protobuf with envelope, and JSON.
-pub(super) fn objects() -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn objects() -> Vec<(Vec<u8>, Vec<u8>)> {
     let packed = std::fs::read(folder("testdata/body/objects.gz")).unwrap();
     let mut plain = Vec::new();
     flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut plain).unwrap();
@@ -20,7 +20,7 @@ pub(super) fn objects() -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// A field with bytes.
-pub(super) fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2], length(bytes.len()).as_slice(), bytes].concat()
 }
 
@@ -34,7 +34,7 @@ fn length(mut length: usize) -> Vec<u8> {
     out
 }
 
-pub(super) fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+pub(crate) fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
     let type_meta = [field(1, api_version.as_bytes()), field(2, kind.as_bytes())].concat();
     [b"k8s\0".to_vec(), field(1, &type_meta), field(2, raw), field(3, b""), field(4, b"")].concat()
 }

@@ -27,7 +27,7 @@ pub(super) fn apply(mut document: Value, patch: &Value) -> Option<Value> {
 }
 
 /// RFC 6901.
-fn pointer(text: &str) -> Vec<String> {
+pub(crate) fn pointer(text: &str) -> Vec<String> {
     text.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::{Access, AccessQuestion, Live, SessionFacts, decide, needs_live};
+use super::super::{Access, AccessQuestion, Live, Policy, SessionFacts, decide, needs_live};
 use super::support::{bare, built_in, nobody, person, request, with_rules};
 use crate::decision::{Effect, Group, Weight};
 
@@ -75,9 +75,42 @@ fn custom_resources_are_read_where_the_operator_says_so() {
     assert_eq!(request("get gadgets.example.com default/x").effect(&policy), Effect::Hold);
 }
 
+/// Whoever never had the values of a Secret can't make it again.
+#[test]
+fn a_deletion_of_what_was_seen_masked_is_held() {
+    let policy = |accept: &str| {
+        let text = format!(
+            "apiVersion: sallyport.dev/v1alpha1\nthresholds: {{holdAt: 99}}\nrules:\n\
+             - {{name: tidy, match: {{resources: [secrets], verbs: [delete]}}, effect: allow{accept}}}\n"
+        );
+        Policy::parse(&text).unwrap()
+    };
+    let (plain, accepts) = (policy(""), policy(", accept: [modifier/secret-seen-masked]"));
+    let delete = request("delete secrets default/db");
+    let verdict = |policy: &Policy, seen: Option<&str>| {
+        let mut session = SessionFacts::default();
+        if let Some(seen) = seen {
+            session.seen.note(&request(seen).info);
+        }
+        decide(policy, &delete.question(&person(), &session, Live::NotRead), &|| false)
+    };
+    for unseen in
+        [None, Some("get secrets default/other"), Some("create secrets default/db"), Some("list secrets other/")]
+    {
+        assert_eq!(verdict(&plain, unseen).explanation().effect, Effect::Allow, "{unseen:?}");
+    }
+    for seen in ["get secrets default/db", "list secrets default/", "watch secrets", "patch secrets default/db"] {
+        let held = verdict(&plain, Some(seen));
+        assert_eq!(held.explanation().effect, Effect::Hold, "{seen}");
+        assert_eq!(held.explanation().rule, "default/secret-seen");
+        assert!(held.explanation().notes.iter().any(|note| note.contains("never had the values")));
+        assert_eq!(verdict(&accepts, Some(seen)).explanation().effect, Effect::Allow, "{seen}");
+    }
+}
+
 #[test]
 fn no_rule_is_a_denial() {
-    let policy = super::super::Policy::parse("apiVersion: sallyport.dev/v1alpha1\ndefaultRules: false\n").unwrap();
+    let policy = Policy::parse("apiVersion: sallyport.dev/v1alpha1\ndefaultRules: false\n").unwrap();
     let verdict = request("get pods default/web").decide(&policy);
     assert_eq!(verdict.explanation().effect, Effect::Deny);
     assert_eq!(verdict.explanation().rule, "default/no-rule");
@@ -190,7 +223,7 @@ fn stricter_rules_take_what_a_request_leaves_open_and_allowing_ones_do_not() {
         assert_eq!(request(line).effect(&namespaces), effect, "{line}");
     }
 
-    let allow = super::super::Policy::parse(
+    let allow = Policy::parse(
         "apiVersion: sallyport.dev/v1alpha1\ndefaultRules: false\nrules:\n\
          - {name: some, match: {resources: [configmaps], namespaces: [a], names: [x]}, effect: allow}\n",
     )
@@ -208,13 +241,13 @@ fn stricter_rules_take_what_a_request_leaves_open_and_allowing_ones_do_not() {
 #[test]
 fn four_eyes_needs_two_people_where_the_asker_could_be_one() {
     let policy = built_in();
-    let excused = super::super::Policy::parse(
+    let excused = Policy::parse(
         "apiVersion: sallyport.dev/v1alpha1\nnoPersonBehind:\n- serviceAccount: prod/ci/renovate\n\
          - issuer: https://token.actions.example\n",
     )
     .unwrap();
     let create = request("create serviceaccounts default/-").body(json!({}));
-    let quorum = |policy: &super::super::Policy, identity| {
+    let quorum = |policy: &Policy, identity| {
         let session = SessionFacts::default();
         let verdict = decide(policy, &create.question(&identity, &session, Live::NotRead), &|| false);
         verdict.terms().unwrap().quorum
@@ -227,10 +260,9 @@ fn four_eyes_needs_two_people_where_the_asker_could_be_one() {
     assert_eq!(quorum(&excused, bare("renovate")), 1);
     assert_eq!(quorum(&excused, bare("builder")), 2);
     // The ServiceAccount is excused, the job that somebody unnamed started on it is not.
-    let only_account = super::super::Policy::parse(
-        "apiVersion: sallyport.dev/v1alpha1\nnoPersonBehind:\n- serviceAccount: prod/ci/builder\n",
-    )
-    .unwrap();
+    let only_account =
+        Policy::parse("apiVersion: sallyport.dev/v1alpha1\nnoPersonBehind:\n- serviceAccount: prod/ci/builder\n")
+            .unwrap();
     assert_eq!(quorum(&only_account, bare("builder")), 1);
     assert_eq!(quorum(&only_account, nobody()), 2);
     // From 90 on two people, whoever asks.
@@ -333,7 +365,7 @@ fn a_budget_holds_when_it_is_spent() {
 fn the_live_object_is_asked_for_when_it_matters() {
     let policy = built_in();
     let (identity, session) = (person(), SessionFacts::default());
-    let asks = |policy: &super::super::Policy, request: &super::support::Request| {
+    let asks = |policy: &Policy, request: &super::support::Request| {
         needs_live(policy, &request.question(&identity, &session, Live::NotRead))
     };
     let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "web:2"}]}}}});

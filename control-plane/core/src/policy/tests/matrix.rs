@@ -13,6 +13,8 @@ use crate::risk::{MODIFIER_NAMES, table, verbs};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/decision-matrix.txt");
 
+/// What a session asks that was shown the object masked.
+const SEEN: &str = "[seen masked]";
 const JSON_PATCH: &str = "application/json-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
 
@@ -370,6 +372,7 @@ fn requests() -> Vec<(String, Request)> {
         let content_type = if content_type.is_empty() { "application/merge-patch+json" } else { content_type };
         all.push((format!("{line} {kind}{body}"), request(line).content_type(content_type).body(body)));
     }
+    all.push((format!("delete secrets default/x {SEEN}"), request("delete secrets default/x")));
     for line in ["create configmaps default/-", "patch pods default/x", "delete pods default/x", "get pods default/x"] {
         let mut request = request(line);
         request.unreadable = true;
@@ -392,7 +395,8 @@ fn decision_matrix() {
         ("pod", bare("builder"), &policy),
         ("renovate", bare("renovate"), &excused),
     ];
-    let session = SessionFacts::default();
+    let (session, mut seen) = (SessionFacts::default(), SessionFacts::default());
+    seen.seen.note(&request("get secrets default/x").info);
     let (mut rules, mut sources) = (BTreeSet::new(), BTreeSet::new());
     let mut text = "# What the built-in policy says. Written by the test decision_matrix: UPDATE_GOLDEN=1.\n\
         #\n# Requests: effect, risk, rule, votes that each actor needs (a CI job of a known person, one of nobody known, a bare pod,\n\
@@ -401,8 +405,9 @@ fn decision_matrix() {
     for (name, request) in requests() {
         let mut votes = Vec::new();
         let mut first = None;
+        let session = if name.ends_with(SEEN) { &seen } else { &session };
         for (_, identity, policy) in &actors {
-            let verdict = decide(policy, &request.question(identity, &session, Live::NotRead), &|| false);
+            let verdict = decide(policy, &request.question(identity, session, Live::NotRead), &|| false);
             votes.push(verdict.terms().map_or_else(|| "-".to_owned(), |terms| terms.quorum.to_string()));
             let explanation = verdict.explanation().clone();
             // Who asks changes who must approve, nothing else.

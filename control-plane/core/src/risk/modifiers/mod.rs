@@ -16,6 +16,7 @@ use crate::request_info::Verb;
 pub(super) use patch::{JSON_PATCH, json_patch_as_object};
 pub(super) use request::dry_run;
 pub(crate) use request::{is_dry_run, is_honoured_dry_run};
+pub(crate) use secrets::SECRET_SEEN;
 
 /// Every modifier's name, as a rule's `accept` may say it.
 pub const NAMES: &[&str] = &[
@@ -67,6 +68,7 @@ pub const NAMES: &[&str] = &[
     "modifier/scale-large",
     "modifier/scale-zero",
     "modifier/secret-of-ingress",
+    SECRET_SEEN,
     "modifier/secrets-everywhere",
     "modifier/service-exposure",
     "modifier/system-configuration",

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::super::Found;
+use crate::mask::Oracle;
 use shared::limits;
 
 /// The media type.
@@ -74,40 +75,20 @@ fn step<'v>(parent: &'v mut Value, segment: &str) -> Option<&'v mut Value> {
     }
 }
 
-/// `copy` and `move` put values where nobody reads them, `test` is an oracle: on a Secret none of them is let through.
+/// What a JSON Patch does out of sight.
 pub(super) fn patch_operations(found: &mut Found<'_, '_>) {
     let question = found.question;
-    if question.body.content_type() != JSON_PATCH {
-        return;
+    let Some(patch) = question.body.value().filter(|_| question.body.content_type() == JSON_PATCH) else { return };
+    if let Some(oracle) = Oracle::find(question.info, patch) {
+        found.forbid("default/secret-oracle", oracle.sentence());
     }
-    let operations = question.body.value().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let is_secret = question.info.api_group.is_empty() && question.info.resource == "secrets";
-    for operation in operations {
-        match operation.get("op").and_then(Value::as_str) {
-            Some("copy" | "move") => {
-                if is_secret {
-                    found.forbid(
-                        "default/secret-oracle",
-                        "a JSON Patch may not copy or move within a Secret: the value would appear where nobody masks it",
-                    );
-                }
-                found.at_least(
-                    "modifier/patch-copies",
-                    60,
-                    "copies a value from elsewhere in the object, which the request doesn't show".into(),
-                );
-            }
-            Some("test") if is_secret => {
-                let path = operation.get("path").and_then(Value::as_str).unwrap_or_default();
-                // Preconditions on metadata are how a version is pinned; what else a Secret has is its values.
-                if !path.starts_with("/metadata/") || path.starts_with("/metadata/annotations") {
-                    found.forbid(
-                        "default/secret-oracle",
-                        "a JSON Patch may not test a Secret's values: every answer would tell something about them",
-                    );
-                }
-            }
-            _ => {}
-        }
+    let op =
+        |operation: &Value| operation.get("op").and_then(Value::as_str).is_some_and(|op| op == "copy" || op == "move");
+    if patch.as_array().into_iter().flatten().any(op) {
+        found.at_least(
+            "modifier/patch-copies",
+            60,
+            "copies a value from elsewhere in the object, which the request doesn't show".into(),
+        );
     }
 }

@@ -4,6 +4,10 @@ use serde_json::Value;
 
 use super::super::Found;
 use super::{entries, text_at};
+use crate::request_info::Verb;
+
+/// Held at whatever risk, unless a rule accepts it by this name.
+pub(crate) const SECRET_SEEN: &str = "modifier/secret-seen-masked";
 
 const HELM_TYPE: &str = "helm.sh/release.v1";
 const HELM_NAME: &str = "sh.helm.release.v1.";
@@ -16,6 +20,9 @@ pub(super) fn requested(found: &mut Found<'_, '_>) {
     let info = question.info;
     if !info.api_group.is_empty() || info.resource != "secrets" {
         return;
+    }
+    if info.verb == Verb::Delete && question.session.seen.has(&info.namespace, &info.name) {
+        found.at_least(SECRET_SEEN, 70, "was shown to this job masked, so this job can't write its values back".into());
     }
     if info.name.is_empty() && info.namespace.is_empty() && info.is_read() {
         found.plus("modifier/secrets-everywhere", 5, "tells every Secret of the cluster by name".into());

@@ -6,38 +6,38 @@ use std::sync::LazyLock;
 static TABLE: LazyLock<Result<Table, usize>> = LazyLock::new(|| Table::parse(include_str!("table.txt")));
 
 /// The table, or the line at which it is broken (a test keeps that from happening).
-pub(super) fn table() -> Result<&'static Table, usize> {
+pub(crate) fn table() -> Result<&'static Table, usize> {
     TABLE.as_ref().map_err(|line| *line)
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     /// By apiVersion and kind; the apiVersion `*` stands for any.
     kinds: HashMap<(&'static str, &'static str), (usize, bool)>,
     messages: Vec<Message>,
 }
 
 #[derive(Debug)]
-pub(super) struct Message {
-    pub(super) name: &'static str,
+pub(crate) struct Message {
+    pub(crate) name: &'static str,
     /// Ordered by number.
-    pub(super) fields: Vec<Field>,
+    pub(crate) fields: Vec<Field>,
 }
 
 #[derive(Debug)]
-pub(super) struct Field {
-    pub(super) number: u32,
+pub(crate) struct Field {
+    pub(crate) number: u32,
     /// None: inlined, its own fields stand in the parent's JSON.
-    pub(super) name: Option<&'static str>,
-    pub(super) shape: Shape,
-    pub(super) kind: Kind,
+    pub(crate) name: Option<&'static str>,
+    pub(crate) shape: Shape,
+    pub(crate) kind: Kind,
     /// Whether Go leaves it out of the JSON when it is empty.
-    pub(super) omit: bool,
+    pub(crate) omit: bool,
 }
 
 /// How often a value stands on the wire, and what Go has when it is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// A Go value: absent is its zero.
     Plain,
     /// A Go pointer: absent is nil.
@@ -48,7 +48,7 @@ pub(super) enum Shape {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Text,
     Bool,
     Int32,
@@ -69,12 +69,22 @@ pub(super) enum Kind {
 
 impl Table {
     /// The message of a kind, and whether its JSON carries `kind` and `apiVersion`.
-    pub(super) fn kind(&self, api_version: &str, kind: &str) -> Option<(usize, bool)> {
+    pub(crate) fn kind(&self, api_version: &str, kind: &str) -> Option<(usize, bool)> {
         self.kinds.get(&(api_version, kind)).or_else(|| self.kinds.get(&("*", kind))).copied()
     }
 
-    pub(super) fn message(&self, id: usize) -> Option<&Message> {
+    pub(crate) fn message(&self, id: usize) -> Option<&Message> {
         self.messages.get(id)
+    }
+
+    pub(crate) fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// Whether a resource is one of these kinds, by the plural that Kubernetes makes of a kind's name (k8s.io/apimachinery
+    /// pkg/api/meta/restmapper.go `UnsafeGuessKindToResource`).
+    pub(crate) fn serves(&self, api_version: &str, resource: &str) -> bool {
+        self.kinds.keys().any(|(version, kind)| *version == api_version && plural(kind) == resource)
     }
 
     fn parse(text: &'static str) -> Result<Self, usize> {
@@ -112,9 +122,24 @@ impl Table {
 }
 
 impl Message {
-    pub(super) fn position(&self, number: u64) -> Option<usize> {
+    pub(crate) fn field(&self, number: u64) -> Option<&Field> {
+        self.fields.get(self.position(number)?)
+    }
+
+    pub(crate) fn position(&self, number: u64) -> Option<usize> {
         let number = u32::try_from(number).ok()?;
         self.fields.binary_search_by_key(&number, |field| field.number).ok()
+    }
+}
+
+/// See [`Table::serves`].
+fn plural(kind: &str) -> String {
+    let kind = kind.to_ascii_lowercase();
+    match kind.strip_suffix('y') {
+        _ if kind == "endpoints" => kind,
+        Some(stem) => format!("{stem}ies"),
+        None if kind.ends_with('s') => kind + "es",
+        None => kind + "s",
     }
 }
 
@@ -168,7 +193,7 @@ impl Kind {
     }
 
     /// The wire type of one value.
-    pub(super) fn wire(self) -> u8 {
+    pub(crate) fn wire(self) -> u8 {
         match self {
             Self::Bool | Self::Int32 | Self::Int64 => super::wire::VARINT,
             Self::Double => super::wire::FIXED64,
@@ -187,7 +212,8 @@ impl Kind {
         }
     }
 
-    fn message(self) -> Option<usize> {
+    /// The message that it is, or is written as.
+    pub(crate) fn message(self) -> Option<usize> {
         match self {
             Self::SchemaOrBool(id) | Self::SchemaOrArray(id) | Self::SchemaOrStringArray(id) | Self::Message(id) => {
                 Some(id)

@@ -1,47 +1,47 @@
 //! The wire format of one message (<https://protobuf.dev/programming-guides/encoding/>), read strictly: shortest varints only, no groups.
 
-use crate::body::ProtobufProblem;
+use super::ProtobufProblem;
 
-pub(super) const VARINT: u8 = 0;
-pub(super) const FIXED64: u8 = 1;
-pub(super) const BYTES: u8 = 2;
+pub(crate) const VARINT: u8 = 0;
+pub(crate) const FIXED64: u8 = 1;
+pub(crate) const BYTES: u8 = 2;
 const FIXED32: u8 = 5;
 
 /// What is wrong, and where: bytes from the start of the message that was being read.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) offset: usize,
-    pub(super) problem: ProtobufProblem,
+pub(crate) struct Fault {
+    pub(crate) offset: usize,
+    pub(crate) problem: ProtobufProblem,
 }
 
 /// One field as it stands on the wire.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Field<'a> {
-    pub(super) number: u64,
-    pub(super) wire: u8,
+pub(crate) struct Field<'a> {
+    pub(crate) number: u64,
+    pub(crate) wire: u8,
     /// Of [`VARINT`], and the bits of [`FIXED64`].
-    pub(super) varint: u64,
+    pub(crate) varint: u64,
     /// Of [`BYTES`], else empty.
-    pub(super) bytes: &'a [u8],
+    pub(crate) bytes: &'a [u8],
     /// Where the field starts in its message.
-    pub(super) offset: usize,
+    pub(crate) offset: usize,
 }
 
 impl<'a> Field<'a> {
-    pub(super) fn text(&self, field: u32) -> Result<&'a str, Fault> {
+    pub(crate) fn text(&self, field: u32) -> Result<&'a str, Fault> {
         std::str::from_utf8(self.bytes).map_err(|_| self.fault(field, "UTF-8"))
     }
 
     /// An int32 is written sign-extended to 64 bits; Go would cut a longer one.
-    pub(super) fn int32(&self, field: u32) -> Result<i32, Fault> {
+    pub(crate) fn int32(&self, field: u32) -> Result<i32, Fault> {
         i32::try_from(self.int64()).map_err(|_| self.fault(field, "an int32"))
     }
 
-    pub(super) fn int64(&self) -> i64 {
+    pub(crate) fn int64(&self) -> i64 {
         self.varint.cast_signed()
     }
 
-    pub(super) fn boolean(&self, field: u32) -> Result<bool, Fault> {
+    pub(crate) fn boolean(&self, field: u32) -> Result<bool, Fault> {
         match self.varint {
             0 => Ok(false),
             1 => Ok(true),
@@ -49,15 +49,15 @@ impl<'a> Field<'a> {
         }
     }
 
-    pub(super) fn fault(&self, field: u32, expected: &'static str) -> Fault {
+    pub(crate) fn fault(&self, field: u32, expected: &'static str) -> Fault {
         self.problem(ProtobufProblem::Value { field, expected })
     }
 
-    pub(super) fn problem(&self, problem: ProtobufProblem) -> Fault {
+    pub(crate) fn problem(&self, problem: ProtobufProblem) -> Fault {
         Fault { offset: self.offset, problem }
     }
 
-    pub(super) fn expect_wire(&self, field: u32, expected: u8) -> Result<(), Fault> {
+    pub(crate) fn expect_wire(&self, field: u32, expected: u8) -> Result<(), Fault> {
         if self.wire == expected {
             return Ok(());
         }
@@ -66,17 +66,17 @@ impl<'a> Field<'a> {
 }
 
 /// The fields of one message, in the order of the wire.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     message: &'a [u8],
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(message: &'a [u8]) -> Self {
+    pub(crate) fn new(message: &'a [u8]) -> Self {
         Self { message, rest: message }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Field<'a>>, Fault> {
+    pub(crate) fn next(&mut self) -> Result<Option<Field<'a>>, Fault> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -125,7 +125,8 @@ impl<'a> Fields<'a> {
         Ok(taken)
     }
 
-    fn offset(&self) -> usize {
+    /// Bytes that were read.
+    pub(crate) fn offset(&self) -> usize {
         self.message.len() - self.rest.len()
     }
 
@@ -135,7 +136,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Reads a message whose fields are 1 to N, each at most once, with these wire types.
-pub(super) fn few<const N: usize>(message: &[u8], wires: [u8; N]) -> Result<[Option<Field<'_>>; N], Fault> {
+pub(crate) fn few<const N: usize>(message: &[u8], wires: [u8; N]) -> Result<[Option<Field<'_>>; N], Fault> {
     let mut slots = [None; N];
     let mut fields = Fields::new(message);
     while let Some(field) = fields.next()? {

@@ -1,0 +1,129 @@
+//! Placeholders that come back: the agent reads the object inside the operation and puts its values in, or sends nothing.
+
+use serde_json::{Value, json};
+use shared::wire;
+
+use crate::api_server::json as answer;
+use crate::control_plane::{AgentLink, Call, text};
+use crate::world::World;
+
+const SECRET: &str = "/api/v1/namespaces/ns/secrets/s";
+const CANARY: &str = "Y2FuYXJ5";
+
+fn live(version: &str) -> String {
+    format!(
+        r#"{{"kind":"Secret","apiVersion":"v1","metadata":{{"name":"s","namespace":"ns","uid":"u","resourceVersion":"{version}"}},"data":{{"k":"{CANARY}"}}}}"#
+    )
+}
+
+/// The Secret as a client gets it, without its version.
+async fn got(world: &World, link: &AgentLink) -> Value {
+    world.api.on("GET ", answer("200 OK", &live("5")));
+    let (head, body) = text(world.control_plane.granted(link, &Call::new("GET", SECRET, "")).await).await;
+    assert_eq!(head.status, 200);
+    assert!(!body.contains(CANARY), "{body}");
+    let mut shown: Value = serde_json::from_str(&body).unwrap();
+    shown["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    shown
+}
+
+fn reads() -> Value {
+    json!([{"apiGroup": "", "apiVersion": "v1", "namespace": "ns", "resource": "secrets", "name": "s"}])
+}
+
+fn put(shown: &Value) -> Call {
+    Call::new("PUT", SECRET, &shown.to_string())
+}
+
+/// Sends it under a grant that lists these reads; gives status, why it was refused, and the body.
+async fn send(world: &World, link: &AgentLink, call: &Call, reads: Value) -> (u16, String, String) {
+    let mut claims = world.control_plane.claims(link, call);
+    claims["reads"] = reads;
+    let (head, body) = text(link.send(call, &world.control_plane.sign(&claims)).await).await;
+    let refused = head.headers.get(wire::header::REFUSED).map(|why| why.to_str().unwrap().to_owned());
+    (head.status.as_u16(), refused.unwrap_or_default(), body)
+}
+
+#[tokio::test]
+async fn a_placeholder_is_put_back_under_the_version_that_was_read() {
+    let (world, link) = World::start().await;
+    let shown = got(&world, &link).await;
+    let conflict = r#"{"kind":"Status","apiVersion":"v1","code":409}"#;
+    world.api.on("GET ", answer("200 OK", &live("6")));
+    world.api.on("PUT ", answer("409 Conflict", conflict));
+    world.api.on("GET ", answer("200 OK", &live("7")));
+    world.api.on("PUT ", answer("200 OK", &live("7")));
+    let (status, refused, body) = send(&world, &link, &put(&shown), reads()).await;
+    assert_eq!((status, refused.as_str()), (200, ""), "{body}");
+    assert!(!body.contains(CANARY), "{body}");
+    let seen = world.api.seen();
+    let groups: Vec<_> = seen.iter().map(|seen| seen.header("impersonate-group").concat()).collect();
+    // Who writes reads nothing: the object is read as readers read.
+    assert_eq!(groups, ["sallyport:read", "sallyport:read", "sallyport:write", "sallyport:read", "sallyport:write"]);
+    for (index, version) in [(2, "6"), (4, "7")] {
+        let sent: Value = serde_json::from_str(&seen[index].body).unwrap();
+        assert_eq!((&sent["data"]["k"], &sent["metadata"]["resourceVersion"]), (&json!(CANARY), &json!(version)));
+    }
+
+    // The client's own version counts, and a conflict over it is its own.
+    let mut old = shown.clone();
+    old["metadata"]["resourceVersion"] = json!("5");
+    world.api.on("GET ", answer("200 OK", &live("7")));
+    world.api.on("PUT ", answer("409 Conflict", conflict));
+    assert_eq!(send(&world, &link, &put(&old), reads()).await.0, 409);
+    assert_eq!(world.api.seen().len(), seen.len() + 2);
+}
+
+#[tokio::test]
+async fn what_can_not_be_put_back_is_not_sent() {
+    let (world, link) = World::start().await;
+    let shown = got(&world, &link).await;
+    let mut moved = shown.clone();
+    moved["data"] = json!({"other": shown["data"]["k"]});
+    let other = json!([{"apiGroup": "", "apiVersion": "v1", "namespace": "ns", "resource": "secrets", "name": "t"}]);
+    let absent = r#"{"kind":"Status","apiVersion":"v1","code":404}"#;
+    for (call, reads, read, expected) in [
+        (put(&moved), reads(), Some(answer("200 OK", &live("5"))), (403, "placeholder", "/data/other")),
+        (put(&shown), reads(), Some(answer("404 Not Found", absent)), (403, "placeholder", "/data/k")),
+        (put(&shown), reads(), Some(answer("403 Forbidden", absent)), (503, "pin-read", "")),
+        (put(&shown), reads(), Some(answer("200 OK", "{")), (503, "pin-read", "")),
+        // Only what the grant lists may be read.
+        (put(&shown), json!([]), None, (503, "pin-read", "")),
+        (put(&shown), other, None, (503, "pin-read", "")),
+    ] {
+        if let Some(read) = read {
+            world.api.on("GET ", read);
+        }
+        let (status, refused, body) = send(&world, &link, &call, reads).await;
+        assert_eq!((status, refused.as_str()), (expected.0, expected.1), "{body}");
+        assert!(body.contains(expected.2) && !body.contains(CANARY), "{body}");
+    }
+    // Where nothing could help, nothing is read.
+    let config_map = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "c"}, "data": shown["data"]});
+    let call = Call::new("POST", "/api/v1/namespaces/ns/configmaps", &config_map.to_string());
+    let (status, refused, body) = send(&world, &link, &call, reads()).await;
+    assert_eq!((status, refused.as_str()), (403, "placeholder"), "{body}");
+    assert!(body.contains("/data/k"), "{body}");
+    assert!(world.api.seen().iter().all(|seen| seen.line.starts_with("GET ")));
+    assert_eq!(world.api.seen().len(), 5);
+}
+
+/// A hostile control plane signs it, and it is refused all the same.
+#[tokio::test]
+async fn a_json_patch_reaches_no_masked_value() {
+    let (world, link) = World::start().await;
+    for (path, patch) in [
+        (SECRET, json!([{"op": "copy", "from": "/data/k", "path": "/metadata/annotations/x"}])),
+        (SECRET, json!([{"op": "move", "from": "/data/k", "path": "/metadata/labels/x"}])),
+        (SECRET, json!([{"op": "test", "path": "/data/k", "value": CANARY}])),
+        (
+            "/api/v1/namespaces/ns/configmaps/c",
+            json!([{"op": "copy", "from": "/metadata/annotations/a", "path": "/data/x"}]),
+        ),
+    ] {
+        let call = Call::new("PATCH", path, &patch.to_string()).typed("application/json-patch+json");
+        let (status, refused, body) = send(&world, &link, &call, json!([])).await;
+        assert_eq!((status, refused.as_str()), (403, "rule-secret-oracle"), "{body}");
+    }
+    assert!(world.api.seen().is_empty());
+}

@@ -1,0 +1,110 @@
+//! The masker of an answer, whatever it is written in: the one that the agent runs over every body that leaves it.
+
+use super::inflate::{Inflate, InflateError};
+use super::protobuf::{Framing, ProtobufMaskError, ProtobufMasker};
+use super::{MaskContext, MaskError, MaskSummary, Masker};
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One document, or events one after the other.
+    Json,
+    /// `application/vnd.kubernetes.protobuf`: one object.
+    Protobuf,
+    /// The same with `;stream=watch`: events, each behind its length.
+    ProtobufWatch,
+}
+
+/// The body can't be masked, so it must not be passed on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerMaskError {
+    /// As JSON.
+    #[error("as JSON")]
+    Json(#[from] MaskError),
+    /// As protobuf.
+    #[error("as protobuf")]
+    Protobuf(#[from] ProtobufMaskError),
+    /// As gzip.
+    #[error("as gzip")]
+    Inflate(#[from] InflateError),
+}
+
+/// See the module. One per body.
+#[derive(Debug)]
+pub struct AnswerMasker {
+    inflate: Option<Box<Inflate>>,
+    inner: Inner,
+}
+
+#[derive(Debug)]
+enum Inner {
+    /// A text or document without objects in it.
+    Pass,
+    Json(Box<Masker>),
+    Protobuf(Box<ProtobufMasker>),
+}
+
+impl AnswerMasker {
+    /// A masker for a body in this format.
+    pub fn new(context: MaskContext, format: Format) -> Self {
+        let inner = match format {
+            Format::Json => Inner::Json(Box::new(Masker::new(context))),
+            Format::Protobuf => Inner::Protobuf(Box::new(ProtobufMasker::new(context, Framing::Object))),
+            Format::ProtobufWatch => Inner::Protobuf(Box::new(ProtobufMasker::new(context, Framing::Events))),
+        };
+        Self { inflate: None, inner }
+    }
+
+    /// For what needs no masking.
+    pub const fn pass() -> Self {
+        Self { inflate: None, inner: Inner::Pass }
+    }
+
+    /// The body comes as gzip, and goes out plain.
+    #[must_use]
+    pub fn inflating(self) -> Self {
+        Self { inflate: Some(Box::new(Inflate::new())), ..self }
+    }
+
+    /// Whether bytes go out as they come.
+    pub const fn is_pass(&self) -> bool {
+        self.inflate.is_none() && matches!(self.inner, Inner::Pass)
+    }
+
+    /// Takes the next piece of the body and appends what may pass to `out`.
+    ///
+    /// # Errors
+    /// The body can't be masked. What was appended by this call must not be used, and the caller must end the stream.
+    pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), AnswerMaskError> {
+        match &mut self.inflate {
+            None => self.inner.push(input, out),
+            Some(inflate) => inflate.push(input, |text| self.inner.push(text, out)),
+        }
+    }
+
+    /// The body has ended: appends what was held until it was whole.
+    ///
+    /// # Errors
+    /// It ended in mid document, or an earlier call failed.
+    pub fn finish(self, out: &mut Vec<u8>) -> Result<MaskSummary, AnswerMaskError> {
+        if let Some(inflate) = &self.inflate {
+            inflate.finish()?;
+        }
+        match self.inner {
+            Inner::Pass => Ok(MaskSummary::default()),
+            Inner::Json(masker) => Ok(masker.finish()?),
+            Inner::Protobuf(masker) => Ok(masker.finish(out)?),
+        }
+    }
+}
+
+impl Inner {
+    fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), AnswerMaskError> {
+        match self {
+            Self::Pass => out.extend_from_slice(input),
+            Self::Json(masker) => masker.push(input, out)?,
+            Self::Protobuf(masker) => masker.push(input, out)?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! An object that the agent read inside an operation: as it is, and as a client would have been shown it.
+
+use std::fmt;
+
+use serde_json::Value;
+use zeroize::Zeroize;
+
+use crate::mask::{MaskContext, MaskError, Masker};
+
+/// It never leaves the process, and its texts are wiped when it goes. `Debug` shows nothing of it.
+pub struct ReadObject {
+    real: Value,
+    masked: Value,
+    /// As it was masked before the key was rotated, where that is still recognised.
+    before: Option<Value>,
+}
+
+/// What was read is no object that could be masked. Holds nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// It can't be masked.
+    #[error("the object that was read can't be masked")]
+    Mask(#[source] MaskError),
+    /// Not JSON, or no object.
+    #[error("what was read is no object")]
+    NoObject,
+}
+
+impl ReadObject {
+    /// From the bytes of the API server's answer to the GET that `context` is for.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn new(body: &[u8], context: &MaskContext) -> Result<Self, ReadError> {
+        let masked = masked(body, context)?;
+        let before = context.before_rotation().map(|context| self::masked(body, &context)).transpose()?;
+        let real = serde_json::from_slice(body).ok().filter(Value::is_object).ok_or(ReadError::NoObject)?;
+        Ok(Self { real, masked, before })
+    }
+
+    /// As it may be seen.
+    pub const fn masked(&self) -> &Value {
+        &self.masked
+    }
+
+    /// As it is.
+    pub(crate) const fn real(&self) -> &Value {
+        &self.real
+    }
+
+    /// Its namespace and name.
+    pub(super) fn place(&self) -> (&str, &str) {
+        let text =
+            |field: &str| self.masked.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_str);
+        (text("namespace").unwrap_or_default(), text("name").unwrap_or_default())
+    }
+
+    /// The annotation as it is, if this is how it was shown.
+    pub(super) fn annotation_shown_as(&self, name: &str, text: &str) -> Option<&str> {
+        let shown = [Some(&self.masked), self.before.as_ref()];
+        shown.into_iter().flatten().any(|shown| annotation(shown, name) == Some(text)).then_some(())?;
+        annotation(&self.real, name)
+    }
+
+    /// The annotation as it is.
+    pub(super) fn annotation(&self, name: &str) -> Option<&str> {
+        annotation(&self.real, name)
+    }
+}
+
+fn masked(body: &[u8], context: &MaskContext) -> Result<Value, ReadError> {
+    let mut masker = Masker::new(context.clone());
+    let mut out = Vec::with_capacity(body.len());
+    masker.push(body, &mut out).map_err(ReadError::Mask)?;
+    masker.finish().map_err(ReadError::Mask)?;
+    serde_json::from_slice(&out).map_err(|_| ReadError::NoObject)
+}
+
+fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.get("metadata")?.get("annotations")?.get(name)?.as_str()
+}
+
+/// Wipes the texts of a document. Its numbers and names stay: values of Secrets are texts.
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+impl Drop for ReadObject {
+    fn drop(&mut self) {
+        wipe(&mut self.real);
+    }
+}
+
+impl fmt::Debug for ReadObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadObject").finish_non_exhaustive()
+    }
+}

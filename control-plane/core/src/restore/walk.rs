@@ -1,0 +1,186 @@
+//! Every text of a body is looked at once: it carries no placeholder, or it stands in a place of the closed list here, or the body is
+//! refused. What was put in is not looked at again: a value may be anything.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::read::ReadObject;
+use super::{RestoreError, Why, document};
+use crate::mask::changes::pointer;
+use crate::mask::placeholder::PLACEHOLDER_BYTES;
+use crate::mask::{FieldPath, LAST_APPLIED, MaskContext, contains_placeholder, find_placeholder, is_placeholder};
+
+/// What restoring needs to know beside the body.
+#[derive(Clone, Copy, Debug)]
+pub struct Restorer<'a> {
+    /// The request writes a Secret; elsewhere only whole annotations go back.
+    pub secret: bool,
+    /// The object that is written, as it is; `None`: there is none.
+    pub live: Option<&'a ReadObject>,
+    /// Keys and cluster.
+    pub mask: &'a MaskContext,
+}
+
+/// The two sections of a Secret: the API server joins them, so both are the same fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Section {
+    /// In base64.
+    Data,
+    /// In the clear.
+    StringData,
+}
+
+impl Section {
+    const BOTH: [Self; 2] = [Self::Data, Self::StringData];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::StringData => "stringData",
+        }
+    }
+}
+
+/// One document on its way through.
+struct Walk<'a> {
+    restorer: Restorer<'a>,
+    /// In last-applied: what stood there until now, or nothing that could be read.
+    document: Option<&'a Value>,
+    path: Vec<String>,
+}
+
+impl Restorer<'_> {
+    /// An object, or one of the patches that look like one.
+    pub(super) fn object(&self, body: &mut Value) -> Result<(), RestoreError> {
+        Walk { restorer: *self, document: None, path: Vec::new() }.value(body)
+    }
+
+    /// A JSON Patch (RFC 6902). What it puts where is known only where nothing is copied or moved, and a test would tell whether the
+    /// value that was put into it is the right one.
+    pub(super) fn operations(&self, patch: &mut Value) -> Result<(), RestoreError> {
+        let operations = patch.as_array_mut().map(Vec::as_mut_slice).unwrap_or_default();
+        for (index, operation) in operations.iter_mut().enumerate() {
+            let refused = |more: &str, why| Err(RestoreError { field: format!("/{index}{more}"), why });
+            let Some(operation) = operation.as_object_mut() else { return refused("", Why::Operation) };
+            let puts = match operation.get("op").and_then(Value::as_str) {
+                Some("add" | "replace") => true,
+                Some("copy" | "move") | None => return refused("/op", Why::Operation),
+                Some(_) => false,
+            };
+            let members = operation.iter().filter(|(name, _)| !puts || *name != "value");
+            for (name, member) in members {
+                if let Some(found) = find_placeholder(member) {
+                    return refused(&format!("/{name}{found}"), Why::Operation);
+                }
+            }
+            let path = operation.get("path").and_then(Value::as_str).map(pointer).unwrap_or_default();
+            if let Some(value) = operation.get_mut("value").filter(|_| puts) {
+                Walk { restorer: *self, document: None, path }.value(value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Last-applied, written anew. `before` is what stood there.
+    pub(super) fn document(&self, body: &mut Value, before: Option<&Value>) -> Result<(), RestoreError> {
+        static NOTHING: Value = Value::Null;
+        Walk { restorer: *self, document: Some(before.unwrap_or(&NOTHING)), path: Vec::new() }.value(body)
+    }
+}
+
+impl Walk<'_> {
+    /// No deeper than a body is read, so the recursion is bounded.
+    fn value(&mut self, value: &mut Value) -> Result<(), RestoreError> {
+        match value {
+            Value::String(text) if contains_placeholder(text.as_bytes()) => {
+                *text = self.text(text)?;
+                Ok(())
+            }
+            Value::Array(items) => items.iter_mut().enumerate().try_for_each(|(index, item)| {
+                self.path.push(index.to_string());
+                self.value(item)?;
+                self.path.truncate(self.path.len().saturating_sub(1));
+                Ok(())
+            }),
+            Value::Object(members) => members.iter_mut().try_for_each(|(name, member)| {
+                self.path.push(name.clone());
+                if contains_placeholder(name.as_bytes()) {
+                    return Err(self.error(Why::Elsewhere));
+                }
+                self.value(member)?;
+                self.path.truncate(self.path.len().saturating_sub(1));
+                Ok(())
+            }),
+            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+        }
+    }
+
+    fn error(&self, why: Why) -> RestoreError {
+        RestoreError { field: FieldPath::from(self.path.clone()).to_string(), why }
+    }
+
+    /// What a text becomes that carries a placeholder.
+    fn text(&self, text: &str) -> Result<String, RestoreError> {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        let field = match path.as_slice() {
+            ["data", key] if self.restorer.secret => self.field(Section::Data, key, text),
+            ["stringData", key] if self.restorer.secret => self.field(Section::StringData, key, text),
+            ["metadata", "annotations", name] => return self.annotation(name, text),
+            _ => Err(Why::Elsewhere),
+        };
+        field.map_err(|why| self.error(why))
+    }
+
+    fn field(&self, section: Section, key: &str, text: &str) -> Result<String, Why> {
+        let live = self.restorer.live.ok_or(Why::NoObject)?;
+        if !is_placeholder(text) {
+            return Err(Why::Altered);
+        }
+        // Only where texts stand in the clear may it be in the clear.
+        let decoded = text.len() != PLACEHOLDER_BYTES;
+        if decoded && section == Section::Data {
+            return Err(Why::Altered);
+        }
+        let encoded = if decoded { STANDARD.encode(text) } else { text.to_owned() };
+        let (namespace, name) = live.place();
+        let own = |section: Section| self.restorer.mask.is_own(namespace, name, section.name(), key, &encoded);
+        if !Section::BOTH.into_iter().any(own) {
+            return Err(Why::Other);
+        }
+        // The value is the live one, also where it has changed since it was read. What only last-applied has is taken from there.
+        let value = value(live.real(), key).or_else(|| value(self.document?, key)).ok_or(Why::NoField)??;
+        match section {
+            Section::Data => Ok(STANDARD.encode(value)),
+            Section::StringData => String::from_utf8(value).map_err(|_| Why::NotText),
+        }
+    }
+
+    fn annotation(&self, name: &str, text: &str) -> Result<String, RestoreError> {
+        let live = self.restorer.live.ok_or_else(|| self.error(Why::NoObject))?;
+        // As it was shown, whatever it holds.
+        if let Some(real) = live.annotation_shown_as(name, text) {
+            return Ok(real.to_owned());
+        }
+        if name != LAST_APPLIED || self.document.is_some() {
+            return Err(self.error(Why::Elsewhere));
+        }
+        let here = self.error(Why::Altered);
+        document::restore(&self.restorer, live.annotation(name), text).map_err(|within| match within {
+            Some(RestoreError { field, why }) => RestoreError { field: format!("{}{field}", here.field), why },
+            None => here,
+        })
+    }
+}
+
+/// The bytes of a Secret's field, as the API server would join the two sections.
+fn value(secret: &Value, key: &str) -> Option<Result<Vec<u8>, Why>> {
+    if let Some(text) = text_of(secret, Section::StringData, key) {
+        return Some(Ok(text.as_bytes().to_vec()));
+    }
+    text_of(secret, Section::Data, key).map(|text| STANDARD.decode(text).map_err(|_| Why::NoField))
+}
+
+fn text_of<'a>(secret: &'a Value, section: Section, key: &str) -> Option<&'a str> {
+    secret.get(section.name())?.get(key)?.as_str()
+}
