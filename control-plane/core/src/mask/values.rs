@@ -17,9 +17,12 @@ use aho_corasick::{Anchored, MatchKind};
 use shared::limits;
 
 mod forms;
+mod pod;
 
 #[cfg(test)]
 mod tests;
+
+pub use pod::{pod_of, secrets_of};
 
 /// What stands where a value stood. No placeholder: a text is not written back.
 pub const MASKED: &[u8] = b"(masked by sallyport)";
