@@ -313,3 +313,13 @@ pub const INFLATE_FREE_BYTES: u64 = 16 * 1024 * 1024;
 pub const INFLATE_RATIO: u64 = 100;
 /// JSON in a string in JSON … that is looked into; what lies deeper is masked whole.
 pub const MASK_NESTED_DOCUMENTS: u8 = 3;
+/// Bytes that a value must have to be looked for in text: shorter ones (`true`, `admin`, a port) stand in ordinary lines, which would tell
+/// more about them than it hides.
+pub const VALUE_BYTES_MIN: usize = 6;
+/// Bytes of a line of a longer value (a key in PEM) that is looked for by itself.
+pub const VALUE_LINE_BYTES_MIN: usize = 16;
+/// Bytes of all forms of all values that one text is searched for: some eighty kilobytes of Secrets. The searcher takes about thirty times as
+/// much memory while it is made, and an agent has little.
+pub const VALUE_PATTERN_BYTES: usize = 768 * 1024;
+/// Secrets of one pod whose values are looked for in its text; real pods use a handful.
+pub const VALUE_SECRETS: usize = 64;

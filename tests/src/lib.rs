@@ -15,6 +15,7 @@ pub mod injector;
 pub mod intruder;
 pub mod issuer;
 pub mod kubectl;
+pub mod kubelet;
 pub mod logs;
 pub mod lossy;
 pub mod node;

@@ -2,7 +2,7 @@
 //!
 //! Only encodings that can be masked pass. Everything else is refused, never passed through (SECURITY.md M1, M4).
 
-use control_plane_core::mask::Format;
+use control_plane_core::mask::{Format, values};
 use control_plane_core::request_info::{RequestInfo, Verb};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -52,6 +52,9 @@ pub enum AnswerError {
     /// CBOR, HTML, protobuf that was not asked for, …
     #[error("its content type cannot be masked")]
     MediaType,
+    /// The text of a pod that there was not when its Secrets were to be read.
+    #[error("it is the text of a pod that came up in this moment, whose Secrets are not known yet; ask again")]
+    Pod,
 }
 
 impl AnswerError {
@@ -63,6 +66,7 @@ impl AnswerError {
             Self::Unauthorized => "answer-unauthorized",
             Self::Encoding => "answer-encoding",
             Self::MediaType => "answer-media-type",
+            Self::Pod => "answer-pod",
         }
     }
 }
@@ -72,6 +76,8 @@ impl AnswerError {
 pub enum Treatment {
     /// Objects: through the masker for how they are written.
     Mask(Format),
+    /// The text of a pod: through the search for the values of its Secrets.
+    Text,
     /// A text or document without objects in it.
     Pass,
     /// There is none.
@@ -153,7 +159,8 @@ fn treatment<B>(asked: &Asked<'_>, response: &Response<B>) -> Result<Treatment, 
         PROTOBUF if asked.for_protobuf() => protobuf(info, status, &parameters).map(Treatment::Mask),
         "application/jwk-set+json" if info.non_resource_path == "/openid/v1/jwks" => Ok(Treatment::Pass),
         other if openapi && OPENAPI.contains(&other) => Ok(Treatment::Pass),
-        "text/plain" if !info.is_resource_request || is_log(info) => Ok(Treatment::Pass),
+        "text/plain" if !info.is_resource_request => Ok(Treatment::Pass),
+        "text/plain" if values::pod_of(info).is_some() => Ok(Treatment::Text),
         "text/plain" if !status.is_success() => Ok(Treatment::Replace),
         _ => Err(AnswerError::MediaType),
     }
@@ -177,15 +184,6 @@ fn protobuf(info: &RequestInfo, status: StatusCode, parameters: &str) -> Result<
     }
 }
 
-/// Logs are text of the pod's own making, which policy allows or not.
-fn is_log(info: &RequestInfo) -> bool {
-    info.is_resource_request
-        && info.api_group.is_empty()
-        && info.resource == "pods"
-        && info.subresource == "log"
-        && info.verb == Verb::Get
-}
-
 /// Type and subtype in lower case, and the parameters; `None` if there is no header.
 fn media_type(headers: &HeaderMap) -> Result<Option<(String, String)>, AnswerError> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
@@ -200,7 +198,7 @@ fn media_type(headers: &HeaderMap) -> Result<Option<(String, String)>, AnswerErr
 
 /// Whether the answer may go on for long, so that it needs a connection of its own and no limit on silence.
 pub fn is_stream(info: &RequestInfo, path_and_query: &str) -> bool {
-    info.verb == Verb::Watch || (is_log(info) && follows(path_and_query))
+    info.verb == Verb::Watch || (values::pod_of(info).is_some() && follows(path_and_query))
 }
 
 /// Any `follow` counts: the worst that can happen is a connection of its own.

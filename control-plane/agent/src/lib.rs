@@ -20,4 +20,5 @@ pub mod review;
 pub mod rules;
 pub mod serve;
 pub mod spent;
+pub mod text;
 pub mod upstream;

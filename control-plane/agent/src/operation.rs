@@ -12,6 +12,7 @@ use control_plane_core::grant::{self, Arrived, MatchedGrant, Purpose, Target, Ve
 use control_plane_core::headers::wants_upgrade;
 use control_plane_core::ledger::Epoch;
 use control_plane_core::mask::changes::SecretWrite;
+use control_plane_core::mask::values::SecretValues;
 use control_plane_core::mask::{AnswerMasker, Format, MaskContext, PlaceholderKeys};
 use control_plane_core::request_info::{RequestInfo, Verb};
 use control_plane_core::restore::{self, ReadObject};
@@ -25,7 +26,7 @@ use shared_net::body::{BoxBody, BoxError, collect_bounded, empty, full};
 use shared_net::clock::Clock;
 use shared_net::tasks::TaskSet;
 
-use crate::answer::{self, Asked, Plan, Treatment};
+use crate::answer::{self, AnswerError, Asked, Plan, Treatment};
 use crate::guard::Guarded;
 use crate::lives::SeenLives;
 use crate::masked::{Bounds, MaskedBody};
@@ -35,6 +36,7 @@ use crate::report::{Report, SharedLedger};
 use crate::review::{self, Ration};
 use crate::rules::Ours;
 use crate::spent::SpentLeases;
+use crate::text;
 use crate::upstream::{Lane, Upstream, UpstreamError};
 
 /// What every operation of this process needs.
@@ -142,6 +144,7 @@ where
     }
     let lane = if long { Lane::Stream } else { Lane::Call };
     let accept = grant.request().wire().header(&header::ACCEPT).cloned();
+    let text = text::wanted(agent, &grant).await?;
     let response = send(agent, grant, received, lane, report).await?;
 
     agent.metrics.answered(response.status().as_u16());
@@ -153,7 +156,7 @@ where
         return reviewed(agent, &info, &write, response, plan).await;
     }
     let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
-    Ok(pass_on(agent, &info, response, plan, &bounds))
+    pass_on(agent, &info, response, plan, text, &bounds)
 }
 
 /// How our own objects are, in words: no byte of them leaves the cluster.
@@ -291,9 +294,13 @@ async fn prepare(agent: &Agent, grant: &VerifiedGrant, needed: Option<&RequestIn
 }
 
 /// One object; `None`: there is none.
-async fn read(agent: &Agent, grant: &VerifiedGrant, info: &RequestInfo) -> Result<Option<ReadObject>, Refusal> {
+pub(crate) async fn read(
+    agent: &Agent,
+    grant: &VerifiedGrant,
+    info: &RequestInfo,
+) -> Result<Option<ReadObject>, Refusal> {
     let response = agent.upstream.read(grant, &Target::of(info)).await.map_err(|error| {
-        tracing::warn!(error = %shared::chain::Chain(&error), "an object that is written can't be read");
+        tracing::warn!(error = %shared::chain::Chain(&error), "an object that this operation needs can't be read");
         Refusal::Read
     })?;
     let asked = Asked { info, is_head: false, accept: None };
@@ -338,12 +345,14 @@ fn pass_on(
     info: &RequestInfo,
     response: Response<Incoming>,
     plan: Plan,
+    text: Option<Arc<SecretValues>>,
     bounds: &Bounds,
-) -> Response<BoxBody> {
+) -> Result<Response<BoxBody>, Refusal> {
     let (head, body) = response.into_parts();
     let mut headers = answer::headers(info, &head.headers);
     let masker = match plan.treatment {
         Treatment::Mask(format) => AnswerMasker::new(agent.mask(info), format),
+        Treatment::Text => AnswerMasker::text(text.ok_or(Refusal::Answer(AnswerError::Pod))?),
         Treatment::Pass | Treatment::Empty | Treatment::Replace => AnswerMasker::pass(),
     };
     let body = match plan.treatment {
@@ -352,7 +361,7 @@ fn pass_on(
             headers.insert(header::CONTENT_TYPE, answer::JSON);
             full(Bytes::from(answer::stand_in(head.status).to_json()))
         }
-        Treatment::Mask(_) | Treatment::Pass => {
+        Treatment::Mask(_) | Treatment::Text | Treatment::Pass => {
             let masker = if plan.gzip { masker.inflating() } else { masker };
             MaskedBody::new(body, masker, &agent.clock, bounds, agent.metrics.clone()).boxed_unsync()
         }
@@ -361,7 +370,7 @@ fn pass_on(
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = headers;
-    response
+    Ok(response)
 }
 
 impl Agent {

@@ -12,6 +12,7 @@ use shared_net::body::{BodyError, BoxBody, full};
 
 use crate::answer::AnswerError;
 use crate::rules::RuleRefusal;
+use crate::text::TextError;
 use crate::upstream::UpstreamError;
 
 /// Whether the request was sent to the API server: `header::SENT`, on every answer.
@@ -73,6 +74,11 @@ pub enum Refusal {
     /// The object that the version pin is about, or that has the values behind placeholders, could not be read.
     #[error("the object that is written can't be read")]
     Read,
+    /// The text of a pod whose Secrets can't be looked for in it.
+    #[error(
+        "this pod's text can't be shown, for the values of the Secrets that the pod uses would have to be masked in it"
+    )]
+    Text(#[source] TextError),
     /// The pin does not hold, a placeholder can't be put back, or the precondition can't be written.
     #[error("what was approved can't be sent as it was approved")]
     Finish(#[source] FinishError),
@@ -108,6 +114,7 @@ impl Refusal {
             Self::ApprovalSpent => "approval-spent",
             Self::LedgerClosed => "spent-ledger",
             Self::Read => "pin-read",
+            Self::Text(error) => error.label(),
             Self::Finish(FinishError::Pin(_)) => "pin-broken",
             Self::Finish(FinishError::Restore(_)) => "placeholder",
             Self::Finish(_) => "finish",
@@ -133,6 +140,7 @@ impl Refusal {
             | Self::MaskRules
             | Self::LedgerClosed
             | Self::Read
+            | Self::Text(_)
             | Self::Finish(_)
             | Self::Late
             | Self::Upstream(_)
@@ -156,6 +164,7 @@ impl Refusal {
             | Self::Spend(_)
             | Self::LedgerClosed
             | Self::Read
+            | Self::Text(_)
             | Self::Finish(_)
             | Self::Late => Sent::No,
         }
@@ -175,7 +184,8 @@ impl Refusal {
             | Self::Connect => Reason::Forbidden,
             Self::Body(BodyError::TooLarge { .. }) => Reason::RequestEntityTooLarge,
             Self::Body(_) => Reason::BadRequest,
-            Self::LedgerClosed | Self::Read => Reason::ServiceUnavailable,
+            Self::LedgerClosed | Self::Read | Self::Text(TextError::Unread) => Reason::ServiceUnavailable,
+            Self::Text(_) => Reason::Forbidden,
             Self::Upstream(error) => error.reason(),
             Self::Answer(_) => Reason::BadGateway,
         }
@@ -191,6 +201,7 @@ impl Refusal {
             Self::Finish(FinishError::Restore(error)) => error.to_string(),
             Self::Upstream(error) => format!("{self}: {error}"),
             Self::Answer(error) => format!("{self}: {error}"),
+            Self::Text(error) => format!("{self}: {error}"),
             Self::NoGrant
             | Self::Body(_)
             | Self::Connect

@@ -8,6 +8,7 @@ use control_plane_core::decision::Allowed;
 use control_plane_core::digest::DigestKey;
 use control_plane_core::grant::{self, ApprovalClaim, Grant, GrantError, Signer, Target, Terms};
 use control_plane_core::lifecycle::{Issued, Life};
+use control_plane_core::mask::values;
 use control_plane_core::restore;
 use control_plane_core::version_pin::VersionPin;
 use shared::ids::GrantId;
@@ -88,7 +89,10 @@ impl Grants {
         // the request has their placeholders.
         let pinned = approval.as_ref().is_some_and(|approval| approval.pin != VersionPin::None);
         let live = if pinned { attributes.info().live_object() } else { restore::needed(attributes.request()) };
-        let reads = live.as_ref().map(Target::of);
+        // The text of a pod is searched for the values of the Secrets that the pod uses; the agent learns them from the pod.
+        let pod = values::pod_of(attributes.info());
+        let mut reads: Vec<Target> = live.iter().chain(&pod).map(Target::of).chain(more).collect();
+        reads.dedup();
         let terms = Terms {
             jti: issued.map_or_else(|| GrantId::new(Uuid::now_v7()), |issued| issued.issue().jti),
             epoch: link.epoch,
@@ -97,7 +101,7 @@ impl Grants {
             until: limits::STREAM_LIFE,
             digest_key: &key,
             mask: allowed.mask().to_vec(),
-            reads: reads.into_iter().chain(more).collect(),
+            reads,
             approval,
         };
         let grant = grant::issue(allowed, terms, &self.signer, Some(&link.read_key))?;

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use shared_net::body::BoxBody;
 use shared_net::clock::Clock;
 use shared_net::pki::{CA_LIFE, Ca};
@@ -32,10 +33,19 @@ impl Listener {
         let ca = Ca::generate("bench", now)?;
         let identity = ca.issue_server(&["localhost"], &[Ipv4Addr::LOCALHOST.into()], now, CA_LIFE)?;
         std::fs::write(ca_file, ca.pem())?;
+        Self::with(identity.chain().to_vec(), identity.key(), protocols).await
+    }
+
+    /// Binds with a certificate that was made elsewhere.
+    pub(crate) async fn with(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        protocols: &[&[u8]],
+    ) -> Result<Self> {
         let mut config = rustls::ServerConfig::builder_with_provider(shared_net::crypto::provider())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(identity.chain().to_vec(), identity.key())?;
+            .with_single_cert(chain, key)?;
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         Ok(Self { tcp, tls: TlsAcceptor::from(Arc::new(config)), tasks: TaskSet::new() })

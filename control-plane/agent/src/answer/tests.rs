@@ -85,7 +85,7 @@ fn media_types_elsewhere() {
         ("/api", "application/jwk-set+json", Err(AnswerError::MediaType)),
         ("/healthz", "text/plain; charset=utf-8", Ok(Treatment::Pass)),
         ("/healthz", "application/octet-stream", Err(AnswerError::MediaType)),
-        (LOG, "text/plain", Ok(Treatment::Pass)),
+        (LOG, "text/plain", Ok(Treatment::Text)),
         (LOG, "application/json", Ok(Treatment::Mask(Format::Json))),
         (LOG, "application/octet-stream", Err(AnswerError::MediaType)),
     ] {

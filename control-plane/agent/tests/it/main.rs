@@ -16,6 +16,8 @@ mod guards;
 #[cfg(test)]
 mod links;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod pins;
 #[cfg(test)]
 mod refused;

@@ -1,7 +1,10 @@
 //! The masker of an answer, whatever it is written in: the one that the agent runs over every body that leaves it.
 
+use std::sync::Arc;
+
 use super::inflate::{Inflate, InflateError};
 use super::protobuf::{Framing, ProtobufMaskError, ProtobufMasker};
+use super::values::{SecretValues, TextMasker};
 use super::{MaskContext, MaskError, MaskSummary, Masker};
 
 /// How an answer is written.
@@ -38,10 +41,12 @@ pub struct AnswerMasker {
 
 #[derive(Debug)]
 enum Inner {
-    /// A text or document without objects in it.
+    /// A document without objects in it.
     Pass,
     Json(Box<Masker>),
     Protobuf(Box<ProtobufMasker>),
+    /// What a pod printed.
+    Text(Box<TextMasker>),
 }
 
 impl AnswerMasker {
@@ -53,6 +58,11 @@ impl AnswerMasker {
             Format::ProtobufWatch => Inner::Protobuf(Box::new(ProtobufMasker::new(context, Framing::Events))),
         };
         Self { inflate: None, inner }
+    }
+
+    /// For the text of a pod.
+    pub fn text(values: Arc<SecretValues>) -> Self {
+        Self { inflate: None, inner: Inner::Text(Box::new(TextMasker::new(values))) }
     }
 
     /// For what needs no masking.
@@ -94,6 +104,7 @@ impl AnswerMasker {
             Inner::Pass => Ok(MaskSummary::default()),
             Inner::Json(masker) => Ok(masker.finish()?),
             Inner::Protobuf(masker) => Ok(masker.finish(out)?),
+            Inner::Text(masker) => Ok(MaskSummary { masked: masker.finish(out), documents: 1 }),
         }
     }
 }
@@ -104,6 +115,7 @@ impl Inner {
             Self::Pass => out.extend_from_slice(input),
             Self::Json(masker) => masker.push(input, out)?,
             Self::Protobuf(masker) => masker.push(input, out)?,
+            Self::Text(masker) => masker.push(input, out),
         }
         Ok(())
     }

@@ -39,6 +39,7 @@ mod scan;
 mod status;
 mod text;
 mod value;
+pub mod values;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE_NO_PAD};
 use memchr::memmem::Finder;
 use serde_json::Value;
 use shared::secret::Secret;
@@ -214,18 +214,18 @@ fn needles() -> Vec<Finder<'static>> {
     let mut needles = Vec::new();
     for piece in [first, second] {
         needles.push(piece.to_vec());
-        needles.extend(at_every_offset(piece));
-        needles.extend(at_every_offset(STANDARD.encode(piece).as_bytes()));
+        needles.extend(at_every_offset(piece, &STANDARD));
+        needles.extend(at_every_offset(STANDARD.encode(piece).as_bytes(), &STANDARD));
     }
     needles.iter().map(|needle| Finder::new(needle).into_owned()).collect()
 }
 
 /// The part of the base64 of `piece` that doesn't depend on what stands around it, for each of the three ways it can fall on groups.
-fn at_every_offset(piece: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+pub(super) fn at_every_offset(piece: &[u8], alphabet: &GeneralPurpose) -> impl Iterator<Item = Vec<u8>> {
     (0..3).map(move |before| {
         let mut bytes = vec![0; before];
         bytes.extend_from_slice(piece);
-        let text = STANDARD.encode(&bytes).into_bytes();
+        let text = alphabet.encode(&bytes).into_bytes();
         // Characters that also encode bits of a neighbour are left out.
         let from = (before * 8).div_ceil(6);
         let to = bytes.len() * 8 / 6;

@@ -1,0 +1,208 @@
+//! Values in text: what a pod prints may hold the values of its own Secrets. They are replaced as the text flows by, wherever it is cut into
+//! pieces, in the forms of [`forms`].
+//!
+//! Only values that the text's pod has anyway are looked for. Those that were masked elsewhere would make an oracle: whoever can make a pod
+//! print a guess would learn from the mask whether it was right (ARCHITECTURE.md, Masking).
+//!
+//! Not covered, by nature: values that are cut, transformed otherwise, or shorter than [`VALUE_BYTES_MIN`](limits::VALUE_BYTES_MIN).
+//! A piece of its own: bytes in, bytes out, no idea of what they travel in.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use aho_corasick::automaton::{Automaton, StateID};
+use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{Anchored, MatchKind};
+use shared::limits;
+
+mod forms;
+mod pod;
+
+#[cfg(test)]
+mod tests;
+
+pub use pod::{pod_of, secrets_of};
+
+/// What stands where a value stood. No placeholder: a text is not written back.
+pub const MASKED: &[u8] = b"(masked by sallyport)";
+
+/// The values can't be looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ValuesError {
+    /// More than [`VALUE_PATTERN_BYTES`](limits::VALUE_PATTERN_BYTES), all forms counted.
+    #[error("in all their forms the values have more than {limit} bytes")]
+    TooMuch {
+        /// The limit.
+        limit: usize,
+    },
+    /// The searcher has another bound of its own.
+    #[error("the values can't be searched for together")]
+    Searcher,
+}
+
+/// The values of some Secrets, ready to be looked for in any number of texts.
+pub struct SecretValues {
+    searcher: NFA,
+    start: StateID,
+    /// How many of the last bytes may be the beginning of a value, by state. States that are not in here are none of a value.
+    depths: HashMap<StateID, usize>,
+}
+
+/// Shows no value.
+impl fmt::Debug for SecretValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretValues").field("forms", &self.searcher.patterns_len()).finish_non_exhaustive()
+    }
+}
+
+impl SecretValues {
+    /// Looks for these values, decoded. Those that are too short are left out.
+    ///
+    /// # Errors
+    /// [`ValuesError`]: the text must not be passed on then.
+    pub fn new<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ValuesError> {
+        let limit = limits::VALUE_PATTERN_BYTES;
+        let patterns = forms::of_all(values, limit).ok_or(ValuesError::TooMuch { limit })?;
+        let searcher = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(&patterns);
+        let searcher = searcher.map_err(|_| ValuesError::Searcher)?;
+        let start = searcher.start_state(Anchored::No).map_err(|_| ValuesError::Searcher)?;
+        let depths = depths(&searcher, start, patterns);
+        Ok(Self { searcher, start, depths })
+    }
+
+    /// Whether there is nothing to look for.
+    pub fn is_empty(&self) -> bool {
+        self.searcher.patterns_len() == 0
+    }
+
+    /// Length of the longest value that ends in this state.
+    fn ending(&self, state: StateID) -> usize {
+        let lengths = (0..self.searcher.match_len(state)).map(|index| {
+            let pattern = self.searcher.match_pattern(state, index);
+            self.searcher.pattern_len(pattern)
+        });
+        lengths.max().unwrap_or(0)
+    }
+}
+
+/// How many of the last bytes may be the beginning of a value, by state.
+fn depths(searcher: &NFA, start: StateID, mut patterns: Vec<Vec<u8>>) -> HashMap<StateID, usize> {
+    // The state after a pattern's beginning is the one after every text that ends in that beginning.
+    let after = |bytes: &[u8]| bytes.iter().fold(start, |state, byte| searcher.next_state(Anchored::No, state, *byte));
+    let mut depths = HashMap::new();
+    for pattern in &patterns {
+        let mut state = start;
+        for (index, byte) in pattern.iter().enumerate().take(pattern.len().saturating_sub(1)) {
+            state = searcher.next_state(Anchored::No, state, *byte);
+            depths.insert(state, index + 1);
+        }
+    }
+    // A pattern that no other one goes on from begins nothing; a shorter end of it may.
+    patterns.sort_by_key(Vec::len);
+    for pattern in &patterns {
+        let whole = after(pattern);
+        if !depths.contains_key(&whole) {
+            let end = after(pattern.get(1..).unwrap_or_default());
+            depths.insert(whole, depths.get(&end).copied().unwrap_or(0));
+        }
+    }
+    depths
+}
+
+/// Replaces values in one text.
+#[derive(Debug)]
+pub struct TextMasker {
+    values: Arc<SecretValues>,
+    state: StateID,
+    /// What came and was not written yet: at most the longest value.
+    held: Vec<u8>,
+    /// Where `held` begins, in bytes of the text.
+    base: u64,
+    /// Values found, in order, none touching another. Those that are written are dropped.
+    found: VecDeque<(u64, u64)>,
+    /// Where the value ended that was written last.
+    written: Option<u64>,
+    masked: u64,
+}
+
+impl TextMasker {
+    /// For one text.
+    pub fn new(values: Arc<SecretValues>) -> Self {
+        let state = values.start;
+        Self { values, state, held: Vec::new(), base: 0, found: VecDeque::new(), written: None, masked: 0 }
+    }
+
+    /// Takes the next piece and appends what may pass to `out`: everything but an end that may be the beginning of a value.
+    pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        let values = Arc::clone(&self.values);
+        let from = self.base + self.held.len() as u64;
+        let mut state = self.state;
+        for (index, byte) in input.iter().enumerate() {
+            state = values.searcher.next_state(Anchored::No, state, *byte);
+            if values.searcher.is_match(state) {
+                let end = from + index as u64 + 1;
+                self.find(end.saturating_sub(values.ending(state) as u64), end);
+            }
+        }
+        self.state = state;
+        self.held.extend_from_slice(input);
+        let depth = values.depths.get(&state).copied().unwrap_or(0);
+        self.write((from + input.len() as u64).saturating_sub(depth as u64), out);
+    }
+
+    /// The text has ended: writes the rest, and says how many values were replaced.
+    pub fn finish(mut self, out: &mut Vec<u8>) -> u64 {
+        self.write(self.base + self.held.len() as u64, out);
+        self.masked
+    }
+
+    /// A value stands from `start` to `end`. Values that overlap or touch are replaced as one.
+    fn find(&mut self, start: u64, end: u64) {
+        let mut start = start.max(self.base);
+        while let Some((earlier, until)) = self.found.back().copied()
+            && until >= start
+        {
+            start = start.min(earlier);
+            self.found.pop_back();
+        }
+        self.found.push_back((start, end));
+    }
+
+    /// Writes everything before `limit`, after which a value may begin that is not complete.
+    fn write(&mut self, limit: u64, out: &mut Vec<u8>) {
+        let mut done = 0;
+        while let Some((start, end)) = self.found.front().copied()
+            && start < limit
+        {
+            self.found.pop_front();
+            let value = self.offset(start);
+            out.extend_from_slice(self.held.get(done..value).unwrap_or_default());
+            if self.written != Some(start) {
+                out.extend_from_slice(MASKED);
+                self.masked += 1;
+            }
+            self.written = Some(end);
+            // What is masked needs not be held, also if a longer value around it is not complete.
+            done = self.offset(end);
+        }
+        let limit = self.offset(limit);
+        if done < limit {
+            out.extend_from_slice(self.held.get(done..limit).unwrap_or_default());
+            done = limit;
+        }
+        self.held.drain(..done);
+        self.base += done as u64;
+    }
+
+    fn offset(&self, at: u64) -> usize {
+        usize::try_from(at.saturating_sub(self.base)).unwrap_or(usize::MAX).min(self.held.len())
+    }
+}
+
+impl Drop for TextMasker {
+    fn drop(&mut self) {
+        // It may be the beginning of a value.
+        zeroize::Zeroize::zeroize(&mut self.held);
+    }
+}

@@ -1,0 +1,89 @@
+//! Whose values are looked for: those of the Secrets that the pod itself uses, by their names in its spec.
+
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::{SecretValues, ValuesError};
+use crate::request_info::{RequestInfo, Verb};
+use crate::restore::ReadObject;
+
+/// What a Secret for image registries has in each of its entries (`kubectl create secret docker-registry`).
+const REGISTRY: [&str; 4] = ["password", "auth", "identitytoken", "registrytoken"];
+
+/// The pod whose text a request reads, as the GET of it; `None`: it reads no text of a pod.
+pub fn pod_of(info: &RequestInfo) -> Option<RequestInfo> {
+    let log = info.is_resource_request
+        && info.api_group.is_empty()
+        && info.resource == "pods"
+        && info.subresource == "log"
+        && info.verb == Verb::Get;
+    if log { info.live_object() } else { None }
+}
+
+/// The Secrets that a pod mounts, takes its environment from or pulls images with, as GETs. Whatever its spec calls a Secret counts, so that
+/// a kind of volume that is not known here is none too few.
+pub fn secrets_of(pod: &RequestInfo, object: &ReadObject) -> Vec<RequestInfo> {
+    let mut names = BTreeSet::new();
+    note(object.real().get("spec").unwrap_or(&Value::Null), &mut names);
+    let secret = |name: &str| RequestInfo { resource: "secrets".to_owned(), name: name.to_owned(), ..pod.clone() };
+    names.into_iter().map(secret).collect()
+}
+
+/// serde_json reads no deeper than 128, so the recursion is bounded.
+fn note<'a>(value: &'a Value, names: &mut BTreeSet<&'a str>) {
+    let named = |value: &'a Value| value.get("name").and_then(Value::as_str);
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| note(item, names)),
+        Value::Object(members) => {
+            for (key, member) in members {
+                match key.as_str() {
+                    "secretName" => names.extend(member.as_str()),
+                    "imagePullSecrets" => names.extend(member.as_array().into_iter().flatten().filter_map(named)),
+                    "secret" | "secretKeyRef" => names.extend(named(member)),
+                    other if other.ends_with("secretRef") || other.ends_with("SecretRef") => {
+                        names.extend(named(member))
+                    }
+                    _ => {}
+                }
+                note(member, names);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+impl SecretValues {
+    /// Looks for the values of these Secrets.
+    ///
+    /// # Errors
+    /// [`ValuesError`]: the text must not be passed on then.
+    pub fn of(secrets: &[ReadObject]) -> Result<Self, ValuesError> {
+        let mut values = Vec::new();
+        for secret in secrets {
+            let data = secret.real().get("data").and_then(Value::as_object).into_iter().flatten();
+            for (key, text) in data.filter_map(|(key, value)| Some((key, value.as_str()?))) {
+                // The API server lets nothing else through; what is no base64 is taken as it is.
+                let value = Zeroizing::new(STANDARD.decode(text).unwrap_or_else(|_| text.as_bytes().to_vec()));
+                if key == ".dockerconfigjson" || key == ".dockercfg" {
+                    registries(&value, &mut values);
+                }
+                values.push(value);
+            }
+        }
+        Self::new(values.iter().map(|value| value.as_slice()))
+    }
+}
+
+/// The passwords in a file for image registries: the file is printed by nobody, they might be.
+fn registries(file: &[u8], values: &mut Vec<Zeroizing<Vec<u8>>>) {
+    let Ok(file) = serde_json::from_slice::<Value>(file) else { return };
+    let entries = file.get("auths").unwrap_or(&file).as_object().into_iter().flatten();
+    for (_, entry) in entries {
+        let texts = REGISTRY.iter().filter_map(|name| entry.get(*name)?.as_str());
+        values.extend(texts.map(|text| Zeroizing::new(text.as_bytes().to_vec())));
+    }
+}

@@ -1,0 +1,188 @@
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use memchr::memmem;
+use proptest::prelude::*;
+
+use super::{MASKED, SecretValues, TextMasker, ValuesError, forms};
+
+fn values(values: &[&str]) -> Arc<SecretValues> {
+    Arc::new(SecretValues::new(values.iter().map(|value| value.as_bytes())).unwrap())
+}
+
+fn mask<'a>(values: &Arc<SecretValues>, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut masker = TextMasker::new(Arc::clone(values));
+    let mut out = Vec::new();
+    for piece in pieces {
+        masker.push(piece, &mut out);
+    }
+    masker.finish(&mut out);
+    out
+}
+
+fn masked(secrets: &[&str], text: &str) -> String {
+    String::from_utf8(mask(&values(secrets), [text.as_bytes()])).unwrap()
+}
+
+/// Slow and obvious: every place of every form, joined where they touch.
+fn reference(values: &[&[u8]], text: &[u8]) -> Vec<u8> {
+    let mut hidden = vec![false; text.len()];
+    let mut begins = vec![false; text.len() + 1];
+    for form in forms::of_all(values.iter().copied(), usize::MAX).unwrap() {
+        for at in (0..text.len()).filter(|at| text[*at..].starts_with(&form)) {
+            hidden[at..at + form.len()].fill(true);
+            begins[at] = true;
+        }
+    }
+    let mut out = Vec::new();
+    for (at, byte) in text.iter().enumerate() {
+        match (hidden[at], at > 0 && hidden[at - 1]) {
+            (false, _) => out.push(*byte),
+            (true, false) => out.extend_from_slice(MASKED),
+            (true, true) => {}
+        }
+    }
+    out
+}
+
+#[test]
+fn a_value_is_replaced_wherever_it_stands() {
+    assert_eq!(masked(&["hunter22"], "login hunter22 ok"), "login (masked by sallyport) ok");
+    assert_eq!(masked(&["hunter22"], "hunter22hunter22"), "(masked by sallyport)");
+    assert_eq!(masked(&["hunter22", "22 tables"], "x hunter22 tables y"), "x (masked by sallyport) y");
+    assert_eq!(masked(&["hunter22\n"], "hunter22"), "(masked by sallyport)");
+    assert_eq!(masked(&["hunter22"], "hunter2"), "hunter2");
+}
+
+#[test]
+fn what_is_too_short_is_left() {
+    assert!(values(&["admin", "true", "5432", "  x  "]).is_empty());
+    assert_eq!(masked(&["admin"], "admin"), "admin");
+}
+
+#[test]
+fn every_form_is_found() {
+    let value = "p/ä ss\"wörd<&>\\\u{1f512}";
+    let encoded = STANDARD.encode(value);
+    let python: String = value.encode_utf16().fold(String::new(), |text, unit| {
+        let char = char::from_u32(u32::from(unit)).filter(char::is_ascii);
+        text + &char.map_or_else(
+            || format!("\\u{unit:04x}"),
+            |char| if char == '"' || char == '\\' { format!("\\{char}") } else { char.to_string() },
+        )
+    });
+    let go =
+        serde_json::to_string(value).unwrap().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    let component = "p%2F%C3%A4%20ss%22w%C3%B6rd%3C%26%3E%5C%F0%9F%94%92";
+    let texts = [
+        value.to_owned(),
+        encoded.clone(),
+        STANDARD_NO_PAD.encode(value),
+        URL_SAFE_NO_PAD.encode(value),
+        STANDARD.encode(&encoded),
+        serde_json::to_string(value).unwrap(),
+        serde_json::to_string(&serde_json::to_string(value).unwrap()).unwrap(),
+        python.replace('/', "\\/"),
+        go,
+        component.to_owned(),
+        component.to_lowercase(),
+        component.replace("%20", "+"),
+        component.replace("%26", "&"),
+    ];
+    for text in texts {
+        let line = format!("a={text} b");
+        let out = masked(&[value], &line);
+        assert!(out.contains("(masked by sallyport)"), "{line}");
+        // Padding and quotes may stay.
+        assert!(out.len() <= "a=\"\\\"(masked by sallyport)\\\"\"== b".len(), "{line} became {out}");
+    }
+}
+
+#[test]
+fn base64_of_a_longer_text_shows_no_whole_character_of_the_value() {
+    for before in ["", "u:", "admin:", "user:"] {
+        for after in ["", "!", "\n\n"] {
+            let text = STANDARD.encode(format!("{before}correct horse battery{after}"));
+            let out = masked(&["correct horse battery"], &text);
+            let rest: String = out.replace("(masked by sallyport)", "");
+            assert!(out != text && rest.len() <= before.len() * 2 + after.len() * 2 + 6, "{text} became {out}");
+        }
+    }
+}
+
+#[test]
+fn lines_of_a_key_are_found_by_themselves() {
+    let key = "-----BEGIN KEY-----\nMC4CAQAwBQYDK2VwBCIEIKn\nfF3qz2Vw\n-----END KEY-----\n";
+    let out = masked(&[key], "1: MC4CAQAwBQYDK2VwBCIEIKn\n2: fF3qz2Vw\n");
+    assert_eq!(out, "1: (masked by sallyport)\n2: fF3qz2Vw\n", "a short line is not looked for");
+}
+
+#[test]
+fn what_cannot_begin_a_value_is_not_held_back() {
+    let values = values(&["hunter22", "ter23456"]);
+    let mut masker = TextMasker::new(values);
+    let mut out = Vec::new();
+    masker.push(b"2026-11-28 started\n", &mut out);
+    assert_eq!(out, b"2026-11-28 started\n");
+    masker.push(b"see hunter2", &mut out);
+    assert_eq!(out, b"2026-11-28 started\nsee ");
+    masker.push(b"3456", &mut out);
+    assert_eq!(out, b"2026-11-28 started\nsee hun(masked by sallyport)".as_slice());
+    assert_eq!(masker.finish(&mut out), 1);
+}
+
+#[test]
+fn an_endless_value_takes_no_memory() {
+    let values = values(&["aaaaaaaa"]);
+    let mut masker = TextMasker::new(values);
+    let mut out = Vec::new();
+    for _ in 0..1000 {
+        masker.push(&[b'a'; 1000], &mut out);
+        assert!(masker.held.len() < 16);
+    }
+    masker.finish(&mut out);
+    assert_eq!(out, MASKED);
+}
+
+#[test]
+fn too_much_is_refused_and_nothing_is_shown() {
+    let long: Vec<String> = (0..20_000_u32).map(|index| format!("value number {index}")).collect();
+    let error = SecretValues::new(long.iter().map(String::as_bytes)).unwrap_err();
+    assert!(matches!(error, ValuesError::TooMuch { .. }));
+    assert!(!format!("{:?}", values(&["hunter22"])).contains("hunter"));
+}
+
+fn secret() -> impl Strategy<Value = String> {
+    prop_oneof!["[ab]{6,9}", "[a-c\"\\\\/<é ]{6,12}", "[a-z0-9]{6,40}"]
+}
+
+proptest! {
+    #[test]
+    fn every_split_gives_the_same_as_the_reference(
+        secrets in prop::collection::vec(secret(), 1..4),
+        words in prop::collection::vec((0_usize..12, "[ab \n\"c=]{0,5}"), 0..12),
+        size in 1_usize..9,
+    ) {
+        let bytes: Vec<&[u8]> = secrets.iter().map(String::as_bytes).collect();
+        let all = forms::of_all(bytes.iter().copied(), usize::MAX).unwrap();
+        // All may be too short without the blanks around them.
+        prop_assume!(!all.is_empty());
+        let mut text = Vec::new();
+        for (form, word) in words {
+            // One form or another, and often only a part of it.
+            let form = &all[form * 7 % all.len()];
+            text.extend_from_slice(&form[..form.len() - form.len() % 3]);
+            text.extend_from_slice(word.as_bytes());
+        }
+        let values = Arc::new(SecretValues::new(bytes.iter().copied()).unwrap());
+        let expected = reference(&bytes, &text);
+        prop_assert_eq!(&mask(&values, [text.as_slice()]), &expected);
+        prop_assert_eq!(&mask(&values, text.chunks(size)), &expected);
+        for secret in &secrets {
+            // The mask itself may complete no value either.
+            let secret = secret.trim_ascii().as_bytes();
+            prop_assert!(secret.len() < 6 || memmem::find(&expected, secret).is_none());
+        }
+    }
+}
