@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use crate::cluster::root;
@@ -232,6 +232,23 @@ impl Running {
             .expect("kubectl can be waited for");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("kubectl prints UTF-8");
         Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Reads what it prints until that is enough, and interrupts it; panics past the time limit. For what has no end of its own.
+    pub async fn until(mut self, enough: impl Fn(&str) -> bool) -> String {
+        let mut printed = Vec::new();
+        let mut stdout = self.child.stdout.take().expect("it was not read before");
+        let read = async {
+            while !std::str::from_utf8(&printed).is_ok_and(&enough) {
+                let count = stdout.read_buf(&mut printed).await.expect("a pipe can be read");
+                assert!(count > 0, "kubectl {} ended: {}", self.words, String::from_utf8_lossy(&printed));
+            }
+        };
+        let in_time = tokio::time::timeout(self.within, read).await.is_ok();
+        let printed = String::from_utf8_lossy(&printed).into_owned();
+        assert!(in_time, "kubectl {} printed no more than {printed}", self.words);
+        self.interrupt().await;
+        printed
     }
 
     /// Whether it is still waiting for its answer.

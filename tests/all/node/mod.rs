@@ -10,6 +10,7 @@
 mod doctor;
 mod images;
 mod installed;
+mod intruders;
 mod leaves;
 mod network;
 mod pods;

@@ -1,7 +1,11 @@
-//! Who reaches whom: what the policies of an installation open, and nothing beside it.
+//! Who reaches whom: what the policies of an installation open, and nothing beside it; of both engines' words.
+
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
-use tests::cluster::Namespace;
+use tests::cluster::{Namespace, root};
 use tests::node::{INTRUDER, Node, eventually};
 
 use super::installed::Installed;
@@ -17,14 +21,14 @@ fn part(on: &Installed, name: &str) -> (String, String) {
 }
 
 /// The node's address, and the port of its API server.
-fn doors(node: &Node) -> (String, String) {
+pub(super) fn doors(node: &Node) -> (String, String) {
     let object = node.get_json(&["node", "node1"]);
     let address = object["status"]["addresses"][0]["address"].as_str().expect("a node has an address").to_owned();
     (address, node.facts().server.rsplit(':').next().expect("a port").to_owned())
 }
 
 /// A Pod that calls the control plane by itself, with what it has stolen under /loot. It has no annotation.
-fn intruder(namespace: &Namespace, name: &str) {
+pub(super) fn intruder(namespace: &Namespace, name: &str) {
     namespace.cluster().apply(&format!(
         r#"
 apiVersion: v1
@@ -51,7 +55,7 @@ spec:
 }
 
 /// The pin that sidecars are given.
-fn pin(on: &Installed, namespace: &str, injected: &str) -> String {
+pub(super) fn pin(on: &Installed, namespace: &str, injected: &str) -> String {
     let pod = on.node.pod(namespace, injected);
     let env = pod["spec"]["initContainers"][0]["env"].as_array().expect("the sidecar has one").clone();
     let found = env.iter().find(|variable| variable["name"] == "SALLYPORT_CONTROL_PLANE_PIN");
@@ -70,7 +74,7 @@ fn check(who: &str, tries: &[Try<'_>], reaches: impl Fn(&str, &str) -> bool) {
 }
 
 /// Policies (a) to (d): runners, agent, control plane, and a stranger.
-fn each_reaches_what_it_must_and_nothing_more(on: &Installed) {
+fn each_reaches_what_it_must_and_nothing_more(on: &Installed, injector_is_open: bool) {
     let node = on.node;
     let (runners, elsewhere) = (&on.runners, node.namespace("stranger"));
     node.load_intruder();
@@ -133,7 +137,7 @@ fn each_reaches_what_it_must_and_nothing_more(on: &Installed) {
         ("the web API", control_plane.as_str(), "8443", true),
         ("the control plane's metrics", &control_plane, "9090", false),
         ("the agent's metrics", &agent, "9090", false),
-        ("the injector", &injector, "9443", false),
+        ("the injector", &injector, "9443", injector_is_open),
         ("the injector's metrics", &injector, "9090", false),
         ("the API server, for no policy is of this namespace", &address, &port, true),
     ];
@@ -146,7 +150,7 @@ fn each_reaches_what_it_must_and_nothing_more(on: &Installed) {
 #[test]
 fn ciliums_policies_open_what_must_be_open() {
     let Some(on) = Installed::get() else { return };
-    each_reaches_what_it_must_and_nothing_more(on);
+    each_reaches_what_it_must_and_nothing_more(on, false);
 }
 
 /// The injector has never seen it, and it has a token and no sidecar: Cilium's policy is of the namespace's label.
@@ -166,4 +170,31 @@ fn a_pod_from_before_its_namespace_was_mandatory_is_held() {
     becomes(true);
     on.node.admin(&["label", "namespace", &namespace, "sallyport.dev/inject=required"]);
     becomes(false);
+}
+
+/// The form that every engine understands, on a node of its own. It can't say who the API server is, so the injector's port is everybody's.
+#[test]
+fn plain_policies_open_what_must_be_open() {
+    // The images are made, and whoever is not root is told, by the node that all share.
+    if Node::get().is_none() {
+        return;
+    }
+    let folder = tempfile::TempDir::new().expect("there is room for a folder");
+    let folder = folder.path().join("cluster");
+    let scripts_cluster = |words: &[&str]| {
+        let mut command = Command::new(root().join("scripts/cluster"));
+        let output = command.args(words).arg(Path::new(&folder)).output().expect("scripts/cluster starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    scripts_cluster(&["up", "--node"]);
+    let node = Node::beside(&folder);
+    let told = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        node.load_ours();
+        let on = Installed::install(node, "plain");
+        each_reaches_what_it_must_and_nothing_more(&on, true);
+    }));
+    scripts_cluster(&["down"]);
+    if let Err(panic) = told {
+        std::panic::resume_unwind(panic);
+    }
 }
