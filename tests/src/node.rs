@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
+use shared_net::clock::Clock;
 
 use crate::cluster::{Cluster, Kind, facts, program, root};
 use crate::kubectl::Output;
@@ -188,8 +189,8 @@ python3 "$root/scripts/image/archive.py" --name localhost/intruder:1 --output "$
 /// Tries until it works; panics after two minutes with what the last try said.
 #[track_caller]
 pub fn eventually<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
-    let mut last = String::new();
-    for _ in 0..600 {
+    let (clock, mut last) = (Clock::system(), String::new());
+    while clock.monotonic() < Duration::from_secs(120) {
         match attempt() {
             Ok(value) => return value,
             Err(why) => last = why,

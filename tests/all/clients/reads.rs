@@ -192,7 +192,7 @@ async fn watches_show_what_happens() {
         stack.namespace().admin(&["delete", "configmap", &name]);
         // Appears, changes, goes; each as it happens, and so that a person sees it.
         table.until(|text| text.lines().filter(|line| line.starts_with(&name)).count() == 3).await;
-        let names = only.until(|text| text.lines().count() == 3).await;
+        let names = only.until(|text| text.matches('\n').count() == 3).await;
         assert_eq!(names, format!("configmap/{name}\n").repeat(3), "{version:?}");
         json.until(|text| ["ADDED", "MODIFIED", "DELETED"].iter().all(|kind| text.contains(&format!("\"{kind}\""))))
             .await;
