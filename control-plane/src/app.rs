@@ -98,11 +98,11 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
     let endpoint = Endpoint::lasting_server(config.quic, server, &authority.reset_key())
         .with_context(|| format!("UDP {} can't be bound", config.quic))?;
     let (store, writer) = Store::open(&config.data, how, clock.now()).context("the store can't be opened")?;
-    let grants =
-        Arc::new(Grants::load_or_create(&config.data, store.life()).context("the grant key can't be read or made")?);
+    let policies = Arc::new(Policies::load(config.policy.clone()));
+    let grants = Grants::load_or_create(&config.data, store.life(), Arc::clone(&policies));
+    let grants = Arc::new(grants.context("the grant key can't be read or made")?);
     let authn = Arc::new(Authn::new(&config)?);
     let gateway_metrics = Arc::new(GatewayMetrics::new(&metrics));
-    let policies = Arc::new(Policies::load(config.policy.clone()));
     let mode = mode(&config);
     let (events, protection) = (Events::new(), Readiness::new());
     let alarms = Alarms::new(&metrics, protection.clone(), events.clone(), store.clone(), clock.clone());
@@ -114,7 +114,7 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         clock: clock.clone(),
         tasks: tasks.child(),
         metrics: Arc::clone(&gateway_metrics),
-        mask: RequestMask::new(),
+        mask: RequestMask::new(Arc::clone(&policies)),
         runs: Runs::default(),
     };
     let agents = Arc::new(Agents::new(Arc::clone(&grants), recorder.clone()));

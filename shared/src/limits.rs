@@ -311,6 +311,8 @@ pub const INFLATE_FREE_BYTES: u64 = 16 * 1024 * 1024;
 /// How many times larger than what came a longer gzip answer may become. Lists of real objects shrink to a twentieth; deflate's own limit
 /// is 1032.
 pub const INFLATE_RATIO: u64 = 100;
+/// Bytes of a document in which policy has fields masked; it is held until it is whole, unlike others. A page of kubectl's is 500 objects.
+pub const MASK_FIELDS_BYTES: usize = 16 * 1024 * 1024;
 /// JSON in a string in JSON … that is looked into; what lies deeper is masked whole.
 pub const MASK_NESTED_DOCUMENTS: u8 = 3;
 /// Bytes that a value must have to be looked for in text: shorter ones (`true`, `admin`, a port) stand in ordinary lines, which would tell

@@ -25,6 +25,7 @@ mod node;
 mod outcomes;
 mod people;
 mod policy_file;
+mod policy_mask;
 mod policy_words;
 mod preconditions;
 mod printed;

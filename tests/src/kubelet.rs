@@ -39,7 +39,7 @@ impl Kubelet {
         let served = Arc::clone(&logs);
         let own = tasks.clone();
         tasks.spawn("kubelet", async move {
-            drop(listener.serve(move |request| answer(Arc::clone(&served), own.clone(), request)).await);
+            drop(listener.serve(move |request| std::future::ready(answer(&served, &own, &request))).await);
         });
         cluster.apply(&format!(
             "{{apiVersion: v1, kind: Node, metadata: {{name: {node}}}, spec: {{unschedulable: true}}, status: {{\
@@ -67,7 +67,7 @@ impl Drop for Kubelet {
     }
 }
 
-async fn answer(logs: Logs, tasks: TaskSet, request: Request<Incoming>) -> Response<BoxBody> {
+fn answer(logs: &Logs, tasks: &TaskSet, request: &Request<Incoming>) -> Response<BoxBody> {
     let pod = request.uri().path().strip_prefix("/containerLogs/").and_then(|rest| rest.rsplit_once('/'));
     let known = logs.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(pieces) = pod.and_then(|(pod, _container)| known.get(pod)).cloned() else {

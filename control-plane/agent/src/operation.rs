@@ -8,12 +8,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use control_plane_core::digest::DigestKey;
 use control_plane_core::finish::{FinishError, Finished, Reads, finish};
-use control_plane_core::grant::{self, Arrived, MatchedGrant, Purpose, Target, VerifiedGrant, VerifyKeys};
+use control_plane_core::grant::{self, Arrived, GrantClaims, MatchedGrant, Purpose, Target, VerifiedGrant, VerifyKeys};
 use control_plane_core::headers::wants_upgrade;
 use control_plane_core::ledger::Epoch;
 use control_plane_core::mask::changes::SecretWrite;
 use control_plane_core::mask::values::SecretValues;
-use control_plane_core::mask::{AnswerMasker, Format, MaskContext, PlaceholderKeys};
+use control_plane_core::mask::{AnswerMasker, Format, MaskContext, MaskedFields, PlaceholderKeys};
 use control_plane_core::request_info::{RequestInfo, Verb};
 use control_plane_core::restore::{self, ReadObject};
 use control_plane_core::version_pin::VersionPin;
@@ -34,7 +34,7 @@ use crate::metrics::AgentMetrics;
 use crate::refusal::{Refusal, Sent};
 use crate::report::{Report, SharedLedger};
 use crate::review::{self, Ration};
-use crate::rules::Ours;
+use crate::rules::{Ours, check_patch};
 use crate::spent::SpentLeases;
 use crate::text;
 use crate::upstream::{Lane, Upstream, UpstreamError};
@@ -145,6 +145,7 @@ where
     let lane = if long { Lane::Stream } else { Lane::Call };
     let accept = grant.request().wire().header(&header::ACCEPT).cloned();
     let text = text::wanted(agent, &grant).await?;
+    let mask = agent.mask(&info, grant.claims())?;
     let response = send(agent, grant, received, lane, report).await?;
 
     agent.metrics.answered(response.status().as_u16());
@@ -153,10 +154,10 @@ where
     if let Some(write) = write
         && matches!(response.status(), StatusCode::OK | StatusCode::NOT_FOUND)
     {
-        return reviewed(agent, &info, &write, response, plan).await;
+        return reviewed(agent, &mask, &write, response, plan).await;
     }
     let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
-    pass_on(agent, &info, response, plan, text, &bounds)
+    pass_on(agent, &info, response, plan, (mask, text), &bounds)
 }
 
 /// How our own objects are, in words: no byte of them leaves the cluster.
@@ -207,9 +208,8 @@ fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(), Ref
         return Err(Refusal::Connect);
     }
     agent.ours.check(request).map_err(Refusal::Rule)?;
-    if !matched.claims().mask.is_empty() {
-        return Err(Refusal::MaskRules);
-    }
+    let masked = MaskedFields::parse(&matched.claims().mask).map_err(|_| Refusal::MaskRules)?;
+    check_patch(request, !masked.is_empty()).map_err(Refusal::Rule)?;
     restore::check(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))
 }
 
@@ -288,7 +288,7 @@ async fn prepare(agent: &Agent, grant: &VerifiedGrant, needed: Option<&RequestIn
     };
     agent.ours.check_live(request.info(), live.as_ref().map(ReadObject::masked)).map_err(Refusal::Rule)?;
     let pin = grant.claims().approval.as_ref().map_or(&VersionPin::None, |approval| &approval.pin);
-    let mask = agent.mask(request.info());
+    let mask = agent.mask(request.info(), grant.claims())?;
     let reads = Reads { live: live.as_ref() };
     finish(request.wire().clone(), request.body(), pin, reads, &mask).map_err(Refusal::Finish)
 }
@@ -305,16 +305,11 @@ pub(crate) async fn read(
     })?;
     let asked = Asked { info, is_head: false, accept: None };
     let plan = answer::check(&asked, &response).map_err(|_| Refusal::Read)?;
-    object(agent, info, response, plan).await
+    object(&agent.mask(info, grant.claims())?, response, plan).await
 }
 
 /// The object in an answer; `None`: there is none. Our own reads are asked for in JSON and as they are.
-async fn object(
-    agent: &Agent,
-    info: &RequestInfo,
-    response: Response<Incoming>,
-    plan: Plan,
-) -> Result<Option<ReadObject>, Refusal> {
+async fn object(mask: &MaskContext, response: Response<Incoming>, plan: Plan) -> Result<Option<ReadObject>, Refusal> {
     let readable = Plan { treatment: Treatment::Mask(Format::Json), gzip: false };
     match response.status() {
         StatusCode::OK if plan == readable => {}
@@ -324,19 +319,19 @@ async fn object(
     let body = collect_bounded(response.into_body(), limits::LIVE_OBJECT_BYTES, limits::BODY_WAIT)
         .await
         .map_err(|_| Refusal::Read)?;
-    ReadObject::new(&body, &agent.mask(info)).map(Some).map_err(|_| Refusal::Read)
+    ReadObject::new(&body, mask).map(Some).map_err(|_| Refusal::Read)
 }
 
 /// The live object as it may be seen, and what the write would do to its values, in words.
 async fn reviewed(
     agent: &Agent,
-    info: &RequestInfo,
+    mask: &MaskContext,
     write: &SecretWrite,
     response: Response<Incoming>,
     plan: Plan,
 ) -> Result<Response<BoxBody>, Refusal> {
-    let live = object(agent, info, response, plan).await?;
-    words(&agent.reviews.answer(write, live.as_ref(), &agent.mask(info), agent.clock.monotonic()))
+    let live = object(mask, response, plan).await?;
+    words(&agent.reviews.answer(write, live.as_ref(), mask, agent.clock.monotonic()))
 }
 
 /// The answer that leaves the agent.
@@ -345,13 +340,13 @@ fn pass_on(
     info: &RequestInfo,
     response: Response<Incoming>,
     plan: Plan,
-    text: Option<Arc<SecretValues>>,
+    (mask, text): (MaskContext, Option<Arc<SecretValues>>),
     bounds: &Bounds,
 ) -> Result<Response<BoxBody>, Refusal> {
     let (head, body) = response.into_parts();
     let mut headers = answer::headers(info, &head.headers);
     let masker = match plan.treatment {
-        Treatment::Mask(format) => AnswerMasker::new(agent.mask(info), format),
+        Treatment::Mask(format) => AnswerMasker::new(mask, format),
         Treatment::Text => AnswerMasker::text(text.ok_or(Refusal::Answer(AnswerError::Pod))?),
         Treatment::Pass | Treatment::Empty | Treatment::Replace => AnswerMasker::pass(),
     };
@@ -374,7 +369,9 @@ fn pass_on(
 }
 
 impl Agent {
-    fn mask(&self, info: &RequestInfo) -> MaskContext {
-        MaskContext::response(Arc::clone(&self.placeholders), &self.cluster, info)
+    /// How answers about this are masked: Secrets whatever the grant says, and the fields that it names.
+    fn mask(&self, info: &RequestInfo, claims: &GrantClaims) -> Result<MaskContext, Refusal> {
+        let fields = MaskedFields::parse(&claims.mask).map_err(|_| Refusal::MaskRules)?;
+        Ok(MaskContext::response(Arc::clone(&self.placeholders), &self.cluster, info).with_fields(fields))
     }
 }

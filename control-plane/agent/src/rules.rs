@@ -121,10 +121,7 @@ impl Ours {
                 return Err(RuleRefusal::OwnObject);
             }
         }
-        let patch = request.body().filter(|body| body.encoding == Encoding::JsonPatch);
-        if let Some(oracle) = patch.and_then(|patch| Oracle::find(info, &patch.value)) {
-            return Err(RuleRefusal::Oracle(oracle));
-        }
+        check_patch(request, false)?;
         if info.api_group == RBAC {
             self.check_rbac(info, request.body())?;
         }
@@ -196,6 +193,16 @@ impl Ours {
             user.map_or_else(|| text.strip_prefix("system:serviceaccounts:"), |(namespace, _)| Some(namespace));
         namespace.is_some_and(|namespace| self.namespaces.contains(namespace))
     }
+}
+
+/// What a JSON Patch may not do; `masked`: policy masks fields of the resource.
+///
+/// # Errors
+/// The first operation that it may not make.
+pub fn check_patch(request: &Request, masked: bool) -> Result<(), RuleRefusal> {
+    let patch = request.body().filter(|body| body.encoding == Encoding::JsonPatch);
+    let found = patch.and_then(|patch| Oracle::find(request.info(), masked, &patch.value));
+    found.map_or(Ok(()), |oracle| Err(RuleRefusal::Oracle(oracle)))
 }
 
 fn check_certificate(body: Option<&ParsedBody>) -> Result<(), RuleRefusal> {

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use control_plane_core::decision::Allowed;
 use control_plane_core::digest::DigestKey;
@@ -16,12 +17,15 @@ use shared::limits;
 use uuid::Uuid;
 
 use crate::agents::AgentLink;
+use crate::policies::Policies;
 
 /// Signs grants.
 pub struct Grants {
     signer: Signer,
     /// Of the database, raised at each start.
     life: Life,
+    /// What is masked beside Secrets.
+    policies: Arc<Policies>,
 }
 
 /// A grant with what is to be sent under it. `forward` takes it by value.
@@ -34,7 +38,7 @@ pub struct Outgoing {
 
 impl Grants {
     /// Reads the signing key `grant.key` (Ed25519, PKCS#8) of the data folder, or makes it.
-    pub fn load_or_create(folder: &Path, life: Life) -> std::io::Result<Self> {
+    pub fn load_or_create(folder: &Path, life: Life, policies: Arc<Policies>) -> std::io::Result<Self> {
         let path = folder.join("grant.key");
         let der = match std::fs::read(&path) {
             Ok(der) => der,
@@ -51,7 +55,7 @@ impl Grants {
         };
         let signer = Signer::from_pkcs8(&der)
             .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e.to_string()))?;
-        Ok(Self { signer, life })
+        Ok(Self { signer, life, policies })
     }
 
     /// The key that agents check grants with.
@@ -100,7 +104,7 @@ impl Grants {
             ttl: limits::GRANT_TTL,
             until: limits::STREAM_LIFE,
             digest_key: &key,
-            mask: allowed.mask().to_vec(),
+            mask: [allowed.mask(), &self.policies.current().masked_fields(attributes.info())].concat(),
             reads,
             approval,
         };

@@ -85,20 +85,6 @@ pub(super) fn sent(event: &[u8]) -> Option<u64> {
     event.pointer("/object/metadata/annotations/bench~1sent")?.as_str()?.parse().ok()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_bodies_are_what_they_say() {
-        assert!((900..1200).contains(&pod().len()), "{}", pod().len());
-        let list: serde_json::Value = serde_json::from_slice(&secrets(1024)).unwrap();
-        assert!(list["items"].as_array().unwrap().len() > 10_000);
-        assert_eq!(sent(&event(1234)), Some(1234));
-        assert_eq!(sent(b"{}"), None);
-    }
-}
-
 /// A Secret of eight values in Kubernetes' protobuf.
 pub(super) fn protobuf_secret() -> Vec<u8> {
     let data = (0..8).flat_map(|index| entry(2, &format!("key-{index}"), &[b'v'; 32]));
@@ -145,4 +131,18 @@ fn field(number: u64, bytes: impl AsRef<[u8]>) -> Vec<u8> {
     }
     out.extend_from_slice(bytes);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bodies_are_what_they_say() {
+        assert!((900..1200).contains(&pod().len()), "{}", pod().len());
+        let list: serde_json::Value = serde_json::from_slice(&secrets(1024)).unwrap();
+        assert!(list["items"].as_array().unwrap().len() > 10_000);
+        assert_eq!(sent(&event(1234)), Some(1234));
+        assert_eq!(sent(b"{}"), None);
+    }
 }

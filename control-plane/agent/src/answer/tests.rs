@@ -148,7 +148,7 @@ fn protobuf_where_it_was_asked_for() {
         (watch, "application/json", 200, events, no.clone()),
         (POD, "application/vnd.kubernetes.protobufx", 200, object, no.clone()),
         ("/api", both, 200, object, no.clone()),
-        ("/openapi/v2", both, 200, object, no.clone()),
+        ("/openapi/v2", both, 200, object, no),
     ] {
         let accept = HeaderValue::from_static(accept);
         let asked = Asked { info: &info(path), is_head: false, accept: Some(&accept) };

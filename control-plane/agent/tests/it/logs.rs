@@ -191,6 +191,6 @@ async fn lines_are_passed_on_at_once() {
     let first = tokio::time::timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap().into_data().unwrap();
     assert_eq!(first, "first line\nsee ");
     go.send(()).await.unwrap();
-    let rest = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes();
+    let rest = shared_net::body::collect_bounded(body, 65536, PATIENCE).await.unwrap();
     assert_eq!(rest, format!("{MASK}\n"));
 }

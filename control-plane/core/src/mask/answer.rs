@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::fields::FieldMasker;
 use super::inflate::{Inflate, InflateError};
 use super::protobuf::{Framing, ProtobufMaskError, ProtobufMasker};
 use super::values::{SecretValues, TextMasker};
@@ -44,6 +45,8 @@ enum Inner {
     /// A document without objects in it.
     Pass,
     Json(Box<Masker>),
+    /// JSON with fields to be masked.
+    Fields(Box<FieldMasker>),
     Protobuf(Box<ProtobufMasker>),
     /// What a pod printed.
     Text(Box<TextMasker>),
@@ -53,6 +56,7 @@ impl AnswerMasker {
     /// A masker for a body in this format.
     pub fn new(context: MaskContext, format: Format) -> Self {
         let inner = match format {
+            Format::Json if !context.fields.is_empty() => Inner::Fields(Box::new(FieldMasker::new(context))),
             Format::Json => Inner::Json(Box::new(Masker::new(context))),
             Format::Protobuf => Inner::Protobuf(Box::new(ProtobufMasker::new(context, Framing::Object))),
             Format::ProtobufWatch => Inner::Protobuf(Box::new(ProtobufMasker::new(context, Framing::Events))),
@@ -103,6 +107,7 @@ impl AnswerMasker {
         match self.inner {
             Inner::Pass => Ok(MaskSummary::default()),
             Inner::Json(masker) => Ok(masker.finish()?),
+            Inner::Fields(masker) => Ok(masker.finish(out)?),
             Inner::Protobuf(masker) => Ok(masker.finish(out)?),
             Inner::Text(masker) => Ok(MaskSummary { masked: masker.finish(out), documents: 1 }),
         }
@@ -114,6 +119,7 @@ impl Inner {
         match self {
             Self::Pass => out.extend_from_slice(input),
             Self::Json(masker) => masker.push(input, out)?,
+            Self::Fields(masker) => masker.push(input, out)?,
             Self::Protobuf(masker) => masker.push(input, out)?,
             Self::Text(masker) => masker.push(input, out),
         }

@@ -27,6 +27,7 @@ mod answer;
 mod bytes;
 pub mod changes;
 mod fast;
+mod fields;
 mod frame;
 mod fuzz;
 mod inflate;
@@ -45,6 +46,7 @@ pub mod values;
 mod tests;
 
 pub use answer::{AnswerMaskError, AnswerMasker, Format};
+pub use fields::{MaskedFields, PatternError};
 pub use inflate::InflateError;
 pub use masker::Masker;
 pub use oracle::Oracle;
@@ -76,6 +78,10 @@ pub struct MaskContext {
     root: Presumed,
     /// A watch: any number of documents, one after the other.
     stream: bool,
+    /// The resource that was asked for, with its group.
+    resource: String,
+    /// Its fields that policy has masked.
+    fields: MaskedFields,
 }
 
 impl MaskContext {
@@ -109,7 +115,20 @@ impl MaskContext {
                 Presumed::Anything
             },
             stream: false,
+            resource: crate::request_info::resource_word(&info.resource, &info.api_group, ""),
+            fields: MaskedFields::default(),
         }
+    }
+
+    /// The same with the fields that policy has masked.
+    #[must_use]
+    pub fn with_fields(self, fields: MaskedFields) -> Self {
+        Self { fields, ..self }
+    }
+
+    /// Whether every message about the object may quote what is masked.
+    fn guards_messages(&self) -> bool {
+        self.secrets || !self.fields.is_empty()
     }
 }
 
@@ -118,6 +137,16 @@ impl MaskContext {
     pub(crate) fn is_own(&self, namespace: &str, name: &str, section: &str, key: &str, text: &str) -> bool {
         let scope = Scope { cluster: &self.cluster, namespace, kind: "Secret", ..Scope::default() };
         self.keys.fits(&scope, &Field { name, ordinal: 0, section, key: key.as_bytes() }, text)
+    }
+
+    /// Whether policy has fields masked.
+    pub(crate) fn has_fields(&self) -> bool {
+        !self.fields.is_empty()
+    }
+
+    /// Masks the fields that policy names in a document in which Secrets are masked already.
+    pub(crate) fn mask_fields(&self, document: &mut serde_json::Value) {
+        fields::mask(document, self);
     }
 
     /// The same under the key that masked before the last rotation, if it is still known.
@@ -182,6 +211,17 @@ pub enum MaskError {
     TooLate {
         /// Where that showed.
         offset: u64,
+    },
+    /// The document can't be read as a whole, which masking its fields takes.
+    #[error("it can't be read as a whole, so that its fields can't be masked")]
+    Fields,
+    /// Longer than [`MASK_FIELDS_BYTES`](shared::limits::MASK_FIELDS_BYTES).
+    #[error(
+        "more than {limit} bytes, and fields in them would have to be masked; ask for fewer objects at once (limit)"
+    )]
+    FieldsTooLong {
+        /// The limit.
+        limit: usize,
     },
     /// `managedFields` of a Secret that hold more than names below `f:data`.
     #[error("managedFields of a Secret hold a value at offset {offset}")]

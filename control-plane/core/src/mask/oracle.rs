@@ -18,9 +18,10 @@ pub enum Oracle {
 }
 
 impl Oracle {
-    /// The first operation of a JSON Patch that no one may make.
-    pub fn find(info: &RequestInfo, patch: &Value) -> Option<Self> {
-        let secret = info.api_group.is_empty() && info.resource == "secrets";
+    /// The first operation of a JSON Patch that no one may make. `masked`: policy masks fields of this resource, so that it is treated as a
+    /// Secret is.
+    pub fn find(info: &RequestInfo, masked: bool, patch: &Value) -> Option<Self> {
+        let secret = masked || info.api_group.is_empty() && info.resource == "secrets";
         patch.as_array()?.iter().find_map(|operation| {
             let place = |name: &str| operation.get(name).and_then(Value::as_str).map(pointer).unwrap_or_default();
             match operation.get("op").and_then(Value::as_str)? {
@@ -65,7 +66,7 @@ mod tests {
     fn m5_operations_on_values() {
         let find = |resource: &str, op: &str, path: &str, from: &str| {
             let patch = json!([{"op": "remove", "path": "/x"}, {"op": op, "path": path, "from": from, "value": "x"}]);
-            Oracle::find(&info(resource, Verb::Patch), &patch)
+            Oracle::find(&info(resource, Verb::Patch), false, &patch)
         };
         for path in ["/data/x", "/data", "", "/metadata", "/metadata/annotations/x", "/metadata/annotations", "/type"] {
             assert_eq!(find("secrets", "test", path, ""), Some(Oracle::Tests), "{path}");
@@ -85,6 +86,8 @@ mod tests {
             }
         }
         assert_eq!(find("configmaps", "test", "/data/y", ""), None);
+        let copies = json!([{"op": "copy", "from": "/data/x", "path": "/metadata/labels/y"}]);
+        assert_eq!(Oracle::find(&info("configmaps", Verb::Patch), true, &copies), Some(Oracle::Copies));
         assert_eq!(find("secrets", "add", "/data/y", ""), None);
     }
 }

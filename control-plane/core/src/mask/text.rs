@@ -357,7 +357,7 @@ impl Masker {
     fn end_message(&mut self, out: &mut Vec<u8>) {
         // What was cut at the bound may end in mid character, and is not shown anyway.
         let text = std::str::from_utf8(&self.text).unwrap_or_default();
-        let about_secret = self.context.secrets || self.status_of_secret || status::speaks_of_secret(text);
+        let about_secret = self.context.guards_messages() || self.status_of_secret || status::speaks_of_secret(text);
         let harmless = status::is_harmless(text);
         if self.overflow || about_secret && !harmless {
             self.summary.masked += 1;

@@ -12,7 +12,7 @@ use shared::limits::MASK_NESTED_DOCUMENTS;
 use super::frame::{Frame, Key, Kind, Presumed, Role};
 use super::masker::Carrier;
 use super::placeholder::Field;
-use super::{LAST_APPLIED, MaskContext, status};
+use super::{LAST_APPLIED, MaskContext, fields, status};
 
 /// Masks a parsed document in place and says how many values were replaced.
 ///
@@ -31,10 +31,13 @@ pub fn mask_value(value: &mut Value, context: &MaskContext) -> usize {
         masked: 0,
     };
     match value {
-        Value::Array(items) if context.secrets => items.iter_mut().for_each(|item| walk.patch_operation(item)),
+        Value::Array(items) if context.guards_messages() => {
+            items.iter_mut().for_each(|item| walk.patch_operation(item))
+        }
         _ => walk.root(value, context.root, true),
     }
-    walk.masked
+    let masked = walk.masked;
+    if value.is_array() { masked } else { masked + usize::try_from(fields::mask(value, context)).unwrap_or(usize::MAX) }
 }
 
 struct Walk<'a> {
@@ -120,7 +123,9 @@ impl Walk<'_> {
                 rows.iter_mut().for_each(|row| self.row(row, presumed));
             }
             (Key::Object, Value::Object(object)) if root => self.map(object, Some(frame.presumed), false),
-            (Key::Message, Value::String(message)) if is_status => self.message(message, self.context.secrets),
+            (Key::Message, Value::String(message)) if is_status => {
+                self.message(message, self.context.guards_messages())
+            }
             (Key::Details, Value::Object(details)) if is_status => self.details(details),
             (Key::Status | Key::Spec, Value::Object(holder)) if holds_token => self.token_holder(holder),
             _ => self.plain(value),
@@ -245,7 +250,8 @@ impl Walk<'_> {
 
     fn details(&mut self, details: &mut Map<String, Value>) {
         let kind = details.get("kind").and_then(Value::as_str).unwrap_or_default();
-        let about_secret = self.context.secrets || ["secret", "secrets"].contains(&kind.to_ascii_lowercase().as_str());
+        let about_secret =
+            self.context.guards_messages() || ["secret", "secrets"].contains(&kind.to_ascii_lowercase().as_str());
         for (name, value) in details.iter_mut() {
             let Some(causes) = value.as_array_mut().filter(|_| name == "causes") else {
                 self.plain(value);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::limits;
 
 use super::cel::Patterns;
+use super::file_mask::{self, MaskRule};
 use super::glob::Glob;
 use super::reader::Reader;
 use super::rule::{Approvers, Rule};
@@ -23,6 +24,7 @@ pub(super) struct File {
     pub(super) default_rules: bool,
     pub(super) protect: Protect,
     pub(super) no_person: Vec<NoPerson>,
+    pub(super) mask: Vec<MaskRule>,
     pub(super) rules: Vec<Rule>,
 }
 
@@ -31,7 +33,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node, prefix: &str, patterns: &mu
     let fields = reader.fields(
         root,
         "",
-        &["apiVersion", "kind", "thresholds", "defaults", "defaultRules", "protect", "noPersonBehind", "rules"],
+        &["apiVersion", "kind", "thresholds", "defaults", "defaultRules", "protect", "noPersonBehind", "mask", "rules"],
     );
     match fields.get("apiVersion") {
         Some((node, path)) => {
@@ -47,6 +49,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node, prefix: &str, patterns: &mu
         default_rules: true,
         protect: Protect::default(),
         no_person: Vec::new(),
+        mask: Vec::new(),
         rules: Vec::new(),
     };
     if let Some((node, path)) = fields.get("thresholds") {
@@ -68,6 +71,9 @@ pub(super) fn read(reader: &mut Reader, root: &Node, prefix: &str, patterns: &mu
     }
     if let Some((node, path)) = fields.get("noPersonBehind") {
         file.no_person = no_person(reader, node, &path);
+    }
+    if let Some((node, path)) = fields.get("mask") {
+        file.mask = file_mask::read(reader, node, &path);
     }
     if let Some((node, path)) = fields.get("rules") {
         file.rules = rules(reader, node, &path, prefix, patterns);

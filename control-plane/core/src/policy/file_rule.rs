@@ -71,7 +71,11 @@ pub(super) fn read(
     }
     if let Some((node, path)) = fields.get("mask") {
         // A rule that is taken and not carried out would be worse than none.
-        reader.wrong(node, &path, "is not carried out by this version, which masks Secrets alone; to keep a field from being read, deny or hold the read");
+        reader.wrong(
+            node,
+            &path,
+            "is not said of a rule: fields are masked whoever reads them, by `mask` beside `rules`",
+        );
     }
     if let Some((node, path)) = fields.get("when") {
         rule.when = condition(reader, node, &path, &rule, patterns);

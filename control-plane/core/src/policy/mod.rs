@@ -33,6 +33,7 @@ mod access;
 mod cel;
 mod decide;
 mod file;
+mod file_mask;
 mod file_match;
 mod file_rule;
 mod fuzz;
@@ -58,6 +59,7 @@ use self::reader::Reader;
 use self::rule::Rule;
 use crate::decision::ApprovalTerms;
 use crate::identity::Identity;
+use crate::request_info::RequestInfo;
 use crate::risk::Protect;
 
 pub use access::{Access, AccessAnswer};
@@ -77,6 +79,7 @@ pub struct Policy {
     defaults: Defaults,
     protect: Protect,
     no_person: Vec<NoPerson>,
+    mask: Vec<file_mask::MaskRule>,
     rules: Vec<Rule>,
     patterns: cel::Patterns,
     index: Index,
@@ -178,6 +181,7 @@ impl Policy {
             default_rules: false,
             protect: Protect::default(),
             no_person: Vec::new(),
+            mask: Vec::new(),
             rules: Vec::new(),
         };
         Self::new(file, cel::Patterns::new())
@@ -186,6 +190,13 @@ impl Policy {
     /// Whether the operator said that no person stands behind this runner (four eyes then needs no second approver).
     pub fn nobody_behind(&self, identity: &Identity) -> bool {
         self.no_person.iter().any(|known| known.covers(identity))
+    }
+
+    /// The fields of a resource that are masked beside Secrets, in the words of the file.
+    pub fn masked_fields(&self, info: &RequestInfo) -> Vec<String> {
+        let rules = self.mask.iter().filter(|rule| rule.is_about(info));
+        let fields: BTreeSet<&String> = rules.flat_map(|rule| &rule.fields).collect();
+        fields.into_iter().cloned().collect()
     }
 
     /// Names of all rules, in the order in which they are tried.
@@ -201,8 +212,8 @@ impl Policy {
 
     fn new(file: file::File, patterns: cel::Patterns) -> Self {
         let index = Index::new(&file.rules);
-        let file::File { defaults, protect, no_person, rules, default_rules: _ } = file;
-        Self { defaults, protect, no_person, rules, patterns, index }
+        let file::File { defaults, protect, no_person, mask, rules, default_rules: _ } = file;
+        Self { defaults, protect, no_person, mask, rules, patterns, index }
     }
 }
 

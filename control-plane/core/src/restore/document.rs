@@ -23,13 +23,17 @@ pub(super) fn restore(
     let mut document: Value = serde_json::from_str(text).ok().filter(Value::is_object).ok_or(None::<RestoreError>)?;
     let before: Option<Value> = before.and_then(|before| serde_json::from_str(before).ok());
     restorer.document(&mut document, before.as_ref())?;
-    let mut out = Vec::with_capacity(text.len());
-    document.serialize(&mut Serializer::with_formatter(&mut out, GoFormatter)).map_err(|_| None::<RestoreError>)?;
-    let mut out = String::from_utf8(out).map_err(|_| None::<RestoreError>)?;
-    if text.ends_with('\n') {
-        out.push('\n');
+    go_text(&document, text.ends_with('\n')).ok_or(None)
+}
+
+/// A document as Go writes it.
+pub(crate) fn go_text(document: &Value, ends_line: bool) -> Option<String> {
+    let mut out = Vec::new();
+    document.serialize(&mut Serializer::with_formatter(&mut out, GoFormatter)).ok()?;
+    if ends_line {
+        out.push(b'\n');
     }
-    Ok(out)
+    String::from_utf8(out).ok()
 }
 
 /// encoding/json of Go: no spaces, and `<`, `>`, `&`, U+2028 and U+2029 escaped.

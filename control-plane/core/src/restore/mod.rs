@@ -18,6 +18,7 @@ mod tests;
 
 use serde_json::Value;
 
+pub(crate) use document::go_text;
 pub use read::{ReadError, ReadObject};
 pub use walk::Restorer;
 

@@ -55,6 +55,14 @@ impl ReadObject {
         (text("namespace").unwrap_or_default(), text("name").unwrap_or_default())
     }
 
+    /// The text at this place (RFC 6901) as it is, if this is how it was shown.
+    pub(super) fn field_shown_as(&self, place: &str, text: &str) -> Option<&str> {
+        let shown = [Some(&self.masked), self.before.as_ref()];
+        let same = |shown: &Value| shown.pointer(place).and_then(Value::as_str) == Some(text);
+        shown.into_iter().flatten().any(same).then_some(())?;
+        self.real.pointer(place)?.as_str()
+    }
+
     /// The annotation as it is, if this is how it was shown.
     pub(super) fn annotation_shown_as(&self, name: &str, text: &str) -> Option<&str> {
         let shown = [Some(&self.masked), self.before.as_ref()];
@@ -73,7 +81,9 @@ fn masked(body: &[u8], context: &MaskContext) -> Result<Value, ReadError> {
     let mut out = Vec::with_capacity(body.len());
     masker.push(body, &mut out).map_err(ReadError::Mask)?;
     masker.finish().map_err(ReadError::Mask)?;
-    serde_json::from_slice(&out).map_err(|_| ReadError::NoObject)
+    let mut value = serde_json::from_slice(&out).map_err(|_| ReadError::NoObject)?;
+    context.mask_fields(&mut value);
+    Ok(value)
 }
 
 fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {

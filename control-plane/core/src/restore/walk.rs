@@ -127,6 +127,7 @@ impl Walk<'_> {
             ["data", key] if self.restorer.secret => self.field(Section::Data, key, text),
             ["stringData", key] if self.restorer.secret => self.field(Section::StringData, key, text),
             ["metadata", "annotations", name] => return self.annotation(name, text),
+            _ if self.restorer.mask.has_fields() => self.configured(text),
             _ => Err(Why::Elsewhere),
         };
         field.map_err(|why| self.error(why))
@@ -154,6 +155,13 @@ impl Walk<'_> {
             Section::Data => Ok(STANDARD.encode(value)),
             Section::StringData => String::from_utf8(value).map_err(|_| Why::NotText),
         }
+    }
+
+    /// A field that policy has masked: as it was shown it goes back to its own place.
+    fn configured(&self, text: &str) -> Result<String, Why> {
+        let place = FieldPath::from(self.path.clone()).to_string();
+        let real = self.restorer.live.and_then(|live| live.field_shown_as(&place, text));
+        real.map(str::to_owned).ok_or(Why::Elsewhere)
     }
 
     fn annotation(&self, name: &str, text: &str) -> Result<String, RestoreError> {

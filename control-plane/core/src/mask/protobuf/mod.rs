@@ -19,7 +19,7 @@ mod tests;
 
 use shared::limits::MASK_PROTOBUF_BYTES;
 
-use super::{MaskContext, MaskError, MaskSummary};
+use super::{MaskContext, MaskError, MaskSummary, fields};
 use crate::body::{BodyError, Budget, json};
 use crate::protobuf::wire::{self, Fault};
 use crate::protobuf::{Envelope, MAGIC, ProtobufProblem};
@@ -181,7 +181,8 @@ fn object(bytes: &[u8], context: &MaskContext) -> Masked {
     let mut masked = Vec::with_capacity(skeleton.len());
     masker.push(&skeleton, &mut masked)?;
     let summary = masker.finish()?;
-    let masked = json::read(&masked, &mut Budget::default())?;
+    let mut masked = json::read(&masked, &mut Budget::default())?;
+    let more = fields::mask(&mut masked, context);
     let lost = ProtobufMaskError::Lost { message: "runtime.Unknown", field: 2 };
     let members = masked.as_object().ok_or(lost)?;
     let new = rewrite::message(&plan, plan.id, read.raw, members)?;
@@ -197,7 +198,7 @@ fn object(bytes: &[u8], context: &MaskContext) -> Masked {
         put(4, b"", &mut out);
         out
     });
-    Ok((new, summary.masked))
+    Ok((new, summary.masked + more))
 }
 
 fn envelope(message: &'static str, fault: Fault) -> ProtobufMaskError {

@@ -51,7 +51,7 @@ impl Plan {
         // Nothing was passed on before, so it can't come too late.
         let _fresh = frame.set_kind(envelope.kind.as_bytes());
         let secrets = envelope.kind.eq_ignore_ascii_case("SecretList");
-        let full = context.secrets || context.token || secrets || frame.kind != ObjectKind::Other;
+        let full = context.guards_messages() || context.token || secrets || frame.kind != ObjectKind::Other;
         Ok(Self { table, id, full })
     }
 
@@ -61,16 +61,22 @@ impl Plan {
 
     /// `bytes`: what stands in the field.
     pub(super) fn look(&self, message: &Message, field: &Field, bytes: &[u8]) -> Look {
-        match field.kind {
-            // Not in Go's JSON either.
-            Kind::Text if field.omit && field.shape == Shape::Plain && bytes.is_empty() => Look::Skip,
-            Kind::Text if self.full || is_of_annotations(message, field) => Look::Text,
-            Kind::Bytes if self.full => Look::Bytes,
-            Kind::Raw if self.full || key(field) != Key::FieldsV1 || may_hold_object(bytes) => Look::Raw,
-            kind => match kind.message() {
+        let is = |kind: Kind| field.kind == kind;
+        // What Go leaves out of its JSON too.
+        let left_out = field.omit && field.shape == Shape::Plain && bytes.is_empty();
+        if is(Kind::Text) && left_out {
+            Look::Skip
+        } else if is(Kind::Text) && (self.full || is_of_annotations(message, field)) {
+            Look::Text
+        } else if is(Kind::Bytes) && self.full {
+            Look::Bytes
+        } else if is(Kind::Raw) && (self.full || key(field) != Key::FieldsV1 || may_hold_object(bytes)) {
+            Look::Raw
+        } else {
+            match field.kind.message() {
                 Some(id) if self.full || REACH.get(id).copied().unwrap_or(true) => Look::Message(id),
                 Some(_) | None => Look::Skip,
-            },
+            }
         }
     }
 }

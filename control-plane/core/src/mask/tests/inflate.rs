@@ -64,7 +64,7 @@ fn m4_what_is_not_whole_gzip_is_refused() {
         assert!(!inflated(Format::Json, &[&broken]).is_ok_and(canary), "byte {at}");
     }
     // The checksum counts.
-    let mut broken = packed.clone();
+    let mut broken = packed;
     let end = broken.len() - 8;
     broken[end] ^= 1;
     assert!(matches!(inflated(Format::Json, &[&broken]), Err(AnswerMaskError::Inflate(InflateError::Corrupt { .. }))));

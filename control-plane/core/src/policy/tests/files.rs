@@ -46,7 +46,7 @@ rules:
 ";
     let expected = [
         "2:1: there is no field \"threshold\" here, only apiVersion, kind, thresholds, defaults, defaultRules, protect, \
-         noPersonBehind, rules; did you mean \"thresholds\"?",
+         noPersonBehind, mask, rules; did you mean \"thresholds\"?",
         "3:22: thresholds.holdAt: expected a number from 1 to 100, found 140",
         "3:35: thresholds.denyAt: expected a number from 1 to 100, found yes",
         "4:32: defaults.approvers.quorum: expected a number from 1 to 16, found 0",
@@ -95,7 +95,31 @@ fn what_is_not_carried_out_is_refused_when_it_is_read() {
         "apiVersion: sallyport.dev/v1alpha1\nrules:\n- name: x\n  match: {resources: [configmaps]}\n  effect: allow\n  mask: [data.token]\n",
     );
     let [only] = found.as_slice() else { panic!("{found:?}") };
-    assert!(only.starts_with("6:9: rules[0].mask: is not carried out by this version"), "{only}");
+    assert!(only.starts_with("6:9: rules[0].mask: is not said of a rule"), "{only}");
+}
+
+#[test]
+fn fields_to_mask_are_named_for_whole_resources() {
+    let policy = Policy::parse(
+        "apiVersion: sallyport.dev/v1alpha1\nmask:\n- {apiGroups: [''], resources: [configmaps, pods], fields: [data.b, data.a]}\n\
+         - {apiGroups: [''], resources: [configmaps], fields: [data.a, data.c]}\n",
+    )
+    .unwrap();
+    let fields = |line: &str| policy.masked_fields(&request(line).info);
+    assert_eq!(fields("get configmaps default/x"), ["data.a", "data.b", "data.c"]);
+    assert_eq!(fields("patch pods/status default/x"), ["data.a", "data.b"]);
+    assert!(fields("get configmaps.example.com default/x").is_empty() && fields("get /api").is_empty());
+    let found = mistakes(
+        "apiVersion: sallyport.dev/v1alpha1\nmask:\n- {apiGroups: [''], resources: [secrets], fields: ['data[']}\n- {resources: [x]}\n",
+    );
+    for expected in [
+        "mask[0]: names Secrets",
+        "mask[0].fields[0]: in brackets",
+        "mask[1]: has no apiGroups",
+        "mask[1]: has no fields",
+    ] {
+        assert!(found.iter().any(|mistake| mistake.contains(expected)), "{expected}: {found:?}");
+    }
 }
 
 #[test]

@@ -12,10 +12,11 @@ fn refused(resource: &str, format: Format, bytes: &[u8]) -> AnswerMaskError {
 }
 
 fn problem(resource: &str, bytes: &[u8]) -> ProtobufProblem {
-    match refused(resource, Format::Protobuf, bytes) {
-        AnswerMaskError::Protobuf(ProtobufMaskError::Read(BodyError::Protobuf { problem, .. })) => problem,
-        other => panic!("{other:?}"),
-    }
+    let error = refused(resource, Format::Protobuf, bytes);
+    let AnswerMaskError::Protobuf(ProtobufMaskError::Read(BodyError::Protobuf { problem, .. })) = error else {
+        panic!("{error:?}");
+    };
+    problem
 }
 
 #[test]
@@ -49,7 +50,7 @@ fn m4_messages() {
     let meta = field(1, b"");
     for (raw, expected) in [
         ([meta.clone(), meta.clone()].concat(), ProtobufProblem::Duplicate(1)),
-        ([entry(2, "p", VALUE), meta.clone()].concat(), ProtobufProblem::Order(1)),
+        ([entry(2, "p", VALUE), meta].concat(), ProtobufProblem::Order(1)),
         (field(6, VALUE), ProtobufProblem::UnknownField(6)),
         (vec![0x02, 0x00], ProtobufProblem::UnknownField(0)),
         (vec![0x10, 0x01], ProtobufProblem::WireType { field: 2, expected: 2, got: 0 }),
@@ -114,7 +115,7 @@ fn m4_events() {
         [field(1, b"ADDED"), field(2, b"")].concat(),
         [field(1, b"ADDED"), object.clone(), object.clone()].concat(),
         [field(1, b"ADDED"), object.clone(), field(3, b"x")].concat(),
-        [field(1, b"\xff"), object.clone()].concat(),
+        [field(1, b"\xff"), object].concat(),
         [field(1, b"ADDED"), field(2, &field(1, br#"{"kind":"Secret"}"#))].concat(),
         [field(1, b"ADDED"), field(2, &[field(1, &secret()), field(2, b"x")].concat())].concat(),
         // An object without its event, or with a length more or less.

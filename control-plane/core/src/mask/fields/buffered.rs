@@ -1,0 +1,69 @@
+//! The masker of answers in which fields are masked: what [`Masker`] lets out is held until a document is whole.
+
+use memchr::memchr;
+use serde_json::Value;
+use shared::limits::MASK_FIELDS_BYTES;
+
+use super::super::{MaskContext, MaskError, MaskSummary, Masker};
+
+/// One per body. Of a watch each event stands on a line of its own.
+#[derive(Debug)]
+pub(in crate::mask) struct FieldMasker {
+    context: MaskContext,
+    masker: Masker,
+    held: Vec<u8>,
+    /// So much of it has no end of line.
+    searched: usize,
+    masked: u64,
+}
+
+impl FieldMasker {
+    pub(in crate::mask) fn new(context: MaskContext) -> Self {
+        Self { masker: Masker::new(context.clone()), context, held: Vec::new(), searched: 0, masked: 0 }
+    }
+
+    /// As [`Masker::push`].
+    pub(in crate::mask) fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), MaskError> {
+        self.masker.push(input, &mut self.held)?;
+        let mut done = 0;
+        while self.context.stream
+            && let Some(at) = memchr(b'\n', self.held.get(self.searched..).unwrap_or_default())
+        {
+            let end = self.searched + at + 1;
+            let event = self.held.get(done..end).unwrap_or_default();
+            self.masked += write(event, &self.context, out)?;
+            (done, self.searched) = (end, end);
+        }
+        self.held.drain(..done);
+        self.searched = self.held.len();
+        if self.held.len() > MASK_FIELDS_BYTES {
+            return Err(MaskError::FieldsTooLong { limit: MASK_FIELDS_BYTES });
+        }
+        Ok(())
+    }
+
+    /// The body has ended: writes what was held.
+    pub(in crate::mask) fn finish(mut self, out: &mut Vec<u8>) -> Result<MaskSummary, MaskError> {
+        let summary = self.masker.finish()?;
+        if !self.held.is_empty() {
+            self.masked += write(&self.held, &self.context, out)?;
+        }
+        Ok(MaskSummary { masked: summary.masked + self.masked, ..summary })
+    }
+}
+
+/// A document, written anew: of a member that stands twice only one is seen here, and only that one may pass.
+fn write(bytes: &[u8], context: &MaskContext, out: &mut Vec<u8>) -> Result<u64, MaskError> {
+    let text = bytes.trim_ascii();
+    if !text.is_empty() {
+        let mut document: Value = serde_json::from_slice(text).map_err(|_| MaskError::Fields)?;
+        let masked = super::mask(&mut document, context);
+        serde_json::to_writer(&mut *out, &document).map_err(|_| MaskError::Fields)?;
+        if bytes.ends_with(b"\n") {
+            out.push(b'\n');
+        }
+        return Ok(masked);
+    }
+    out.extend_from_slice(bytes);
+    Ok(0)
+}

@@ -1,0 +1,215 @@
+//! Fields that policy names, masked beside Secrets: of custom resources, of ConfigMaps, literals in the environment of containers.
+//!
+//! They come with the grant, for the resource that is asked for, and are masked in whatever shows an object of it: the object itself, each
+//! element of a list, the object of a watch event or of a table's row, its last-applied annotation. Unlike a Secret's values they can
+//! stand anywhere, so a document with such fields is held until it is whole ([`buffered`]), within a bound; whoever lists much asks in
+//! pages, as kubectl does.
+//!
+//! Everything below a named field is masked: texts, numbers and flags. (Of protobuf, in which built-in kinds alone are written, texts
+//! only.) A table's cells are computed by the API server from nobody sees what, so texts in them are masked too, but for names and ages,
+//! and for pods and ConfigMaps, whose columns are known.
+
+mod buffered;
+mod pattern;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+pub(super) use buffered::FieldMasker;
+pub use pattern::PatternError;
+use pattern::{Pattern, Step, fits};
+
+use super::placeholder::{Field, FieldPath, Scope};
+use super::{LAST_APPLIED, MaskContext};
+use crate::restore::go_text;
+
+/// What stands in a cell of a table.
+const CELL: &str = "(masked)";
+/// Resources whose columns, as the API server prints them, show no text of a field that anybody would mask.
+const PRINTED: [&str; 2] = ["pods", "configmaps"];
+
+/// The fields of one resource.
+#[derive(Clone, Debug, Default)]
+pub struct MaskedFields(Arc<[Pattern]>);
+
+impl MaskedFields {
+    /// Reads what policy or a grant names.
+    ///
+    /// # Errors
+    /// The first that can't be read; then nothing may be shown.
+    pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, PatternError> {
+        texts.iter().map(|text| Pattern::parse(text.as_ref())).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Masks the fields in a document in which Secrets are masked already, and says how many values were replaced.
+pub(super) fn mask(document: &mut Value, context: &MaskContext) -> u64 {
+    if context.fields.is_empty() {
+        return 0;
+    }
+    let steps: Vec<&[Step]> = context.fields.0.iter().map(Pattern::steps).collect();
+    let mut walk =
+        Walk { context, steps: &steps, namespace: String::new(), name: String::new(), path: Vec::new(), masked: 0 };
+    walk.document(document);
+    walk.masked
+}
+
+struct Walk<'a> {
+    context: &'a MaskContext,
+    steps: &'a [&'a [Step]],
+    namespace: String,
+    name: String,
+    path: Vec<String>,
+    masked: u64,
+}
+
+impl Walk<'_> {
+    /// serde_json reads no deeper than 128, so the recursion is bounded.
+    fn document(&mut self, document: &mut Value) {
+        let members = match document {
+            Value::Array(items) => return items.iter_mut().for_each(|item| self.document(item)),
+            Value::Object(members) => members,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return,
+        };
+        if members.get("kind").and_then(Value::as_str) == Some("Status") {
+            return;
+        }
+        if let Some(Value::Array(rows)) = members.get_mut("rows") {
+            rows.iter_mut().for_each(|row| self.row(row));
+        }
+        if let Some(Value::Array(items)) = members.get_mut("items") {
+            items.iter_mut().for_each(|item| self.object(item));
+        }
+        // Of a watch event.
+        if self.context.stream
+            && let Some(object) = members.get_mut("object")
+        {
+            self.document(object);
+        }
+        self.object(document);
+    }
+
+    fn row(&mut self, row: &mut Value) {
+        if let Some(object) = row.get_mut("object") {
+            self.object(object);
+        }
+        if PRINTED.contains(&self.context.resource.as_str()) {
+            return;
+        }
+        let cells = row.get_mut("cells").and_then(Value::as_array_mut).into_iter().flatten();
+        for cell in cells.skip(1).filter(|cell| cell.as_str().is_some_and(|text| !is_age(text))) {
+            *cell = Value::String(CELL.to_owned());
+            self.masked += 1;
+        }
+    }
+
+    fn object(&mut self, object: &mut Value) {
+        let own = |name: &str| object.get("metadata")?.get(name)?.as_str().filter(|text| !text.is_empty());
+        self.namespace = own("namespace").unwrap_or(&self.context.namespace).to_owned();
+        self.name = own("name").unwrap_or(&self.context.name).to_owned();
+        self.fields(object, self.steps);
+        let applied = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"));
+        if let Some(Value::String(text)) = applied.and_then(|annotations| annotations.get_mut(LAST_APPLIED)) {
+            self.last_applied(text);
+        }
+    }
+
+    /// The same places as in the object, with the same placeholders: kubectl compares them.
+    fn last_applied(&mut self, text: &mut String) {
+        // What is no document was masked whole before.
+        let Ok(mut document) = serde_json::from_str::<Value>(text) else { return };
+        let before = self.masked;
+        self.fields(&mut document, self.steps);
+        if self.masked > before {
+            *text = go_text(&document, text.ends_with('\n')).unwrap_or_default();
+        }
+    }
+
+    fn fields(&mut self, value: &mut Value, steps: &[&[Step]]) {
+        if steps.iter().any(|steps| steps.is_empty()) {
+            return self.hide(value);
+        }
+        match value {
+            Value::Object(members) => self.members(members, steps),
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    let next: Vec<&[Step]> = steps.iter().filter_map(|steps| element(steps, item)).collect();
+                    self.below(index.to_string(), item, &next);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    fn members(&mut self, members: &mut Map<String, Value>, steps: &[&[Step]]) {
+        for (name, member) in members.iter_mut() {
+            let next = steps.iter().filter_map(|steps| match steps.split_first()? {
+                (Step::Member(pattern), rest) => fits(pattern, name).then_some(rest),
+                (Step::Elements | Step::Where(..), _) => None,
+            });
+            let next: Vec<&[Step]> = next.collect();
+            self.below(name.clone(), member, &next);
+        }
+    }
+
+    fn below(&mut self, part: String, value: &mut Value, steps: &[&[Step]]) {
+        if !steps.is_empty() {
+            self.path.push(part);
+            self.fields(value, steps);
+            self.path.pop();
+        }
+    }
+
+    /// Everything at this place.
+    fn hide(&mut self, value: &mut Value) {
+        match value {
+            Value::Null => {}
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                *value = Value::String(self.placeholder());
+                self.masked += 1;
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.below(index.to_string(), item, &[&[]]);
+                }
+            }
+            Value::Object(members) => {
+                for (name, member) in members.iter_mut() {
+                    self.below(name.clone(), member, &[&[]]);
+                }
+            }
+        }
+    }
+
+    fn placeholder(&self) -> String {
+        let MaskContext { keys, cluster, resource, .. } = self.context;
+        let scope = Scope { cluster, namespace: &self.namespace, kind: resource, ..Scope::default() };
+        let place = FieldPath::from(self.path.clone()).to_string();
+        keys.placeholder(&scope, &Field { name: &self.name, ordinal: 0, section: "field", key: place.as_bytes() })
+    }
+}
+
+fn element<'s>(steps: &'s [Step], item: &Value) -> Option<&'s [Step]> {
+    match steps.split_first()? {
+        (Step::Elements, rest) => Some(rest),
+        (Step::Where(name, pattern), rest) => {
+            item.get(name).and_then(Value::as_str).is_some_and(|text| fits(pattern, text)).then_some(rest)
+        }
+        (Step::Member(_), _) => None,
+    }
+}
+
+/// `5d`, `12m30s`.
+fn is_age(text: &str) -> bool {
+    text.len() <= 8
+        && text.ends_with(['s', 'm', 'h', 'd', 'y'])
+        && text.bytes().all(|byte| byte.is_ascii_digit() || b"smhdy".contains(&byte))
+}

@@ -1,0 +1,138 @@
+//! Fields that policy has masked: in whatever kubectl shows of an object, and on the way back.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use serde_json::{Value, json};
+use tests::kubectl::{Kubectl, Output, Version};
+use tests::stack::Stack;
+
+const CANARY: &str = "canary-in-a-config-map";
+
+const POLICY: &str = "apiVersion: sallyport.dev/v1alpha1
+kind: Policy
+thresholds: {holdAt: 99, denyAt: 100}
+mask:
+- apiGroups: ['']
+  resources: [configmaps]
+  fields: ['data.*password*', \"data['app.conf']\"]
+- apiGroups: ['']
+  resources: [pods]
+  fields: ['spec.containers[*].env[name=*PASSWORD*].value']
+";
+
+fn file(kubectl: &Kubectl, name: &str, object: &Value) -> String {
+    let path = kubectl.home().join(name);
+    std::fs::write(&path, object.to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn without_canary(output: &Output) {
+    assert!(!output.stdout.contains(CANARY) && !output.stderr.contains(CANARY), "{output:?}");
+}
+
+/// As it may be seen, without what the API server numbers.
+async fn got(kubectl: &Kubectl, name: &str) -> Value {
+    let got = kubectl.run(&["get", "configmap", name, "-o", "json"]).await;
+    without_canary(&got);
+    let mut object: Value = serde_json::from_str(&got.ok()).unwrap();
+    for numbered in ["uid", "resourceVersion", "creationTimestamp"] {
+        object["metadata"].as_object_mut().unwrap().remove(numbered);
+    }
+    object
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_that_policy_names_are_masked_and_written_back() {
+    let stack = &Stack::with_policy("fields", Some(POLICY));
+    let own = stack.namespace();
+    for version in Version::ALL {
+        let kubectl = &stack.kubectl(version);
+        let name = &format!("{version:?}").to_lowercase();
+        let data = json!({"DB_PASSWORD": CANARY, "app.conf": format!("password={CANARY}"), "plain": "seen"});
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data});
+        // The reply, its last-applied annotation, and every form of a read.
+        let made = kubectl.run(&["apply", "-f", &file(kubectl, "one.json", &object), "-o", "yaml"]).await;
+        without_canary(&made);
+        assert!(made.ok().contains("last-applied-configuration"), "{version:?}");
+        for form in ["json", "yaml", "wide", "jsonpath={.data}", "go-template={{.data}}"] {
+            let read = kubectl.run(&["get", "configmap", name, "-o", form]).await;
+            without_canary(&read);
+            let read = read.ok();
+            assert!(form == "wide" || read.contains("seen"), "{version:?} {form}: {read}");
+            let listed = kubectl.run(&["get", "configmaps", "-o", form]).await;
+            without_canary(&listed);
+            listed.ok();
+        }
+        let described = kubectl.run(&["describe", "configmap", name]).await;
+        without_canary(&described);
+        assert!(described.ok().contains("seen"), "{version:?}");
+
+        // Back as it came, with a change of its own, twice.
+        let mut shown = got(kubectl, name).await;
+        shown["data"]["plain"] = json!("changed");
+        let changed = file(kubectl, "changed.json", &shown);
+        let replaced = kubectl.run(&["replace", "-f", &changed]).await;
+        without_canary(&replaced);
+        replaced.ok();
+        let mut expected = data.clone();
+        expected["plain"] = json!("changed");
+        let real = || own.cluster().get_json(&["-n", own, "configmap", name]);
+        assert_eq!(real()["data"], expected, "{version:?}");
+        shown["metadata"].as_object_mut().unwrap().remove("annotations");
+        let applied = file(kubectl, "applied.json", &shown);
+        kubectl.run(&["apply", "-f", &applied]).await.ok();
+        let again = kubectl.run(&["apply", "-f", &applied]).await.ok();
+        assert!(again.contains("unchanged"), "{version:?}: {again}");
+        assert_eq!(real()["data"], expected, "{version:?}");
+
+        // Nowhere else, and by no operation that would copy it.
+        let copy = json!({"data": {"plain": shown["data"]["DB_PASSWORD"]}}).to_string();
+        let refused = kubectl.run(&["patch", "configmap", name, "--type=merge", "-p", &copy]).await.refused();
+        assert!(refused.contains("/data/plain") && refused.contains("placeholder"), "{version:?}: {refused}");
+        let copy = r#"[{"op":"copy","from":"/data/DB_PASSWORD","path":"/data/plain"}]"#;
+        let refused = kubectl.run(&["patch", "configmap", name, "--type=json", "-p", copy]).await.refused();
+        assert!(refused.contains("may not copy"), "{version:?}: {refused}");
+        let wrong = format!(r#"{{"data":{{"DB_PASSWORD":{{"a":"{CANARY}"}}}}}}"#);
+        let refused = kubectl.run(&["patch", "configmap", name, "--type=merge", "-p", &wrong]).await;
+        without_canary(&refused);
+        refused.refused();
+        assert_eq!(real()["data"], expected, "{version:?}");
+    }
+    // Nor does anybody else learn of them.
+    for entry in std::fs::read_dir(stack.data()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap_or_default();
+        assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
+    }
+    for process in ["control-plane", "agent", "sidecar"] {
+        stack.log(process).assert_without(CANARY);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_of_containers_is_masked_by_name() {
+    let stack = &Stack::with_policy("env", Some(POLICY));
+    let own = stack.namespace();
+    own.cluster().apply(&format!(
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: web, namespace: {}}}, spec: {{containers: [{{name: c, image: 'registry.example/c:1', \
+         env: [{{name: DB_PASSWORD, value: {CANARY}}}, {{name: PORT, value: '8080'}}]}}]}}}}",
+        &**own
+    ));
+    let kubectl = stack.kubectl(Version::Newest);
+    for form in [&["get", "pod", "web", "-o", "yaml"][..], &["get", "pods", "-o", "json"], &["describe", "pod", "web"]]
+    {
+        let shown = kubectl.run(form).await;
+        without_canary(&shown);
+        let shown = shown.ok();
+        assert!(shown.contains("8080") && shown.contains("c2FsbHlwb3J0"), "{form:?}: {shown}");
+    }
+    // A policy without them shows them again: it is policy's word alone.
+    stack.write_policy("apiVersion: sallyport.dev/v1alpha1\nkind: Policy\n");
+    for _ in 0..100 {
+        let shown = kubectl.run(&["get", "pod", "web", "-o", "yaml"]).await.ok();
+        if shown.contains(CANARY) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("the policy without `mask` is not in force after ten seconds");
+}
