@@ -1,5 +1,5 @@
 //! Values in text: what a pod prints may hold the values of its own Secrets. They are replaced as the text flows by, wherever it is cut into
-//! pieces, in the forms of [`forms`].
+//! pieces, in the forms of `forms`.
 //!
 //! Only values that the text's pod has anyway are looked for. Those that were masked elsewhere would make an oracle: whoever can make a pod
 //! print a guess would learn from the mask whether it was right (ARCHITECTURE.md, Masking).
