@@ -186,18 +186,18 @@ python3 "$root/scripts/image/archive.py" --name localhost/intruder:1 --output "$
     }
 }
 
-/// Tries until it works; panics after two minutes with what the last try said.
+/// Tries until it works; panics after five minutes with what the last try said. A busy machine needs some of them.
 #[track_caller]
 pub fn eventually<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
     let (clock, mut last) = (Clock::system(), String::new());
-    while clock.monotonic() < Duration::from_secs(120) {
+    while clock.monotonic() < Duration::from_secs(300) {
         match attempt() {
             Ok(value) => return value,
             Err(why) => last = why,
         }
         std::thread::sleep(Duration::from_millis(200));
     }
-    panic!("still after two minutes: {last}")
+    panic!("still after five minutes: {last}")
 }
 
 #[expect(clippy::disallowed_methods, reason = "the harness is configured by scripts/test, through the environment")]
