@@ -102,8 +102,8 @@ pub(super) fn protobuf_pod() -> Vec<u8> {
 }
 
 fn metadata() -> Vec<u8> {
-    let managed =
-        format!(r#"{{"f:metadata":{{"f:labels":{{{}"f:app":{{}}}}}}}}"#, r#""f:example.com/label":{},"#.repeat(20));
+    let labels: String = (0..20).map(|number| format!(r#""f:example.com/label-{number}":{{}},"#)).collect();
+    let managed = format!(r#"{{"f:metadata":{{"f:labels":{{{labels}"f:app":{{}}}}}}}}"#);
     let names = [field(1, "web-5d9c7b6f4-x2x7k"), field(3, "default"), entry(11, "app", b"web")].concat();
     let managed = field(17, [field(1, "kube-controller-manager"), field(7, field(1, managed))].concat());
     [names, entry(12, "example.com/note", b"a line of text"), managed].concat()
