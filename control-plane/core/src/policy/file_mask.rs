@@ -2,6 +2,8 @@
 
 use shared::limits;
 
+use super::file_match;
+use super::glob::Glob;
 use super::reader::Reader;
 use super::yaml::Node;
 use crate::mask::MaskedFields;
@@ -27,16 +29,15 @@ pub(super) fn read(reader: &mut Reader, node: &Node, path: &str) -> Vec<MaskRule
     let mut count = 0;
     for (node, path) in reader.list(node, path) {
         let fields = reader.fields(node, &path, &["apiGroups", "resources", "fields"]);
-        let mut texts = |name: &str| {
-            if let Some((node, path)) = fields.get(name) {
-                return reader.texts(node, &path);
+        for name in ["apiGroups", "resources", "fields"] {
+            if fields.get(name).is_none() {
+                reader.wrong(node, &path, format!("has no {name}; expected apiGroups, resources and fields"));
             }
-            reader.wrong(node, &path, format!("has no {name}; expected apiGroups, resources and fields"));
-            Vec::new()
-        };
-        let words = |texts: Vec<(&Node, String, String)>| texts.into_iter().map(|(_, _, text)| text).collect();
-        let (groups, resources): (Vec<_>, Vec<_>) = (words(texts("apiGroups")), words(texts("resources")));
-        let patterns = texts("fields");
+        }
+        let groups = fields.get("apiGroups").map(|(node, path)| groups(reader, node, &path)).unwrap_or_default();
+        let resources = fields.get("resources").map(|(node, path)| resources(reader, node, &path, &groups));
+        let resources = resources.unwrap_or_default();
+        let patterns = fields.get("fields").map(|(node, path)| reader.texts(node, &path)).unwrap_or_default();
         if groups.iter().any(String::is_empty) && resources.iter().any(|resource| resource == "secrets") {
             reader.wrong(node, &path, "names Secrets, whose values are masked whatever policy says");
         }
@@ -49,7 +50,35 @@ pub(super) fn read(reader: &mut Reader, node: &Node, path: &str) -> Vec<MaskRule
         if count > limits::GRANT_MASK_PATHS {
             reader.wrong(node, &path, format!("names more than {} fields in all", limits::GRANT_MASK_PATHS));
         }
-        rules.push(MaskRule { groups, resources, fields: words(patterns) });
+        rules.push(MaskRule { groups, resources, fields: patterns.into_iter().map(|(_, _, text)| text).collect() });
     }
     rules
+}
+
+/// Checked as a rule's are. A star would mask less than somebody thinks, or more than anybody can read: each is named.
+fn groups(reader: &mut Reader, node: &Node, path: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for group in file_match::groups(reader, node, path) {
+        match group {
+            Glob::Exact(name) => names.push(name),
+            Glob::Any | Glob::Parts(_) => reader.wrong(node, path, "name each group: `*` is not for this list"),
+        }
+    }
+    names
+}
+
+fn resources(reader: &mut Reader, node: &Node, path: &str, groups: &[String]) -> Vec<String> {
+    let groups: Vec<Glob> = groups.iter().cloned().map(Glob::Exact).collect();
+    let mut names = Vec::new();
+    for pattern in file_match::resources(reader, node, path, Some(&groups)) {
+        match (pattern.resource, pattern.subresource.as_deref()) {
+            (Some(name), Some("")) => names.push(name),
+            _ => reader.wrong(
+                node,
+                path,
+                "name each resource, without a subresource or `*`: `pods` has its subresources with it",
+            ),
+        }
+    }
+    names
 }

@@ -74,7 +74,7 @@ fn globs(reader: &mut Reader, node: &Node, path: &str) -> Vec<Glob> {
     globs
 }
 
-fn groups(reader: &mut Reader, node: &Node, path: &str) -> Vec<Glob> {
+pub(super) fn groups(reader: &mut Reader, node: &Node, path: &str) -> Vec<Glob> {
     let mut groups = Vec::new();
     for (node, path, text) in reader.texts(node, path) {
         if text == "v1" || text == "core" {
@@ -89,7 +89,7 @@ fn groups(reader: &mut Reader, node: &Node, path: &str) -> Vec<Glob> {
     groups
 }
 
-fn resources(reader: &mut Reader, node: &Node, path: &str, groups: Option<&[Glob]>) -> Vec<ResourcePattern> {
+pub(super) fn resources(reader: &mut Reader, node: &Node, path: &str, groups: Option<&[Glob]>) -> Vec<ResourcePattern> {
     let mut patterns = Vec::new();
     for (node, path, text) in reader.texts(node, path) {
         let (resource, subresource) = match text.split_once('/') {

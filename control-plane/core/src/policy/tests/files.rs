@@ -120,6 +120,19 @@ fn fields_to_mask_are_named_for_whole_resources() {
     ] {
         assert!(found.iter().any(|mistake| mistake.contains(expected)), "{expected}: {found:?}");
     }
+    // What would match nothing is told, not taken for an entry that masks.
+    for (group, resource, expected) in [
+        ("core", "configmaps", "the core group is the empty text"),
+        ("'*'", "configmaps", "name each group"),
+        ("''", "'*'", "name each resource"),
+        ("''", "pods/status", "name each resource"),
+        ("''", "configmap", "configmaps"),
+    ] {
+        let found = mistakes(&format!(
+            "apiVersion: sallyport.dev/v1alpha1\nmask:\n- {{apiGroups: [{group}], resources: [{resource}], fields: [data.a]}}\n"
+        ));
+        assert!(found.iter().any(|mistake| mistake.contains(expected)), "{group} {resource}: {found:?}");
+    }
 }
 
 #[test]
