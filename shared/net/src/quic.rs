@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use quinn::{ClientConfig, IdleTimeout, NoneTokenLog, ServerConfig, TransportConfig, VarInt};
 use shared::limits;
 
 use crate::pki::{Identity, KeyPin};
@@ -38,6 +38,9 @@ pub fn server_config_of(keys: Arc<ServerKeys>) -> Result<ServerConfig, ConfigErr
     config.transport_config(Arc::new(transport()));
     // A pod's address may change in mid connection (node NAT, CNI); the keys stay.
     config.migration(true);
+    // No tokens for later connections (NEW_TOKEN, RFC 9000 §8.1.3): they would spare a peer one round trip, and only under load, while the
+    // log of those that were used costs up to 20 MiB and takes peers that come back in another order for a clock that went back.
+    config.validation_token.sent(0).log(Arc::new(NoneTokenLog));
     Ok(config)
 }
 
