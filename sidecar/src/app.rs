@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use shared::chain::Chain;
 use shared::limits;
 use shared::secret::Secret;
+use shared::time::Timestamp;
 use shared_net::clock::Clock;
 use shared_net::crypto;
 use shared_net::drain::{self, Drain, DrainTrigger};
@@ -22,13 +23,13 @@ use crate::config::{Config, Network};
 use crate::forward::Forwarder;
 use crate::guard::Guard;
 use crate::hosts::{CLUSTER_NAMES, Hosts};
-use crate::link::{self, Keeper, Link};
+use crate::link::{self, Link};
 use crate::listener::{self, Gate};
 use crate::prober;
 use crate::serve_dir::{self, Served};
 use crate::session::TokenFiles;
 
-/// A sidecar whose sockets are bound and whose files are written.
+/// A sidecar whose sockets are bound and whose files are written, and which is on its way to a session.
 #[derive(Debug)]
 pub struct Bound {
     listener: TcpListener,
@@ -36,7 +37,6 @@ pub struct Bound {
     tls: TlsAcceptorDebug,
     gate: Arc<Gate>,
     link: Link,
-    keeper: Keeper,
     network: Option<Network>,
     trigger: DrainTrigger,
     drain: Drain,
@@ -72,7 +72,7 @@ impl std::fmt::Debug for TlsAcceptorDebug {
     }
 }
 
-/// Binds the listener, draws the keys of this life, and writes the files for clients.
+/// Binds the listener, begins to dial the control plane, draws the keys of this life, and writes the files for clients.
 ///
 /// # Errors
 /// An address that is taken, a folder that can't be written.
@@ -81,58 +81,63 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         TcpListener::bind(config.listen).await.with_context(|| format!("can't listen on {}", config.listen))?;
     let address = listener.local_addr().context("listener has no address")?;
 
-    // One authority, one token and one key per life of this process; none of them is ever stored by it.
     let now = clock.now();
-    let ca = Ca::generate("sallyport sidecar", now)?;
-    let names: Vec<&str> = CLUSTER_NAMES.into_iter().chain(["localhost"]).collect();
-    let identity = ca.issue_server(&names, &[address.ip()], now, CA_LIFE)?;
-    let token = Secret::new(URL_SAFE_NO_PAD.encode(crypto::random::<32>()));
-    let tokens = TokenFiles { pod: config.pod_token.clone(), ci: config.ci_token.clone() };
-    let named = tokens.read().ok().and_then(|tokens| tokens.namespace());
-    let namespace = named.or_else(|| config.namespace.clone()).unwrap_or_else(|| "default".to_owned());
-    let served = Served {
-        token: token.expose(),
-        ca_pem: ca.pem(),
-        namespace: &namespace,
-        address,
-        in_pod: config.pod_token.is_some(),
-    };
-    serve_dir::write_folder(&config.serve_dir, &served)?;
-    let waits = if config.start_without {
-        serve_dir::write_token(&config.serve_dir, token.expose(), served.in_pod)?;
-        None
-    } else {
-        let token = Secret::new(token.expose().clone());
-        Some(FirstSession { folder: config.serve_dir.clone(), token, in_pod: served.in_pod })
-    };
-    if let Some(path) = &config.kubeconfig {
-        serve_dir::write_kubeconfig(path, &served)?;
-    }
-
     let me = Identity::self_signed(now, CA_LIFE)?;
-    let (link, keeper) = link::new(config.control_plane, &me, config.pin, tokens, clock.clone())?;
+    let tokens = TokenFiles { pod: config.pod_token.clone(), ci: config.ci_token.clone() };
+    let (link, keeper) = link::new(config.control_plane.clone(), &me, config.pin, tokens.clone(), clock.clone())?;
     let (trigger, drain) = drain::channel();
     let tasks = TaskSet::new();
+    // A session takes longest of all that a start needs. The way to it begins first, and what clients need is made meanwhile.
+    tasks.spawn_core("link", keeper.run());
+    let (network, rejoin_wait) = (config.network.clone(), config.rejoin_wait);
+    let Local { token, tls, waits } =
+        tokio::task::spawn_blocking(move || Local::make(&config, address, &tokens, now)).await??;
     let gate = Arc::new(Gate {
         guard: Guard::new(Hosts::new(address), token),
-        forwarder: Forwarder::new(link.clone(), clock.clone(), config.rejoin_wait),
+        forwarder: Forwarder::new(link.clone(), clock.clone(), rejoin_wait),
         clock,
         tasks: tasks.clone(),
         drain: drain.clone(),
     });
-    Ok(Bound {
-        listener,
-        address,
-        tls: TlsAcceptorDebug(acceptor(&identity)?),
-        gate,
-        link,
-        keeper,
-        network: config.network,
-        trigger,
-        drain,
-        tasks,
-        waits,
-    })
+    Ok(Bound { listener, address, tls, gate, link, network, trigger, drain, tasks, waits })
+}
+
+/// What local clients need.
+struct Local {
+    token: Secret<String>,
+    tls: TlsAcceptorDebug,
+    waits: Option<FirstSession>,
+}
+
+impl Local {
+    /// One authority, one token and one key per life of this process; none of them is ever stored by it.
+    fn make(config: &Config, address: SocketAddr, tokens: &TokenFiles, now: Timestamp) -> anyhow::Result<Self> {
+        let ca = Ca::generate("sallyport sidecar", now)?;
+        let names: Vec<&str> = CLUSTER_NAMES.into_iter().chain(["localhost"]).collect();
+        let identity = ca.issue_server(&names, &[address.ip()], now, CA_LIFE)?;
+        let token = Secret::new(URL_SAFE_NO_PAD.encode(crypto::random::<32>()));
+        let named = tokens.read().ok().and_then(|tokens| tokens.namespace());
+        let namespace = named.or_else(|| config.namespace.clone()).unwrap_or_else(|| "default".to_owned());
+        let served = Served {
+            token: token.expose(),
+            ca_pem: ca.pem(),
+            namespace: &namespace,
+            address,
+            in_pod: config.pod_token.is_some(),
+        };
+        serve_dir::write_folder(&config.serve_dir, &served)?;
+        let waits = if config.start_without {
+            serve_dir::write_token(&config.serve_dir, token.expose(), served.in_pod)?;
+            None
+        } else {
+            let token = Secret::new(token.expose().clone());
+            Some(FirstSession { folder: config.serve_dir.clone(), token, in_pod: served.in_pod })
+        };
+        if let Some(path) = &config.kubeconfig {
+            serve_dir::write_kubeconfig(path, &served)?;
+        }
+        Ok(Self { token, tls: TlsAcceptorDebug(acceptor(&identity)?), waits })
+    }
 }
 
 fn acceptor(identity: &Identity) -> anyhow::Result<TlsAcceptor> {
@@ -161,7 +166,6 @@ impl Bound {
     /// A task without which nothing works has panicked.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         tracing::info!(address = %self.address, "serving");
-        self.tasks.spawn_core("link", self.keeper.run());
         if let Some(first) = self.waits {
             self.tasks.spawn_core("first session", first.write(self.link.clone()));
         }

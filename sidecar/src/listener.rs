@@ -183,15 +183,19 @@ async fn handle(gate: &Gate, request: Request<Incoming>) -> Response<BoxBody> {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let head_ms = u64::try_from(gate.clock.monotonic().saturating_sub(begun).as_millis()).unwrap_or(u64::MAX);
-    tracing::event!(
-        target: telemetry::ACCESS,
-        tracing::Level::INFO,
-        operation.id = operation.map(tracing::field::display),
-        method = %method,
-        status = response.status().as_u16(),
-        head_ms,
-        "operation"
-    );
+    let status = response.status().as_u16();
+    // In a task of its own: the answer goes out before its line is written.
+    gate.tasks.spawn("access", async move {
+        tracing::event!(
+            target: telemetry::ACCESS,
+            tracing::Level::INFO,
+            operation.id = operation.map(tracing::field::display),
+            method = %method,
+            status,
+            head_ms,
+            "operation"
+        );
+    });
     response
 }
 

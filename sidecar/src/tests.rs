@@ -1,5 +1,6 @@
 //! The sidecar as a whole, between real clients on one side and a control plane in this process on the other.
 
+mod corpus;
 mod fake;
 mod lost;
 mod round_trip;

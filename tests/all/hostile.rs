@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tests::kubectl::Version;
+use tests::rogue::tell_sidecar;
 use tests::stack::Stack;
 
 use crate::stories::creations;
@@ -89,6 +90,68 @@ async fn junk_on_every_port_ends_nothing() {
     }
     stack.kubectl(Version::Middle).run(&["get", "configmaps"]).await.ok();
     assert_eq!(stack.namespace().cluster().audit_of(stack.namespace()).len(), before + 1, "only kubectl's own call");
+    for process in ["control-plane", "agent", "sidecar"] {
+        let panics = stack.log(process).text().matches("panic").count();
+        assert_eq!(panics, 0, "{process} panicked");
+    }
+}
+
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    /// Below `bound`.
+    fn roll(&mut self, bound: u64) -> u64 {
+        // Knuth's multiplier (MMIX); the upper half is the good one.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.roll(256).to_le_bytes()[0]
+    }
+}
+
+/// A client's preface, and frames (RFC 9113 §4.1) that fit each other by accident only.
+fn frames(dice: &mut Dice, token: &str) -> Vec<u8> {
+    // :method GET, :scheme https, :path /, :authority and authorization as literals (RFC 7541 §6).
+    let mut head = vec![0x82, 0x87, 0x84, 0x41, 9];
+    head.extend_from_slice(b"localhost");
+    let bearer = format!("Bearer {token}");
+    head.extend_from_slice(&[0x0f, 0x08, u8::try_from(bearer.len()).unwrap()]);
+    head.extend_from_slice(bearer.as_bytes());
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    for _ in 0..40 {
+        let kind = dice.roll(12).to_le_bytes()[0];
+        let payload = match kind {
+            1 if dice.roll(4) > 0 => head.clone(),
+            _ => {
+                let sizes = [0, 4, 5, 6, 8, dice.roll(100)];
+                let size = sizes[usize::try_from(dice.roll(6)).unwrap()];
+                (0..size).map(|_| dice.byte()).collect()
+            }
+        };
+        let stream: u32 = [0, 1, 1, 3, 5, 2, 0x7fff_ffff][usize::try_from(dice.roll(7)).unwrap()];
+        bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_be_bytes()[1..]);
+        bytes.extend_from_slice(&[kind, dice.byte()]);
+        bytes.extend_from_slice(&stream.to_be_bytes());
+        bytes.extend(payload);
+    }
+    bytes
+}
+
+/// SECURITY.md U9: frames of HTTP/2 in any order, to who speaks it, end a connection and never more.
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_in_any_order_end_their_own_connection_only() {
+    let stack = Stack::start("frames");
+    let token = std::fs::read_to_string(stack.sidecar_files().join("token")).unwrap();
+    let mut dice = Dice(20);
+    for _ in 0..200 {
+        let frames = frames(&mut dice, &token);
+        let said = tell_sidecar(&stack, b"h2", &frames, Duration::from_millis(200)).await;
+        assert!(said.starts_with(&[0, 0]), "it speaks HTTP/2: {said:?}");
+    }
+    stack.kubectl(Version::Middle).run(&["get", "configmaps"]).await.ok();
     for process in ["control-plane", "agent", "sidecar"] {
         let panics = stack.log(process).text().matches("panic").count();
         assert_eq!(panics, 0, "{process} panicked");

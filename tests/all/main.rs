@@ -33,6 +33,7 @@ mod rbac;
 mod restarts;
 mod rogue;
 mod scripts;
+mod smuggling;
 mod stories;
 mod strangers;
 mod tidy;

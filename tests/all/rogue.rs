@@ -2,8 +2,9 @@
 //! session's rights, whatever it sends (SECURITY.md: sidecar → control plane).
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -397,4 +398,42 @@ rules:
         }
         stack.cli(&["sessions", "revoke", &session]).ok();
     }
+}
+
+/// SECURITY.md L3: eight jobs at once, and every request at the API server stands under the session that asked for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_every_request_stands_under_its_own_session() {
+    const JOBS: usize = 8;
+    const EACH: usize = 40;
+    let stack = Arc::new(Stack::start("crowd"));
+    let mut jobs = JoinSet::new();
+    for _ in 0..JOBS {
+        let stack = Arc::clone(&stack);
+        jobs.spawn(async move {
+            let (rogue, session) = Rogue::with_session(&stack, &Key::new(&stack)).await;
+            let target = format!("{}/nobody", path(&stack, "configmaps"));
+            let mut ids = Vec::new();
+            let mut under_way = Vec::new();
+            for _ in 0..EACH {
+                let id = new_id();
+                ids.push((id.to_string(), session.clone()));
+                under_way.push(rogue.begin(&operation(id, "GET", &target, &[], "")).await);
+            }
+            for exchange in &mut under_way {
+                let reply = exchange.answer().await;
+                assert_eq!(reply.map(|reply| reply.status), Some(404));
+            }
+            ids
+        });
+    }
+    let owners: BTreeMap<String, String> = jobs.join_all().await.into_iter().flatten().collect();
+    let of = |event: &AuditEvent| event.is_complete() && event.is_runner();
+    let events: Vec<_> = sent(&stack).into_iter().filter(of).collect();
+    assert_eq!((events.len(), owners.len()), (JOBS * EACH, JOBS * EACH));
+    for event in events {
+        let extra = &event.impersonated_user.as_ref().unwrap().extra;
+        let said = extra["sallyport.dev/session"].first().unwrap();
+        assert_eq!(owners.get(event.operation().unwrap()), Some(said), "{event:?}");
+    }
+    assert_reconciled(&stack);
 }

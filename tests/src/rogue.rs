@@ -1,18 +1,25 @@
-//! A sidecar that means harm: a key of its own, a real pod's token, and on each stream whatever bytes a test wants.
+//! Who means harm. A sidecar: a key of its own, a real pod's token, and on each stream whatever bytes a test wants. And a job, which says
+//! whatever bytes it wants to its sidecar.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use quinn::{RecvStream, SendStream};
+use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use shared::ids::OperationId;
 use shared::wire;
 use shared_net::clock::Clock;
 use shared_net::pki::Identity;
 use shared_net::quic;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use uuid::Uuid;
 
+use crate::bench::client::trusting;
 use crate::stack::Stack;
 use crate::web::{Reply, head};
 
@@ -144,9 +151,30 @@ impl Exchange {
 
     /// What comes until the other side is done; `None` where it resets the stream before its answer is whole.
     pub async fn answer(&mut self) -> Option<Reply> {
-        let read = tokio::time::timeout(WITHIN, self.receive.read_to_end(ANSWER)).await.expect("an answer in time");
-        read.ok().filter(|bytes| !bytes.is_empty()).map(|bytes| Reply::parse(&bytes))
+        let bytes = self.said().await;
+        (!bytes.is_empty()).then(|| Reply::parse(&bytes))
     }
+
+    /// The same as it came; nothing where the stream is reset.
+    pub async fn said(&mut self) -> Vec<u8> {
+        let read = tokio::time::timeout(WITHIN, self.receive.read_to_end(ANSWER)).await.expect("an answer in time");
+        read.unwrap_or_default()
+    }
+}
+
+/// Says these very bytes to the sidecar, on a connection of its own under this protocol (ALPN), and gives what it says until it closes or
+/// has been silent for `patience`.
+pub async fn tell_sidecar(stack: &Stack, protocol: &[u8], bytes: &[u8], patience: Duration) -> Vec<u8> {
+    let mut tls = (*trusting(&stack.sidecar_files().join("ca.crt")).expect("the sidecar's authority")).clone();
+    tls.alpn_protocols = vec![protocol.to_vec()];
+    let tcp = TcpStream::connect(stack.sidecar()).await.expect("the sidecar listens");
+    let name = ServerName::IpAddress(stack.sidecar().ip().into());
+    let mut io = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.expect("TLS under its authority");
+    // The sidecar may hang up in the middle.
+    drop(io.write_all(bytes).await);
+    let mut said = Vec::new();
+    while let Ok(Ok(1..)) = tokio::time::timeout(patience, io.read_buf(&mut said)).await {}
+    said
 }
 
 /// The bytes of an operation's request.

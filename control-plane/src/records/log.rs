@@ -263,9 +263,11 @@ impl OperationLog {
         }
     }
 
-    /// Closes it without waiting: for the end of a stream, and for drops.
-    pub(crate) fn close_later(mut self, outcome: Outcome, status: u16, reason: Option<String>) {
-        self.finish(outcome, status, reason);
+    /// Closes it without waiting, once what is under way is done: the last bytes of an answer go out before the work of closing begins.
+    pub(crate) fn close_later(self, outcome: Outcome, status: u16, reason: Option<String>) {
+        let tasks = self.recorder.tasks.clone();
+        let ending = Ending { log: self, end: Some((outcome, status, reason)) };
+        tasks.spawn("close", async move { drop(ending) });
     }
 
     fn finish(&mut self, outcome: Outcome, status: u16, reason: Option<String>) {
@@ -370,6 +372,20 @@ impl OperationLog {
             },
             "operation"
         );
+    }
+}
+
+/// A log that is about to be closed. Dropped, it closes it, so that it makes no difference whether its task gets to run.
+struct Ending {
+    log: OperationLog,
+    end: Option<(Outcome, u16, Option<String>)>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some((outcome, status, reason)) = self.end.take() {
+            self.log.finish(outcome, status, reason);
+        }
     }
 }
 

@@ -16,12 +16,21 @@ impl Masker {
     pub(super) fn is_plain_map(&self) -> bool {
         // At the limit of depth the general way must see the empty container that is too deep.
         self.stack.len() < MASK_DEPTH
-            && matches!(self.top.role, Role::Plain | Role::Object | Role::Metadata | Role::Inert)
+            && matches!(
+                self.top.role,
+                Role::Plain
+                    | Role::Object
+                    | Role::Metadata
+                    | Role::Inert
+                    | Role::ManagedEntry
+                    | Role::FieldsV1
+                    | Role::FieldsOfData
+            )
     }
 
     /// Reads members from the quote of a name on. False if it could not get past the first name.
     pub(super) fn members(&mut self, cursor: &mut Cursor<'_>) -> bool {
-        let inert = self.top.role == Role::Inert;
+        let role = self.top.role;
         let no_controls = self.no_controls;
         let input = cursor.input;
         let mut at = cursor.at;
@@ -33,9 +42,16 @@ impl Masker {
             let [b'"', b':', value @ ..] = rest.get(length..).unwrap_or_default() else {
                 break;
             };
-            let key = if inert { Key::Other } else { Key::of(rest.get(..length).unwrap_or_default()) };
+            let Some(key) = key_of(role, rest.get(..length).unwrap_or_default()) else {
+                break;
+            };
             let start = at + length + 3;
-            let end = if key == Key::Other { plain_value(value, no_controls) } else { None };
+            let end = match (key, role) {
+                // What is put in the place of a field's value stands there already.
+                (Key::Other, Role::FieldsOfData) => value.starts_with(b"{}").then_some(2),
+                (Key::Other, _) => plain_value(value, no_controls),
+                _ => None,
+            };
             let Some(end) = end.map(|end| start + end) else {
                 self.key = key;
                 self.state = State::Value;
@@ -58,6 +74,18 @@ impl Masker {
             cursor.at = at;
         }
         false
+    }
+}
+
+/// What a name means in such a map; `None` if that is for the general way to say.
+#[inline]
+fn key_of(role: Role, name: &[u8]) -> Option<Key> {
+    match role {
+        Role::Inert => Some(Key::Other),
+        // Labels of values and of list elements, which hold values.
+        Role::FieldsOfData => (!name.starts_with(b"v:") && !name.starts_with(b"k:")).then_some(Key::Other),
+        Role::ManagedEntry => Some(if name == b"fieldsV1" { Key::FieldsV1 } else { Key::Other }),
+        _ => Some(Key::of(name)),
     }
 }
 
