@@ -18,7 +18,13 @@ use tests::stack::Stack;
 /// How often the API server was asked for the ConfigMap of this name.
 fn asked(stack: &Stack, name: &str) -> usize {
     let of = |event: &AuditEvent| event.object_ref.as_ref().is_some_and(|object| object.name == name);
-    stack.namespace().cluster().audit_of(stack.namespace()).iter().filter(|event| event.is_complete() && of(event)).count()
+    stack
+        .namespace()
+        .cluster()
+        .audit_of(stack.namespace())
+        .iter()
+        .filter(|event| event.is_complete() && of(event))
+        .count()
 }
 
 /// A case with these lines in the first head, and the second request as the control plane takes them.

@@ -108,11 +108,21 @@ python3 "$root/scripts/image/archive.py" --name localhost/intruder:1 --output "$
 
     /// Runs a command of this machine in the network of a Pod's container, whose image has none.
     pub fn in_network_of(&self, namespace: &str, pod: &str, container: &str, command: &[&str]) -> Output {
+        let pid = self.process(namespace, pod, container);
+        self.enter(&[&["nsenter", "--target", &pid, "--net", "--"], command].concat())
+    }
+
+    /// Kills the first process of a Pod's container, as the kernel does with who takes too much memory.
+    pub fn kill(&self, namespace: &str, pod: &str, container: &str) {
+        self.enter(&["kill", "-KILL", &self.process(namespace, pod, container)]).ok();
+    }
+
+    /// The first process of a Pod's container, as the machine numbers it.
+    fn process(&self, namespace: &str, pod: &str, container: &str) -> String {
         let id = self.container(namespace, pod, container);
         let tasks = self.ctr(&["tasks", "ls"]).ok();
         let line = tasks.lines().find(|line| line.starts_with(&id)).expect("it runs");
-        let pid = line.split_whitespace().nth(1).expect("a task has a process").to_owned();
-        self.enter(&[&["nsenter", "--target", &pid, "--net", "--"], command].concat())
+        line.split_whitespace().nth(1).expect("a task has a process").to_owned()
     }
 
     /// Gives the node images, from archives.

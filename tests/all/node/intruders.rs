@@ -99,6 +99,7 @@ spec:
 #[test]
 fn nobody_goes_round_the_agent() {
     let Some(on) = Installed::get() else { return };
+    let _unchanged = on.unchanged();
     let (node, runners) = (on.node, &on.runners);
     node.load_intruder();
     // RBAC would let both of them read: what stops them is the network.

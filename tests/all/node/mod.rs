@@ -12,6 +12,7 @@ mod images;
 mod installed;
 mod intruders;
 mod leaves;
+mod life;
 mod network;
 mod pods;
 mod ports;

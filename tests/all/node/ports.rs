@@ -150,6 +150,7 @@ fn each_reaches_what_it_must_and_nothing_more(on: &Installed, injector_is_open: 
 #[test]
 fn ciliums_policies_open_what_must_be_open() {
     let Some(on) = Installed::get() else { return };
+    let _unchanged = on.unchanged();
     each_reaches_what_it_must_and_nothing_more(on, false);
 }
 
@@ -157,6 +158,7 @@ fn ciliums_policies_open_what_must_be_open() {
 #[test]
 fn a_pod_from_before_its_namespace_was_mandatory_is_held() {
     let Some(on) = Installed::get() else { return };
+    let _unchanged = on.unchanged();
     let namespace = on.node.namespace("before");
     job(&namespace, "old", "");
     on.node.ready(&namespace, "old");

@@ -143,6 +143,7 @@ pub(super) fn the_record_and_the_api_servers_log_agree(on: &Installed) {
 #[test]
 fn a_mandatory_namespace_has_no_pod_without() {
     let Some(on) = installed() else { return };
+    let _unchanged = on.unchanged();
     let namespace = on.node.namespace("mandatory");
     on.node.admin(&["label", "namespace", &namespace, "sallyport.dev/inject=required"]);
     job(&namespace, "plain", "");
@@ -168,6 +169,7 @@ fn a_mandatory_namespace_has_no_pod_without() {
 #[expect(clippy::disallowed_methods, reason = "an alarm is promised within a minute")]
 fn a_policy_that_is_taken_away_is_an_alarm_within_a_minute() {
     let Some(on) = installed() else { return };
+    let _unchanged = on.unchanged();
     let namespace = on.node.namespace("alarm");
     job(&namespace, "job", r#"sallyport.dev/inject: "true""#);
     on.node.ready(&namespace, "job");

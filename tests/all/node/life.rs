@@ -1,0 +1,144 @@
+//! What happens to a job and to us while time goes on: updates, processes that are killed, jobs that end before their time.
+
+use serde_json::Value;
+use tests::node::eventually;
+
+use super::installed::Installed;
+use super::story::{job, kubectl, the_record_and_the_api_servers_log_agree};
+
+const INJECT: &str = r#"sallyport.dev/inject: "true""#;
+
+/// Has a job read until it is told to stop. What failed is in a file beside.
+const READS: &str =
+    "cd /tmp; while [ ! -e stop ]; do kubectl get configmaps >out 2>err || cat err >>failed; echo >>reads; done";
+
+/// What a shell in the job says.
+fn shell(on: &Installed, namespace: &str, script: &str) -> String {
+    on.node.exec(namespace, "job", "job", &["sh", "-c", script], "").ok()
+}
+
+fn reads(on: &Installed, namespace: &str) -> usize {
+    shell(on, namespace, "wc -l </tmp/reads").trim().parse().expect("a number of lines")
+}
+
+/// What the reads that failed since the last time were told.
+fn failed(on: &Installed, namespace: &str) -> String {
+    shell(on, namespace, "cat /tmp/failed; : >/tmp/failed")
+}
+
+/// Waits for more reads than there were.
+fn it_goes_on(on: &Installed, namespace: &str) {
+    let before = reads(on, namespace);
+    eventually(|| match reads(on, namespace) {
+        now if now >= before + 3 => Ok(()),
+        now => Err(format!("{now} reads after {before}")),
+    });
+}
+
+/// Updates of agents and control plane: no read of a job fails. An agent that is killed, as the kernel kills who takes too much memory:
+/// the one read that it had is told that nobody knows. What waits for people goes on waiting all the while, and is done once.
+#[test]
+fn neither_updates_nor_a_killed_agent_lose_a_call_or_a_hold() {
+    let Some(on) = Installed::get() else { return };
+    let _alone = on.to_change();
+    let node = on.node;
+    let namespace = node.namespace("life");
+    job(&namespace, "job", INJECT);
+    node.ready(&namespace, "job");
+    shell(on, &namespace, "touch /tmp/reads /tmp/failed");
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| shell(on, &namespace, READS));
+        let asked = scope.spawn(|| kubectl(on, &namespace, "job", &["create", "serviceaccount", "bot"]));
+        let hold = on.held(&namespace);
+        it_goes_on(on, &namespace);
+
+        node.admin(&["-n", "sallyport", "rollout", "restart", "deployment/sallyport-agent"]);
+        on.rolled_out();
+        it_goes_on(on, &namespace);
+        assert_eq!(failed(on, &namespace), "", "while the agents were updated");
+
+        let agents = node.get_json(&["-n", "sallyport", "pods", "-l", "app.kubernetes.io/name=sallyport-agent"]);
+        let name = agents["items"][0]["metadata"]["name"].as_str().expect("a pod has a name").to_owned();
+        node.kill("sallyport", &name, "agent");
+        it_goes_on(on, &namespace);
+        on.rolled_out();
+        let told = failed(on, &namespace);
+        let lost = told.lines().filter(|line| line.contains("nobody can say whether it was carried out")).count();
+        assert!(lost == told.lines().count() && lost <= 1, "while an agent was killed: {told}");
+
+        node.admin(&["-n", "sallyport", "rollout", "restart", "statefulset/sallyport-control-plane"]);
+        on.rolled_out();
+        it_goes_on(on, &namespace);
+        assert_eq!(failed(on, &namespace), "", "while the control plane was updated");
+
+        assert_eq!(on.held(&namespace), hold, "it waits for people still");
+        on.cli(&["approvals", "approve", &hold]).ok();
+        assert_eq!(asked.join().expect("kubectl ends").ok(), "serviceaccount/bot created\n");
+        shell(on, &namespace, "touch /tmp/stop");
+        reading.join().expect("the loop ends");
+    });
+    the_record_and_the_api_servers_log_agree(on);
+}
+
+/// The sessions of a pod's sidecar, with their operations.
+fn sessions(on: &Installed, namespace: &str, pod: &str) -> Vec<Value> {
+    let all = on.json(&["sessions", "list"]);
+    let of = |session: &&Value| {
+        let identity = &session["identity"]["pod"];
+        identity["pod"] == pod && identity["namespace"] == namespace
+    };
+    let ids = all.as_array().expect("a list").iter().filter(of).filter_map(|session| session["id"].as_str());
+    ids.map(|id| on.json(&["sessions", "show", id])).collect()
+}
+
+/// A job that is deleted, evicted or killed in the middle leaves nothing open: what ran has its outcome, and what it waited for is never
+/// done, whoever says yes to it later.
+#[test]
+fn a_job_that_ends_before_its_time_leaves_nothing_open() {
+    let Some(on) = Installed::get() else { return };
+    let _unchanged = on.unchanged();
+    let node = on.node;
+    for how in ["deleted", "evicted", "killed"] {
+        let namespace = node.namespace(how);
+        job(&namespace, "job", INJECT);
+        node.ready(&namespace, "job");
+        let name: &str = &namespace;
+        std::thread::scope(|scope| {
+            let watching = scope.spawn(|| kubectl(on, name, "job", &["get", "configmaps", "--watch"]));
+            let asked = scope.spawn(|| kubectl(on, name, "job", &["create", "serviceaccount", "bot"]));
+            let hold = on.held(name);
+            match how {
+                "deleted" => {
+                    node.admin(&["-n", name, "delete", "pod", "job", "--force", "--grace-period=0"]);
+                }
+                "evicted" => {
+                    let eviction = serde_json::json!({
+                        "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "job", "namespace": name},
+                    });
+                    let path = format!("/api/v1/namespaces/{name}/pods/job/eviction");
+                    let output = node.try_admin(&["create", "--raw", &path, "-f", "-"], &eviction.to_string());
+                    assert!(output.status.success(), "{output:?}");
+                }
+                // What ends the sidecar then is the kubelet, when the job is over.
+                _ => node.kill(name, "job", "job"),
+            }
+            for ended in [watching, asked] {
+                let ended = ended.join().expect("kubectl ends");
+                assert_ne!(ended.code, Some(0), "{how}: {ended:?}");
+            }
+            let left = eventually(|| {
+                let sessions = sessions(on, name, "job");
+                let operations = sessions.iter().filter_map(|session| session["operations"].as_array()).flatten();
+                let open: Vec<&Value> = operations.filter(|operation| operation["outcome"].is_null()).collect();
+                match open.as_slice() {
+                    [one] if one["verb"] == "create" => Ok(one["id"].clone()),
+                    open => Err(format!("{how}: open are {open:?} of {sessions:?}")),
+                }
+            });
+            on.cli(&["approvals", "approve", &hold]).ok();
+            println!("{how}: {left} waits for its hold, which nobody will use");
+        });
+        assert!(!node.try_admin(&["-n", name, "get", "serviceaccount", "bot"], "").status.success(), "{how}");
+    }
+    the_record_and_the_api_servers_log_agree(on);
+}
