@@ -11,6 +11,7 @@ mod bodies;
 mod chain;
 pub(crate) mod client;
 mod contestants;
+mod crowd;
 mod helper;
 mod holds;
 pub(crate) mod listen;
@@ -53,6 +54,8 @@ pub struct Extent {
     pub lists: usize,
     /// Starts of a sidecar.
     pub starts: usize,
+    /// Sidecars at one control plane.
+    pub crowd: usize,
 }
 
 impl Extent {
@@ -66,6 +69,7 @@ impl Extent {
         holds: 40,
         lists: 4,
         starts: 10,
+        crowd: 100,
     };
     /// About two minutes.
     pub const WHOLE: Self = Self {
@@ -77,6 +81,7 @@ impl Extent {
         holds: 200,
         lists: 10,
         starts: 50,
+        crowd: 1000,
     };
 }
 
@@ -97,13 +102,13 @@ pub async fn run(extent: &Extent, small_sidecar: PathBuf, only: &str) -> Result<
     if wanted("admission") {
         admission::measure(extent, &mut report)?;
     }
-    let parts = ["reads", "watches", "lists", "throughput", "sidecar", "holds", "real"];
+    let parts = ["reads", "watches", "lists", "throughput", "sidecar", "crowd", "holds", "real"];
     if parts.into_iter().any(wanted) {
         progress("starting the API server and the contestants");
         contestants::prepare_cluster();
         let folder = tempfile::tempdir()?;
         let (_canned, canned, real) = contestants::upstreams(folder.path())?;
-        let field = Contestants::start(canned, folder.path())?;
+        let mut field = Contestants::start(canned, folder.path())?;
         let path = format!("/api/v1/namespaces/{}/pods/{}", &**field.stack.namespace(), bodies::POD);
         if wanted("reads") {
             reads::one_at_a_time(&field, &path, extent, &mut report).await?;
@@ -121,6 +126,9 @@ pub async fn run(extent: &Extent, small_sidecar: PathBuf, only: &str) -> Result<
             sidecar::measure(&field, &small_sidecar, &path, folder.path(), extent, &mut report).await?;
         }
         sizes(&field, &mut report)?;
+        if wanted("crowd") {
+            crowd::measure(&mut field, &small_sidecar, folder.path(), extent, &mut report).await?;
+        }
         drop(field);
         if wanted("real") || wanted("holds") {
             let field = Contestants::start(real, folder.path())?;

@@ -414,6 +414,11 @@ impl Stack {
     /// says and writes its files to `folder`.
     pub fn another_sidecar(&self, pod: &str, program: &Path, listen: SocketAddr, folder: &Path) -> Command {
         self.namespace.pod(pod);
+        self.sidecar_of(pod, program, listen, folder)
+    }
+
+    /// The same for a pod that is there.
+    pub fn sidecar_of(&self, pod: &str, program: &Path, listen: SocketAddr, folder: &Path) -> Command {
         let token = self.path(&format!("runner/{pod}-token"));
         write_file(&token, &configs::runner_token(self, pod));
         let mut command = Command::new(program);

@@ -108,7 +108,7 @@ async fn write(client: &mut Client, namespace: &str, number: usize) -> Result<f6
     Ok(micros_since(start) / 1e3)
 }
 
-async fn wait_for_hold(approver: &mut SendRequest<Full<Bytes>>) -> Result<String> {
+pub(super) async fn wait_for_hold(approver: &mut SendRequest<Full<Bytes>>) -> Result<String> {
     for _ in 0..2000 {
         let (_, answer) = call(approver, Method::GET, "/v1/approvals?live=true").await?;
         if let Some(id) = first_id(&answer) {
@@ -124,7 +124,11 @@ fn first_id(answer: &Value) -> Option<String> {
     row.pointer("/id").or_else(|| row.pointer("/record/id"))?.as_str().map(str::to_owned)
 }
 
-async fn call(approver: &mut SendRequest<Full<Bytes>>, method: Method, path: &str) -> Result<(StatusCode, Value)> {
+pub(super) async fn call(
+    approver: &mut SendRequest<Full<Bytes>>,
+    method: Method,
+    path: &str,
+) -> Result<(StatusCode, Value)> {
     // A POST must say that it is JSON: no page of another site can make a browser say that.
     let request = Request::builder().method(method).uri(path).header(http::header::HOST, "localhost");
     let request = request.header(http::header::CONTENT_TYPE, "application/json");

@@ -58,13 +58,14 @@ pub(super) async fn measure(
     Ok(())
 }
 
-struct Started {
+/// A sidecar that runs as long as the value lives.
+pub(super) struct Started {
     child: Child,
     address: SocketAddr,
 }
 
 impl Started {
-    fn new(mut command: Command, address: SocketAddr) -> Result<Self> {
+    pub(super) fn new(mut command: Command, address: SocketAddr) -> Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Self { child: command.spawn()?, address })
     }

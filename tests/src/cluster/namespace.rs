@@ -40,6 +40,19 @@ impl Namespace {
     pub fn pod(&self, name: &str) {
         self.admin(&["run", name, "--image=registry.invalid/none", "--restart=Never"]);
     }
+
+    /// Many of them at once.
+    pub fn pods(&self, names: &[String]) {
+        let pod = |name: &String| {
+            format!(
+                "---\n{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, namespace: {}}}, spec: {{restartPolicy: Never, \
+                 containers: [{{name: none, image: registry.invalid/none}}]}}}}\n",
+                self.name
+            )
+        };
+        let manifest: String = names.iter().map(pod).collect();
+        self.cluster.admin_with(&["create", "-f", "-"], &manifest);
+    }
 }
 
 impl Deref for Namespace {
