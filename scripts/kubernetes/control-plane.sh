@@ -125,7 +125,6 @@ start_all() {
 	write_kubeconfig "$dir/controller-manager.kubeconfig" "$server" "$pki" controller-manager
 	start_etcd "$dir" "$pki"
 	start_apiserver "$dir" "$pki"
-	[[ -z $CONTROLLER_MANAGER ]] || start_controller_manager "$dir" "$pki"
 }
 
 # Without fsync: what a power cut would cost is only this cluster. With client certificates, for others may be logged
@@ -177,7 +176,7 @@ start_apiserver() {
 start_controller_manager() {
 	local dir=$1 pki=$2 of_node=()
 	! node_wanted "$dir" || of_node=(--allocate-node-cidrs --cluster-cidr="$POD_CIDR" --node-cidr-mask-size=24)
-	# Port 0: it serves nothing. It waits by itself until the API server answers.
+	# Port 0: it serves nothing.
 	start "$dir" kube-controller-manager "$CONTROLLER_MANAGER" --kubeconfig="$dir/controller-manager.kubeconfig" \
 		--secure-port=0 --leader-elect=false --profiling=false --use-service-account-credentials \
 		--kube-api-qps=200 --kube-api-burst=400 \
@@ -188,10 +187,11 @@ start_controller_manager() {
 # With a cache of its own: kubectl's usual one is in the home directory, by address, and addresses come again.
 api() { KUBECACHEDIR=$1/kubectl-cache "$KUBECTL" --kubeconfig="$1/admin.kubeconfig" --request-timeout=5s "${@:2}"; }
 
-# wait_ready DIR: leaves the reason in DIR/why when it gives up. A Pod can be created only where its namespace has a
-# default ServiceAccount, and the controller manager makes that last of all.
+# wait_ready DIR: leaves the reason in DIR/why when it gives up. The controller manager is started on the way, when the
+# API server answers: it ends by itself where that takes more than ten seconds, as on a busy machine it does. A Pod can
+# be created only where its namespace has a default ServiceAccount, and the controller manager makes that last of all.
 wait_ready() {
-	local dir=$1 until=$((SECONDS + READY_WITHIN)) dead
+	local dir=$1 until=$((SECONDS + READY_WITHIN)) dead managed=$CONTROLLER_MANAGER
 	echo "the API server does not answer" >"$dir/why"
 	while ((SECONDS < until)); do
 		dead=$(first_dead "$dir")
@@ -200,6 +200,8 @@ wait_ready() {
 			return 1
 		fi
 		if api "$dir" get --raw=/readyz >/dev/null 2>"$dir/why"; then
+			[[ -z $managed ]] || start_controller_manager "$dir" "$dir/pki"
+			managed=
 			[[ -n $CONTROLLER_MANAGER ]] || api "$dir" -n default create serviceaccount default >/dev/null 2>&1 || :
 			if api "$dir" -n default get serviceaccount default >/dev/null 2>"$dir/why"; then
 				rm -f "$dir/why"
