@@ -3,7 +3,7 @@
 # Sourced by scripts/cluster.
 # All that a cluster is lies in one folder DIR; what a reader may rely on there is the file DIR/facts.
 
-readonly READY_WITHIN=60 # seconds from start to a default ServiceAccount; 3 to 5 are usual
+readonly READY_WITHIN=120 # seconds from start to a default ServiceAccount; 3 to 5 are usual
 readonly SA_ISSUER=https://kubernetes.default.svc
 
 # up DIR WITH_NODE: idempotent. Prints the facts on stdout.
