@@ -11,6 +11,8 @@
 //! `Status` about Secrets but for a few known shapes (M3); tokens of TokenRequest and TokenReview (M7). `managedFields` hold names, not
 //! values, for all that a Secret consists of; should there ever be more below `f:data`, it is emptied.
 //!
+//! helm's releases are opened, and what is in them is masked ([`release`]).
+//!
 //! What is not: text in other annotations that isn't JSON, string values that hold a manifest elsewhere, literal environment values.
 //!
 //! [`AnswerMasker`] is what the agent runs: the same over protobuf, and over gzip. YAML is not asked for and not read: it would have to be
@@ -36,6 +38,7 @@ mod open;
 mod oracle;
 pub mod placeholder;
 mod protobuf;
+pub(crate) mod release;
 mod scan;
 mod status;
 mod text;
@@ -137,6 +140,28 @@ impl MaskContext {
     pub(crate) fn is_own(&self, namespace: &str, name: &str, section: &str, key: &str, text: &str) -> bool {
         let scope = Scope { cluster: &self.cluster, namespace, kind: "Secret", ..Scope::default() };
         self.keys.fits(&scope, &Field { name, ordinal: 0, section, key: key.as_bytes() }, text)
+    }
+
+    /// The same of a Secret in a release of helm's: `carrier` is namespace and name of the Secret in which helm keeps that.
+    pub(crate) fn is_carried(
+        &self,
+        carrier: (&str, &str),
+        namespace: &str,
+        name: &str,
+        section: &str,
+        key: &str,
+        text: &str,
+    ) -> bool {
+        let (carrier_namespace, carrier_name) = carrier;
+        let place = release::FIELD;
+        let scope =
+            Scope { cluster: &self.cluster, carrier_namespace, carrier_name, place, namespace, kind: "Secret" };
+        self.keys.fits(&scope, &Field { name, ordinal: 0, section, key: key.as_bytes() }, text)
+    }
+
+    /// The request's namespace.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// Whether policy has fields masked.

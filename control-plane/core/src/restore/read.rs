@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value;
 use zeroize::Zeroize;
 
+use super::release::StoredRelease;
 use crate::mask::{MaskContext, MaskError, Masker};
 
 /// It never leaves the process, and its texts are wiped when it goes. `Debug` shows nothing of it.
@@ -13,6 +14,8 @@ pub struct ReadObject {
     masked: Value,
     /// As it was masked before the key was rotated, where that is still recognised.
     before: Option<Value>,
+    /// What is in it, if it is one of helm's.
+    release: Option<StoredRelease>,
 }
 
 /// What was read is no object that could be masked. Holds nothing of it.
@@ -35,7 +38,8 @@ impl ReadObject {
         let masked = masked(body, context)?;
         let before = context.before_rotation().map(|context| self::masked(body, &context)).transpose()?;
         let real = serde_json::from_slice(body).ok().filter(Value::is_object).ok_or(ReadError::NoObject)?;
-        Ok(Self { real, masked, before })
+        let release = StoredRelease::of(&real, std::iter::once(&masked).chain(&before));
+        Ok(Self { real, masked, before, release })
     }
 
     /// As it may be seen.
@@ -46,6 +50,11 @@ impl ReadObject {
     /// As it is.
     pub(crate) const fn real(&self) -> &Value {
         &self.real
+    }
+
+    /// What is in it, if it is a release of helm's.
+    pub(super) const fn release(&self) -> Option<&StoredRelease> {
+        self.release.as_ref()
     }
 
     /// Its namespace and name.
@@ -103,6 +112,9 @@ fn wipe(value: &mut Value) {
 impl Drop for ReadObject {
     fn drop(&mut self) {
         wipe(&mut self.real);
+        if let Some(release) = &mut self.release {
+            release.wipe(wipe);
+        }
     }
 }
 
