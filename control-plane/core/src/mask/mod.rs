@@ -154,8 +154,7 @@ impl MaskContext {
     ) -> bool {
         let (carrier_namespace, carrier_name) = carrier;
         let place = release::FIELD;
-        let scope =
-            Scope { cluster: &self.cluster, carrier_namespace, carrier_name, place, namespace, kind: "Secret" };
+        let scope = Scope { cluster: &self.cluster, carrier_namespace, carrier_name, place, namespace, kind: "Secret" };
         self.keys.fits(&scope, &Field { name, ordinal: 0, section, key: key.as_bytes() }, text)
     }
 

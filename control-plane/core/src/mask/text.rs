@@ -5,9 +5,7 @@
     reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it"
 )]
 
-use shared::limits::{
-    MASK_KEY_BYTES, MASK_LOOKAHEAD_BYTES, MASK_MESSAGE_BYTES, MASK_NESTED_DOCUMENTS, RELEASE_BYTES,
-};
+use shared::limits::{MASK_KEY_BYTES, MASK_LOOKAHEAD_BYTES, MASK_MESSAGE_BYTES, MASK_NESTED_DOCUMENTS, RELEASE_BYTES};
 
 use super::bytes::{Escape, Surrogates, Unescaped, escape_into, plain_run};
 use super::frame::{Key, Role};

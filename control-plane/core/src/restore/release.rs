@@ -251,7 +251,8 @@ impl Restorer<'_> {
         let named = body.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Value::as_str);
         let name = named.or_else(|| Some(self.live?.place().1)).unwrap_or_default();
         let Some(mut payload) = payload(name, encoding, body)? else { return Ok(None) };
-        let mut release = Release { restorer: *self, namespace: self.mask.namespace(), path: Vec::new(), whole: Vec::new() };
+        let mut release =
+            Release { restorer: *self, namespace: self.mask.namespace(), path: Vec::new(), whole: Vec::new() };
         let shown = payload.document.clone();
         release.value(&mut payload.document)?;
         release.hides_as_before(&shown, &payload.document, name)?;

@@ -75,7 +75,8 @@ impl Piece<'_> {
         let inside = |text: &str| quoted(text).trim_matches('"').to_owned();
         let ways: [&dyn Fn(&str) -> String; 3] = [&str::to_owned, &inside, &quoted];
         for way in ways {
-            let text = pairs.iter().fold(self.text.to_owned(), |text, (before, after)| text.replace(before, &way(after)));
+            let text =
+                pairs.iter().fold(self.text.to_owned(), |text, (before, after)| text.replace(before, &way(after)));
             let same = read_yaml(text.strip_prefix(SEPARATOR).unwrap_or(&text));
             if same.is_ok_and(|same| same.as_ref() == Some(document)) {
                 return text;

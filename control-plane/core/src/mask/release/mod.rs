@@ -13,7 +13,7 @@
 mod manifest;
 mod payload;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod texts;
 
 use base64::Engine as _;

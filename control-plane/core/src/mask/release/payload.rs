@@ -73,7 +73,8 @@ fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
 
 /// As far as we rely on it: what isn't written so by helm is not looked into, and masked whole.
 fn is_release(document: &Value) -> bool {
-    let absent_or = |name: &str, is: fn(&Value) -> bool| document.get(name).is_none_or(|value| value.is_null() || is(value));
+    let absent_or =
+        |name: &str, is: fn(&Value) -> bool| document.get(name).is_none_or(|value| value.is_null() || is(value));
     document.get("name").is_some_and(Value::is_string)
         && document.get("version").is_some_and(Value::is_u64)
         && absent_or("manifest", Value::is_string)

@@ -180,7 +180,13 @@ fn m6_a_placeholder_of_before_a_rotation_is_put_back() {
     let finish = |keys: PlaceholderKeys| {
         let context = context_with(keys, SECRET);
         let read = read(&live, &context);
-        finish(request.wire().clone(), request.body(), &VersionPin::None, Reads { live: Some(&read), more: &[] }, &context)
+        finish(
+            request.wire().clone(),
+            request.body(),
+            &VersionPin::None,
+            Reads { live: Some(&read), more: &[] },
+            &context,
+        )
     };
     let sent = finish(rotated).unwrap().request;
     assert_eq!(serde_json::from_slice::<Value>(sent.body()).unwrap(), live);
