@@ -324,7 +324,10 @@ pub const RELEASE_DOCUMENT_BYTES: usize = 8 * 1024 * 1024;
 /// parts of images and addresses, and an object that is masked there can't be rolled back.
 pub const RELEASE_VALUE_BYTES_MIN: usize = 12;
 /// Revisions of a release that a placeholder is compared with to learn of which one it is; helm counts on with every upgrade.
-pub const RELEASE_REVISIONS: u64 = 10_000;
+pub const RELEASE_REVISIONS: u64 = 1000;
+/// Values of one release that have a placeholder by themselves, with which one from a user's values is compared: charts have a handful. That
+/// many for each revision take a tenth of a second.
+pub const RELEASE_VALUES: usize = 64;
 /// Stored revisions and Secrets that one write has values put back from, beside the object that it writes: a rollback needs one, an upgrade
 /// the Secrets that its chart looks up.
 pub const RELEASE_READS: usize = 16;

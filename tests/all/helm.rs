@@ -83,7 +83,7 @@ stringData:
     ),
     (
         "templates/hook.yaml",
-        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {{ .Release.Name }}-hook\n  annotations: {helm.sh/hook: 'pre-install,pre-upgrade'}\nstringData: {key: {{ .Values.apiKey | quote }}}\n",
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {{ .Release.Name }}-hook\n  labels: {app.kubernetes.io/instance: {{ .Release.Name }}}\n  annotations: {helm.sh/hook: 'pre-install,pre-upgrade'}\nstringData: {key: {{ .Values.apiKey | quote }}}\n",
     ),
     (
         "templates/test.yaml",
@@ -162,7 +162,7 @@ impl<'a> Twins<'a> {
         flate2::read::GzDecoder::new(&*STANDARD.decode(bytes).unwrap()).read_to_string(&mut text).unwrap();
         let mut release: Value = serde_json::from_str(&text.replace(name, "NAME")).unwrap();
         assert!(!text.contains("c2FsbHlwb3J0") && !text.contains("sallyport"), "a mask was stored: {text}");
-        for time in ["first_deployed", "last_deployed"] {
+        for time in ["first_deployed", "last_deployed", "deleted"] {
             release["info"].as_object_mut().unwrap().remove(time);
         }
         for hook in release["hooks"].as_array_mut().into_iter().flatten() {

@@ -158,6 +158,23 @@ impl MaskContext {
         self.keys.fits(&scope, &Field { name, ordinal: 0, section, key: key.as_bytes() }, text)
     }
 
+    /// What stands for a value where a release of helm's has it as a text of its own. It says nothing of where else the value is.
+    pub(crate) fn value_code(&self, carrier: (&str, &str), index: u64) -> String {
+        self.keys
+            .placeholder(&self.value_scope(carrier), &Field { name: "", ordinal: index, section: "value", key: b"" })
+    }
+
+    /// Whether it is that.
+    pub(crate) fn is_value(&self, carrier: (&str, &str), index: u64, text: &str) -> bool {
+        let field = Field { name: "", ordinal: index, section: "value", key: b"" };
+        self.keys.fits(&self.value_scope(carrier), &field, text)
+    }
+
+    fn value_scope<'a>(&'a self, (carrier_namespace, carrier_name): (&'a str, &'a str)) -> Scope<'a> {
+        let place = release::FIELD;
+        Scope { cluster: &self.cluster, carrier_namespace, carrier_name, place, namespace: "", kind: "Value" }
+    }
+
     /// The request's namespace.
     pub(crate) fn namespace(&self) -> &str {
         &self.namespace

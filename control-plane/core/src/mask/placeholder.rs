@@ -171,14 +171,15 @@ impl ScopeKey {
 /// What all placeholders begin with.
 static START: LazyLock<Vec<u8>> = LazyLock::new(|| STANDARD.encode(SENTENCE).into_bytes());
 
-/// A text without that in its placeholders which tells one from another.
+/// A text with one mark for all placeholders in it, decoded or not: where something is hidden, and no more.
 pub(crate) fn without_codes(text: &[u8]) -> Vec<u8> {
     let forms = [(START.as_slice(), PLACEHOLDER_BYTES), (SENTENCE.as_bytes(), SENTENCE.len() + MAC_CHARS)];
     forms.iter().fold(text.to_vec(), |text, (start, length)| {
         let mut out = Vec::with_capacity(text.len());
         let mut rest = text.as_slice();
         while let Some(at) = memchr::memmem::find(rest, start) {
-            out.extend_from_slice(rest.get(..at + start.len()).unwrap_or_default());
+            out.extend_from_slice(rest.get(..at).unwrap_or_default());
+            out.push(0);
             rest = rest.get(at + length..).unwrap_or_default();
         }
         out.extend_from_slice(rest);

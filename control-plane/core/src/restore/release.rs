@@ -5,13 +5,15 @@
 //! - A text that stands in the same place of a revision that was read, and was shown so, becomes what it is there.
 //! - In a Secret of a manifest, the placeholder of that Secret's field becomes the value: of the Secret itself, or the one that the field
 //!   has in the revision whose placeholder it is. So an ordinary write of a Secret gets an older value back in a rollback, too.
+//! - The placeholder of a value that stood among a user's values goes into a field that has that very value already.
+//! - In the notes, which a chart renders anew, each placeholder becomes its value, also within a longer text.
 //!
 //! Nothing is shown by it that was hidden: what was put back is masked again, and must be hidden in the same places.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use shared::limits::{RELEASE_READS, RELEASE_REVISIONS};
+use shared::limits::{RELEASE_READS, RELEASE_REVISIONS, RELEASE_VALUES};
 
 use super::read::ReadObject;
 use super::walk::Section;
@@ -25,9 +27,10 @@ use crate::request::Request;
 
 /// Where the payload stands.
 pub(super) const PLACE: &str = "/data/release";
-/// What helm says of a release's objects (helm pkg/action/validate.go).
-const RELEASE_NAME: &str = "meta.helm.sh/release-name";
-const RELEASE_NAMESPACE: &str = "meta.helm.sh/release-namespace";
+/// Where the name of a release stands in its objects: helm's own annotation (helm pkg/action/validate.go), and the label that helm has charts
+/// put there, for hooks have no annotation.
+const RELEASE_NAMES: [(&str, &str); 2] =
+    [("annotations", "meta.helm.sh/release-name"), ("labels", "app.kubernetes.io/instance")];
 
 /// The payload that a write of the Secret with this name has in it, if there is a placeholder in that.
 ///
@@ -106,6 +109,7 @@ impl Wanted<'_> {
 
     fn of_release(&mut self, own: &str, document: &Value) {
         let Some((release, last)) = release::revision(own) else { return };
+        let first = last.saturating_sub(RELEASE_REVISIONS) + 1;
         let mut open = false;
         for pointer in release::manifests(document) {
             let manifest = document.pointer(&pointer).and_then(Value::as_str).unwrap_or_default();
@@ -118,7 +122,7 @@ impl Wanted<'_> {
                         if field.namespace == self.namespace {
                             self.add(field.name.to_owned());
                         }
-                    } else if !self.revision(release, last, &field, &code) {
+                    } else if !self.revision(release, (first..=last).rev(), &field, &code) {
                         open = true;
                     }
                 }
@@ -137,26 +141,39 @@ impl Wanted<'_> {
     }
 
     /// Finds the revision whose placeholder it is.
-    fn revision(&mut self, release: &str, last: u64, field: &SecretField<'_>, code: &str) -> bool {
-        let fits = |name: &str| carries(self.mask, (self.namespace, name), field, code);
+    fn revision(
+        &mut self,
+        release: &str,
+        mut revisions: impl Iterator<Item = u64>,
+        field: &SecretField<'_>,
+        code: &str,
+    ) -> bool {
+        let fits = |name: &str| {
+            let carrier = (self.namespace, name);
+            carries(self.mask, carrier, field, code)
+                || (0..RELEASE_VALUES as u64).any(|index| self.mask.is_value(carrier, index, code))
+        };
         if self.names.iter().any(|name| fits(name)) {
             return true;
         }
-        let last = last.min(RELEASE_REVISIONS);
-        let name = (1..=last).rev().map(|revision| release::name_of(release, revision)).find(|name| fits(name));
-        name.map(|name| self.add(name)).is_some()
+        let found = revisions.find_map(|revision| {
+            let name = release::name_of(release, revision);
+            fits(&name).then_some(name)
+        });
+        found.map(|name| self.add(name)).is_some()
     }
 
     fn of_secret(&mut self, request: &Request, live: Option<&ReadObject>) {
         let Some(body) = request.body() else { return };
-        let said = |object: &Value, name: &str| {
-            object.get("metadata")?.get("annotations")?.get(name)?.as_str().map(str::to_owned)
+        let said = |object: &Value, (place, name): (&str, &str)| {
+            object.get("metadata")?.get(place)?.get(name)?.as_str().map(str::to_owned)
         };
-        let say = |name: &str| said(&body.value, name).or_else(|| said(live?.masked(), name));
-        let Some(release) = say(RELEASE_NAME) else { return };
-        if say(RELEASE_NAMESPACE).is_some_and(|namespace| namespace != self.namespace) {
-            return;
-        }
+        let objects = [Some(&body.value), live.map(ReadObject::masked)];
+        let mut releases: Vec<String> = RELEASE_NAMES
+            .into_iter()
+            .flat_map(|name| objects.into_iter().flatten().filter_map(move |object| said(object, name)))
+            .collect();
+        releases.dedup();
         let mut texts = Vec::new();
         placeholders(&body.value, body.encoding, &mut texts);
         for (key, text) in &texts {
@@ -164,7 +181,11 @@ impl Wanted<'_> {
             let name = request.object_name();
             let field = SecretField { namespace: self.namespace, name, section: "stringData", key, value: &value };
             let Some(code) = code(&field) else { continue };
-            if !owns(self.mask, &field, &code) && !self.revision(&release, RELEASE_REVISIONS, &field, &code) {
+            let mut found = owns(self.mask, &field, &code);
+            for release in &releases {
+                found = found || self.revision(release, 1..=RELEASE_REVISIONS, &field, &code);
+            }
+            if !found {
                 return;
             }
         }
@@ -236,11 +257,26 @@ impl Restorer<'_> {
         self.objects().find_map(|object| {
             let stored = object.release()?;
             let carrier = object.place();
-            let section = Section::BOTH.into_iter().find(|section| {
-                self.mask.is_carried(carrier, field.namespace, field.name, section.name(), field.key, code)
-            })?;
-            Some(stored.value(carrier.0, field, section.name()).ok_or(Why::NoField))
+            let mut sections = Section::BOTH.into_iter().map(Section::name);
+            let is =
+                |section: &&str| self.mask.is_carried(carrier, field.namespace, field.name, section, field.key, code);
+            if let Some(section) = sections.find(is) {
+                return Some(stored.value(carrier.0, field, section).ok_or(Why::NoField));
+            }
+            let value = stored.coded(code)?;
+            let mut known =
+                Section::BOTH.into_iter().filter_map(|section| stored.value(carrier.0, field, section.name()));
+            let same = known.any(|known| known == value) || self.is_now(field, value);
+            Some(if same { Ok(value.to_vec()) } else { Err(Why::Other) })
         })
+    }
+
+    /// Whether the Secret has this value in that field.
+    fn is_now(&self, field: &SecretField<'_>, value: &[u8]) -> bool {
+        let place = (field.namespace, field.name);
+        let now = self.objects().filter(|object| object.place() == place);
+        now.filter_map(|secret| super::walk::value(secret.real(), field.key))
+            .any(|now| now.is_ok_and(|now| now == value))
     }
 
     /// The payload with values where its placeholders were, as it stands in the body; `None`: it has none.
@@ -320,8 +356,23 @@ impl Release<'_> {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         match path.as_slice() {
             ["manifest"] | ["hooks", _, "manifest"] => self.manifest(text).map(Value::String),
+            ["info", "notes"] => {
+                self.whole.push(place);
+                self.notes(text).map(Value::String)
+            }
             _ => Err(self.error(Why::Elsewhere)),
         }
+    }
+
+    fn notes(&self, text: &str) -> Result<String, RestoreError> {
+        let mut notes = text.to_owned();
+        for (code, value) in self.restorer.objects().flat_map(ReadObject::codes) {
+            let sentence = STANDARD.decode(&code).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            if let (Some(sentence), Ok(value)) = (sentence, String::from_utf8(value)) {
+                notes = notes.replace(&code, &value).replace(&sentence, &value);
+            }
+        }
+        if contains_placeholder(notes.as_bytes()) { Err(self.error(Why::Elsewhere)) } else { Ok(notes) }
     }
 
     fn manifest(&self, text: &str) -> Result<String, RestoreError> {
@@ -404,6 +455,8 @@ pub(super) struct StoredRelease {
     real: Value,
     shown: Vec<Value>,
     values: Vec<StoredValue>,
+    /// What stands for a value by itself, also under the key of before a rotation.
+    codes: Vec<(String, Vec<u8>)>,
 }
 
 struct StoredValue {
@@ -415,9 +468,15 @@ struct StoredValue {
 }
 
 impl StoredRelease {
-    /// From the Secret as it is and as it is shown; `None`: it is none, or was shown masked whole.
-    pub(super) fn of<'a>(real: &Value, shown: impl Iterator<Item = &'a Value>) -> Option<Self> {
-        release::revision(real.pointer("/metadata/name")?.as_str()?)?;
+    /// From the Secret as it is and as it is shown under each key; `None`: it is none, or was shown masked whole.
+    pub(super) fn of<'a>(
+        real: &Value,
+        shown: impl Iterator<Item = &'a Value>,
+        masks: impl Iterator<Item = &'a MaskContext>,
+    ) -> Option<Self> {
+        let name = real.pointer("/metadata/name")?.as_str()?;
+        let namespace = real.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+        release::revision(name)?;
         let open = |secret: &Value| Payload::open(secret.pointer(PLACE)?.as_str()?).map(|payload| payload.document);
         let (real, shown) = (open(real)?, shown.filter_map(open).collect());
         let mut values = Vec::new();
@@ -430,7 +489,22 @@ impl StoredRelease {
                 }
             }
         }
-        Some(Self { real, shown, values })
+        let mut codes = Vec::new();
+        for mask in masks {
+            let mut masked = real.clone();
+            codes.extend(release::mask_document(&mut masked, mask, namespace, name)?.codes);
+        }
+        Some(Self { real, shown, values, codes })
+    }
+
+    /// All that stand for a value by themselves.
+    pub(super) fn codes(&self) -> &[(String, Vec<u8>)] {
+        &self.codes
+    }
+
+    /// The value that this stands for by itself.
+    fn coded(&self, code: &str) -> Option<&[u8]> {
+        self.codes.iter().find(|(known, _)| known == code).map(|(_, value)| value.as_slice())
     }
 
     fn shown_as(&self, place: &str, text: &str) -> Option<&Value> {
@@ -452,9 +526,8 @@ impl StoredRelease {
     /// Wipes the texts.
     pub(super) fn wipe(&mut self, wipe: fn(&mut Value)) {
         wipe(&mut self.real);
-        for value in &mut self.values {
-            zeroize::Zeroize::zeroize(&mut value.value);
-        }
+        let values = self.values.iter_mut().map(|value| &mut value.value);
+        values.chain(self.codes.iter_mut().map(|(_, value)| value)).for_each(zeroize::Zeroize::zeroize);
     }
 }
 

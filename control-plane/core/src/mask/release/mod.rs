@@ -3,9 +3,9 @@
 //!
 //! - `data` and `stringData` of every Secret in `manifest` and in the manifests of hooks get placeholders of their own: of this revision,
 //!   for an older one may have another value.
-//! - Their values are looked for in everything else. A text that is one (`config.password`) becomes the placeholder of that field, so that a
-//!   chart rendered from it again has it in the right place; one that holds one among other things gets a placeholder in its place, and
-//!   goes back only as a whole ([`restore`](crate::restore)).
+//! - Their values are looked for in everything else. A text that is one (`config.password`) becomes a placeholder of that value, so that a
+//!   chart may be rendered from it again; one that holds one among other things gets a placeholder in its place, and goes back only as a
+//!   whole ([`restore`](crate::restore)).
 //!
 //! Names of the release's objects are public and are not looked for, nor are short values where other objects would be changed by it.
 //! What can't be opened or read is masked whole, like any field of a Secret.
@@ -86,15 +86,28 @@ impl Masker {
 /// A payload as it may be seen, and how many values were replaced in it. `None`: it can't be opened, or not be read as a whole.
 pub(super) fn mask(field: &str, context: &MaskContext, namespace: &str, name: &str) -> Option<(String, u64)> {
     let mut payload = Payload::open(field)?;
-    let masked = mask_document(&mut payload.document, context, namespace, name)?;
+    let masked = mask_document(&mut payload.document, context, namespace, name)?.count;
     if masked == 0 {
         return Some((field.to_owned(), 0));
     }
     Some((payload.write()?, masked))
 }
 
+/// What was masked.
+pub(crate) struct Masked {
+    /// Values and texts that were replaced.
+    pub(crate) count: u64,
+    /// What stands for a value by itself, and the value.
+    pub(crate) codes: Vec<(String, Vec<u8>)>,
+}
+
 /// The same for what was opened.
-pub(crate) fn mask_document(document: &mut Value, context: &MaskContext, namespace: &str, name: &str) -> Option<u64> {
+pub(crate) fn mask_document(
+    document: &mut Value,
+    context: &MaskContext,
+    namespace: &str,
+    name: &str,
+) -> Option<Masked> {
     let carrier = Carrier { namespace: namespace.to_owned(), name: name.to_owned(), place: FIELD.to_owned() };
     let mut found = Vec::new();
     let mut texts = Texts::default();
@@ -115,7 +128,7 @@ pub(crate) fn mask_document(document: &mut Value, context: &MaskContext, namespa
         written.push((pointer, parts));
     }
     texts.publish_release(document);
-    let search = texts.search(&found)?;
+    let search = texts.search(&found, |index| context.value_code((namespace, name), index))?;
     let mut masked = found.len() as u64;
     for (pointer, parts) in written {
         let mut manifest = String::new();
@@ -131,7 +144,7 @@ pub(crate) fn mask_document(document: &mut Value, context: &MaskContext, namespa
         *document.pointer_mut(&pointer)? = Value::String(manifest);
     }
     masked += search.document(document)?;
-    Some(masked)
+    Some(Masked { count: masked, codes: search.codes })
 }
 
 /// A value of a Secret in a manifest, and what stands in its place.

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 use serde_json::Value;
-use shared::limits::{RELEASE_VALUE_BYTES_MIN, VALUE_BYTES_MIN};
+use shared::limits::{RELEASE_VALUE_BYTES_MIN, RELEASE_VALUES, VALUE_BYTES_MIN};
 
 use super::Found;
 use crate::mask::values::{MASKED, SecretValues, TextMasker};
@@ -22,6 +22,8 @@ pub(super) struct Texts {
 pub(super) struct Search {
     /// What stands for a text that is a value: the placeholder, decoded where the value is.
     whole: HashMap<String, String>,
+    /// The same placeholders, and the values.
+    pub(super) codes: Vec<(String, Vec<u8>)>,
     /// Values that are looked for where chart and user wrote texts of their own.
     all: Arc<SecretValues>,
     /// Those that are looked for in other objects.
@@ -62,26 +64,34 @@ impl Texts {
     }
 
     /// `None`: there is more than can be searched for.
-    pub(super) fn search(&self, found: &[Found]) -> Option<Search> {
+    pub(super) fn search(&self, found: &[Found], code: impl Fn(u64) -> String) -> Option<Search> {
         let mut whole = HashMap::new();
+        let mut codes: Vec<(String, Vec<u8>)> = Vec::new();
         let mut values = BTreeSet::new();
         for Found { placeholder, value } in found {
             let plain = std::str::from_utf8(value).ok();
             if value.trim_ascii().len() < VALUE_BYTES_MIN || plain.is_some_and(|text| self.is_public(text)) {
                 continue;
             }
-            let sentence = String::from_utf8(STANDARD.decode(placeholder).ok()?).ok()?;
-            whole.entry(STANDARD.encode(value)).or_insert_with(|| placeholder.clone());
+            if !values.insert(value.as_slice()) {
+                continue;
+            }
+            let mut shown = placeholder.clone();
+            if codes.len() < RELEASE_VALUES {
+                shown = code(codes.len() as u64);
+                codes.push((shown.clone(), value.clone()));
+            }
+            let sentence = String::from_utf8(STANDARD.decode(&shown).ok()?).ok()?;
+            whole.entry(STANDARD.encode(value)).or_insert(shown);
             if let Some(text) = plain {
                 whole.entry(text.to_owned()).or_insert(sentence);
             }
-            values.insert(value.as_slice());
         }
         let longer = values.iter().filter(|value| value.trim_ascii().len() >= RELEASE_VALUE_BYTES_MIN);
         let long = Arc::new(SecretValues::new(longer.copied()).ok()?);
         let all = Arc::new(SecretValues::new(values.iter().copied()).ok()?);
         let mark = found.first().map(|found| found.placeholder.clone()).unwrap_or_default();
-        Some(Search { whole, all, long, mark })
+        Some(Search { whole, codes, all, long, mark })
     }
 
     /// A value that is a part of a name tells nothing that the name doesn't.

@@ -227,13 +227,46 @@ fn m7_values_are_used_again() {
     let plain = shown["config"]["password"].as_str().unwrap();
     next["config"]["password"] = json!(plain);
     next["chart"]["values"]["password"] = json!(plain);
-    next["info"]["notes"] = json!("new");
+    next["info"]["notes"] = json!(format!("The new key is {plain}, and {plain}"));
     next["hooks"] = json!(null);
     next["manifest"] = json!(manifest(&STANDARD.encode(plain)));
     let mut expected = next.clone();
     expected["config"]["password"] = json!(PASSWORD);
+    expected["info"]["notes"] = json!(format!("The new key is {PASSWORD}, and {PASSWORD}"));
     expected["chart"]["values"]["password"] = json!(PASSWORD);
     expected["manifest"] = json!(manifest(&STANDARD.encode(PASSWORD)));
+    assert_eq!(world.store("POST", 3, &next).unwrap(), expected);
+}
+
+/// What a user gave once may be in several Secrets. It goes where it is already, by the revision that has it.
+#[test]
+fn m7_a_users_value_goes_where_it_is_already() {
+    let world = World::new();
+    let code = world.shown_release(2)["config"]["password"].as_str().unwrap().to_owned();
+    let older = world.shown_release(1)["config"]["password"].as_str().unwrap().to_owned();
+    let patch = |key: &str, value: &str| {
+        let patch = json!({"stringData": {key: value}});
+        let target = format!("{SECRETS}/db");
+        world.send(&request("PATCH", &target, "application/merge-patch+json", patch.to_string()))
+    };
+    assert_eq!(patch("password", &code).unwrap()["stringData"]["password"], PASSWORD);
+    assert_eq!(patch("password", &older).unwrap()["stringData"]["password"], OLD, "as the field was in that revision");
+    for (key, value) in [("user", &code), ("new", &code), ("user", &older)] {
+        let refused = patch(key, value).unwrap_err();
+        assert!(
+            refused.contains(&format!("/stringData/{key} holds a placeholder")) && refused.contains("another"),
+            "{refused}"
+        );
+    }
+    // Two Secrets in one release.
+    let mut next = world.shown_release(2);
+    next["version"] = json!(3);
+    for (pointer, name) in [("/manifest", "db"), ("/hooks/0/manifest", "hook")] {
+        let text = manifest(&STANDARD.encode(&code)).replace("name: db", &format!("name: {name}"));
+        *next.pointer_mut(pointer).unwrap() = json!(text);
+    }
+    let mut expected = release(2, PASSWORD);
+    expected["version"] = json!(3);
     assert_eq!(world.store("POST", 3, &next).unwrap(), expected);
 }
 
@@ -251,6 +284,7 @@ fn m7_nothing_is_moved() {
     };
     // Put back as it was shown, in a release that would no longer hide it.
     let bare = |pointer: &str| with(pointer, old.pointer(pointer).unwrap().clone());
+    let users = old["config"]["password"].as_str().unwrap();
     let secret = |from: &str, to: &str| with("/manifest", json!(manifest(&code).replace(from, to)));
     for (what, release, field) in [
         ("a user's value", with("/config/password", json!(plain)), "/data/release/config/password"),
@@ -269,6 +303,11 @@ fn m7_nothing_is_moved() {
         ("encoded again", secret(&code, &STANDARD.encode(&code)), "/Secret/db/data/password"),
         ("YAML that nobody reads", secret("kind: Secret", "kind: Secret\nx: &y z"), "/data/release/manifest"),
         ("notes without their Secret", bare("/info/notes"), "/data/release/info/notes"),
+        (
+            "notes with a value of nowhere",
+            with("/info/notes", json!(format!("it is {users}"))),
+            "/data/release/info/notes",
+        ),
         ("a value without its Secret", bare("/config/password"), "/data/release/config/password"),
         ("a template without its Secret", bare("/chart/templates/0/data"), "/data/release/chart/templates/0/data"),
     ] {
