@@ -257,70 +257,78 @@ fn values(twins: &Twins<'_>, values: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn helm_installs_upgrades_rolls_back_and_uninstalls() {
+async fn helm_3_installs_upgrades_rolls_back_and_uninstalls() {
+    life("3").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_4_installs_upgrades_rolls_back_and_uninstalls() {
+    life("4").await;
+}
+
+/// The life of a release.
+async fn life(version: &str) {
     let stack = &stack();
-    for version in ["3", "4"] {
-        let twins = &Twins::new(stack, version);
-        let given = values(twins, &serde_json::json!({"password": FIRST, "apiKey": KEY}));
-        // Its notes have the key in them, which it got from us.
-        let words = ["install", "NAME", "CHART", "-f", &given, "--hide-notes"];
-        twins.both(&words).await;
-        twins.assert_alike(1);
-        assert_eq!(twins.password(), FIRST);
+    let twins = &Twins::new(stack, version);
+    let given = values(twins, &serde_json::json!({"password": FIRST, "apiKey": KEY}));
+    // Its notes have the key in them, which it got from us.
+    let words = ["install", "NAME", "CHART", "-f", &given, "--hide-notes"];
+    twins.both(&words).await;
+    twins.assert_alike(1);
+    assert_eq!(twins.password(), FIRST);
 
-        for words in READS {
-            let read = twins.run(words).await;
-            assert!(!read.stdout.is_empty(), "helm {version} {words:?}");
-        }
-        let listed = twins.run(&["list", "-o", "json"]).await.ok();
-        let listed: Value = serde_json::from_str(&listed).unwrap();
-        assert_eq!(listed.as_array().unwrap().iter().filter(|release| release["status"] == "deployed").count(), 2);
-        let got = twins.run(&["get", "values", "NAME", "-o", "json"]).await.ok();
-        let got: Value = serde_json::from_str(&got).unwrap();
-        assert!(got["apiKey"].as_str().unwrap().starts_with("sallyport: masked value"), "{got}");
-
-        // The password is kept by the chart, which looks it up.
-        let color = values(twins, &serde_json::json!({"color": "blue", "apiKey": KEY}));
-        twins.both(&["upgrade", "NAME", "CHART", "-f", &color, "--hide-notes"]).await;
-        twins.assert_alike(2);
-        assert_eq!(twins.password(), FIRST, "kept");
-        // Nothing given: the values of before, as they were shown, and all that is rendered from them.
-        twins.both(&["upgrade", "NAME", "CHART"]).await;
-        twins.assert_alike(3);
-        twins.both(&["upgrade", "--install", "NAME", "CHART", "--reuse-values", "--set", "color=red"]).await;
-        twins.assert_alike(4);
-        // Another value, and the older one again.
-        let other = values(twins, &serde_json::json!({"password": SECOND, "apiKey": KEY}));
-        twins.both(&["upgrade", "NAME", "CHART", "-f", &other, "--hide-notes"]).await;
-        twins.assert_alike(5);
-        assert_eq!(twins.password(), SECOND);
-        twins.both(&["rollback", "NAME", "1"]).await;
-        twins.assert_alike(6);
-        assert_eq!(twins.password(), FIRST, "rolled back");
-        twins.both(&["rollback", "NAME"]).await;
-        twins.assert_alike(7);
-        assert_eq!(twins.password(), SECOND, "rolled back again");
-
-        twins.both(&["test", "NAME"]).await;
-        twins.assert_alike(7);
-        for words in READS {
-            twins.run(words).await;
-        }
-        twins.both(&["uninstall", "NAME", "--keep-history"]).await;
-        let release = |name: &str| twins.release(name, 7);
-        assert_eq!(differences(&release(&twins.name), &release(&twins.twin)), Vec::<String>::new());
-        twins.both(&["uninstall", "NAME"]).await;
-        let left = stack.namespace().admin(&["get", "secrets", "-o", "name"]);
-        assert!(!left.contains(&twins.name) || left.contains("-hook"), "{left}");
-        let ours = |left: &str| left.lines().filter(|line| line.contains(&twins.name)).count();
-        let twin = |left: &str| left.lines().filter(|line| line.contains(&twins.twin)).count();
-        assert_eq!(ours(&left), twin(&left), "{left}");
+    for words in READS {
+        let read = twins.run(words).await;
+        assert!(!read.stdout.is_empty(), "helm {version} {words:?}");
     }
+    let listed = twins.run(&["list", "-o", "json"]).await.ok();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed.as_array().unwrap().iter().filter(|release| release["status"] == "deployed").count(), 2);
+    let got = twins.run(&["get", "values", "NAME", "-o", "json"]).await.ok();
+    let got: Value = serde_json::from_str(&got).unwrap();
+    assert!(got["apiKey"].as_str().unwrap().starts_with("sallyport: masked value"), "{got}");
+
+    // The password is kept by the chart, which looks it up.
+    let color = values(twins, &serde_json::json!({"color": "blue", "apiKey": KEY}));
+    twins.both(&["upgrade", "NAME", "CHART", "-f", &color, "--hide-notes"]).await;
+    twins.assert_alike(2);
+    assert_eq!(twins.password(), FIRST, "kept");
+    // Nothing given: the values of before, as they were shown, and all that is rendered from them.
+    twins.both(&["upgrade", "NAME", "CHART"]).await;
+    twins.assert_alike(3);
+    twins.both(&["upgrade", "--install", "NAME", "CHART", "--reuse-values", "--set", "color=red"]).await;
+    twins.assert_alike(4);
+    // Another value, and the older one again.
+    let other = values(twins, &serde_json::json!({"password": SECOND, "apiKey": KEY}));
+    twins.both(&["upgrade", "NAME", "CHART", "-f", &other, "--hide-notes"]).await;
+    twins.assert_alike(5);
+    assert_eq!(twins.password(), SECOND);
+    twins.both(&["rollback", "NAME", "1"]).await;
+    twins.assert_alike(6);
+    assert_eq!(twins.password(), FIRST, "rolled back");
+    twins.both(&["rollback", "NAME"]).await;
+    twins.assert_alike(7);
+    assert_eq!(twins.password(), SECOND, "rolled back again");
+
+    twins.both(&["test", "NAME"]).await;
+    twins.assert_alike(7);
+    for words in READS {
+        twins.run(words).await;
+    }
+    twins.both(&["uninstall", "NAME", "--keep-history"]).await;
+    let release = |name: &str| twins.release(name, 7);
+    assert_eq!(differences(&release(&twins.name), &release(&twins.twin)), Vec::<String>::new());
+    twins.both(&["uninstall", "NAME"]).await;
+    let left = stack.namespace().admin(&["get", "secrets", "-o", "name"]);
+    assert!(!left.contains(&twins.name) || left.contains("-hook"), "{left}");
+    let ours = |left: &str| left.lines().filter(|line| line.contains(&twins.name)).count();
+    let twin = |left: &str| left.lines().filter(|line| line.contains(&twins.twin)).count();
+    assert_eq!(ours(&left), twin(&left), "{left}");
     nothing_is_written_down(stack);
 }
 
 const READS: &[&[&str]] = &[
-    &["list", "--all", "--debug"],
+    &["list", "--debug"],
     &["status", "NAME", "-o", "yaml", "--debug"],
     &["history", "NAME", "--debug"],
     &["get", "values", "NAME", "--debug"],
