@@ -327,6 +327,118 @@ async fn life(version: &str) {
     nothing_is_written_down(stack);
 }
 
+/// A password that the chart draws by itself stays what it is, and nobody but the cluster knows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_helm_drew_is_kept() {
+    let stack = &stack();
+    for version in ["3", "4"] {
+        let twins = &Twins::new(stack, version);
+        twins.run(&["install", "NAME", "CHART"]).await;
+        let drawn = twins.password();
+        assert_eq!(drawn.len(), 24);
+        for words in [
+            &["upgrade", "NAME", "CHART", "--set", "color=blue"][..],
+            &["upgrade", "NAME", "CHART", "--install", "--reset-values", "--debug"],
+            &["rollback", "NAME", "1", "--debug"],
+            &["get", "all", "NAME"],
+            &["get", "manifest", "NAME", "--revision", "2"],
+        ] {
+            let output = twins.run(words).await;
+            for form in [drawn.clone(), STANDARD.encode(&drawn)] {
+                assert!(!output.stdout.contains(&form) && !output.stderr.contains(&form), "{words:?}: {output:?}");
+            }
+            assert_eq!(twins.password(), drawn, "helm {version} {words:?}");
+        }
+        let stored = |revision| twins.release(&twins.name, revision)["manifest"].to_string();
+        for revision in 1..=4 {
+            assert!(stored(revision).contains(&STANDARD.encode(&drawn)), "revision {revision} has another");
+        }
+    }
+}
+
+/// What is in a release as a client gets it, and a Secret with it after a change.
+fn opened(secret: &Value) -> Value {
+    let bytes = STANDARD.decode(secret["data"]["release"].as_str().unwrap()).unwrap();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&*STANDARD.decode(bytes).unwrap()).read_to_string(&mut text).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Without gzip, as the first helms wrote them and all read them.
+fn packed(name: &str, release: &Value) -> String {
+    let payload = STANDARD.encode(STANDARD.encode(release.to_string()));
+    serde_json::json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "helm.sh/release.v1", "data": {"release": payload},
+        "metadata": {"name": name, "labels": {"owner": "helm", "name": "other"}},
+    })
+    .to_string()
+}
+
+/// Ways by which a job might get at a value, or at another place for one, with what it is shown of a release.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_of_a_release_is_no_way_to_a_value() {
+    let stack = &stack();
+    let twins = &Twins::new(stack, "4");
+    let given = values(twins, &serde_json::json!({"password": FIRST, "apiKey": KEY}));
+    twins.run(&["install", "NAME", "CHART", "-f", &given, "--hide-notes"]).await;
+    let kubectl = stack.kubectl(Version::Newest);
+    let own = format!("sh.helm.release.v1.{}.v1", twins.name);
+    let got = kubectl.run(&["get", "secret", &own, "-o", "json"]).await;
+    let release = opened(&serde_json::from_str(&got.ok()).unwrap());
+    for form in forms() {
+        assert!(!release.to_string().contains(&form), "{form} in {release}");
+    }
+    let send = async |words: &[&str], body: &str| {
+        let output = kubectl.run_with(words, body).await;
+        clean(&output);
+        output
+    };
+    let users = release["config"]["password"].as_str().unwrap();
+    let with = |pointer: &str, value: Value| {
+        let mut release = release.clone();
+        *release.pointer_mut(pointer).unwrap() = value;
+        release
+    };
+    let next = format!("sh.helm.release.v1.{}.v2", twins.name);
+    let manifest = release["manifest"].as_str().unwrap();
+    let create = ["create", "-f", "-"];
+    for (what, body) in [
+        ("a value where it would be seen", serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"p": users}}).to_string()),
+        ("its Secret renamed", packed(&next, &with("/manifest", Value::from(manifest.replace("-db", "-dc"))))),
+        ("its Secret as another kind", packed(&next, &with("/manifest", Value::from(manifest.replace("kind: Secret", "kind: ConfigMap"))))),
+        ("its Secret left out", packed(&next, &with("/manifest", Value::from("")))),
+        ("another release", packed("sh.helm.release.v1.other.v1", &release)),
+        ("in the notes of a release without it", packed(&next, &with("/manifest", Value::from("")))),
+        ("as a name", packed(&next, &with("/name", Value::from(users)))),
+        ("what nobody can read", packed(&next, &Value::from(5))),
+        ("in another Secret", serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "stringData": {"password": users}}).to_string()),
+    ] {
+        let refused = send(&create, &body).await.refused();
+        assert!(refused.contains("holds a placeholder of Sallyport"), "{what}: {refused}");
+    }
+    let conf = format!("{}-conf", twins.name);
+    let patch = serde_json::json!({"stringData": {"apiKey": users}}).to_string();
+    let refused = send(&["patch", "secret", &conf, "-p", &patch], "").await.refused();
+    assert!(refused.contains("/stringData/apiKey holds a placeholder"), "another value's place: {refused}");
+    let patch = serde_json::json!([{"op": "replace", "path": "/data/release", "value": "x"}]).to_string();
+    let refused = send(&["patch", "secret", &own, "--type=json", "-p", &patch], "").await.refused();
+    assert!(refused.contains("holds a placeholder"), "{refused}");
+    // Read in every way, it stays hidden, and nothing of all this was stored.
+    for words in [
+        &["get", "secrets", "-o", "json"][..],
+        &["get", "secrets", "-l", "owner=helm", "-o", "wide", "-v=9"],
+        &["describe", "secret", &own],
+        &["get", "secrets", "-w", "-o", "yaml", "--request-timeout=2s"],
+    ] {
+        send(words, "").await.ok();
+    }
+    let names = stack.namespace().admin(&["get", "secrets,configmaps", "-o", "name"]);
+    assert!(!names.contains("other") && !names.contains(".v2") && !names.contains("secret/x"), "{names}");
+    assert_eq!(twins.password(), FIRST);
+    nothing_is_written_down(stack);
+    crate::stories::assert_agreed(stack);
+}
+
 const READS: &[&[&str]] = &[
     &["list", "--debug"],
     &["status", "NAME", "-o", "yaml", "--debug"],

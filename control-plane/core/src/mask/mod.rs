@@ -291,3 +291,9 @@ pub fn fuzz_mask(data: &[u8]) {
 pub fn fuzz_mask_answer(data: &[u8]) {
     fuzz::fuzz_answer(data);
 }
+
+/// Entry of the fuzz target for the documents in helm's releases, also run over its corpus by an ordinary test.
+#[doc(hidden)]
+pub fn fuzz_mask_release(data: &[u8]) {
+    fuzz::fuzz_release(data);
+}

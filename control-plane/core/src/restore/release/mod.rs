@@ -13,7 +13,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use shared::limits::{RELEASE_READS, RELEASE_REVISIONS, RELEASE_VALUES};
+
+mod stored;
+mod wanted;
+
+pub(super) use stored::StoredRelease;
+pub(super) use wanted::further;
 
 use super::read::ReadObject;
 use super::walk::Section;
@@ -27,10 +32,6 @@ use crate::request::Request;
 
 /// Where the payload stands.
 pub(super) const PLACE: &str = "/data/release";
-/// Where the name of a release stands in its objects: helm's own annotation (helm pkg/action/validate.go), and the label that helm has charts
-/// put there, for hooks have no annotation.
-const RELEASE_NAMES: [(&str, &str); 2] =
-    [("annotations", "meta.helm.sh/release-name"), ("labels", "app.kubernetes.io/instance")];
 
 /// The payload that a write of the Secret with this name has in it, if there is a placeholder in that.
 ///
@@ -76,146 +77,6 @@ pub(super) fn written(request: &Request) -> Result<Option<Payload>, RestoreError
     match request.body() {
         Some(body) if changes::is_secret(request.info()) => payload(request.object_name(), body.encoding, &body.value),
         Some(_) | None => Ok(None),
-    }
-}
-
-/// What has to be read beside the object that is written, by the names in its placeholders. Where nothing fits, nothing is read.
-pub(super) fn further(request: &Request, live: Option<&ReadObject>, mask: &MaskContext) -> Vec<String> {
-    let (namespace, name) = (request.object_namespace(), request.object_name());
-    let mut wanted = Wanted { mask, namespace, names: Vec::new() };
-    match written(request) {
-        Ok(Some(payload)) => wanted.of_release(name, &payload.document),
-        Ok(None) => wanted.of_secret(request, live),
-        Err(_) => {}
-    }
-    let mut names = wanted.names;
-    names.retain(|wanted| wanted != name);
-    names.truncate(RELEASE_READS);
-    names
-}
-
-struct Wanted<'a> {
-    mask: &'a MaskContext,
-    namespace: &'a str,
-    names: Vec<String>,
-}
-
-impl Wanted<'_> {
-    fn add(&mut self, name: String) {
-        if !self.names.contains(&name) {
-            self.names.push(name);
-        }
-    }
-
-    fn of_release(&mut self, own: &str, document: &Value) {
-        let Some((release, last)) = release::revision(own) else { return };
-        let first = last.saturating_sub(RELEASE_REVISIONS) + 1;
-        let mut open = false;
-        for pointer in release::manifests(document) {
-            let manifest = document.pointer(&pointer).and_then(Value::as_str).unwrap_or_default();
-            let pieces = release::pieces(manifest).unwrap_or_default();
-            let documents: Vec<&Value> = pieces.iter().filter_map(|piece| piece.document.as_ref()).collect();
-            for (_, secret) in documents.into_iter().flat_map(found) {
-                for field in release::fields(secret, self.namespace) {
-                    let Some(code) = code(&field) else { continue };
-                    if owns(self.mask, &field, &code) {
-                        if field.namespace == self.namespace {
-                            self.add(field.name.to_owned());
-                        }
-                    } else if !self.revision(release, (first..=last).rev(), &field, &code) {
-                        open = true;
-                    }
-                }
-            }
-        }
-        // A text elsewhere doesn't say whose it is; most are of the revision before, as values that are used again.
-        let mut rest = document.clone();
-        for pointer in release::manifests(document) {
-            if let Some(manifest) = rest.pointer_mut(&pointer) {
-                *manifest = Value::Null;
-            }
-        }
-        if last > 1 && (open || find_placeholder(&rest).is_some()) {
-            self.add(release::name_of(release, last - 1));
-        }
-    }
-
-    /// Finds the revision whose placeholder it is.
-    fn revision(
-        &mut self,
-        release: &str,
-        mut revisions: impl Iterator<Item = u64>,
-        field: &SecretField<'_>,
-        code: &str,
-    ) -> bool {
-        let fits = |name: &str| {
-            let carrier = (self.namespace, name);
-            carries(self.mask, carrier, field, code)
-                || (0..RELEASE_VALUES as u64).any(|index| self.mask.is_value(carrier, index, code))
-        };
-        if self.names.iter().any(|name| fits(name)) {
-            return true;
-        }
-        let found = revisions.find_map(|revision| {
-            let name = release::name_of(release, revision);
-            fits(&name).then_some(name)
-        });
-        found.map(|name| self.add(name)).is_some()
-    }
-
-    fn of_secret(&mut self, request: &Request, live: Option<&ReadObject>) {
-        let Some(body) = request.body() else { return };
-        let said = |object: &Value, (place, name): (&str, &str)| {
-            object.get("metadata")?.get(place)?.get(name)?.as_str().map(str::to_owned)
-        };
-        let objects = [Some(&body.value), live.map(ReadObject::masked)];
-        let mut releases: Vec<String> = RELEASE_NAMES
-            .into_iter()
-            .flat_map(|name| objects.into_iter().flatten().filter_map(move |object| said(object, name)))
-            .collect();
-        releases.dedup();
-        let mut texts = Vec::new();
-        placeholders(&body.value, body.encoding, &mut texts);
-        for (key, text) in &texts {
-            let value = Value::from(text.as_str());
-            let name = request.object_name();
-            let field = SecretField { namespace: self.namespace, name, section: "stringData", key, value: &value };
-            let Some(code) = code(&field) else { continue };
-            let mut found = owns(self.mask, &field, &code);
-            for release in &releases {
-                found = found || self.revision(release, 1..=RELEASE_REVISIONS, &field, &code);
-            }
-            if !found {
-                return;
-            }
-        }
-    }
-}
-
-/// Whole placeholders in a body, with the name of the field that they go into.
-fn placeholders(value: &Value, encoding: Encoding, texts: &mut Vec<(String, String)>) {
-    let operations = value.as_array().filter(|_| encoding == Encoding::JsonPatch);
-    if let Some(operations) = operations {
-        for operation in operations {
-            let path = operation.get("path").and_then(Value::as_str).map(pointer).unwrap_or_default();
-            if let Some(value) = operation.get("value") {
-                leaves(value, path.last().map(String::as_str).unwrap_or_default(), texts);
-            }
-        }
-    } else {
-        for section in Section::BOTH {
-            if let Some(value) = value.get(section.name()) {
-                leaves(value, "", texts);
-            }
-        }
-    }
-}
-
-fn leaves(value: &Value, name: &str, texts: &mut Vec<(String, String)>) {
-    match value {
-        Value::String(text) if is_placeholder(text) => texts.push((name.to_owned(), text.clone())),
-        Value::Object(members) => members.iter().for_each(|(name, member)| leaves(member, name, texts)),
-        Value::Array(_) | Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -447,99 +308,5 @@ impl Release<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// A release that was read, as it is and as it was shown.
-pub(super) struct StoredRelease {
-    real: Value,
-    shown: Vec<Value>,
-    values: Vec<StoredValue>,
-    /// What stands for a value by itself, also under the key of before a rotation.
-    codes: Vec<(String, Vec<u8>)>,
-}
-
-struct StoredValue {
-    namespace: Option<String>,
-    name: String,
-    section: &'static str,
-    key: String,
-    value: Vec<u8>,
-}
-
-impl StoredRelease {
-    /// From the Secret as it is and as it is shown under each key; `None`: it is none, or was shown masked whole.
-    pub(super) fn of<'a>(
-        real: &Value,
-        shown: impl Iterator<Item = &'a Value>,
-        masks: impl Iterator<Item = &'a MaskContext>,
-    ) -> Option<Self> {
-        let name = real.pointer("/metadata/name")?.as_str()?;
-        let namespace = real.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
-        release::revision(name)?;
-        let open = |secret: &Value| Payload::open(secret.pointer(PLACE)?.as_str()?).map(|payload| payload.document);
-        let (real, shown) = (open(real)?, shown.filter_map(open).collect());
-        let mut values = Vec::new();
-        for pointer in release::manifests(&real) {
-            for piece in release::pieces(real.pointer(&pointer)?.as_str()?)? {
-                let Some(document) = &piece.document else { continue };
-                for (_, secret) in found(document) {
-                    // Without a namespace of its own it is in the release's, which is not known here.
-                    values.extend(release::fields(secret, "").iter().filter_map(StoredValue::of));
-                }
-            }
-        }
-        let mut codes = Vec::new();
-        for mask in masks {
-            let mut masked = real.clone();
-            codes.extend(release::mask_document(&mut masked, mask, namespace, name)?.codes);
-        }
-        Some(Self { real, shown, values, codes })
-    }
-
-    /// All that stand for a value by themselves.
-    pub(super) fn codes(&self) -> &[(String, Vec<u8>)] {
-        &self.codes
-    }
-
-    /// The value that this stands for by itself.
-    fn coded(&self, code: &str) -> Option<&[u8]> {
-        self.codes.iter().find(|(known, _)| known == code).map(|(_, value)| value.as_slice())
-    }
-
-    fn shown_as(&self, place: &str, text: &str) -> Option<&Value> {
-        let same = |shown: &Value| shown.pointer(place).and_then(Value::as_str) == Some(text);
-        if self.shown.iter().any(same) { self.real.pointer(place) } else { None }
-    }
-
-    /// `None`: there is none, or there are two that differ.
-    fn value(&self, release_namespace: &str, field: &SecretField<'_>, section: &str) -> Option<Vec<u8>> {
-        let fits = |value: &&StoredValue| {
-            value.namespace.as_deref().unwrap_or(release_namespace) == field.namespace
-                && (value.name.as_str(), value.section, value.key.as_str()) == (field.name, section, field.key)
-        };
-        let mut values = self.values.iter().filter(fits).map(|value| &value.value);
-        let first = values.next()?;
-        values.all(|other| other == first).then(|| first.clone())
-    }
-
-    /// Wipes the texts.
-    pub(super) fn wipe(&mut self, wipe: fn(&mut Value)) {
-        wipe(&mut self.real);
-        let values = self.values.iter_mut().map(|value| &mut value.value);
-        values.chain(self.codes.iter_mut().map(|(_, value)| value)).for_each(zeroize::Zeroize::zeroize);
-    }
-}
-
-impl StoredValue {
-    fn of(field: &SecretField<'_>) -> Option<Self> {
-        let text = match field.value {
-            Value::String(text) => text.clone(),
-            Value::Bool(_) | Value::Number(_) => field.value.to_string(),
-            Value::Null | Value::Array(_) | Value::Object(_) => return None,
-        };
-        let value = if field.section == "data" { STANDARD.decode(text).ok()? } else { text.into_bytes() };
-        let namespace = Some(field.namespace.to_owned()).filter(|namespace| !namespace.is_empty());
-        Some(Self { namespace, name: field.name.to_owned(), section: field.section, key: field.key.to_owned(), value })
     }
 }
