@@ -26,13 +26,13 @@ const FIRST: &str = "canary-first-password-51f0";
 const SECOND: &str = "canary second: \"password\" 77";
 const KEY: &str = "canary-api-key-0815";
 
-/// As the README has it for a namespace in which jobs run helm: its own Secrets may be written without asking, and deleted again.
+/// The README's rule: Secrets may be changed and deleted without asking.
 const POLICY: &str = "apiVersion: sallyport.dev/v1alpha1
 kind: Policy
 thresholds: {holdAt: 40, denyAt: 100}
 rules:
 - name: helm
-  match: {apiGroups: [''], resources: [secrets, configmaps], verbs: ['*']}
+  match: {apiGroups: [''], resources: [secrets], verbs: [update, patch, delete]}
   effect: allow
   accept: [table/secrets:change, table/secrets:delete, modifier/secret-seen-masked]
 noPersonBehind:
