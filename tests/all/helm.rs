@@ -2,9 +2,7 @@
 //! in it. Beside each release stands a twin that an administrator's helm makes without us: helm must get through, no value may be
 //! shown, and what is stored must be the same.
 #![expect(
-    clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::panic,
     clippy::string_slice,
     clippy::unwrap_used,
     reason = "helpers of tests fail as tests do"

@@ -153,7 +153,7 @@ impl Walk<'_> {
             return Err(Why::Altered);
         }
         let encoded = if decoded { STANDARD.encode(text) } else { text.to_owned() };
-        let (namespace, name) = live.map_or((self.restorer.mask.namespace(), self.name), ReadObject::place);
+        let (namespace, name) = live.map_or_else(|| (self.restorer.mask.namespace(), self.name), ReadObject::place);
         let own = |section: Section| self.restorer.mask.is_own(namespace, name, section.name(), key, &encoded);
         let value = if Section::BOTH.into_iter().any(own) {
             let live = live.ok_or(Why::NoObject)?;

@@ -58,12 +58,11 @@ impl Piece<'_> {
             out.push_str(line);
             out.push('\n');
         }
-        match document {
-            Value::Object(members) if !members.is_empty() => block(members, 0, &mut out),
-            other => {
-                out.push_str(&other.to_string());
-                out.push('\n');
-            }
+        if let Some(members) = members(document) {
+            block(members, 0, &mut out);
+        } else {
+            out.push_str(&document.to_string());
+            out.push('\n');
         }
         out
     }
@@ -86,22 +85,24 @@ impl Piece<'_> {
     }
 }
 
+/// Those of a map that isn't empty.
+fn members(value: &Value) -> Option<&Map<String, Value>> {
+    value.as_object().filter(|members| !members.is_empty())
+}
+
 /// Block style for maps, JSON for everything in them that is no map: YAML is a superset.
 fn block(members: &Map<String, Value>, depth: usize, out: &mut String) {
     for (name, value) in members {
         out.push_str(&"  ".repeat(depth));
         out.push_str(&scalar(&Value::from(name.as_str())));
         out.push(':');
-        match value {
-            Value::Object(members) if !members.is_empty() => {
-                out.push('\n');
-                block(members, depth + 1, out);
-            }
-            other => {
-                out.push(' ');
-                out.push_str(&scalar(other));
-                out.push('\n');
-            }
+        if let Some(members) = self::members(value) {
+            out.push('\n');
+            block(members, depth + 1, out);
+        } else {
+            out.push(' ');
+            out.push_str(&scalar(value));
+            out.push('\n');
         }
     }
 }

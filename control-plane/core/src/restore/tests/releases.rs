@@ -59,7 +59,7 @@ impl World {
             .collect();
         let reads = Reads { live: live.as_ref(), more: &more };
         match finish(request.wire().clone(), request.body(), &VersionPin::None, reads, &context) {
-            Ok(finished) => Ok(serde_json::from_slice(finished.request.body()).unwrap()),
+            Ok(finished) => serde_json::from_slice(finished.request.body()).map_err(|error| error.to_string()),
             Err(FinishError::Restore(error)) => Err(error.to_string()),
             Err(error) => panic!("{error:?}"),
         }
@@ -211,7 +211,7 @@ fn m7_a_rollback_brings_the_older_value_back() {
     // Also where the Secret is gone.
     let mut world = World::new();
     world.0.remove(0);
-    let mut whole = secret.clone();
+    let mut whole = secret;
     whole["metadata"]["annotations"] =
         json!({"meta.helm.sh/release-name": "web", "meta.helm.sh/release-namespace": "default"});
     let sent = world.send(&request("POST", SECRETS, "application/json", whole.to_string())).unwrap();
@@ -413,7 +413,7 @@ proptest! {
         let shown = opened(&read(world.get(&name(1)).unwrap(), &context(&format!("{SECRETS}/{}", name(1)))).masked().clone());
         let method = if revision == 1 { "PUT" } else { "POST" };
         prop_assert!(revision == 1 || contains_placeholder(shown.to_string().as_bytes()));
-        let mut next = shown.clone();
+        let mut next = shown;
         next["version"] = json!(revision);
         let mut expected = document;
         expected["version"] = json!(revision);
