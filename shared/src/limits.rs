@@ -196,7 +196,7 @@ pub const LIFE_AHEAD: Duration = Duration::from_secs(24 * 3600);
 pub const GRANT_TTL: Duration = Duration::from_secs(10);
 /// Bytes of a grant: its request's path twice, sixteen reads, ids and a signature stay far below; a head has room for it.
 pub const GRANT_BYTES: usize = 32 * 1024;
-/// Objects that one grant lets the agent read: the live object and a helm release's stored revisions.
+/// Objects that one grant lets the agent read: the live object, what a restore needs beside it, the objects of a comparison.
 pub const GRANT_READS: usize = 16;
 /// JSON paths that one grant masks in addition.
 pub const GRANT_MASK_PATHS: usize = 64;
@@ -315,6 +315,22 @@ pub const INFLATE_RATIO: u64 = 100;
 pub const MASK_FIELDS_BYTES: usize = 16 * 1024 * 1024;
 /// JSON in a string in JSON … that is looked into; what lies deeper is masked whole.
 pub const MASK_NESTED_DOCUMENTS: u8 = 3;
+/// Bytes of the text in which helm keeps a release, as JSON has it: a Secret has 1 MiB at most, and base64 a third more. A longer one is masked
+/// whole.
+pub const RELEASE_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of the document that it inflates to; charts are texts, which shrink to a fifth. A longer one is masked whole.
+pub const RELEASE_DOCUMENT_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes that a Secret's value must have to be looked for in the other objects of a release: shorter ones (`postgres`, `production`) are
+/// parts of images and addresses, and an object that is masked there can't be rolled back.
+pub const RELEASE_VALUE_BYTES_MIN: usize = 12;
+/// Revisions of a release that a placeholder is compared with to learn of which one it is; helm counts on with every upgrade.
+pub const RELEASE_REVISIONS: u64 = 1000;
+/// Values of one release that have a placeholder by themselves, with which one from a user's values is compared: charts have a handful. That
+/// many for each revision take a tenth of a second.
+pub const RELEASE_VALUES: usize = 64;
+/// Stored revisions and Secrets that one write has values put back from, beside the object that it writes: a rollback needs one, an upgrade
+/// the Secrets that its chart looks up.
+pub const RELEASE_READS: usize = 16;
 /// Bytes that a value must have to be looked for in text: shorter ones (`true`, `admin`, a port) stand in ordinary lines, which would tell
 /// more about them than it hides.
 pub const VALUE_BYTES_MIN: usize = 6;

@@ -13,6 +13,7 @@ mod differential;
 mod doctor;
 mod golden;
 mod guard;
+mod helm;
 mod holds;
 mod hostile;
 mod injection;

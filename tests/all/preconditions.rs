@@ -100,7 +100,7 @@ fn finished(namespace: &Namespace, case: &Case) -> anyhow::Result<WireRequest> {
     let mask = mask(request.info());
     let live = ReadObject::new(live.to_string().as_bytes(), &mask)?;
     let pin = VersionPin::of(request.info(), Some(live.masked()));
-    Ok(finish(request.wire().clone(), request.body(), &pin, Reads { live: Some(&live) }, &mask)?.request)
+    Ok(finish(request.wire().clone(), request.body(), &pin, Reads { live: Some(&live), more: &[] }, &mask)?.request)
 }
 
 #[test]

@@ -265,7 +265,7 @@ async fn every_answer_is_what_the_document_says() {
     let kubectl = world.stack.kubectl(Version::Newest);
     kubectl.run(&["get", "secrets", "-o", "yaml"]).await.ok();
     kubectl.run(&["get", "configmap", "none"]).await.refused();
-    kubectl.run(&["get", "secrets", "-l", "owner=helm"]).await.refused();
+    kubectl.run(&["get", "secret", "key", "-n", "sallyport"]).await.refused();
     let patch = format!("{{\"stringData\":{{\"password\":\"{PASSWORD}\"}}}}");
     let (patching, patched) = world.hold(&["patch", "secret", "database", "--type=merge", "-p", &patch]).await;
     let (denying, denied) = world.hold(&["create", "serviceaccount", "no"]).await;

@@ -289,7 +289,14 @@ async fn prepare(agent: &Agent, grant: &VerifiedGrant, needed: Option<&RequestIn
     agent.ours.check_live(request.info(), live.as_ref().map(ReadObject::masked)).map_err(Refusal::Rule)?;
     let pin = grant.claims().approval.as_ref().map_or(&VersionPin::None, |approval| &approval.pin);
     let mask = agent.mask(request.info(), grant.claims())?;
-    let reads = Reads { live: live.as_ref() };
+    let mut more = Vec::new();
+    for info in restore::further(request, live.as_ref(), &mask) {
+        if !grant.claims().reads.contains(&Target::all_beside(&info)) {
+            return Err(Refusal::Read);
+        }
+        more.extend(read(agent, grant, &info).await?);
+    }
+    let reads = Reads { live: live.as_ref(), more: &more };
     finish(request.wire().clone(), request.body(), pin, reads, &mask).map_err(Refusal::Finish)
 }
 

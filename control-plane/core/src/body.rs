@@ -97,6 +97,15 @@ pub fn parse(content_type: Option<&str>, kind: BodyKind, bytes: &[u8]) -> Result
     Ok(ParsedBody { encoding, value })
 }
 
+/// A text in YAML inside something else, as the API server would read it; `None`: there is nothing but comments.
+pub(crate) fn read_yaml(text: &str) -> Result<Option<Value>, BodyError> {
+    match yaml::read(text.as_bytes(), &mut Budget::default()) {
+        Ok(value) => Ok(Some(value)),
+        Err(BodyError::Empty) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 impl Encoding {
     const OBJECT: &'static str = "application/json, application/yaml or application/vnd.kubernetes.protobuf";
     const PATCH: &'static str = "application/json-patch+json, application/merge-patch+json, \

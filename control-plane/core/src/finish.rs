@@ -27,6 +27,8 @@ pub struct Reads<'a> {
     /// The object that is written ([`RequestInfo::live_object`], or of a create the one that it names); `None`: the API server answered
     /// 404, or nobody needed it.
     pub live: Option<&'a ReadObject>,
+    /// What values are put back from beside it ([`restore::further`](crate::restore::further)).
+    pub more: &'a [ReadObject],
 }
 
 /// What is sent. `Debug` shows no body.
@@ -108,7 +110,7 @@ fn restored(
     mask: &MaskContext,
 ) -> Result<Option<ParsedBody>, FinishError> {
     let Some(parsed) = parsed else { return Ok(None) };
-    let restorer = Restorer { secret: changes::is_secret(info), live: reads.live, mask };
+    let restorer = Restorer { secret: changes::is_secret(info), live: reads.live, more: reads.more, mask };
     let value = restorer.restore(parsed.encoding, &parsed.value).map_err(FinishError::Restore)?;
     Ok(value.map(|value| ParsedBody { encoding: parsed.encoding, value }))
 }

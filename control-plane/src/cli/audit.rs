@@ -381,6 +381,8 @@ fn agrees(row: &Known, event: &Event, own_read: bool) -> bool {
     };
     // A create names its object in the body, which the log does not show.
     let name = object.name == row.name || object.name.is_empty() || row.name.is_empty();
+    // Into a Secret, values go back from releases of helm's in its namespace, too.
+    let name = name || own_read && resource == "secrets";
     let what = if own_read {
         event.verb == "get" && row.resource.split('/').next() == Some(resource.as_str())
     } else {

@@ -95,7 +95,8 @@ impl Grants {
         let live = if pinned { attributes.info().live_object() } else { restore::needed(attributes.request()) };
         // The text of a pod is searched for the values of the Secrets that the pod uses; the agent learns them from the pod.
         let pod = values::pod_of(attributes.info());
-        let mut reads: Vec<Target> = live.iter().chain(&pod).map(Target::of).chain(more).collect();
+        let beside = restore::beside(attributes.request()).as_ref().map(Target::all_beside);
+        let mut reads: Vec<Target> = live.iter().chain(&pod).map(Target::of).chain(beside).chain(more).collect();
         reads.dedup();
         let terms = Terms {
             jti: issued.map_or_else(|| GrantId::new(Uuid::now_v7()), |issued| issued.issue().jti),

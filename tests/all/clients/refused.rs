@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{clients, each, stack, told};
+use super::{each, stack, told};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_into_a_pod_are_refused_at_once_with_what_helps() {
@@ -34,16 +34,6 @@ async fn streams_into_a_pod_are_refused_at_once_with_what_helps() {
     .await;
     let told = told(stack, "streamed");
     assert!(told.iter().all(|what| what == "get pods as sallyport:read"), "{told:?}");
-}
-
-/// helm's releases: a masked release is silently taken for none, so who asks is told instead.
-#[tokio::test(flavor = "multi_thread")]
-async fn releases_of_helm_are_refused_with_what_helps() {
-    let stack = stack();
-    for (version, _, kubectl) in clients(&stack) {
-        let refused = kubectl.run(&["get", "secrets", "-l", "owner=helm"]).await.refused();
-        assert!(refused.contains("helm support comes later"), "{version:?}: {refused}");
-    }
 }
 
 /// Names by which somebody could become whom nobody may become. Nothing is asked of approvers, and nothing is sent.

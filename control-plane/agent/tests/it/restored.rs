@@ -1,5 +1,7 @@
 //! Placeholders that come back: the agent reads the object inside the operation and puts its values in, or sends nothing.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use shared::wire;
 
@@ -106,6 +108,51 @@ async fn what_can_not_be_put_back_is_not_sent() {
     assert!(body.contains("/data/k"), "{body}");
     assert!(world.api.seen().iter().all(|seen| seen.line.starts_with("GET ")));
     assert_eq!(world.api.seen().len(), 5);
+}
+
+/// A revision of a release of helm's, with an older value of the Secret.
+fn revision() -> String {
+    let manifest = "kind: Secret\napiVersion: v1\nmetadata: {name: s}\ndata: {k: b2xkLWNhbmFyeQ==}\n";
+    let release = json!({"name": "web", "version": 1, "namespace": "ns", "manifest": manifest}).to_string();
+    let payload = STANDARD.encode(STANDARD.encode(release));
+    format!(
+        r#"{{"kind":"Secret","apiVersion":"v1","metadata":{{"name":"sh.helm.release.v1.web.v1","namespace":"ns","uid":"u","resourceVersion":"3"}},"data":{{"release":"{payload}"}}}}"#
+    )
+}
+
+/// A rollback: the value is in a stored revision, which the agent finds by the placeholder and reads if the grant lets it.
+#[tokio::test]
+async fn a_value_goes_back_from_a_stored_revision() {
+    let (world, link) = World::start().await;
+    world.api.on("GET ", answer("200 OK", &revision()));
+    let shown = Call::new("GET", "/api/v1/namespaces/ns/secrets/sh.helm.release.v1.web.v1", "");
+    let (_, body) = text(world.control_plane.granted(&link, &shown).await).await;
+    let shown: Value = serde_json::from_str(&body).unwrap();
+    let payload = STANDARD.decode(STANDARD.decode(shown["data"]["release"].as_str().unwrap()).unwrap()).unwrap();
+    let release = String::from_utf8(payload).unwrap();
+    assert!(!release.contains("b2xkLWNhbmFyeQ"), "{release}");
+    let code = release.split("k: ").nth(1).unwrap().split('\\').next().unwrap();
+    let patch = json!({"data": {"k": code}, "metadata": {"annotations": {"meta.helm.sh/release-name": "web"}}});
+    let call = Call::new("PATCH", SECRET, &patch.to_string()).typed("application/merge-patch+json");
+
+    world.api.on("GET ", answer("200 OK", &live("5")));
+    let (status, refused, body) = send(&world, &link, &call, reads()).await;
+    assert_eq!((status, refused.as_str()), (503, "pin-read"), "the grant names one Secret only: {body}");
+
+    let mut beside = reads();
+    beside
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"apiGroup": "", "apiVersion": "v1", "namespace": "ns", "resource": "secrets", "name": ""}));
+    world.api.on("GET ", answer("200 OK", &live("5")));
+    world.api.on("GET ", answer("200 OK", &revision()));
+    world.api.on("PATCH ", answer("200 OK", &live("6")));
+    let (status, refused, body) = send(&world, &link, &call, beside).await;
+    assert_eq!((status, refused.as_str()), (200, ""), "{body}");
+    let seen = world.api.seen();
+    assert!(seen[seen.len() - 2].line.contains("/secrets/sh.helm.release.v1.web.v1"), "{}", seen[seen.len() - 2].line);
+    let sent: Value = serde_json::from_str(&seen.last().unwrap().body).unwrap();
+    assert_eq!((&sent["data"]["k"], &sent["metadata"]["resourceVersion"]), (&json!("b2xkLWNhbmFyeQ=="), &json!("5")));
 }
 
 /// A hostile control plane signs it, and it is refused all the same.

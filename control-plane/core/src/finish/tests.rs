@@ -25,7 +25,7 @@ fn sent(
 ) -> Result<WireRequest, FinishError> {
     let mask = mask(request.info());
     let live = live.map(|live| ReadObject::new(live.to_string().as_bytes(), &mask).unwrap());
-    let reads = Reads { live: live.as_ref() };
+    let reads = Reads { live: live.as_ref(), more: &[] };
     finish(request.wire().clone(), parsed, pin, reads, &mask).map(|finished| finished.request)
 }
 

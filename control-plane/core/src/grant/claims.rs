@@ -140,7 +140,7 @@ pub struct Target {
     pub namespace: String,
     /// Resource (plural).
     pub resource: String,
-    /// Name.
+    /// Name; empty for any one of the namespace.
     pub name: String,
 }
 
@@ -154,6 +154,11 @@ impl Target {
             resource: info.resource.clone(),
             name: info.name.clone(),
         }
+    }
+
+    /// All objects of this one's resource in its namespace, by name.
+    pub fn all_beside(info: &RequestInfo) -> Self {
+        Self { name: String::new(), ..Self::of(info) }
     }
 
     /// The GET of it.

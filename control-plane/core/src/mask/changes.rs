@@ -140,7 +140,7 @@ impl SecretWrite {
     /// The words that the agent gives: what is sent has values where the placeholders of its own fields were. With others it will be
     /// refused; until then they are other bytes.
     pub fn changes_of(&self, live: Option<&ReadObject>, mask: &MaskContext) -> Vec<FieldChange> {
-        let restorer = Restorer { secret: true, live, mask };
+        let restorer = Restorer { secret: true, live, more: &[], mask };
         let restored = restorer.restore(self.form.encoding(), &self.body).ok().flatten();
         let real = live.map(ReadObject::real);
         match restored {

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 use serde_json::Value;
 
+use super::release::{self, Payload};
 use super::{
     AnswerMaskError, AnswerMasker, Format, MaskContext, MaskError, Masker, PlaceholderKey, PlaceholderKeys,
     is_placeholder, mask_value,
@@ -64,6 +67,29 @@ pub(super) fn fuzz_answer(data: &[u8]) {
         }
         if format == Format::Protobuf && !gzip {
             values_are_gone(bytes, &masked);
+        }
+    }
+}
+
+/// See [`super::fuzz_mask_release`].
+pub(super) fn fuzz_release(data: &[u8]) {
+    let context = context("secrets", Verb::Get);
+    let Some(Payload { document: mut masked, .. }) = Payload::open_bytes(STANDARD.encode(data).as_bytes()) else {
+        return;
+    };
+    if release::mask_document(&mut masked, &context, "default", "sh.helm.release.v1.web.v1").is_none() {
+        return;
+    }
+    for pointer in release::manifests(&masked) {
+        let manifest = masked.pointer(&pointer).and_then(Value::as_str).unwrap_or_default();
+        let pieces = release::pieces(manifest);
+        assert!(pieces.is_some(), "what was written can't be read: {manifest}");
+        let mut secrets = Vec::new();
+        let documents: Vec<_> = pieces.into_iter().flatten().filter_map(|piece| piece.document).collect();
+        documents.iter().for_each(|document| release::secrets(document, String::new(), &mut secrets));
+        for field in secrets.iter().flat_map(|(_, secret)| release::fields(secret, "")) {
+            let masked = field.value.is_null() || field.value.as_str().is_some_and(is_placeholder);
+            assert!(masked, "{field:?}");
         }
     }
 }

@@ -11,6 +11,8 @@
 //! `Status` about Secrets but for a few known shapes (M3); tokens of TokenRequest and TokenReview (M7). `managedFields` hold names, not
 //! values, for all that a Secret consists of; should there ever be more below `f:data`, it is emptied.
 //!
+//! helm's releases are opened, and what is in them is masked ([`release`]).
+//!
 //! What is not: text in other annotations that isn't JSON, string values that hold a manifest elsewhere, literal environment values.
 //!
 //! [`AnswerMasker`] is what the agent runs: the same over protobuf, and over gzip. YAML is not asked for and not read: it would have to be
@@ -36,6 +38,7 @@ mod open;
 mod oracle;
 pub mod placeholder;
 mod protobuf;
+pub(crate) mod release;
 mod scan;
 mod status;
 mod text;
@@ -137,6 +140,44 @@ impl MaskContext {
     pub(crate) fn is_own(&self, namespace: &str, name: &str, section: &str, key: &str, text: &str) -> bool {
         let scope = Scope { cluster: &self.cluster, namespace, kind: "Secret", ..Scope::default() };
         self.keys.fits(&scope, &Field { name, ordinal: 0, section, key: key.as_bytes() }, text)
+    }
+
+    /// The same of a Secret in a release of helm's: `carrier` is namespace and name of the Secret in which helm keeps that.
+    pub(crate) fn is_carried(
+        &self,
+        carrier: (&str, &str),
+        namespace: &str,
+        name: &str,
+        section: &str,
+        key: &str,
+        text: &str,
+    ) -> bool {
+        let (carrier_namespace, carrier_name) = carrier;
+        let place = release::FIELD;
+        let scope = Scope { cluster: &self.cluster, carrier_namespace, carrier_name, place, namespace, kind: "Secret" };
+        self.keys.fits(&scope, &Field { name, ordinal: 0, section, key: key.as_bytes() }, text)
+    }
+
+    /// What stands for a value where a release of helm's has it as a text of its own. It says nothing of where else the value is.
+    pub(crate) fn value_code(&self, carrier: (&str, &str), index: u64) -> String {
+        self.keys
+            .placeholder(&self.value_scope(carrier), &Field { name: "", ordinal: index, section: "value", key: b"" })
+    }
+
+    /// Whether it is that.
+    pub(crate) fn is_value(&self, carrier: (&str, &str), index: u64, text: &str) -> bool {
+        let field = Field { name: "", ordinal: index, section: "value", key: b"" };
+        self.keys.fits(&self.value_scope(carrier), &field, text)
+    }
+
+    fn value_scope<'a>(&'a self, (carrier_namespace, carrier_name): (&'a str, &'a str)) -> Scope<'a> {
+        let place = release::FIELD;
+        Scope { cluster: &self.cluster, carrier_namespace, carrier_name, place, namespace: "", kind: "Value" }
+    }
+
+    /// The request's namespace.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// Whether policy has fields masked.
@@ -249,4 +290,10 @@ pub fn fuzz_mask(data: &[u8]) {
 #[doc(hidden)]
 pub fn fuzz_mask_answer(data: &[u8]) {
     fuzz::fuzz_answer(data);
+}
+
+/// Entry of the fuzz target for the documents in helm's releases, also run over its corpus by an ordinary test.
+#[doc(hidden)]
+pub fn fuzz_mask_release(data: &[u8]) {
+    fuzz::fuzz_release(data);
 }

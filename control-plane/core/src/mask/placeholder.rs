@@ -168,8 +168,26 @@ impl ScopeKey {
     }
 }
 
+/// What all placeholders begin with.
+static START: LazyLock<Vec<u8>> = LazyLock::new(|| STANDARD.encode(SENTENCE).into_bytes());
+
+/// A text with one mark for all placeholders in it, decoded or not: where something is hidden, and no more.
+pub(crate) fn without_codes(text: &[u8]) -> Vec<u8> {
+    let forms = [(START.as_slice(), PLACEHOLDER_BYTES), (SENTENCE.as_bytes(), SENTENCE.len() + MAC_CHARS)];
+    forms.iter().fold(text.to_vec(), |text, (start, length)| {
+        let mut out = Vec::with_capacity(text.len());
+        let mut rest = text.as_slice();
+        while let Some(at) = memchr::memmem::find(rest, start) {
+            out.extend_from_slice(rest.get(..at).unwrap_or_default());
+            out.push(0);
+            rest = rest.get(at + length..).unwrap_or_default();
+        }
+        out.extend_from_slice(rest);
+        out
+    })
+}
+
 fn write_text(mac: &[u8], out: &mut Vec<u8>) {
-    static START: LazyLock<Vec<u8>> = LazyLock::new(|| STANDARD.encode(SENTENCE).into_bytes());
     let mut chars = [0; MAC_CHARS];
     let mut text = [0; MAC_CHARS / 3 * 4];
     let cut = mac.get(..MAC_BYTES).unwrap_or(mac);

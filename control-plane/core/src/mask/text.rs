@@ -5,7 +5,7 @@
     reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it"
 )]
 
-use shared::limits::{MASK_KEY_BYTES, MASK_LOOKAHEAD_BYTES, MASK_MESSAGE_BYTES, MASK_NESTED_DOCUMENTS};
+use shared::limits::{MASK_KEY_BYTES, MASK_LOOKAHEAD_BYTES, MASK_MESSAGE_BYTES, MASK_NESTED_DOCUMENTS, RELEASE_BYTES};
 
 use super::bytes::{Escape, Surrogates, Unescaped, escape_into, plain_run};
 use super::frame::{Key, Role};
@@ -25,6 +25,8 @@ pub(super) enum Use {
     Read(Fact),
     /// A `Status` message: held back until it is complete.
     Hold,
+    /// The payload of a release of helm's: held back until it is complete.
+    Release,
     /// An annotation that has shown nothing but blanks so far.
     Peek,
     /// An annotation with a document in it: held back until it is complete or longer than the look-ahead.
@@ -102,6 +104,8 @@ impl Masker {
         let text_use = if fate == Fate::Pass {
             self.note_passed();
             self.use_of_string()
+        } else if fate == Fate::Field && self.release().is_some() {
+            Use::Release
         } else {
             Use::Keep
         };
@@ -130,7 +134,7 @@ impl Masker {
                 self.mute();
                 self.text_use = Use::Drop;
             }
-            Use::Hold => {
+            Use::Hold | Use::Release => {
                 self.mute_string(cursor, out);
                 self.text_use = text_use;
             }
@@ -173,6 +177,7 @@ impl Masker {
             Use::Keep | Use::Drop | Use::Peek | Use::Cut => self.skip(cursor)?,
             Use::Read(_) => self.decode_into(cursor, MASK_KEY_BYTES)?,
             Use::Hold => self.decode_into(cursor, MASK_MESSAGE_BYTES)?,
+            Use::Release => self.decode_into(cursor, RELEASE_BYTES)?,
             Use::Collect { .. } => self.decode_into(cursor, self.lookahead())?,
             Use::Feed => self.decode_into(cursor, BLOCK)?,
         };
@@ -193,6 +198,10 @@ impl Masker {
             }
             Use::Hold => {
                 self.end_message(out);
+                self.unmute(cursor);
+            }
+            Use::Release => {
+                self.end_release(out);
                 self.unmute(cursor);
             }
             Use::Collect { strict } => {

@@ -40,6 +40,23 @@ pub fn mask_value(value: &mut Value, context: &MaskContext) -> usize {
     if value.is_array() { masked } else { masked + usize::try_from(fields::mask(value, context)).unwrap_or(usize::MAX) }
 }
 
+/// Masks a document that stands in a text of another object, with placeholders of their own for that.
+pub(super) fn mask_carried(value: &mut Value, context: &MaskContext, carrier: Carrier) -> usize {
+    let mut walk = Walk {
+        context,
+        own: false,
+        level: 1,
+        namespace: carrier.namespace.clone(),
+        name: carrier.name.clone(),
+        carrier,
+        named: false,
+        ordinal: 0,
+        masked: 0,
+    };
+    walk.root(value, Presumed::Anything, true);
+    walk.masked
+}
+
 struct Walk<'a> {
     context: &'a MaskContext,
     carrier: Carrier,

@@ -14,7 +14,7 @@
 //!    only by `accept`: the names of the findings (`table/…`, `modifier/…`) that it takes on; those then count nothing, all others
 //!    still do. So nobody allows a privileged pod by allowing pods.
 //! 4. **Stricter only.** A rule's `budget`, a condition that broke, and what can't be made good again (deleting a Secret that the session
-//!    was shown masked, unless a rule accepts that by name) raise the answer to hold (or deny, if the rule denies), never lower it. What [`crate::risk`] forbids (changing Sallyport itself; for now streams and helm's releases) no rule can allow.
+//!    was shown masked, unless a rule accepts that by name) raise the answer to hold (or deny, if the rule denies), never lower it. What [`crate::risk`] forbids (changing Sallyport itself; for now streams) no rule can allow.
 //!    A deletecollection that would be held is denied: nobody can review it, single deletes can be.
 //!
 //! Of what a request leaves open (the name in a list) stricter rules assume that it is what they are about, allowing rules that it

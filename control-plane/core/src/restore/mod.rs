@@ -11,6 +11,7 @@
 
 mod document;
 mod read;
+mod release;
 mod walk;
 
 #[cfg(test)]
@@ -23,7 +24,7 @@ pub use read::{ReadError, ReadObject};
 pub use walk::Restorer;
 
 use crate::body::Encoding;
-use crate::mask::{changes, find_placeholder};
+use crate::mask::{MaskContext, changes, find_placeholder};
 use crate::request::Request;
 use crate::request_info::{RequestInfo, Verb};
 
@@ -70,13 +71,29 @@ pub enum Why {
     /// The other operations of a JSON Patch.
     #[error("in a JSON Patch that copies, moves or tests. Only add and replace put a value back")]
     Operation,
+    /// A payload of helm's that can't be opened.
+    #[error("or may hold one: what helm keeps there can't be read as a release, or is longer than Sallyport reads")]
+    Unreadable,
 }
 
 /// Whether a request carries a placeholder, so that an object has to be read before it can be sent. `None`: it carries none, or nothing
 /// that could be read would help ([`check`] says so).
 pub fn needed(request: &Request) -> Option<RequestInfo> {
-    find_placeholder(&request.body()?.value)?;
-    source(request)
+    let carries = find_placeholder(&request.body()?.value).is_some() || release::written(request).ok()?.is_some();
+    if carries { source(request) } else { None }
+}
+
+/// Where more may have to be read: a placeholder in a write of a Secret may be of a release of helm's in the same namespace, or of a Secret
+/// whose value a chart looked up. Which ones only the agent can tell ([`further`]).
+pub fn beside(request: &Request) -> Option<RequestInfo> {
+    needed(request).filter(|_| changes::is_secret(request.info()))
+}
+
+/// What has to be read beside the object that is written.
+pub fn further(request: &Request, live: Option<&ReadObject>, mask: &MaskContext) -> Vec<RequestInfo> {
+    let Some(own) = beside(request) else { return Vec::new() };
+    let names = release::further(request, live, mask).into_iter();
+    names.map(|name| RequestInfo { name, ..own.clone() }).collect()
 }
 
 /// Refuses what can't be restored whatever is read.
@@ -84,6 +101,7 @@ pub fn needed(request: &Request) -> Option<RequestInfo> {
 /// # Errors
 /// The first place with a placeholder.
 pub fn check(request: &Request) -> Result<(), RestoreError> {
+    release::written(request)?;
     let found = request.body().and_then(|body| find_placeholder(&body.value));
     match found {
         Some(field) if source(request).is_none() => Err(RestoreError { field: field.to_string(), why: Why::Elsewhere }),
@@ -119,7 +137,8 @@ impl Restorer<'_> {
     /// # Errors
     /// The first placeholder that can't be restored; then nothing may be sent.
     pub fn restore(&self, encoding: Encoding, body: &Value) -> Result<Option<Value>, RestoreError> {
-        if find_placeholder(body).is_none() {
+        let payload = self.payload(encoding, body)?;
+        if payload.is_none() && find_placeholder(body).is_none() {
             return Ok(None);
         }
         let mut restored = body.clone();
@@ -131,6 +150,9 @@ impl Restorer<'_> {
             | Encoding::MergePatch
             | Encoding::StrategicMergePatch
             | Encoding::ApplyPatch => self.object(&mut restored)?,
+        }
+        if let (Some(payload), Some(slot)) = (payload, restored.pointer_mut(release::PLACE)) {
+            *slot = Value::String(payload);
         }
         Ok(Some(restored))
     }

@@ -5,6 +5,8 @@ use std::fmt;
 use serde_json::Value;
 use zeroize::Zeroize;
 
+use super::release::StoredRelease;
+use super::walk::value;
 use crate::mask::{MaskContext, MaskError, Masker};
 
 /// It never leaves the process, and its texts are wiped when it goes. `Debug` shows nothing of it.
@@ -13,6 +15,8 @@ pub struct ReadObject {
     masked: Value,
     /// As it was masked before the key was rotated, where that is still recognised.
     before: Option<Value>,
+    /// What is in it, if it is one of helm's.
+    release: Option<StoredRelease>,
 }
 
 /// What was read is no object that could be masked. Holds nothing of it.
@@ -33,9 +37,12 @@ impl ReadObject {
     /// [`ReadError`].
     pub fn new(body: &[u8], context: &MaskContext) -> Result<Self, ReadError> {
         let masked = masked(body, context)?;
-        let before = context.before_rotation().map(|context| self::masked(body, &context)).transpose()?;
+        let old = context.before_rotation();
+        let before = old.as_ref().map(|context| self::masked(body, context)).transpose()?;
         let real = serde_json::from_slice(body).ok().filter(Value::is_object).ok_or(ReadError::NoObject)?;
-        Ok(Self { real, masked, before })
+        let masks = std::iter::once(context).chain(&old);
+        let release = StoredRelease::of(&real, std::iter::once(&masked).chain(&before), masks);
+        Ok(Self { real, masked, before, release })
     }
 
     /// As it may be seen.
@@ -46,6 +53,22 @@ impl ReadObject {
     /// As it is.
     pub(crate) const fn real(&self) -> &Value {
         &self.real
+    }
+
+    /// What is in it, if it is a release of helm's.
+    pub(super) const fn release(&self) -> Option<&StoredRelease> {
+        self.release.as_ref()
+    }
+
+    /// Placeholders that were shown of it, with what they stand for: fields of a Secret, values of a release.
+    pub(super) fn codes(&self) -> Vec<(String, Vec<u8>)> {
+        if let Some(release) = &self.release {
+            return release.codes().to_vec();
+        }
+        let shown = [Some(&self.masked), self.before.as_ref()].into_iter().flatten();
+        let fields = shown.filter_map(|shown| shown.get("data")?.as_object()).flatten();
+        let code = |(key, code): (&String, &Value)| Some((code.as_str()?.to_owned(), value(&self.real, key)?.ok()?));
+        fields.filter_map(code).collect()
     }
 
     /// Its namespace and name.
@@ -103,6 +126,9 @@ fn wipe(value: &mut Value) {
 impl Drop for ReadObject {
     fn drop(&mut self) {
         wipe(&mut self.real);
+        if let Some(release) = &mut self.release {
+            release.wipe(wipe);
+        }
     }
 }
 

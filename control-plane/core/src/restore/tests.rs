@@ -15,6 +15,7 @@ use crate::version_pin::VersionPin;
 
 mod properties;
 mod refusals;
+mod releases;
 mod writes;
 
 const SECRET: &str = "/api/v1/namespaces/default/secrets/db";
@@ -94,7 +95,13 @@ fn finished(request: &Request, live: Option<&Value>) -> Result<Finished, FinishE
     let path = needed(request).map_or_else(|| request.info().path(), |info| info.path());
     let context = context(&path);
     let live = live.map(|live| read(live, &context));
-    finish(request.wire().clone(), request.body(), &VersionPin::None, Reads { live: live.as_ref() }, &context)
+    finish(
+        request.wire().clone(),
+        request.body(),
+        &VersionPin::None,
+        Reads { live: live.as_ref(), more: &[] },
+        &context,
+    )
 }
 
 fn sent(request: &Request, live: &Value) -> Value {

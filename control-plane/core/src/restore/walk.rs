@@ -9,6 +9,7 @@ use super::read::ReadObject;
 use super::{RestoreError, Why, document};
 use crate::mask::changes::pointer;
 use crate::mask::placeholder::PLACEHOLDER_BYTES;
+use crate::mask::release::SecretField;
 use crate::mask::{FieldPath, LAST_APPLIED, MaskContext, contains_placeholder, find_placeholder, is_placeholder};
 
 /// What restoring needs to know beside the body.
@@ -18,13 +19,15 @@ pub struct Restorer<'a> {
     pub secret: bool,
     /// The object that is written, as it is; `None`: there is none.
     pub live: Option<&'a ReadObject>,
+    /// What was read beside it: revisions of the release that it belongs to, and Secrets of that.
+    pub more: &'a [ReadObject],
     /// Keys and cluster.
     pub mask: &'a MaskContext,
 }
 
 /// The two sections of a Secret: the API server joins them, so both are the same fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Section {
+pub(super) enum Section {
     /// In base64.
     Data,
     /// In the clear.
@@ -32,9 +35,9 @@ enum Section {
 }
 
 impl Section {
-    const BOTH: [Self; 2] = [Self::Data, Self::StringData];
+    pub(super) const BOTH: [Self; 2] = [Self::Data, Self::StringData];
 
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Data => "data",
             Self::StringData => "stringData",
@@ -45,6 +48,8 @@ impl Section {
 /// One document on its way through.
 struct Walk<'a> {
     restorer: Restorer<'a>,
+    /// Name of the object where there is none yet.
+    name: &'a str,
     /// In last-applied: what stood there until now, or nothing that could be read.
     document: Option<&'a Value>,
     path: Vec<String>,
@@ -53,7 +58,8 @@ struct Walk<'a> {
 impl Restorer<'_> {
     /// An object, or one of the patches that look like one.
     pub(super) fn object(&self, body: &mut Value) -> Result<(), RestoreError> {
-        Walk { restorer: *self, document: None, path: Vec::new() }.value(body)
+        let name = body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        Walk { restorer: *self, name: &name, document: None, path: Vec::new() }.value(body)
     }
 
     /// A JSON Patch (RFC 6902). What it puts where is known only where nothing is copied or moved, and a test would tell whether the
@@ -76,7 +82,7 @@ impl Restorer<'_> {
             }
             let path = operation.get("path").and_then(Value::as_str).map(pointer).unwrap_or_default();
             if let Some(value) = operation.get_mut("value").filter(|_| puts) {
-                Walk { restorer: *self, document: None, path }.value(value)?;
+                Walk { restorer: *self, name: "", document: None, path }.value(value)?;
             }
         }
         Ok(())
@@ -85,7 +91,7 @@ impl Restorer<'_> {
     /// Last-applied, written anew. `before` is what stood there.
     pub(super) fn document(&self, body: &mut Value, before: Option<&Value>) -> Result<(), RestoreError> {
         static NOTHING: Value = Value::Null;
-        Walk { restorer: *self, document: Some(before.unwrap_or(&NOTHING)), path: Vec::new() }.value(body)
+        Walk { restorer: *self, name: "", document: Some(before.unwrap_or(&NOTHING)), path: Vec::new() }.value(body)
     }
 }
 
@@ -134,7 +140,10 @@ impl Walk<'_> {
     }
 
     fn field(&self, section: Section, key: &str, text: &str) -> Result<String, Why> {
-        let live = self.restorer.live.ok_or(Why::NoObject)?;
+        let live = self.restorer.live;
+        if live.is_none() && self.restorer.more.is_empty() {
+            return Err(Why::NoObject);
+        }
         if !is_placeholder(text) {
             return Err(Why::Altered);
         }
@@ -144,13 +153,18 @@ impl Walk<'_> {
             return Err(Why::Altered);
         }
         let encoded = if decoded { STANDARD.encode(text) } else { text.to_owned() };
-        let (namespace, name) = live.place();
+        let (namespace, name) = live.map_or_else(|| (self.restorer.mask.namespace(), self.name), ReadObject::place);
         let own = |section: Section| self.restorer.mask.is_own(namespace, name, section.name(), key, &encoded);
-        if !Section::BOTH.into_iter().any(own) {
-            return Err(Why::Other);
-        }
-        // The value is the live one, also where it has changed since it was read. What only last-applied has is taken from there.
-        let value = value(live.real(), key).or_else(|| value(self.document?, key)).ok_or(Why::NoField)??;
+        let value = if Section::BOTH.into_iter().any(own) {
+            let live = live.ok_or(Why::NoObject)?;
+            // The value is the live one, also where it has changed since it was read. What only last-applied has is taken from there.
+            value(live.real(), key).or_else(|| value(self.document?, key)).ok_or(Why::NoField)??
+        } else {
+            let stands = Value::from(text);
+            let field = SecretField { namespace, name, section: section.name(), key, value: &stands };
+            let absent = if live.is_none() { Why::NoObject } else { Why::Other };
+            self.restorer.stored(&field, &encoded).ok_or(absent)??
+        };
         match section {
             Section::Data => Ok(STANDARD.encode(value)),
             Section::StringData => String::from_utf8(value).map_err(|_| Why::NotText),
@@ -182,7 +196,7 @@ impl Walk<'_> {
 }
 
 /// The bytes of a Secret's field, as the API server would join the two sections.
-fn value(secret: &Value, key: &str) -> Option<Result<Vec<u8>, Why>> {
+pub(super) fn value(secret: &Value, key: &str) -> Option<Result<Vec<u8>, Why>> {
     if let Some(text) = text_of(secret, Section::StringData, key) {
         return Some(Ok(text.as_bytes().to_vec()));
     }

@@ -161,10 +161,6 @@ fn nothing_allows_what_is_forbidden() {
     for (line, rule) in [
         ("create pods/exec default/web", "default/streams"),
         ("get nodes/proxy n1", "default/streams"),
-        ("get secrets default/sh.helm.release.v1.web.v1", "default/helm-releases"),
-        ("list secrets default/?labelSelector=owner=helm", "default/helm-releases"),
-        ("list secrets default/?labelSelector=name=web,owner=helm", "default/helm-releases"),
-        ("list secrets default/?fieldSelector=type=helm.sh/release.v1", "default/helm-releases"),
         ("delete pods sallyport/agent", "default/protect-sallyport"),
         ("get secrets sallyport/key", "default/protect-sallyport"),
         ("delete namespaces sallyport", "default/protect-sallyport"),

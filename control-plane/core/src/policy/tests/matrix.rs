@@ -472,7 +472,6 @@ fn covered(policy: &super::super::Policy, rules: &BTreeSet<String>, sources: &BT
         "default/hold-at",
         "default/delete-by-name",
         "default/streams",
-        "default/helm-releases",
         "default/protect-sallyport",
         "default/secret-oracle",
     ] {

@@ -33,7 +33,7 @@ fn m6_a_protobuf_body_is_put_back_too() {
     let request = request("PUT", SECRET, "application/json", shown.to_string());
     let context = context(SECRET);
     let read = read(&live(), &context);
-    let reads = Reads { live: Some(&read) };
+    let reads = Reads { live: Some(&read), more: &[] };
     let sent = finish(request.wire().clone(), Some(&body), &VersionPin::None, reads, &context).unwrap().request;
     assert_eq!(serde_json::from_slice::<Value>(sent.body()).unwrap(), live());
     assert_eq!(sent.header(&CONTENT_TYPE).unwrap(), "application/json");
@@ -180,7 +180,13 @@ fn m6_a_placeholder_of_before_a_rotation_is_put_back() {
     let finish = |keys: PlaceholderKeys| {
         let context = context_with(keys, SECRET);
         let read = read(&live, &context);
-        finish(request.wire().clone(), request.body(), &VersionPin::None, Reads { live: Some(&read) }, &context)
+        finish(
+            request.wire().clone(),
+            request.body(),
+            &VersionPin::None,
+            Reads { live: Some(&read), more: &[] },
+            &context,
+        )
     };
     let sent = finish(rotated).unwrap().request;
     assert_eq!(serde_json::from_slice::<Value>(sent.body()).unwrap(), live);

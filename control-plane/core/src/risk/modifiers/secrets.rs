@@ -9,12 +9,7 @@ use crate::request_info::Verb;
 /// Held at whatever risk, unless a rule accepts it by this name.
 pub(crate) const SECRET_SEEN: &str = "modifier/secret-seen-masked";
 
-const HELM_TYPE: &str = "helm.sh/release.v1";
-const HELM_NAME: &str = "sh.helm.release.v1.";
-const HELM_NOTE: &str = "helm keeps its releases in Secrets, and a masked release is silently taken for none: helm support comes \
-    later, until then use kubectl, or helm template | kubectl apply";
-
-/// What the request names: helm's releases, lists over all namespaces.
+/// What the request names: a Secret that was seen, lists over all namespaces.
 pub(super) fn requested(found: &mut Found<'_, '_>) {
     let question = found.question;
     let info = question.info;
@@ -26,20 +21,6 @@ pub(super) fn requested(found: &mut Found<'_, '_>) {
     }
     if info.name.is_empty() && info.namespace.is_empty() && info.is_read() {
         found.plus("modifier/secrets-everywhere", 5, "tells every Secret of the cluster by name".into());
-    }
-    let selects_helm = question.query.iter().any(|(key, value)| match key.as_str() {
-        "labelSelector" => value.split(',').any(|term| {
-            matches!(term.trim(), "owner=helm" | "owner==helm") || term.trim().replace(' ', "") == "ownerin(helm)"
-        }),
-        "fieldSelector" => value.split(',').any(|term| {
-            let (key, value) = term.split_once('=').unwrap_or((term, ""));
-            let value = value.trim_start_matches('=');
-            (key == "type" && value == HELM_TYPE) || (key == "metadata.name" && value.starts_with(HELM_NAME))
-        }),
-        _ => false,
-    });
-    if selects_helm || info.name.starts_with(HELM_NAME) {
-        found.forbid("default/helm-releases", HELM_NOTE);
     }
 }
 
@@ -62,8 +43,5 @@ pub(super) fn written(found: &mut Found<'_, '_>, document: &Value) {
     }
     if kind == "kubernetes.io/tls" {
         found.at_least("modifier/secret-of-ingress", 50, "is a certificate that an ingress shows to everybody".into());
-    }
-    if kind == HELM_TYPE || text_at(document, &["metadata", "name"]).starts_with(HELM_NAME) {
-        found.forbid("default/helm-releases", HELM_NOTE);
     }
 }

@@ -1,0 +1,196 @@
+//! The values of a release's Secrets in its other texts.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use memchr::memmem;
+use serde_json::Value;
+use shared::limits::{RELEASE_VALUE_BYTES_MIN, RELEASE_VALUES, VALUE_BYTES_MIN};
+
+use super::Found;
+use crate::mask::values::{MASKED, SecretValues, TextMasker};
+
+/// What everybody may know of a release.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    public: BTreeSet<String>,
+}
+
+/// Ready to be searched for.
+pub(super) struct Search {
+    /// What stands for a text that is a value: the placeholder, decoded where the value is.
+    whole: HashMap<String, String>,
+    /// The same placeholders, and the values.
+    pub(super) codes: Vec<(String, Vec<u8>)>,
+    /// Values that are looked for where chart and user wrote texts of their own.
+    all: Arc<SecretValues>,
+    /// Those that are looked for in other objects.
+    long: Arc<SecretValues>,
+    /// What stands in a text for a value in it.
+    mark: String,
+}
+
+/// Whether a release has a file there, in base64 (`[]byte` in Go).
+pub(crate) fn is_data(path: &[&str]) -> bool {
+    matches!(path, ["chart", "templates" | "files", _, "data"] | ["chart", "schema"])
+}
+
+impl Texts {
+    /// Names of an object that is no Secret: where it is must remain to be seen.
+    pub(super) fn publish(&mut self, document: &Value) {
+        let mut add = |value: Option<&Value>| {
+            self.public.extend(value.and_then(Value::as_str).map(str::to_owned));
+        };
+        add(document.get("kind"));
+        add(document.get("apiVersion"));
+        let metadata = document.get("metadata");
+        for name in ["name", "generateName", "namespace"] {
+            add(metadata.and_then(|metadata| metadata.get(name)));
+        }
+        let labels = metadata.and_then(|metadata| metadata.get("labels")).and_then(Value::as_object);
+        labels.into_iter().flatten().for_each(|(_, value)| add(Some(value)));
+        for item in document.get("items").and_then(Value::as_array).into_iter().flatten() {
+            self.publish(item);
+        }
+    }
+
+    /// Names of the release and of its chart.
+    pub(super) fn publish_release(&mut self, document: &Value) {
+        let names = ["/name", "/namespace", "/chart/metadata/name", "/chart/metadata/version"];
+        let names = names.into_iter().filter_map(|name| document.pointer(name)?.as_str());
+        self.public.extend(names.map(str::to_owned));
+    }
+
+    /// `None`: there is more than can be searched for.
+    pub(super) fn search(&self, found: &[Found], code: impl Fn(u64) -> String) -> Option<Search> {
+        let mut whole = HashMap::new();
+        let mut codes: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut values = BTreeSet::new();
+        for Found { placeholder, value } in found {
+            let plain = std::str::from_utf8(value).ok();
+            if value.trim_ascii().len() < VALUE_BYTES_MIN || plain.is_some_and(|text| self.is_public(text)) {
+                continue;
+            }
+            if !values.insert(value.as_slice()) {
+                continue;
+            }
+            let mut shown = placeholder.clone();
+            if codes.len() < RELEASE_VALUES {
+                shown = code(codes.len() as u64);
+                codes.push((shown.clone(), value.clone()));
+            }
+            let sentence = String::from_utf8(STANDARD.decode(&shown).ok()?).ok()?;
+            whole.entry(STANDARD.encode(value)).or_insert(shown);
+            if let Some(text) = plain {
+                whole.entry(text.to_owned()).or_insert(sentence);
+            }
+        }
+        let longer = values.iter().filter(|value| value.trim_ascii().len() >= RELEASE_VALUE_BYTES_MIN);
+        let long = Arc::new(SecretValues::new(longer.copied()).ok()?);
+        let all = Arc::new(SecretValues::new(values.iter().copied()).ok()?);
+        let mark = found.first().map(|found| found.placeholder.clone()).unwrap_or_default();
+        Some(Search { whole, codes, all, long, mark })
+    }
+
+    /// A value that is a part of a name tells nothing that the name doesn't.
+    fn is_public(&self, value: &str) -> bool {
+        let value = value.trim();
+        self.public.iter().any(|public| memmem::find(public.as_bytes(), value.as_bytes()).is_some())
+    }
+}
+
+impl Search {
+    /// A text of another object, masked; `None`: there is no value in it.
+    pub(super) fn other(&self, text: &str) -> Option<String> {
+        self.replaced(&self.long, text)
+    }
+
+    /// Everything but the manifests, which are masked already. `None`: a name of a member is a value.
+    pub(super) fn document(&self, document: &mut Value) -> Option<u64> {
+        if self.long.is_empty() && self.all.is_empty() && self.whole.is_empty() {
+            return Some(0);
+        }
+        let mut masked = 0;
+        self.value(document, &mut Vec::new(), &mut masked)?;
+        Some(masked)
+    }
+
+    fn value(&self, value: &mut Value, path: &mut Vec<String>, masked: &mut u64) -> Option<()> {
+        match value {
+            Value::Null | Value::Bool(_) => {}
+            Value::Number(number) => {
+                if let Some(shown) = self.whole.get(&number.to_string()) {
+                    *value = Value::String(shown.clone());
+                    *masked += 1;
+                }
+            }
+            Value::String(text) => {
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                if let Some(shown) = self.text(text, &path) {
+                    *text = shown;
+                    *masked += 1;
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    path.push(index.to_string());
+                    self.value(item, path, masked)?;
+                    path.pop();
+                }
+            }
+            Value::Object(members) => {
+                for (name, member) in members.iter_mut() {
+                    if self.replaced(&self.long, name).is_some() {
+                        return None;
+                    }
+                    path.push(name.clone());
+                    self.value(member, path, masked)?;
+                    path.pop();
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn text(&self, text: &str, path: &[&str]) -> Option<String> {
+        match path {
+            // Manifests are masked already, and helm must know where it is.
+            ["manifest"] | ["hooks", _, "manifest"] | ["info", "status"] => None,
+            path if is_data(path) => {
+                let Ok(file) = STANDARD.decode(text) else { return self.replaced(&self.all, text) };
+                self.replaced_bytes(&self.all, &file).map(|file| STANDARD.encode(file))
+            }
+            ["config", ..] | ["chart", "values", ..] | ["info", "notes" | "description"] => {
+                self.whole.get(text).cloned().or_else(|| self.replaced(&self.all, text))
+            }
+            _ => self.replaced(&self.long, text),
+        }
+    }
+
+    fn replaced(&self, values: &Arc<SecretValues>, text: &str) -> Option<String> {
+        self.replaced_bytes(values, text.as_bytes()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn replaced_bytes(&self, values: &Arc<SecretValues>, text: &[u8]) -> Option<Vec<u8>> {
+        if values.is_empty() {
+            return None;
+        }
+        let mut masker = TextMasker::new(Arc::clone(values));
+        let mut out = Vec::with_capacity(text.len());
+        masker.push(text, &mut out);
+        if masker.finish(&mut out) == 0 {
+            return None;
+        }
+        let mut marked = Vec::with_capacity(out.len());
+        let mut rest = out.as_slice();
+        while let Some(at) = memmem::find(rest, MASKED) {
+            marked.extend_from_slice(rest.get(..at)?);
+            marked.extend_from_slice(self.mark.as_bytes());
+            rest = rest.get(at + MASKED.len()..)?;
+        }
+        marked.extend_from_slice(rest);
+        Some(marked)
+    }
+}

@@ -1,0 +1,312 @@
+//! helm's releases on their way back. helm writes a revision as it was shown it (an upgrade marks the old one superseded, a rollback
+//! copies an older one), or with placeholders that its chart looked up in a Secret. What is stored is what helm would have written
+//! without us:
+//!
+//! - A text that stands in the same place of a revision that was read, and was shown so, becomes what it is there.
+//! - In a Secret of a manifest, the placeholder of that Secret's field becomes the value: of the Secret itself, or the one that the field
+//!   has in the revision whose placeholder it is. So an ordinary write of a Secret gets an older value back in a rollback, too.
+//! - The placeholder of a value that stood among a user's values goes into a field that has that very value already.
+//! - In the notes, which a chart renders anew, each placeholder becomes its value, also within a longer text.
+//!
+//! Nothing is shown by it that was hidden: what was put back is masked again, and must be hidden in the same places.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+mod stored;
+mod wanted;
+
+pub(super) use stored::StoredRelease;
+pub(super) use wanted::further;
+
+use super::read::ReadObject;
+use super::walk::Section;
+use super::{RestoreError, Restorer, Why};
+use crate::body::Encoding;
+use crate::mask::changes::{self, pointer};
+use crate::mask::placeholder::{PLACEHOLDER_BYTES, without_codes};
+use crate::mask::release::{self, Payload, Piece, SecretField};
+use crate::mask::{FieldPath, MaskContext, contains_placeholder, find_placeholder, is_placeholder};
+use crate::request::Request;
+
+/// Where the payload stands.
+pub(super) const PLACE: &str = "/data/release";
+
+/// The payload that a write of the Secret with this name has in it, if there is a placeholder in that.
+///
+/// # Errors
+/// Nobody can say what is in it.
+pub(super) fn payload(name: &str, encoding: Encoding, body: &Value) -> Result<Option<Payload>, RestoreError> {
+    if release::revision(name).is_none() {
+        return Ok(None);
+    }
+    let error = |field: &str, why| Err(RestoreError { field: field.to_owned(), why });
+    if encoding == Encoding::JsonPatch {
+        let operations = body.as_array().map(Vec::as_slice).unwrap_or_default();
+        let touches = |operation: &Value| {
+            let path = operation.get("path").and_then(Value::as_str).unwrap_or_default();
+            operation.get("value").is_some()
+                && ["", "/data", PLACE, "/stringData", "/stringData/release"].contains(&path)
+        };
+        return match operations.iter().position(touches) {
+            Some(index) => error(&format!("/{index}/value"), Why::Unreadable),
+            None => Ok(None),
+        };
+    }
+    let text = |place: &str| {
+        let text = body.pointer(place).and_then(Value::as_str);
+        // A placeholder for the whole is a field's like any other.
+        text.filter(|text| !contains_placeholder(text.as_bytes()))
+    };
+    if let Some(text) = text("/stringData/release") {
+        let open = Payload::open_bytes(text.as_bytes());
+        if open.is_none_or(|payload| find_placeholder(&payload.document).is_some()) {
+            return error("/stringData/release", Why::Unreadable);
+        }
+    }
+    match text(PLACE).map(Payload::open) {
+        None => Ok(None),
+        Some(None) => error(PLACE, Why::Unreadable),
+        Some(Some(payload)) => Ok(Some(payload).filter(|payload| find_placeholder(&payload.document).is_some())),
+    }
+}
+
+/// The same of a whole request.
+pub(super) fn written(request: &Request) -> Result<Option<Payload>, RestoreError> {
+    match request.body() {
+        Some(body) if changes::is_secret(request.info()) => payload(request.object_name(), body.encoding, &body.value),
+        Some(_) | None => Ok(None),
+    }
+}
+
+fn found(document: &Value) -> Vec<(String, &Value)> {
+    let mut found = Vec::new();
+    release::secrets(document, String::new(), &mut found);
+    found
+}
+
+/// The placeholder that stands in a field, in base64. Only where texts stand in the clear may it be in the clear.
+fn code(field: &SecretField<'_>) -> Option<String> {
+    let text = field.value.as_str().filter(|text| is_placeholder(text))?;
+    match (text.len() == PLACEHOLDER_BYTES, field.section) {
+        (true, _) => Some(text.to_owned()),
+        (false, "stringData") => Some(STANDARD.encode(text)),
+        (false, _) => None,
+    }
+}
+
+/// Whether it is the placeholder of the Secret's own field.
+fn owns(mask: &MaskContext, field: &SecretField<'_>, code: &str) -> bool {
+    let own = |section: Section| mask.is_own(field.namespace, field.name, section.name(), field.key, code);
+    Section::BOTH.into_iter().any(own)
+}
+
+/// Whether it is the field's in that revision.
+fn carries(mask: &MaskContext, carrier: (&str, &str), field: &SecretField<'_>, code: &str) -> bool {
+    let own = |section: Section| mask.is_carried(carrier, field.namespace, field.name, section.name(), field.key, code);
+    Section::BOTH.into_iter().any(own)
+}
+
+impl Restorer<'_> {
+    fn objects(&self) -> impl Iterator<Item = &ReadObject> {
+        self.live.into_iter().chain(self.more)
+    }
+
+    /// The value of a Secret's field that this placeholder stands for in a revision that was read; `None`: in none of them.
+    pub(super) fn stored(&self, field: &SecretField<'_>, code: &str) -> Option<Result<Vec<u8>, Why>> {
+        self.objects().find_map(|object| {
+            let stored = object.release()?;
+            let carrier = object.place();
+            let mut sections = Section::BOTH.into_iter().map(Section::name);
+            let is =
+                |section: &&str| self.mask.is_carried(carrier, field.namespace, field.name, section, field.key, code);
+            if let Some(section) = sections.find(is) {
+                return Some(stored.value(carrier.0, field, section).ok_or(Why::NoField));
+            }
+            let value = stored.coded(code)?;
+            let mut known =
+                Section::BOTH.into_iter().filter_map(|section| stored.value(carrier.0, field, section.name()));
+            let same = known.any(|known| known == value) || self.is_now(field, value);
+            Some(if same { Ok(value.to_vec()) } else { Err(Why::Other) })
+        })
+    }
+
+    /// Whether the Secret has this value in that field.
+    fn is_now(&self, field: &SecretField<'_>, value: &[u8]) -> bool {
+        let place = (field.namespace, field.name);
+        let now = self.objects().filter(|object| object.place() == place);
+        now.filter_map(|secret| super::walk::value(secret.real(), field.key))
+            .any(|now| now.is_ok_and(|now| now == value))
+    }
+
+    /// The payload with values where its placeholders were, as it stands in the body; `None`: it has none.
+    pub(super) fn payload(&self, encoding: Encoding, body: &Value) -> Result<Option<String>, RestoreError> {
+        if !self.secret {
+            return Ok(None);
+        }
+        let named = body.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Value::as_str);
+        let name = named.or_else(|| Some(self.live?.place().1)).unwrap_or_default();
+        let Some(mut payload) = payload(name, encoding, body)? else { return Ok(None) };
+        let mut release =
+            Release { restorer: *self, namespace: self.mask.namespace(), path: Vec::new(), whole: Vec::new() };
+        let shown = payload.document.clone();
+        release.value(&mut payload.document)?;
+        release.hides_as_before(&shown, &payload.document, name)?;
+        payload.write().map(Some).ok_or_else(|| release.error(Why::Unreadable))
+    }
+}
+
+/// A release on its way through.
+struct Release<'a> {
+    restorer: Restorer<'a>,
+    namespace: &'a str,
+    path: Vec<String>,
+    /// Where a text was put back as a whole.
+    whole: Vec<String>,
+}
+
+impl Release<'_> {
+    fn pointer(&self) -> String {
+        FieldPath::from(self.path.clone()).to_string()
+    }
+
+    fn error(&self, why: Why) -> RestoreError {
+        RestoreError { field: format!("{PLACE}{}", self.pointer()), why }
+    }
+
+    /// No deeper than a payload is read.
+    fn value(&mut self, value: &mut Value) -> Result<(), RestoreError> {
+        match value {
+            Value::String(text) if contains_placeholder(text.as_bytes()) => {
+                *value = self.text(text)?;
+                Ok(())
+            }
+            Value::Array(items) => items.iter_mut().enumerate().try_for_each(|(index, item)| {
+                self.path.push(index.to_string());
+                self.value(item)?;
+                self.path.truncate(self.path.len().saturating_sub(1));
+                Ok(())
+            }),
+            Value::Object(members) => members.iter_mut().try_for_each(|(name, member)| {
+                self.path.push(name.clone());
+                if contains_placeholder(name.as_bytes()) {
+                    return Err(self.error(Why::Elsewhere));
+                }
+                self.value(member)?;
+                self.path.truncate(self.path.len().saturating_sub(1));
+                Ok(())
+            }),
+            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+        }
+    }
+
+    fn text(&mut self, text: &str) -> Result<Value, RestoreError> {
+        let place = self.pointer();
+        // Values that are used again stand among the chart's own afterwards.
+        let config = place.strip_prefix("/chart/values").map(|rest| format!("/config{rest}"));
+        let shown = |object: &ReadObject| {
+            let stored = object.release()?;
+            let own = stored.shown_as(&place, text);
+            own.or_else(|| stored.shown_as(config.as_deref()?, text)).cloned()
+        };
+        if let Some(real) = self.restorer.objects().find_map(shown) {
+            self.whole.push(place);
+            return Ok(real);
+        }
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        match path.as_slice() {
+            ["manifest"] | ["hooks", _, "manifest"] => self.manifest(text).map(Value::String),
+            ["info", "notes"] => {
+                self.whole.push(place);
+                self.notes(text).map(Value::String)
+            }
+            _ => Err(self.error(Why::Elsewhere)),
+        }
+    }
+
+    fn notes(&self, text: &str) -> Result<String, RestoreError> {
+        let mut notes = text.to_owned();
+        for (code, value) in self.restorer.objects().flat_map(ReadObject::codes) {
+            let sentence = STANDARD.decode(&code).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            if let (Some(sentence), Ok(value)) = (sentence, String::from_utf8(value)) {
+                notes = notes.replace(&code, &value).replace(&sentence, &value);
+            }
+        }
+        if contains_placeholder(notes.as_bytes()) { Err(self.error(Why::Elsewhere)) } else { Ok(notes) }
+    }
+
+    fn manifest(&self, text: &str) -> Result<String, RestoreError> {
+        let pieces = release::pieces(text).ok_or_else(|| self.error(Why::Unreadable))?;
+        pieces.iter().map(|piece| self.piece(piece)).collect()
+    }
+
+    fn piece(&self, piece: &Piece<'_>) -> Result<String, RestoreError> {
+        if !contains_placeholder(piece.text.as_bytes()) {
+            return Ok(piece.text.to_owned());
+        }
+        let document = piece.document.as_ref().ok_or_else(|| self.error(Why::Elsewhere))?;
+        let inside = |field: &str, why| {
+            let of = |name: &str| document.pointer(name).and_then(Value::as_str).unwrap_or_default();
+            let (kind, name) = (of("/kind"), of("/metadata/name"));
+            RestoreError { field: format!("{}/{kind}/{name}{field}", self.error(why).field), why }
+        };
+        let (mut restored, mut pairs) = (document.clone(), Vec::new());
+        for (pointer, secret) in found(document) {
+            for field in release::fields(secret, self.namespace) {
+                let Some(text) = field.value.as_str().filter(|text| contains_placeholder(text.as_bytes())) else {
+                    continue;
+                };
+                let own = FieldPath::from(vec![field.section.to_owned(), field.key.to_owned()]);
+                let place = format!("{pointer}{own}");
+                let real = self.field(&field).map_err(|why| inside(&place, why))?;
+                pairs.push((text.to_owned(), real.clone()));
+                if let Some(slot) = restored.pointer_mut(&place) {
+                    *slot = Value::String(real);
+                }
+            }
+        }
+        if let Some(left) = find_placeholder(&restored) {
+            return Err(inside(&left.to_string(), Why::Elsewhere));
+        }
+        let text = piece.with(&pairs, &restored);
+        // What is left stands in a comment.
+        Ok(if contains_placeholder(text.as_bytes()) { piece.rewritten(&restored) } else { text })
+    }
+
+    /// What stands in the field then: in base64 under `data`.
+    fn field(&self, field: &SecretField<'_>) -> Result<String, Why> {
+        let code = code(field).ok_or(Why::Altered)?;
+        let value = if owns(self.restorer.mask, field, &code) {
+            let place = (field.namespace, field.name);
+            let secret = self.restorer.objects().find(|object| object.place() == place).ok_or(Why::NoObject)?;
+            super::walk::value(secret.real(), field.key).ok_or(Why::NoField)??
+        } else {
+            self.restorer.stored(field, &code).ok_or(Why::Other)??
+        };
+        match field.section {
+            "data" => Ok(STANDARD.encode(value)),
+            _ => String::from_utf8(value).map_err(|_| Why::NotText),
+        }
+    }
+
+    /// Whoever is shown this release must not be shown more of the texts that were put back than whoever wrote it.
+    fn hides_as_before(&self, shown: &Value, restored: &Value, name: &str) -> Result<(), RestoreError> {
+        let mut again = restored.clone();
+        let unreadable = || RestoreError { field: PLACE.to_owned(), why: Why::Unreadable };
+        release::mask_document(&mut again, self.restorer.mask, self.namespace, name).ok_or_else(unreadable)?;
+        for place in &self.whole {
+            let text = |document: &Value| {
+                let text = document.pointer(place)?.as_str()?;
+                let parts = pointer(place);
+                let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+                let file = release::is_data(&parts).then(|| STANDARD.decode(text).ok()).flatten();
+                Some(without_codes(&file.unwrap_or_else(|| text.as_bytes().to_vec())))
+            };
+            if text(shown) != text(&again) {
+                return Err(RestoreError { field: format!("{PLACE}{place}"), why: Why::Elsewhere });
+            }
+        }
+        Ok(())
+    }
+}
