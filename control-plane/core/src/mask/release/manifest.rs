@@ -39,11 +39,24 @@ pub(crate) fn pieces(manifest: &str) -> Option<Vec<Piece<'_>>> {
 fn piece(text: &str) -> Option<Piece<'_>> {
     let document = match read_yaml(text.strip_prefix(SEPARATOR).unwrap_or(text)) {
         Ok(document) => document,
-        // Its kind would have to be written out, in whatever case, or escaped.
-        Err(_) if !text.to_ascii_lowercase().contains("secret") && !text.contains('\\') => None,
-        Err(_) => return None,
+        Err(_) if may_be_secret(text) => return None,
+        Err(_) => None,
     };
     Some(Piece { text, document })
+}
+
+/// Whether a text that we don't read (anchors, tags, keys that are no texts) may be a Secret to helm: then its kind is written out, as a word
+/// that is no member's name, or hidden behind an escape of YAML.
+fn may_be_secret(text: &str) -> bool {
+    const HIDES: [&str; 8] = ["\\x", "\\u", "\\U", "\\\n", "\\\r", "binary", "%TAG", "tag:yaml"];
+    let is_word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let named = text.match_indices("Secret").any(|(at, word)| {
+        let after = text.get(at + word.len()..).unwrap_or_default();
+        let after = after.strip_prefix("List").unwrap_or(after).as_bytes();
+        let before = text.as_bytes().get(..at).and_then(<[u8]>::last);
+        !is_word(before) && !is_word(after.first()) && after.first() != Some(&b':')
+    });
+    named || HIDES.iter().any(|hides| text.contains(hides))
 }
 
 impl Piece<'_> {

@@ -255,6 +255,24 @@ fn a_release_without_secrets_passes() {
     assert_eq!((out, summary.masked), (secret, 0));
 }
 
+/// What we don't read costs the release only where it may be a Secret.
+#[test]
+fn m7_other_documents_may_be_written_in_any_way() {
+    let other = "---\nkind: Deployment\nspec: &a\n  secret: {secretName: db, secretKeyRef: x} # secrets, SecretStore\n  8080: on\n";
+    let document = release(&format!("{other}{}", secret_document("db", PASSWORD)));
+    assert!(shown(&document)["manifest"].as_str().unwrap().starts_with(other));
+    for hidden in [
+        "kind: &a Secret\n",
+        "kind: \"\\x53ecret\"\nx: &a b\n",
+        "kind: !!binary U2VjcmV0\n",
+        "x: &a SecretList\nkind: *a\n",
+    ] {
+        assert!(pieces(hidden).is_none(), "{hidden}");
+    }
+    let mode = "---\nkind: Pod\nspec: {defaultMode: 0400, at: 2026-01-01, big: 1e3}\n";
+    assert!(pieces(mode).unwrap()[0].document.is_some());
+}
+
 /// A value and how a chart writes it.
 fn document_with(section: &str, values: &[String]) -> String {
     let mut text = format!("---\napiVersion: v1\nkind: Secret\nmetadata: {{name: db}}\n{section}:\n");
