@@ -1,4 +1,5 @@
 mod behaviour;
+mod chains;
 mod doors;
 mod files;
 mod matrix;
