@@ -329,8 +329,20 @@ pub const RELEASE_REVISIONS: u64 = 1000;
 /// many for each revision take a tenth of a second.
 pub const RELEASE_VALUES: usize = 64;
 /// Stored revisions and Secrets that one write has values put back from, beside the object that it writes: a rollback needs one, an upgrade
-/// the Secrets that its chart looks up.
-pub const RELEASE_READS: usize = 16;
+/// the Secrets that its chart looks up. Each may be a document of [`RELEASE_DOCUMENT_BYTES`], once as it is and once as it is shown.
+pub const RELEASE_READS: usize = 4;
+/// Placeholders in one release that is written: each is compared with the names of all revisions, on the thread that everybody waits for.
+/// Charts have a handful of Secrets; with more the write is refused.
+pub const RELEASE_PLACEHOLDERS: usize = 256;
+/// Different values of one release's Secrets that are looked for in its other texts; a release with more of them is masked whole.
+pub const RELEASE_SEARCHED: usize = 2000;
+/// Bytes of one name, and of all names, that a value may be a part of without being hidden: labels and names of objects have 253 at most.
+/// Further names don't count, so more is hidden.
+pub const RELEASE_NAME_BYTES: usize = 253;
+/// See [`RELEASE_NAME_BYTES`].
+pub const RELEASE_NAMES_BYTES: usize = 256 * 1024;
+/// Fields of one document in a manifest whose texts are exchanged in place; with more of them the document is written anew.
+pub const RELEASE_EXCHANGED: usize = 64;
 /// Bytes that a value must have to be looked for in text: shorter ones (`true`, `admin`, a port) stand in ordinary lines, which would tell
 /// more about them than it hides.
 pub const VALUE_BYTES_MIN: usize = 6;

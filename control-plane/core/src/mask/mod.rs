@@ -164,10 +164,10 @@ impl MaskContext {
             .placeholder(&self.value_scope(carrier), &Field { name: "", ordinal: index, section: "value", key: b"" })
     }
 
-    /// Whether it is that.
-    pub(crate) fn is_value(&self, carrier: (&str, &str), index: u64, text: &str) -> bool {
-        let field = Field { name: "", ordinal: index, section: "value", key: b"" };
-        self.keys.fits(&self.value_scope(carrier), &field, text)
+    /// Whether it is one of those.
+    pub(crate) fn is_value(&self, carrier: (&str, &str), text: &str) -> bool {
+        let field = |ordinal| Field { name: "", ordinal, section: "value", key: b"" };
+        self.keys.fits_any(&self.value_scope(carrier), (0..shared::limits::RELEASE_VALUES as u64).map(field), text)
     }
 
     fn value_scope<'a>(&'a self, (carrier_namespace, carrier_name): (&'a str, &'a str)) -> Scope<'a> {

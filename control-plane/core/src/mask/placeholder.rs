@@ -80,10 +80,22 @@ impl PlaceholderKeys {
 
     /// Whether `text` is the placeholder of exactly this field, under the current key or the one before.
     pub fn fits(&self, scope: &Scope<'_>, field: &Field<'_>, text: &str) -> bool {
+        self.fits_any(scope, std::iter::once(*field), text)
+    }
+
+    /// The same for many fields, whose key is drawn once.
+    pub fn fits_any<'a, I>(&self, scope: &Scope<'_>, fields: I, text: &str) -> bool
+    where
+        I: Iterator<Item = Field<'a>> + Clone,
+    {
+        let mut expected = Vec::with_capacity(PLACEHOLDER_BYTES);
         [Some(&self.current), self.previous.as_ref()].into_iter().flatten().any(|key| {
-            let mut expected = Vec::with_capacity(PLACEHOLDER_BYTES);
-            key.scope(scope).write(field, &mut expected);
-            constant_time::verify_slices_are_equal(&expected, text.as_bytes()).is_ok()
+            let scope = key.scope(scope);
+            fields.clone().any(|field| {
+                expected.clear();
+                scope.write(&field, &mut expected);
+                constant_time::verify_slices_are_equal(&expected, text.as_bytes()).is_ok()
+            })
         })
     }
 
@@ -221,9 +233,15 @@ pub fn is_placeholder(text: &str) -> bool {
 /// something that was base64-encoded again (a `.dockerconfigjson`, a wrapped line). Wide on purpose: a false alarm is a refused write,
 /// a miss destroys a value.
 pub fn contains_placeholder(bytes: &[u8]) -> bool {
-    static NEEDLES: LazyLock<Vec<Finder<'static>>> = LazyLock::new(needles);
     NEEDLES.iter().any(|needle| needle.find(bytes).is_some())
 }
+
+/// How many there are, about: a piece that is left of one counts as a half.
+pub(crate) fn count_placeholders(bytes: &[u8]) -> usize {
+    NEEDLES.iter().map(|needle| needle.find_iter(bytes).count()).sum::<usize>().div_ceil(2)
+}
+
+static NEEDLES: LazyLock<Vec<Finder<'static>>> = LazyLock::new(needles);
 
 /// Two pieces of the sentence, so that a line break through one leaves the other whole.
 fn needles() -> Vec<Finder<'static>> {

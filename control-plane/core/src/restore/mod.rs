@@ -18,6 +18,8 @@ mod walk;
 mod tests;
 
 use serde_json::Value;
+#[cfg(doc)]
+use shared::limits;
 
 pub(crate) use document::go_text;
 pub use read::{ReadError, ReadObject};
@@ -71,6 +73,18 @@ pub enum Why {
     /// The other operations of a JSON Patch.
     #[error("in a JSON Patch that copies, moves or tests. Only add and replace put a value back")]
     Operation,
+    /// A value that is put back into a release stands in it in the clear, too.
+    #[error(
+        "whose value stands somewhere in it in the clear: whoever reads the release would learn that it is the same. Give the value \
+         itself in both places, or in neither"
+    )]
+    InClear,
+    /// More than [`limits::RELEASE_PLACEHOLDERS`], or more bytes put back than a release may have.
+    #[error("more often, or for more, than values are put back into one release. Install the chart in parts")]
+    Many,
+    /// A release of helm's that is not stored.
+    #[error("in a dry run of a release: values are put back only into what is stored")]
+    DryRun,
     /// A payload of helm's that can't be opened.
     #[error("or may hold one: what helm keeps there can't be read as a release, or is longer than Sallyport reads")]
     Unreadable,

@@ -4,6 +4,7 @@
 //! repeat values, so it is written anew.
 
 use serde_json::{Map, Value};
+use shared::limits::RELEASE_EXCHANGED;
 
 use crate::body::read_yaml;
 
@@ -54,9 +55,11 @@ fn may_be_secret(text: &str) -> bool {
         let after = text.get(at + word.len()..).unwrap_or_default();
         let after = after.strip_prefix("List").unwrap_or(after).as_bytes();
         let before = text.as_bytes().get(..at).and_then(<[u8]>::last);
-        !is_word(before) && !is_word(after.first()) && after.first() != Some(&b':')
+        // The name of a member may be an anchor, that a kind refers to.
+        !is_word(before) && !is_word(after.first()) && (after.first() != Some(&b':') || text.contains('*'))
     });
-    named || HIDES.iter().any(|hides| text.contains(hides))
+    // A tag may be written with escapes of its own.
+    named || text.contains('!') && text.contains('%') || HIDES.iter().any(|hides| text.contains(hides))
 }
 
 impl Piece<'_> {
@@ -86,7 +89,7 @@ impl Piece<'_> {
         let quoted = |text: &str| Value::from(text).to_string();
         let inside = |text: &str| quoted(text).trim_matches('"').to_owned();
         let ways: [&dyn Fn(&str) -> String; 3] = [&str::to_owned, &inside, &quoted];
-        for way in ways {
+        for way in ways.into_iter().filter(|_| pairs.len() <= RELEASE_EXCHANGED) {
             let text =
                 pairs.iter().fold(self.text.to_owned(), |text, (before, after)| text.replace(before, &way(after)));
             let same = read_yaml(text.strip_prefix(SEPARATOR).unwrap_or(&text));

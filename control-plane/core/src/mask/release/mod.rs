@@ -16,8 +16,9 @@ mod payload;
 pub(crate) mod tests;
 mod texts;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::PAD;
+use base64::{Engine as _, alphabet};
 use serde_json::Value;
 use zeroize::Zeroize;
 
@@ -119,10 +120,10 @@ pub(crate) fn mask_document(
             let mut masked = piece.document.clone().unwrap_or(Value::Null);
             if value::mask_carried(&mut masked, context, carrier.clone()) > 0 {
                 differences(piece.document.as_ref().unwrap_or(&Value::Null), &masked, false, &mut found);
-                parts.push((piece.rewritten(&masked), true));
+                parts.push(piece.rewritten(&masked));
             } else {
                 texts.publish(&masked);
-                parts.push((piece.text.to_owned(), false));
+                parts.push(piece.text.to_owned());
             }
         }
         written.push((pointer, parts));
@@ -132,19 +133,28 @@ pub(crate) fn mask_document(
     let mut masked = found.len() as u64;
     for (pointer, parts) in written {
         let mut manifest = String::new();
-        for (text, secret) in parts {
+        for text in parts {
+            // Of a document with a Secret too: it may have the value in a label as well.
             match search.other(&text) {
-                Some(text) if !secret => {
+                Some(text) => {
                     masked += 1;
                     manifest.push_str(&text);
                 }
-                Some(_) | None => manifest.push_str(&text),
+                None => manifest.push_str(&text),
             }
         }
         *document.pointer_mut(&pointer)? = Value::String(manifest);
     }
     masked += search.document(document)?;
     Some(Masked { count: masked, codes: search.codes })
+}
+
+/// What a text under `data` stands for, as Go's decoder has it: line breaks are not there, and the last character may have bits too many
+/// (Go encoding/base64).
+pub(crate) fn decoded(text: &str) -> Option<Vec<u8>> {
+    const AS_GO: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PAD.with_decode_allow_trailing_bits(true));
+    let text: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+    AS_GO.decode(text).ok()
 }
 
 /// A value of a Secret in a manifest, and what stands in its place.
@@ -171,7 +181,7 @@ fn differences(before: &Value, after: &Value, plain: bool, found: &mut Vec<Found
 
 fn collect(value: &Value, placeholder: &str, plain: bool, found: &mut Vec<Found>) {
     let mut add = |text: &str| {
-        let decoded = if plain { None } else { STANDARD.decode(text).ok() };
+        let decoded = if plain { None } else { decoded(text) };
         let value = decoded.unwrap_or_else(|| text.as_bytes().to_vec());
         found.push(Found { placeholder: placeholder.to_owned(), value });
     };

@@ -7,7 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 use serde_json::Value;
-use shared::limits::{RELEASE_VALUE_BYTES_MIN, RELEASE_VALUES, VALUE_BYTES_MIN};
+use shared::limits::{
+    RELEASE_NAME_BYTES, RELEASE_NAMES_BYTES, RELEASE_SEARCHED, RELEASE_VALUE_BYTES_MIN, RELEASE_VALUES, VALUE_BYTES_MIN,
+};
 
 use super::Found;
 use crate::mask::values::{MASKED, SecretValues, TextMasker};
@@ -16,6 +18,8 @@ use crate::mask::values::{MASKED, SecretValues, TextMasker};
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     public: BTreeSet<String>,
+    /// Of all of them.
+    bytes: usize,
 }
 
 /// Ready to be searched for.
@@ -40,9 +44,7 @@ pub(crate) fn is_data(path: &[&str]) -> bool {
 impl Texts {
     /// Names of an object that is no Secret: where it is must remain to be seen.
     pub(super) fn publish(&mut self, document: &Value) {
-        let mut add = |value: Option<&Value>| {
-            self.public.extend(value.and_then(Value::as_str).map(str::to_owned));
-        };
+        let mut add = |value: Option<&Value>| self.add(value.and_then(Value::as_str));
         add(document.get("kind"));
         add(document.get("apiVersion"));
         let metadata = document.get("metadata");
@@ -59,8 +61,15 @@ impl Texts {
     /// Names of the release and of its chart.
     pub(super) fn publish_release(&mut self, document: &Value) {
         let names = ["/name", "/namespace", "/chart/metadata/name", "/chart/metadata/version"];
-        let names = names.into_iter().filter_map(|name| document.pointer(name)?.as_str());
-        self.public.extend(names.map(str::to_owned));
+        names.into_iter().for_each(|name| self.add(document.pointer(name).and_then(Value::as_str)));
+    }
+
+    fn add(&mut self, name: Option<&str>) {
+        let Some(name) = name.filter(|name| name.len() <= RELEASE_NAME_BYTES) else { return };
+        let room = RELEASE_NAMES_BYTES.saturating_sub(self.bytes);
+        if name.len() <= room && self.public.insert(name.to_owned()) {
+            self.bytes += name.len();
+        }
     }
 
     /// `None`: there is more than can be searched for.
@@ -68,14 +77,19 @@ impl Texts {
         let mut whole = HashMap::new();
         let mut codes: Vec<(String, Vec<u8>)> = Vec::new();
         let mut values = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for Found { placeholder, value } in found {
             let plain = std::str::from_utf8(value).ok();
-            if value.trim_ascii().len() < VALUE_BYTES_MIN || plain.is_some_and(|text| self.is_public(text)) {
+            if value.trim_ascii().len() < VALUE_BYTES_MIN || !seen.insert(value.as_slice()) {
                 continue;
             }
-            if !values.insert(value.as_slice()) {
+            if seen.len() > RELEASE_SEARCHED {
+                return None;
+            }
+            if plain.is_some_and(|text| self.is_public(text)) {
                 continue;
             }
+            values.insert(value.as_slice());
             let mut shown = placeholder.clone();
             if codes.len() < RELEASE_VALUES {
                 shown = code(codes.len() as u64);

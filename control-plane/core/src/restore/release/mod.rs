@@ -10,9 +10,12 @@
 //!
 //! Nothing is shown by it that was hidden: what was put back is masked again, and must be hidden in the same places.
 
+use std::cell::Cell;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use shared::limits::{RELEASE_DOCUMENT_BYTES, RELEASE_PLACEHOLDERS};
 
 mod stored;
 mod wanted;
@@ -25,7 +28,7 @@ use super::walk::Section;
 use super::{RestoreError, Restorer, Why};
 use crate::body::Encoding;
 use crate::mask::changes::{self, pointer};
-use crate::mask::placeholder::{PLACEHOLDER_BYTES, without_codes};
+use crate::mask::placeholder::{PLACEHOLDER_BYTES, count_placeholders, without_codes};
 use crate::mask::release::{self, Payload, Piece, SecretField};
 use crate::mask::{FieldPath, MaskContext, contains_placeholder, find_placeholder, is_placeholder};
 use crate::request::Request;
@@ -68,16 +71,36 @@ pub(super) fn payload(name: &str, encoding: Encoding, body: &Value) -> Result<Op
     match text(PLACE).map(Payload::open) {
         None => Ok(None),
         Some(None) => error(PLACE, Why::Unreadable),
-        Some(Some(payload)) => Ok(Some(payload).filter(|payload| find_placeholder(&payload.document).is_some())),
+        Some(Some(payload)) => match placeholders(&payload.document) {
+            0 => Ok(None),
+            1..=RELEASE_PLACEHOLDERS => Ok(Some(payload)),
+            _ => error(PLACE, Why::Many),
+        },
     }
 }
 
-/// The same of a whole request.
-pub(super) fn written(request: &Request) -> Result<Option<Payload>, RestoreError> {
-    match request.body() {
-        Some(body) if changes::is_secret(request.info()) => payload(request.object_name(), body.encoding, &body.value),
-        Some(_) | None => Ok(None),
+/// How many there are in texts and names of members.
+fn placeholders(document: &Value) -> usize {
+    match document {
+        Value::String(text) => count_placeholders(text.as_bytes()),
+        Value::Array(items) => items.iter().map(placeholders).sum(),
+        Value::Object(members) => {
+            members.iter().map(|(name, member)| count_placeholders(name.as_bytes()) + placeholders(member)).sum()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
+}
+
+/// The same of a whole request. helm makes no dry runs of its releases, and whoever tries out what is hidden in one leaves a stored trace.
+pub(super) fn written(request: &Request) -> Result<Option<Payload>, RestoreError> {
+    let payload = match request.body() {
+        Some(body) if changes::is_secret(request.info()) => payload(request.object_name(), body.encoding, &body.value)?,
+        Some(_) | None => None,
+    };
+    if payload.is_some() && request.dry_run() {
+        return Err(RestoreError { field: PLACE.to_owned(), why: Why::DryRun });
+    }
+    Ok(payload)
 }
 
 fn found(document: &Value) -> Vec<(String, &Value)> {
@@ -148,8 +171,13 @@ impl Restorer<'_> {
         let named = body.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Value::as_str);
         let name = named.or_else(|| Some(self.live?.place().1)).unwrap_or_default();
         let Some(mut payload) = payload(name, encoding, body)? else { return Ok(None) };
-        let mut release =
-            Release { restorer: *self, namespace: self.mask.namespace(), path: Vec::new(), whole: Vec::new() };
+        let mut release = Release {
+            restorer: *self,
+            namespace: self.mask.namespace(),
+            path: Vec::new(),
+            whole: Vec::new(),
+            room: Cell::new(RELEASE_DOCUMENT_BYTES),
+        };
         let shown = payload.document.clone();
         release.value(&mut payload.document)?;
         release.hides_as_before(&shown, &payload.document, name)?;
@@ -164,11 +192,18 @@ struct Release<'a> {
     path: Vec<String>,
     /// Where a text was put back as a whole.
     whole: Vec<String>,
+    /// Bytes that may still be put back: a small text can name a large value many times.
+    room: Cell<usize>,
 }
 
 impl Release<'_> {
     fn pointer(&self) -> String {
         FieldPath::from(self.path.clone()).to_string()
+    }
+
+    fn spend(&self, bytes: usize) -> Result<(), Why> {
+        self.room.set(self.room.get().checked_sub(bytes).ok_or(Why::Many)?);
+        Ok(())
     }
 
     fn error(&self, why: Why) -> RestoreError {
@@ -211,6 +246,7 @@ impl Release<'_> {
             own.or_else(|| stored.shown_as(config.as_deref()?, text)).cloned()
         };
         if let Some(real) = self.restorer.objects().find_map(shown) {
+            self.spend(real.as_str().map_or(0, str::len)).map_err(|why| self.error(why))?;
             self.whole.push(place);
             return Ok(real);
         }
@@ -230,6 +266,8 @@ impl Release<'_> {
         for (code, value) in self.restorer.objects().flat_map(ReadObject::codes) {
             let sentence = STANDARD.decode(&code).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             if let (Some(sentence), Ok(value)) = (sentence, String::from_utf8(value)) {
+                let times = notes.matches(&code).count() + notes.matches(&sentence).count();
+                self.spend(times.saturating_mul(value.len())).map_err(|why| self.error(why))?;
                 notes = notes.replace(&code, &value).replace(&sentence, &value);
             }
         }
@@ -284,29 +322,68 @@ impl Release<'_> {
         } else {
             self.restorer.stored(field, &code).ok_or(Why::Other)??
         };
+        self.spend(value.len())?;
         match field.section {
             "data" => Ok(STANDARD.encode(value)),
             _ => String::from_utf8(value).map_err(|_| Why::NotText),
         }
     }
 
-    /// Whoever is shown this release must not be shown more of the texts that were put back than whoever wrote it.
+    /// Whoever is shown this release must not be shown more of the texts that were put back than whoever wrote it, and not less of any
+    /// other: a guess that is hidden because it is right tells that. Where it is hidden is not said, for it would tell the guess.
     fn hides_as_before(&self, shown: &Value, restored: &Value, name: &str) -> Result<(), RestoreError> {
-        let mut again = restored.clone();
-        let unreadable = || RestoreError { field: PLACE.to_owned(), why: Why::Unreadable };
-        release::mask_document(&mut again, self.restorer.mask, self.namespace, name).ok_or_else(unreadable)?;
+        let error = |field: String, why| RestoreError { field, why };
+        let masked = |document: &Value| {
+            let mut masked = document.clone();
+            let done = release::mask_document(&mut masked, self.restorer.mask, self.namespace, name);
+            done.map(|_| masked).ok_or_else(|| error(PLACE.to_owned(), Why::Unreadable))
+        };
+        let again = masked(restored)?;
         for place in &self.whole {
-            let text = |document: &Value| {
-                let text = document.pointer(place)?.as_str()?;
-                let parts = pointer(place);
-                let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-                let file = release::is_data(&parts).then(|| STANDARD.decode(text).ok()).flatten();
-                Some(without_codes(&file.unwrap_or_else(|| text.as_bytes().to_vec())))
-            };
+            let parts = pointer(place);
+            let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+            let text = |document: &Value| Some(visible(document.pointer(place)?.as_str()?, &parts));
             if text(shown) != text(&again) {
-                return Err(RestoreError { field: format!("{PLACE}{place}"), why: Why::Elsewhere });
+                return Err(error(format!("{PLACE}{place}"), Why::Elsewhere));
             }
         }
-        Ok(())
+        // As it would be shown if nothing were put back: what the writer gave in the clear hides itself.
+        if looks_like(&masked(shown)?, &again, &mut Vec::new()) {
+            Ok(())
+        } else {
+            Err(error(PLACE.to_owned(), Why::InClear))
+        }
+    }
+}
+
+/// What is to be seen of a text, whatever is hidden in it.
+fn visible(text: &str, path: &[&str]) -> Vec<u8> {
+    let file = release::is_data(path).then(|| STANDARD.decode(text).ok()).flatten();
+    without_codes(&file.unwrap_or_else(|| text.as_bytes().to_vec()))
+}
+
+/// Whether two documents hide the same places.
+fn looks_like<'a>(one: &'a Value, other: &'a Value, path: &mut Vec<&'a str>) -> bool {
+    match (one, other) {
+        (Value::String(one), Value::String(other)) => visible(one, path) == visible(other, path),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && {
+                // No file stands in a list of another depth than these have.
+                path.push("");
+                let same = one.iter().zip(other).all(|(one, other)| looks_like(one, other, path));
+                path.pop();
+                same
+            }
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(name, one)| {
+                    path.push(name);
+                    let same = other.get(name).is_some_and(|other| looks_like(one, other, path));
+                    path.pop();
+                    same
+                })
+        }
+        _ => one == other,
     }
 }

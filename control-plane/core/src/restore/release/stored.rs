@@ -1,7 +1,5 @@
 //! A release that was read inside an operation.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::{PLACE, found};
@@ -96,7 +94,7 @@ impl StoredValue {
             Value::Bool(_) | Value::Number(_) => field.value.to_string(),
             Value::Null | Value::Array(_) | Value::Object(_) => return None,
         };
-        let value = if field.section == "data" { STANDARD.decode(text).ok()? } else { text.into_bytes() };
+        let value = if field.section == "data" { release::decoded(&text)? } else { text.into_bytes() };
         let namespace = Some(field.namespace.to_owned()).filter(|namespace| !namespace.is_empty());
         Some(Self { namespace, name: field.name.to_owned(), section: field.section, key: field.key.to_owned(), value })
     }

@@ -1,7 +1,7 @@
 //! Which objects a write has values put back from: told by the names that its placeholders fit.
 
 use serde_json::Value;
-use shared::limits::{RELEASE_READS, RELEASE_REVISIONS, RELEASE_VALUES};
+use shared::limits::{RELEASE_READS, RELEASE_REVISIONS};
 
 use super::{carries, code, found, owns, written};
 use crate::body::Encoding;
@@ -60,8 +60,9 @@ impl Wanted<'_> {
                         if field.namespace == self.namespace {
                             self.add(field.name.to_owned());
                         }
-                    } else if !self.revision(release, (first..=last).rev(), &field, &code) {
-                        open = true;
+                    } else if !open {
+                        // One that fits nothing can't be put back, and so needs no others to be looked for.
+                        open = !self.revision(release, (first..=last).rev(), &field, &code);
                     }
                 }
             }
@@ -88,8 +89,7 @@ impl Wanted<'_> {
     ) -> bool {
         let fits = |name: &str| {
             let carrier = (self.namespace, name);
-            carries(self.mask, carrier, field, code)
-                || (0..RELEASE_VALUES as u64).any(|index| self.mask.is_value(carrier, index, code))
+            carries(self.mask, carrier, field, code) || self.mask.is_value(carrier, code)
         };
         if self.names.iter().any(|name| fits(name)) {
             return true;
