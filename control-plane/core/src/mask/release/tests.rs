@@ -2,6 +2,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use shared::limits::RELEASE_SEARCHED;
 
 use super::*;
 use crate::mask::placeholder::without_codes;
@@ -315,4 +316,40 @@ fn m7_a_request_body_is_masked_whole() {
     let mut value: Value = serde_json::from_str(&secret).unwrap();
     mask_value(&mut value, &MaskContext::request(keys(), "prod", &info("secrets", Verb::Create)));
     assert!(is_placeholder(value["data"]["release"].as_str().unwrap()));
+}
+
+/// Go's decoder knows no line breaks: charts write blocks, and wrap long values.
+#[test]
+fn m7_base64_in_lines_is_read_as_go_reads_it() {
+    let code = STANDARD.encode(PASSWORD);
+    let (first, rest) = code.split_at(8);
+    for block in
+        [format!("|\n    {code}\n"), format!("|\n    {first}\n    {rest}\n"), format!("\"{first}\\n{rest}\"\n")]
+    {
+        let manifest = format!("---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: db\ndata:\n  password: {block}");
+        let shown = shown(&release(&manifest));
+        assert!(is_placeholder(shown["config"]["password"].as_str().unwrap()), "{shown}");
+    }
+}
+
+/// A document that is masked is searched too.
+#[test]
+fn m7_a_secret_beside_its_value_in_one_document() {
+    let code = STANDARD.encode(PASSWORD);
+    let manifest = format!(
+        "---\napiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Secret\n  metadata: {{name: db, annotations: {{note: {PASSWORD}}}}}\n  data: {{password: {code}}}\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {{name: map}}\n  data: {{url: 'https://u:{PASSWORD}@db'}}\n"
+    );
+    shown(&release(&manifest));
+}
+
+/// Many values, and many names to compare them with, are masked whole instead of searched for.
+#[test]
+fn m7_a_release_with_too_many_values_is_masked_whole() {
+    let fields: String =
+        (0..=RELEASE_SEARCHED).map(|n| format!("  k{n}: {}\n", STANDARD.encode(format!("value-{n}")))).collect();
+    let manifest = format!("---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: db\ndata:\n{fields}");
+    let secret = secret_named("sh.helm.release.v1.web.v1", &field(&release(&manifest)));
+    let (out, _) = run(&context("secrets", Verb::Get), &[secret.as_bytes()]).unwrap();
+    let shown: Value = serde_json::from_str(&out).unwrap();
+    assert!(is_placeholder(shown["data"]["release"].as_str().unwrap()));
 }
