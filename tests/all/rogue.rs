@@ -13,14 +13,13 @@ use shared::limits;
 use shared::time::Timestamp;
 use shared_net::clock::Clock;
 use tests::cluster::AuditEvent;
-use tests::kubectl::Version;
 use tests::rogue::{Key, Rogue, new_id, operation};
 use tests::stack::Stack;
 use tests::web::{Door, Web, head};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::stories::{assert_reconciled, creations, operations};
+use crate::stories::{assert_reconciled, creations, operations, told_of};
 
 /// The path of a collection in the runner's namespace.
 fn path(stack: &Stack, resource: &str) -> String {
@@ -436,6 +435,5 @@ async fn under_load_every_request_stands_under_its_own_session() {
         let said = extra["sallyport.dev/session"].first().unwrap();
         assert_eq!(owners.get(event.operation().unwrap()), Some(said), "{event:?}");
     }
-    stack.kubectl(Version::Newest).run(&["create", "configmap", "after"]).await.ok();
-    assert_reconciled(&stack);
+    told_of(&stack, &owners.into_keys().collect()).await;
 }

@@ -230,7 +230,7 @@ pub(crate) fn assert_reconciled(stack: &Stack) {
 }
 
 /// The operations on record, once all of these are. The record of a plain read is on disk within a second.
-async fn told_of(stack: &Stack, ids: &BTreeSet<String>) -> Vec<Value> {
+pub(crate) async fn told_of(stack: &Stack, ids: &BTreeSet<String>) -> Vec<Value> {
     for _ in 0..50 {
         let told = operations(stack);
         let done =
