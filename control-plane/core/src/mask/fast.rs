@@ -3,6 +3,11 @@
 //! It only ever does what the general way would do, and stops in front of whatever is not plain: a name that matters, an escape, a
 //! filled container, blanks, the end of the input.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the arm that names nothing is the plain one: the name is read, and what matters is left to the general way"
+)]
+
 use shared::limits::MASK_DEPTH;
 
 use super::bytes::plain_run;

@@ -33,6 +33,7 @@ fn rules(verb: &str, resource: &str) -> Value {
 }
 
 /// Ways to rights of the API server.
+#[expect(clippy::too_many_lines, reason = "a table of cases, read from top to bottom")]
 fn to_rights() -> Vec<(&'static str, Vec<Step>)> {
     vec![
         (
@@ -134,6 +135,7 @@ fn to_rights() -> Vec<(&'static str, Vec<Step>)> {
 }
 
 /// Ways onto a node, and to what other pods have.
+#[expect(clippy::too_many_lines, reason = "a table of cases, read from top to bottom")]
 fn to_nodes_and_others() -> Vec<(&'static str, Vec<Step>)> {
     let host = json!({"volumes": [{"name": "h", "hostPath": {"path": "/"}}]});
     vec![
