@@ -1,5 +1,10 @@
 //! What goes wrong around us, and who means harm: nothing is sent that is not on record, and no byte that anybody sends ends a process.
-#![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};

@@ -1,7 +1,6 @@
 //! Heads on which two parsers could disagree, on the whole way: said by a job to its sidecar, and by a sidecar to the control plane. The
 //! API server's audit log says what became of them. The second request is written for the next hop, which would carry it out if a single
 //! byte behind the first one reached it.
-#![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 #[path = "../../sidecar/src/tests/corpus.rs"]
 mod corpus;

@@ -11,7 +11,7 @@
 //! `Status` about Secrets but for a few known shapes (M3); tokens of TokenRequest and TokenReview (M7). `managedFields` hold names, not
 //! values, for all that a Secret consists of; should there ever be more below `f:data`, it is emptied.
 //!
-//! helm's releases are opened, and what is in them is masked ([`release`]).
+//! helm's releases are opened, and what is in them is masked (`release`).
 //!
 //! What is not: text in other annotations that isn't JSON, string values that hold a manifest elsewhere, literal environment values.
 //!
