@@ -1,7 +1,7 @@
 //! Restoring: on the way to the API server, placeholders that a client writes back become the values that they stand for.
 //!
 //! A value goes where it stands already, and nowhere else: into the field of that very object, or into the same field of that object's
-//! last-applied annotation. So whatever a request makes of placeholders, nothing can be learnt from a value that it puts back, but that
+//! last-applied annotation; and into a release of helm's, where that object is part of it and is masked in turn. So whatever a request makes of placeholders, nothing can be learnt from a value that it puts back, but that
 //! it is there. Everything else that carries a placeholder, or a piece of one, is refused: it would destroy a value or move one
 //! (SECURITY.md M5, M6).
 //!
