@@ -353,3 +353,17 @@ fn m7_a_release_with_too_many_values_is_masked_whole() {
     let shown: Value = serde_json::from_str(&out).unwrap();
     assert!(is_placeholder(shown["data"]["release"].as_str().unwrap()));
 }
+
+/// A password that a chart writes into an address, which is the Secret's value.
+#[test]
+fn m7_a_users_password_that_is_a_part_of_a_secret() {
+    let address = STANDARD.encode(format!("postgres://web:{PASSWORD}@db:5432/web"));
+    let manifest = format!("---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: db\ndata:\n  url: {address}\n");
+    let mut release = release(&manifest);
+    release["config"] =
+        json!({"database": {"adminPassword": PASSWORD, "host": "db:5432", "passwords": ["db:5432/web"]}});
+    let shown = shown(&release);
+    assert!(is_placeholder(shown["config"]["database"]["adminPassword"].as_str().unwrap()), "{shown}");
+    assert!(is_placeholder(shown["config"]["database"]["passwords"][0].as_str().unwrap()), "{shown}");
+    assert_eq!(shown["config"]["database"]["host"], "db:5432");
+}

@@ -34,7 +34,12 @@ pub(super) struct Search {
     long: Arc<SecretValues>,
     /// What stands in a text for a value in it.
     mark: String,
+    /// The values that are texts.
+    texts: Vec<String>,
 }
+
+/// What the name of a user's value says if it may be a part of a Secret's value.
+const TELLING: [&str; 7] = ["pass", "pwd", "token", "secret", "key", "cred", "auth"];
 
 /// Whether a release has a file there, in base64 (`[]byte` in Go).
 pub(crate) fn is_data(path: &[&str]) -> bool {
@@ -105,7 +110,8 @@ impl Texts {
         let long = Arc::new(SecretValues::new(longer.copied()).ok()?);
         let all = Arc::new(SecretValues::new(values.iter().copied()).ok()?);
         let mark = found.first().map(|found| found.placeholder.clone()).unwrap_or_default();
-        Some(Search { whole, codes, all, long, mark })
+        let texts = values.iter().filter_map(|value| std::str::from_utf8(value).ok().map(str::to_owned)).collect();
+        Some(Search { whole, codes, all, long, mark, texts })
     }
 
     /// A value that is a part of a name tells nothing that the name doesn't.
@@ -176,11 +182,21 @@ impl Search {
                 let Ok(file) = STANDARD.decode(text) else { return self.replaced(&self.all, text) };
                 self.replaced_bytes(&self.all, &file).map(|file| STANDARD.encode(file))
             }
+            ["config", ..] | ["chart", "values", ..] if self.is_part(text, path) => Some(self.mark.clone()),
             ["config", ..] | ["chart", "values", ..] | ["info", "notes" | "description"] => {
                 self.whole.get(text).cloned().or_else(|| self.replaced(&self.all, text))
             }
             _ => self.replaced(&self.long, text),
         }
+    }
+
+    /// Whether a user's value, by its name a secret one, stands in a longer value of a Secret: in an address, or in a file.
+    fn is_part(&self, text: &str, path: &[&str]) -> bool {
+        let name = path.iter().rev().find(|part| part.parse::<usize>().is_err()).map(|name| name.to_ascii_lowercase());
+        let telling = name.is_some_and(|name| TELLING.iter().any(|word| name.contains(word)));
+        let holds =
+            |value: &String| value.len() > text.len() && memmem::find(value.as_bytes(), text.as_bytes()).is_some();
+        telling && text.len() >= VALUE_BYTES_MIN && !self.whole.contains_key(text) && self.texts.iter().any(holds)
     }
 
     fn replaced(&self, values: &Arc<SecretValues>, text: &str) -> Option<String> {

@@ -490,3 +490,18 @@ fn m5_a_release_that_asks_for_too_much_is_refused() {
     release["manifest"] = json!(documents);
     assert!(world.store("POST", 900, &release).unwrap_err().contains("more often, or for more"));
 }
+
+/// A user's password that is a part of a Secret's value.
+#[test]
+fn m7_a_part_of_a_value_comes_back_as_it_was_shown() {
+    let mut world = World::new();
+    let mut document = release(2, PASSWORD);
+    document["manifest"] = json!(manifest(&STANDARD.encode("postgres://web:part-of-it-77@db:5432")));
+    document["config"] = json!({"adminPassword": "part-of-it-77", "name": "web"});
+    world.0[2].1 = stored(2, &document);
+    let mut shown = world.shown_release(2);
+    assert!(!shown.to_string().contains("part-of-it-77"), "{shown}");
+    shown["info"]["status"] = json!("superseded");
+    document["info"]["status"] = json!("superseded");
+    assert_eq!(world.store("PUT", 2, &shown).unwrap(), document);
+}
