@@ -105,9 +105,10 @@ async fn every_kind_of_patch_and_every_shorthand_for_one() {
         says(&kubectl, &["rollout", "pause", &target], &format!("{what} paused")).await;
         says(&kubectl, &["rollout", "resume", &target], &format!("{what} resumed")).await;
         says(&kubectl, &["expose", &target, "--port=80"], &format!("service/{name} exposed")).await;
+        // More than there are: the autoscaler would take the rest away at some time.
         says(
             &kubectl,
-            &["autoscale", &target, "--max=3"],
+            &["autoscale", &target, "--max=10"],
             &format!("horizontalpodautoscaler.autoscaling/{name} autoscaled"),
         )
         .await;
