@@ -267,15 +267,28 @@ impl OperationLog {
     pub(crate) fn close_later(self, outcome: Outcome, status: u16, reason: Option<String>) {
         let tasks = self.recorder.tasks.clone();
         let ending = Ending { log: self, end: Some((outcome, status, reason)) };
-        tasks.spawn("close", async move { drop(ending) });
+        tasks.spawn("close-record", ending.write());
     }
 
     fn finish(&mut self, outcome: Outcome, status: u16, reason: Option<String>) {
-        let Some(closing) = self.close_waiting(outcome, status, reason) else { return };
+        let tasks = self.recorder.tasks.clone();
+        if let Some(writing) = self.write_closing(outcome, status, reason) {
+            tasks.spawn("close-record", writing);
+        }
+    }
+
+    /// Closes it here; what is still to be written then.
+    fn write_closing(
+        &mut self,
+        outcome: Outcome,
+        status: u16,
+        reason: Option<String>,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let closing = self.close_waiting(outcome, status, reason)?;
         let (store, durable) = (self.recorder.store.clone(), self.durable);
         let (session, id) = (self.opening.session, self.opening.id);
         let run = self.run.take();
-        self.recorder.tasks.spawn("close-record", async move {
+        Some(async move {
             let _run = run;
             let result = if durable {
                 store.close_operation(session, id, closing).await.map(drop)
@@ -286,7 +299,7 @@ impl OperationLog {
                 let error = shared::chain::Chain(&error).to_string();
                 tracing::error!(operation.id = %id, error, "an operation could not be closed; it is tried again once its agent's connection is over, or at the next start");
             }
-        });
+        })
     }
 
     /// The closing, if it is still to be written: that of a read whose opening waits goes with it.
@@ -375,10 +388,19 @@ impl OperationLog {
     }
 }
 
-/// A log that is about to be closed. Dropped, it closes it, so that it makes no difference whether its task gets to run.
+/// A log that is about to be closed. Dropped before it is written, it closes it all the same.
 struct Ending {
     log: OperationLog,
     end: Option<(Outcome, u16, Option<String>)>,
+}
+
+impl Ending {
+    async fn write(mut self) {
+        let Some((outcome, status, reason)) = self.end.take() else { return };
+        if let Some(writing) = self.log.write_closing(outcome, status, reason) {
+            writing.await;
+        }
+    }
 }
 
 impl Drop for Ending {
