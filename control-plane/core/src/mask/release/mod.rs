@@ -57,13 +57,16 @@ pub(crate) fn manifests(document: &Value) -> Vec<String> {
 impl Masker {
     /// Namespace and name of the release of helm's whose payload begins here.
     pub(super) fn release(&self) -> Option<(String, String)> {
+        // First, for it is asked of every value of every Secret, and hardly ever so.
+        if self.name != FIELD.as_bytes() || self.level > 0 || self.section != "data" {
+            return None;
+        }
         let owner = self.stack.len().checked_sub(1)?;
         let subject = self.subjects.get(self.live.checked_sub(1)?).filter(|subject| subject.depth == owner)?;
         let name = std::str::from_utf8(&subject.name).ok()?;
         let namespace = std::str::from_utf8(&subject.namespace).ok()?;
-        let is = self.level == 0 && self.section == "data" && self.name == FIELD.as_bytes() && revision(name).is_some();
         let namespace = if namespace.is_empty() { &self.context.namespace } else { namespace };
-        is.then(|| (namespace.to_owned(), name.to_owned()))
+        revision(name).map(|_| (namespace.to_owned(), name.to_owned()))
     }
 
     /// The payload is complete.
