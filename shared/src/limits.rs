@@ -328,9 +328,12 @@ pub const RELEASE_REVISIONS: u64 = 1000;
 /// Values of one release that have a placeholder by themselves, with which one from a user's values is compared: charts have a handful. That
 /// many for each revision take a tenth of a second.
 pub const RELEASE_VALUES: usize = 64;
-/// Stored revisions and Secrets that one write has values put back from, beside the object that it writes: a rollback needs one, an upgrade
-/// the Secrets that its chart looks up. Each may be a document of [`RELEASE_DOCUMENT_BYTES`], once as it is and once as it is shown.
-pub const RELEASE_READS: usize = 4;
+/// Stored revisions and Secrets that one write has values put back from, beside the object that it writes: an upgrade needs the Secrets that
+/// its chart looks up.
+pub const RELEASE_READS: usize = 16;
+/// Stored revisions among them: a rollback needs one, an upgrade one. Each may be a document of [`RELEASE_DOCUMENT_BYTES`], once as it is and
+/// once as it is shown.
+pub const RELEASE_READS_OF_REVISIONS: usize = 4;
 /// Placeholders in one release that is written: each is compared with the names of all revisions, on the thread that everybody waits for.
 /// Charts have a handful of Secrets; with more the write is refused.
 pub const RELEASE_PLACEHOLDERS: usize = 256;

@@ -15,7 +15,7 @@ use std::cell::Cell;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use shared::limits::{RELEASE_DOCUMENT_BYTES, RELEASE_PLACEHOLDERS};
+use shared::limits::{RELEASE_DOCUMENT_BYTES, RELEASE_PLACEHOLDERS, RELEASE_READS};
 
 mod stored;
 mod wanted;
@@ -201,6 +201,11 @@ impl Release<'_> {
         FieldPath::from(self.path.clone()).to_string()
     }
 
+    /// Why an object was not read: it may be one too many.
+    const fn absent(&self) -> Why {
+        if self.restorer.more.len() < RELEASE_READS { Why::NoObject } else { Why::Many }
+    }
+
     fn spend(&self, bytes: usize) -> Result<(), Why> {
         self.room.set(self.room.get().checked_sub(bytes).ok_or(Why::Many)?);
         Ok(())
@@ -298,6 +303,9 @@ impl Release<'_> {
                 let own = FieldPath::from(vec![field.section.to_owned(), field.key.to_owned()]);
                 let place = format!("{pointer}{own}");
                 let real = self.field(&field).map_err(|why| inside(&place, why))?;
+                // It may stand in comments as well, and is put back there too before they are looked at.
+                let times = piece.text.matches(text).count().max(1);
+                self.spend(times.saturating_mul(real.len())).map_err(|why| inside(&place, why))?;
                 pairs.push((text.to_owned(), real.clone()));
                 if let Some(slot) = restored.pointer_mut(&place) {
                     *slot = Value::String(real);
@@ -317,12 +325,11 @@ impl Release<'_> {
         let code = code(field).ok_or(Why::Altered)?;
         let value = if owns(self.restorer.mask, field, &code) {
             let place = (field.namespace, field.name);
-            let secret = self.restorer.objects().find(|object| object.place() == place).ok_or(Why::NoObject)?;
+            let secret = self.restorer.objects().find(|object| object.place() == place).ok_or_else(|| self.absent())?;
             super::walk::value(secret.real(), field.key).ok_or(Why::NoField)??
         } else {
             self.restorer.stored(field, &code).ok_or(Why::Other)??
         };
-        self.spend(value.len())?;
         match field.section {
             "data" => Ok(STANDARD.encode(value)),
             _ => String::from_utf8(value).map_err(|_| Why::NotText),

@@ -1,7 +1,7 @@
 //! Which objects a write has values put back from: told by the names that its placeholders fit.
 
 use serde_json::Value;
-use shared::limits::{RELEASE_READS, RELEASE_REVISIONS};
+use shared::limits::{RELEASE_READS, RELEASE_READS_OF_REVISIONS, RELEASE_REVISIONS};
 
 use super::{carries, code, found, owns, written};
 use crate::body::Encoding;
@@ -27,7 +27,11 @@ pub(in crate::restore) fn further(request: &Request, live: Option<&ReadObject>, 
         Err(_) => {}
     }
     let mut names = wanted.names;
-    names.retain(|wanted| wanted != name);
+    let mut revisions = 0;
+    names.retain(|wanted| {
+        revisions += usize::from(release::revision(wanted).is_some());
+        wanted != name && (release::revision(wanted).is_none() || revisions <= RELEASE_READS_OF_REVISIONS)
+    });
     names.truncate(RELEASE_READS);
     names
 }

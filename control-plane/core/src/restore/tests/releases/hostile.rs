@@ -66,4 +66,9 @@ fn m5_a_release_that_asks_for_too_much_is_refused() {
     let documents: String = (0..100).map(|_| format!("---\n{}", secret(&format!("  password: {code}\n")))).collect();
     release["manifest"] = json!(documents);
     assert!(world.store("POST", 900, &release).unwrap_err().contains("more often, or for more"));
+
+    // The same in comments around one field.
+    let comments: String = (0..100).map(|_| format!("# {code}\n")).collect();
+    release["manifest"] = json!(format!("{}{comments}", secret(&format!("  password: {code}\n"))));
+    assert!(world.store("POST", 900, &release).unwrap_err().contains("more often, or for more"));
 }
