@@ -334,6 +334,9 @@ pub const RELEASE_READS: usize = 16;
 /// Stored revisions among them: a rollback needs one, an upgrade one. Each may be a document of [`RELEASE_DOCUMENT_BYTES`], once as it is and
 /// once as it is shown.
 pub const RELEASE_READS_OF_REVISIONS: usize = 4;
+/// Writes of Secrets with placeholders for which an agent reads at once: what it reads for one can take a quarter of its memory
+/// ([`RELEASE_READS_OF_REVISIONS`] documents and the live one, each twice).
+pub const RELEASES_AT_ONCE: usize = 1;
 /// Placeholders in one release that is written: each is compared with the names of all revisions, on the thread that everybody waits for.
 /// Charts have a handful of Secrets; with more the write is refused.
 pub const RELEASE_PLACEHOLDERS: usize = 256;

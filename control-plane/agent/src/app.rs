@@ -16,6 +16,7 @@ use shared_net::pki::{self, Identity};
 use shared_net::ready::{Pending, Readiness};
 use shared_net::tasks::TaskSet;
 use shared_net::{quic, telemetry};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::config::Config;
@@ -86,6 +87,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         spent: SpentLeases::new(leases),
         upstream,
         clock,
+        releases: Semaphore::new(limits::RELEASES_AT_ONCE),
         tasks: tasks.clone(),
         metrics: AgentMetrics::register(&metrics),
     });

@@ -25,6 +25,7 @@ use shared::{limits, wire};
 use shared_net::body::{BoxBody, BoxError, collect_bounded, empty, full};
 use shared_net::clock::Clock;
 use shared_net::tasks::TaskSet;
+use tokio::sync::Semaphore;
 
 use crate::answer::{self, AnswerError, Asked, Plan, Treatment};
 use crate::guard::Guarded;
@@ -62,6 +63,8 @@ pub struct Agent {
     pub upstream: Upstream,
     /// Time.
     pub clock: Clock,
+    /// Turns of writes that have values of a release of helm's put back: [`limits::RELEASES_AT_ONCE`].
+    pub releases: Semaphore,
     /// Tasks that outlive an exchange: writes that were sent are followed to their answer.
     pub tasks: TaskSet,
     /// Counters.
@@ -282,6 +285,9 @@ fn needed(grant: &VerifiedGrant) -> Result<Option<RequestInfo>, Refusal> {
 /// is the state that was approved.
 async fn prepare(agent: &Agent, grant: &VerifiedGrant, needed: Option<&RequestInfo>) -> Result<Finished, Refusal> {
     let request = grant.request();
+    // What is read may be large, so who may need much of it waits for a turn; a grant that is too old then is refused as late.
+    let large = needed.is_some_and(|info| grant.claims().reads.contains(&Target::all_beside(info)));
+    let _turn = if large { Some(agent.releases.acquire().await.map_err(|_| Refusal::Read)?) } else { None };
     let live = match needed {
         Some(info) => read(agent, grant, info).await?,
         None => None,
