@@ -7,6 +7,7 @@ pub mod answer;
 pub mod app;
 pub mod config;
 pub mod guard;
+mod hidden;
 pub mod leases;
 pub mod leaving;
 pub mod link;

@@ -9,13 +9,16 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use shared::ids::{ApprovalId, HoldId};
 use shared::time::Timestamp;
 
 use crate::attributes::Attributes;
 use crate::digest::Digest;
+use crate::hide::{HideRule, Hidden};
 use crate::lifecycle::{Bound, Claimed};
+use crate::request_info::RequestInfo;
 use crate::statement::SignedVote;
 use crate::version_pin::VersionPin;
 
@@ -144,6 +147,7 @@ pub struct Verdict {
     pub(crate) group: Group,
     pub(crate) terms: Option<ApprovalTerms>,
     pub(crate) mask: Vec<String>,
+    pub(crate) hide: Vec<HideRule>,
     pub(crate) cost: u8,
 }
 
@@ -166,6 +170,16 @@ impl Verdict {
     /// Fields that the matching rules mask in addition to what the agent always masks.
     pub fn mask(&self) -> &[String] {
         &self.mask
+    }
+
+    /// What the matching rules hide from this request.
+    pub fn hide(&self) -> &[HideRule] {
+        &self.hide
+    }
+
+    /// Whether an object that was read for this request is hidden.
+    pub fn hides(&self, info: &RequestInfo, object: &Value) -> bool {
+        Hidden::parse(&self.hide, info).map_or(true, |hidden| hidden.hides_value(object))
     }
 
     /// What the operation takes from its session's risk budget: the caller adds it to the session's `risk_spent` when the
@@ -193,6 +207,7 @@ pub struct Allowed {
     pub(crate) explanation: Explanation,
     pub(crate) group: Group,
     pub(crate) mask: Vec<String>,
+    pub(crate) hide: Vec<HideRule>,
     /// Present exactly when the group is [`Group::Approved`] by way of a hold.
     pub(crate) approval: Option<ApprovalRef>,
 }
@@ -204,6 +219,7 @@ pub struct Hold {
     pub(crate) explanation: Explanation,
     pub(crate) terms: ApprovalTerms,
     pub(crate) mask: Vec<String>,
+    pub(crate) hide: Vec<HideRule>,
 }
 
 /// Refused by policy.
@@ -216,12 +232,12 @@ pub struct Denial {
 impl Attributes {
     /// Turns policy's answer into the next stage.
     pub fn decide(self, verdict: Verdict) -> Decision {
-        let Verdict { explanation, group, terms, mask, cost: _ } = verdict;
+        let Verdict { explanation, group, terms, mask, hide, cost: _ } = verdict;
         match (explanation.effect, terms) {
             (Effect::Allow, _) => {
-                Decision::Allow(Allowed { attributes: self, explanation, group, mask, approval: None })
+                Decision::Allow(Allowed { attributes: self, explanation, group, mask, hide, approval: None })
             }
-            (Effect::Hold, Some(terms)) => Decision::Hold(Hold { attributes: self, explanation, terms, mask }),
+            (Effect::Hold, Some(terms)) => Decision::Hold(Hold { attributes: self, explanation, terms, mask, hide }),
             // A hold that nobody could approve is a denial.
             (Effect::Hold, None) | (Effect::Deny, _) => Decision::Deny(Denial { attributes: self, explanation }),
         }
@@ -232,8 +248,8 @@ impl Attributes {
     /// The operation as waiting on the hold whose approval it has spent, for a grant in the place of one that was never spent.
     /// It gives no right, whatever the verdict: only [`BoundHold::claim`] does.
     pub fn waiting_again(self, today: &Verdict, terms: &ApprovalTerms, bound: Bound) -> BoundHold {
-        let (explanation, mask) = (today.explanation.clone(), today.mask.clone());
-        BoundHold { hold: Hold { attributes: self, explanation, terms: terms.clone(), mask }, bound }
+        let (explanation, mask, hide) = (today.explanation.clone(), today.mask.clone(), today.hide.clone());
+        BoundHold { hold: Hold { attributes: self, explanation, terms: terms.clone(), mask, hide }, bound }
     }
 }
 
@@ -263,6 +279,11 @@ impl Allowed {
     /// Fields to mask in addition to what the agent always masks.
     pub fn mask(&self) -> &[String] {
         &self.mask
+    }
+
+    /// What is hidden.
+    pub fn hide(&self) -> &[HideRule] {
+        &self.hide
     }
 }
 
@@ -376,12 +397,13 @@ impl BoundHold {
         if claimed.pin != *self.bound.pin() {
             return Err(ClaimError::Pin);
         }
-        let Hold { attributes, explanation, terms: _, mask } = self.hold;
+        let Hold { attributes, explanation, terms: _, mask, hide } = self.hold;
         Ok(Allowed {
             attributes,
             explanation,
             group: Group::Approved,
             mask,
+            hide,
             approval: Some(ApprovalRef {
                 approval: claimed.approval,
                 hold: claimed.hold,

@@ -126,7 +126,7 @@ pub(super) fn verdict(effect: Effect, terms: Option<ApprovalTerms>) -> Verdict {
         contributions: Vec::new(),
         notes: Vec::new(),
     };
-    Verdict { explanation, group: Group::Write, terms, mask: Vec::new(), cost: 0 }
+    Verdict { explanation, group: Group::Write, terms, mask: Vec::new(), hide: Vec::new(), cost: 0 }
 }
 
 pub(super) fn epoch(n: u8) -> Epoch {

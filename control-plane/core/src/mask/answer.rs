@@ -7,6 +7,7 @@ use super::inflate::{Inflate, InflateError};
 use super::protobuf::{Framing, ProtobufMaskError, ProtobufMasker};
 use super::values::{SecretValues, TextMasker};
 use super::{MaskContext, MaskError, MaskSummary, Masker};
+use crate::hide::{Filter, HideError};
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +32,25 @@ pub enum AnswerMaskError {
     /// As gzip.
     #[error("as gzip")]
     Inflate(#[from] InflateError),
+    /// For what is hidden in it.
+    #[error("objects are hidden in it")]
+    Hide(#[from] HideError),
 }
 
 /// See the module. One per body.
 #[derive(Debug)]
 pub struct AnswerMasker {
     inflate: Option<Box<Inflate>>,
+    filter: Option<Box<Hiding>>,
     inner: Inner,
+}
+
+/// What leaves objects out before the others are masked.
+#[derive(Debug)]
+struct Hiding {
+    filter: Filter,
+    /// What one piece of the body left.
+    shown: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -61,17 +74,17 @@ impl AnswerMasker {
             Format::Protobuf => Inner::Protobuf(Box::new(ProtobufMasker::new(context, Framing::Object))),
             Format::ProtobufWatch => Inner::Protobuf(Box::new(ProtobufMasker::new(context, Framing::Events))),
         };
-        Self { inflate: None, inner }
+        Self { inflate: None, filter: None, inner }
     }
 
     /// For the text of a pod.
     pub fn text(values: Arc<SecretValues>) -> Self {
-        Self { inflate: None, inner: Inner::Text(Box::new(TextMasker::new(values))) }
+        Self { inflate: None, filter: None, inner: Inner::Text(Box::new(TextMasker::new(values))) }
     }
 
     /// For what needs no masking.
     pub const fn pass() -> Self {
-        Self { inflate: None, inner: Inner::Pass }
+        Self { inflate: None, filter: None, inner: Inner::Pass }
     }
 
     /// The body comes as gzip, and goes out plain.
@@ -80,9 +93,15 @@ impl AnswerMasker {
         Self { inflate: Some(Box::new(Inflate::new())), ..self }
     }
 
+    /// Objects are left out of the body, which is JSON.
+    #[must_use]
+    pub fn hiding(self, filter: Filter) -> Self {
+        Self { filter: Some(Box::new(Hiding { filter, shown: Vec::new() })), ..self }
+    }
+
     /// Whether bytes go out as they come.
     pub const fn is_pass(&self) -> bool {
-        self.inflate.is_none() && matches!(self.inner, Inner::Pass)
+        self.inflate.is_none() && self.filter.is_none() && matches!(self.inner, Inner::Pass)
     }
 
     /// Takes the next piece of the body and appends what may pass to `out`.
@@ -90,9 +109,18 @@ impl AnswerMasker {
     /// # Errors
     /// The body can't be masked. What was appended by this call must not be used, and the caller must end the stream.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), AnswerMaskError> {
-        match &mut self.inflate {
-            None => self.inner.push(input, out),
-            Some(inflate) => inflate.push(input, |text| self.inner.push(text, out)),
+        let Self { inflate, filter, inner } = self;
+        let mut next = |text: &[u8]| match filter.as_deref_mut() {
+            None => inner.push(text, out),
+            Some(Hiding { filter, shown }) => {
+                shown.clear();
+                filter.push(text, shown)?;
+                inner.push(shown, out)
+            }
+        };
+        match inflate {
+            None => next(input),
+            Some(inflate) => inflate.push(input, next),
         }
     }
 
@@ -103,6 +131,9 @@ impl AnswerMasker {
     pub fn finish(self, out: &mut Vec<u8>) -> Result<MaskSummary, AnswerMaskError> {
         if let Some(inflate) = &self.inflate {
             inflate.finish()?;
+        }
+        if let Some(hiding) = &self.filter {
+            hiding.filter.finish()?;
         }
         match self.inner {
             Inner::Pass => Ok(MaskSummary::default()),

@@ -9,6 +9,7 @@ use super::matcher::Reach;
 use super::question::{Body, Live, Question};
 use super::rule::Rule;
 use crate::decision::{ApprovalTerms, Contribution, Effect, Explanation, Group, Verdict, Weight};
+use crate::hide::{self, HideRule, Hidden};
 use crate::request_info::{RequestInfo, Verb};
 use crate::risk::{self, Findings};
 
@@ -113,7 +114,11 @@ impl<'d> Decider<'d, '_> {
             self.accept(rule);
         }
         let risk = risk::score(&self.findings.contributions);
-        let (effect, rule) = self.settle(risk, settles);
+        let hide = self.hide();
+        let (effect, rule) = self.settle(risk, settles, &hide);
+        if effect != Effect::Deny {
+            self.notes.extend(hide.iter().map(|entry| format!("hidden from this job: {}", entry.text())));
+        }
         self.note_broken();
         let cost = cost(self.question.info.is_read(), risk);
         let terms = (effect == Effect::Hold).then(|| self.terms(risk));
@@ -133,6 +138,7 @@ impl<'d> Decider<'d, '_> {
             group,
             terms,
             mask: Vec::new(),
+            hide,
             cost,
         }
     }
@@ -150,7 +156,7 @@ impl<'d> Decider<'d, '_> {
     }
 
     /// The strictest of what the rule, the thresholds, budgets and broken conditions say, and which of them it was.
-    fn settle(&mut self, risk: u8, settles: Option<&Rule>) -> (Effect, String) {
+    fn settle(&mut self, risk: u8, settles: Option<&Rule>, hide: &[HideRule]) -> (Effect, String) {
         if let Some(forbidden) = self.findings.forbidden {
             self.notes.push(forbidden.note.to_owned());
             return (Effect::Deny, forbidden.rule.to_owned());
@@ -192,12 +198,38 @@ impl<'d> Decider<'d, '_> {
                     .push(format!("the session's risk would be {spent}, rule {} lets it spend {budget}", rule.name));
             }
         }
+        if let Some(note) = self.touches_hidden(hide) {
+            raise(Effect::Deny, "default/hidden");
+            self.notes.push(note.to_owned());
+        }
         if self.question.info.verb == Verb::DeleteCollection && answer.0 == Effect::Hold {
             self.notes
                 .push("delete by name: nobody can review what a collection will hold when it is deleted".to_owned());
             answer = (Effect::Deny, "default/delete-by-name".to_owned());
         }
         answer
+    }
+
+    /// What all of the rules hide that match, or whose condition nobody can answer.
+    fn hide(&self) -> Vec<HideRule> {
+        let Matched { rules, broken, unknown } = &self.matched;
+        let rules = rules.iter().chain(broken.iter().map(|(rule, _)| rule)).chain(unknown);
+        hide::about(rules.flat_map(|rule| rule.hide.iter().cloned()), self.question.info)
+    }
+
+    /// A change of what is hidden whatever its labels, so that the answer is the same whether or not it is there. (Whether an object is
+    /// hidden by its labels the agent finds out.)
+    fn touches_hidden(&self, hide: &[HideRule]) -> Option<&'static str> {
+        let info = self.question.info;
+        if hide.is_empty() || info.is_read() {
+            return None;
+        }
+        if info.verb == Verb::DeleteCollection {
+            return Some("objects are hidden there from this job, which it can't delete: delete by name");
+        }
+        let hidden = Hidden::parse(hide, info);
+        let touched = hidden.is_ok_and(|hidden| !hidden.hides_place(&info.namespace, self.question.object_name()));
+        (!touched).then_some("policy hides that object from this job")
     }
 
     fn broken(&self, fits: impl Fn(&Rule) -> bool) -> Option<&'d Rule> {

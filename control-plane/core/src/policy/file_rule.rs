@@ -2,6 +2,7 @@
 
 use super::cel::{Condition, Patterns, try_out};
 use super::file;
+use super::file_hide;
 use super::file_match;
 use super::mistake::suggestion;
 use super::reader::{Fields, Reader};
@@ -10,7 +11,7 @@ use super::yaml::Node;
 use crate::decision::{Effect, Group, Weight};
 use crate::risk::{MODIFIER_NAMES, table};
 
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "name",
     "match",
     "when",
@@ -21,6 +22,7 @@ const FIELDS: [&str; 12] = [
     "wait",
     "impersonate",
     "mask",
+    "hide",
     "budget",
     "description",
 ];
@@ -55,6 +57,7 @@ pub(super) fn read(
         approvers: Approvers::default(),
         wait: None,
         group: None,
+        hide: fields.get("hide").map(|(node, path)| file_hide::read(reader, node, &path)).unwrap_or_default(),
         budget: fields.get("budget").and_then(|(node, path)| reader.number(node, &path, 1, 1_000_000)),
     };
     if let Some((node, path)) = fields.get("description") {
@@ -79,6 +82,9 @@ pub(super) fn read(
     }
     if let Some((node, path)) = fields.get("when") {
         rule.when = condition(reader, node, &path, &rule, patterns);
+    }
+    if let Some((node, path)) = fields.get("hide") {
+        file_hide::check(reader, node, &path, rule.when.as_ref());
     }
     sensible(reader, node, path, &fields, &rule);
     Some(rule)
@@ -188,7 +194,7 @@ fn place(node: &Node, line: usize, column: usize) -> Node {
 /// Fields that contradict each other, or do nothing.
 fn sensible(reader: &mut Reader, node: &Node, path: &str, fields: &Fields<'_>, rule: &Rule) {
     if rule.effect.is_none() && !rule.has_side_effects() && fields.get("effect").is_none() {
-        reader.wrong(node, path, "does nothing: give it an effect, a risk or a budget");
+        reader.wrong(node, path, "does nothing: give it an effect, a risk, a budget or something to hide");
     }
     let mut only = |name: &str, fits: bool, message: &str| {
         if let (Some((node, path)), false) = (fields.get(name), fits) {
@@ -199,5 +205,7 @@ fn sensible(reader: &mut Reader, node: &Node, path: &str, fields: &Fields<'_>, r
     let may_hold = rule.effect != Some(Effect::Deny);
     only("approvers", may_hold, "nobody approves what is denied");
     only("wait", may_hold, "what is denied doesn't wait");
+    only("hide", may_hold, "what is denied shows nothing");
+    only("hide", rule.matcher.has_resources(), "only answers about resources have objects in them");
     only("impersonate", rule.effect == Some(Effect::Allow), "only a rule with `effect: allow` chooses the group");
 }

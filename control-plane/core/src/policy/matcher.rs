@@ -4,12 +4,10 @@
 //! all namespaces, the name that the server will generate) is [`Reach::Maybe`]: a rule that is stricter takes it, because the request
 //! does reach what the rule protects; a rule that allows doesn't, because it reaches more than the rule allows.
 
-use serde_json::Value;
-
 use super::glob::Glob;
 use super::question::Question;
 use crate::identity::Identity;
-use crate::request_info::{RequestInfo, Verb};
+use crate::request_info::RequestInfo;
 use crate::risk::table;
 use crate::risk::verbs::Verbs;
 
@@ -139,13 +137,7 @@ impl Match {
 
     fn name(&self, question: &Question<'_>) -> Reach {
         let Some(names) = &self.names else { return Reach::Yes };
-        let info = question.info;
-        let name = if info.name.is_empty() && info.verb == Verb::Create {
-            let metadata = question.body.value().and_then(|body| body.get("metadata"));
-            metadata.and_then(|metadata| metadata.get("name")).and_then(Value::as_str).unwrap_or_default()
-        } else {
-            &info.name
-        };
+        let name = question.object_name();
         if name.is_empty() {
             // A list, a deletecollection, or a name that the server makes.
             return Reach::Maybe;

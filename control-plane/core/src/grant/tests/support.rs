@@ -197,7 +197,7 @@ fn allowed(request: &Raw, group: Group, rule: &str) -> Allowed {
         contributions: Vec::new(),
         notes: Vec::new(),
     };
-    let verdict = Verdict { explanation, group, terms: None, mask: Vec::new(), cost: 0 };
+    let verdict = Verdict { explanation, group, terms: None, mask: Vec::new(), hide: Vec::new(), cost: 0 };
     let Decision::Allow(allowed) = attributes.decide(verdict) else {
         panic!("not allowed");
     };
