@@ -14,6 +14,7 @@ mod doctor;
 mod golden;
 mod guard;
 mod helm;
+mod hidden;
 mod holds;
 mod hostile;
 mod injection;

@@ -58,10 +58,13 @@ pub(crate) async fn instead(
     }
     match response.status() {
         // Sent, a read would take longer where there is nothing than where something is hidden. A write may make the object.
-        StatusCode::NOT_FOUND if request.info().is_read() => Ok(Some(whole(response).await?.map(Full::new))),
+        StatusCode::NOT_FOUND if request.info().is_read() => {
+            let response = whole(response).await.map_err(|_| Refusal::Read)?;
+            Ok(Some(response.map(Full::new)))
+        }
         StatusCode::NOT_FOUND => Ok(None),
         StatusCode::OK => {
-            let response = shown(hidden, &live, response, READABLE).await?;
+            let response = shown(hidden, &live, response, READABLE).await.map_err(|_| Refusal::Read)?;
             Ok(Some(response).filter(|response| response.status() == StatusCode::NOT_FOUND))
         }
         _ => Err(Refusal::Read),

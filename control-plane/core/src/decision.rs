@@ -16,7 +16,7 @@ use shared::time::Timestamp;
 
 use crate::attributes::Attributes;
 use crate::digest::Digest;
-use crate::hide::{HideRule, Hidden};
+use crate::hide::{Hidden, HideRule};
 use crate::lifecycle::{Bound, Claimed};
 use crate::request_info::RequestInfo;
 use crate::statement::SignedVote;

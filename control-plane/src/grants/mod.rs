@@ -99,7 +99,8 @@ impl Grants {
         // Whether policy hides the object that the request is about, where the answer would not show it.
         let hidden = hide::asked_live(attributes.request()).filter(|_| !allowed.hide().is_empty());
         let beside = restore::beside(attributes.request()).as_ref().map(Target::all_beside);
-        let mut reads: Vec<Target> = live.iter().chain(&hidden).chain(&pod).map(Target::of).chain(beside).chain(more).collect();
+        let mut reads: Vec<Target> =
+            live.iter().chain(&hidden).chain(&pod).map(Target::of).chain(beside).chain(more).collect();
         reads.dedup();
         let terms = Terms {
             jti: issued.map_or_else(|| GrantId::new(Uuid::now_v7()), |issued| issued.issue().jti),

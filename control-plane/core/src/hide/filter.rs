@@ -23,7 +23,9 @@ pub enum HideError {
         offset: u64,
     },
     /// Nobody can say what an object is called.
-    #[error("an object in it has no metadata, or metadata in two readings, so that nobody can say whether it is hidden")]
+    #[error(
+        "an object in it has no metadata, or metadata in two readings, so that nobody can say whether it is hidden"
+    )]
     Unnamed,
     /// Longer than [`HIDDEN_OBJECT_BYTES`].
     #[error("an object or event of more than {limit} bytes")]
@@ -173,7 +175,8 @@ impl Filter {
             // Between elements and events, of which some are left out, none is kept.
             (State::First(_) | State::Element(_) | State::Behind(_) | State::Event, _) if space => return Ok(1),
             (State::Word, _) if space => self.state = State::After,
-            (State::Start | State::Key { .. } | State::Colon(_) | State::Value(_) | State::After | State::Done, _) if space => {}
+            (State::Start | State::Key { .. } | State::Colon(_) | State::Value(_) | State::After | State::Done, _)
+                if space => {}
             (State::Start, b'{') => self.state = State::Key { first: true },
             (State::Key { .. }, b'"') => return self.begin(State::Hold(Held::Name)),
             (State::Key { first: true } | State::After | State::Word, b'}') => self.state = State::Done,

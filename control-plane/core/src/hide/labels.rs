@@ -43,7 +43,9 @@ impl Requirement {
         }
         let (Test::In(values) | Test::NotIn(values)) = &test else { return Ok(Self { key: key.to_owned(), test }) };
         match values.iter().find(|value| !is_value(value)) {
-            Some(value) => Err(format!("\"{value}\" is no value of a label; one label in each text: any of them hides")),
+            Some(value) => {
+                Err(format!("\"{value}\" is no value of a label; one label in each text: any of them hides"))
+            }
             None => Ok(Self { key: key.to_owned(), test }),
         }
     }
@@ -144,8 +146,26 @@ mod tests {
     #[test]
     fn what_is_no_label() {
         for text in [
-            "", "!", "=", "=x", "a=b,c=d", "a=b c", "a in", "a in b", "a in (b", "a in (b,,(c)", "a of (b)", "a/b/c", "/a", "A.b/c",
-            "a=-b", "-a", "tier=\u{430}", "a>1", "!a=b", "a in (b) or c",
+            "",
+            "!",
+            "=",
+            "=x",
+            "a=b,c=d",
+            "a=b c",
+            "a in",
+            "a in b",
+            "a in (b",
+            "a in (b,,(c)",
+            "a of (b)",
+            "a/b/c",
+            "/a",
+            "A.b/c",
+            "a=-b",
+            "-a",
+            "tier=\u{430}",
+            "a>1",
+            "!a=b",
+            "a in (b) or c",
         ] {
             assert!(Requirement::parse(text).is_err(), "{text:?}");
         }

@@ -15,6 +15,7 @@
 
 mod event;
 mod filter;
+mod fuzz;
 mod labels;
 mod narrow;
 mod object;
@@ -25,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::policy::glob::Glob;
-use crate::request_info::RequestInfo;
+use crate::request_info::{RequestInfo, Verb};
 
 pub use filter::{Filter, HideError};
 pub(crate) use labels::Requirement;
@@ -89,7 +90,9 @@ impl Place {
     fn covers(&self, namespace: &str, name: &str) -> bool {
         let any = |patterns: &[Glob], text: &str| patterns.is_empty() || patterns.iter().any(|glob| glob.spans(text));
         // What is in no namespace is not in any that a pattern means.
-        (self.namespaces.is_empty() || !namespace.is_empty()) && any(&self.namespaces, namespace) && any(&self.names, name)
+        (self.namespaces.is_empty() || !namespace.is_empty())
+            && any(&self.namespaces, namespace)
+            && any(&self.names, name)
     }
 }
 
@@ -99,14 +102,14 @@ impl Hidden {
     /// # Errors
     /// The first entry that can't be read.
     pub fn parse(rules: &[HideRule], info: &RequestInfo) -> Result<Self, HideRuleError> {
+        if rules.is_empty() || !info.is_resource_request {
+            return Ok(Self::default());
+        }
         let mut hidden = Self {
             namespace: info.namespace.clone(),
             of_namespaces: info.api_group.is_empty() && info.resource == "namespaces",
             ..Self::default()
         };
-        if !info.is_resource_request {
-            return Ok(hidden);
-        }
         for rule in rules {
             let has_place = !(rule.namespaces.is_empty() && rule.names.is_empty());
             if has_place != rule.labels.is_empty() {
@@ -159,6 +162,12 @@ impl Hidden {
     }
 }
 
+/// Entry of the fuzz target, also run over its corpus by an ordinary test.
+#[doc(hidden)]
+pub fn fuzz_hide(data: &[u8]) {
+    fuzz::fuzz(data);
+}
+
 fn globs(patterns: &[String]) -> Result<Vec<Glob>, HideRuleError> {
     patterns.iter().map(|pattern| Glob::word(pattern).map_err(HideRuleError::Text)).collect()
 }
@@ -169,8 +178,11 @@ pub(crate) fn about(rules: impl Iterator<Item = HideRule>, info: &RequestInfo) -
         let any = |pattern: &String| Glob::word(pattern).map_or(true, |glob| glob.spans(text));
         patterns.is_empty() || text.is_empty() || patterns.iter().any(any)
     };
+    // A field selector pins a list to one name, if the server keeps to it.
+    let one = !matches!(info.verb, Verb::List | Verb::Watch | Verb::DeleteCollection);
+    let name = if one { info.name.as_str() } else { "" };
     let mut kept: Vec<HideRule> =
-        rules.filter(|rule| fits(&rule.namespaces, &info.namespace) && fits(&rule.names, &info.name)).collect();
+        rules.filter(|rule| fits(&rule.namespaces, &info.namespace) && fits(&rule.names, name)).collect();
     kept.sort();
     kept.dedup();
     kept

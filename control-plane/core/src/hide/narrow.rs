@@ -73,7 +73,8 @@ pub fn asked_live(request: &Request) -> Option<RequestInfo> {
 pub fn not_found(info: &RequestInfo) -> Vec<u8> {
     let RequestInfo { resource, api_group, name, .. } = info;
     let word = crate::request_info::resource_word(resource, api_group, "");
-    let details = Details { name: name.clone(), group: api_group.clone(), kind: resource.clone(), ..Details::default() };
+    let details =
+        Details { name: name.clone(), group: api_group.clone(), kind: resource.clone(), ..Details::default() };
     let status = Status::failure(Reason::NotFound, format!("{word} \"{name}\" not found")).with_details(details);
     let mut text = status.to_json();
     text.push(b'\n');

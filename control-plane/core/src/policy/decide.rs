@@ -9,7 +9,7 @@ use super::matcher::Reach;
 use super::question::{Body, Live, Question};
 use super::rule::Rule;
 use crate::decision::{ApprovalTerms, Contribution, Effect, Explanation, Group, Verdict, Weight};
-use crate::hide::{self, HideRule, Hidden};
+use crate::hide::{self, Hidden, HideRule};
 use crate::request_info::{RequestInfo, Verb};
 use crate::risk::{self, Findings};
 

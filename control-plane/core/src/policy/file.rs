@@ -210,7 +210,11 @@ fn rules(reader: &mut Reader, node: &Node, path: &str, prefix: &str, patterns: &
         let (count, bytes) = file_hide::size(rules.iter().flat_map(|rule| &rule.hide));
         if count > limits::HIDE_PATTERNS || bytes > limits::HIDE_BYTES {
             let (most, long) = (limits::HIDE_PATTERNS, limits::HIDE_BYTES);
-            reader.wrong(node, &path, format!("the rules up to here hide by more than {most} patterns, or {long} bytes"));
+            reader.wrong(
+                node,
+                &path,
+                format!("the rules up to here hide by more than {most} patterns, or {long} bytes"),
+            );
             return rules;
         }
     }

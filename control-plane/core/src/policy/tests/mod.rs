@@ -2,6 +2,7 @@ mod behaviour;
 mod chains;
 mod doors;
 mod files;
+mod hiding;
 mod matrix;
 mod properties;
 mod support;
