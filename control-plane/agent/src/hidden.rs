@@ -1,7 +1,7 @@
 //! Objects that policy hides from a runner (core's `hide`): what the API server is asked instead, and what is shown of its answer.
 //!
 //! One object that is hidden is answered as one that isn't there. Where the answer would show it, it is looked at before any of it leaves. Where
-//! it wouldn't (a log, a HEAD, a write), the object is read first, by the grant's `reads`. Either way one request tells both, and the head of the
+//! it wouldn't (a log, a write), the object is read first, by the grant's `reads`. Either way one request tells both, and the head of the
 //! answer is the API server's.
 
 use bytes::Bytes;

@@ -109,7 +109,9 @@ pub struct Filter {
     /// `items` or `rows` have been there.
     listed: bool,
     metadata: bool,
+    /// Bytes that came, and those before what is held.
     offset: u64,
+    began: u64,
 }
 
 impl Filter {
@@ -126,7 +128,18 @@ impl Filter {
     fn new(hidden: Hidden, state: State) -> Self {
         let columns = Columns::default();
         let scan = Scan::default();
-        Self { hidden, state, scan, held: Vec::new(), columns, shown: false, listed: false, metadata: false, offset: 0 }
+        Self {
+            hidden,
+            state,
+            scan,
+            held: Vec::new(),
+            columns,
+            shown: false,
+            listed: false,
+            metadata: false,
+            offset: 0,
+            began: 0,
+        }
     }
 
     /// Takes the next piece of the body and appends what is shown of it to `out`.
@@ -148,26 +161,22 @@ impl Filter {
     /// # Errors
     /// In the middle, or there was no list in it.
     pub const fn finish(&self) -> Result<(), HideError> {
-        match self.state {
-            State::Done if self.listed => Ok(()),
-            State::Event => Ok(()),
-            _ => Err(HideError::Truncated),
-        }
+        let whole = matches!(self.state, State::Event) || self.listed && matches!(self.state, State::Done);
+        if whole { Ok(()) } else { Err(HideError::Truncated) }
     }
 
     /// One step, and how many bytes it took.
     fn step(&mut self, rest: &[u8], out: &mut Vec<u8>) -> Result<usize, HideError> {
-        match self.state {
-            State::Hold(held) => return self.hold(held, rest, out),
-            State::Pass => {
-                let (taken, ended) = self.scan.read(rest);
-                out.extend_from_slice(rest.get(..taken).unwrap_or_default());
-                if ended {
-                    self.state = State::After;
-                }
-                return Ok(taken);
+        if let State::Hold(held) = self.state {
+            return self.hold(held, rest, out);
+        }
+        if self.state == State::Pass {
+            let (taken, ended) = self.scan.read(rest);
+            out.extend_from_slice(rest.get(..taken).unwrap_or_default());
+            if ended {
+                self.state = State::After;
             }
-            _ => {}
+            return Ok(taken);
         }
         let Some(byte) = rest.first().copied() else { return Ok(0) };
         let space = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
@@ -216,6 +225,7 @@ impl Filter {
     fn begin(&mut self, state: State) -> Result<usize, HideError> {
         self.scan = Scan::default();
         self.state = state;
+        self.began = self.offset;
         Ok(0)
     }
 
@@ -275,28 +285,33 @@ impl Filter {
 
     /// Which member a name is. A reader that doesn't look at case could take another one for it.
     fn member(&mut self, name: &[u8]) -> Result<Member, HideError> {
-        let name: String = serde_json::from_slice(name).map_err(|_| self.form())?;
+        let form = HideError::Form { offset: self.began };
+        let name: String = serde_json::from_slice(name).map_err(|_| form)?;
         let member = match name.as_str() {
             "metadata" => Member::Metadata,
             "items" => Member::Items,
             "rows" => Member::Rows,
             other if ["metadata", "items", "rows"].iter().any(|known| other.eq_ignore_ascii_case(known)) => {
-                return Err(self.form());
+                return Err(form);
             }
             _ => return Ok(Member::Other),
         };
         let before = if member == Member::Metadata { &mut self.metadata } else { &mut self.listed };
-        if std::mem::replace(before, true) { Err(self.form()) } else { Ok(member) }
+        if std::mem::replace(before, true) { Err(form) } else { Ok(member) }
     }
 
-    /// The number of those that are still to come would count what is hidden.
+    /// The number of those that are still to come would count what is hidden. A list has no name: an object in its place has.
     fn metadata(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), HideError> {
-        let mut members: Map<String, Value> = serde_json::from_slice(bytes).map_err(|_| self.form())?;
+        let form = HideError::Form { offset: self.began };
+        let mut members: Map<String, Value> = serde_json::from_slice(bytes).map_err(|_| form)?;
+        if members.contains_key("name") {
+            return Err(form);
+        }
         if members.remove("remainingItemCount").is_none() {
             out.extend_from_slice(bytes);
             return Ok(());
         }
-        serde_json::to_writer(out, &members).map_err(|_| self.form())
+        serde_json::to_writer(out, &members).map_err(|_| form)
     }
 
     const fn form(&self) -> HideError {

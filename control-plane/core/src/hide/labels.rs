@@ -30,10 +30,10 @@ impl Requirement {
             (key, Test::NotIn(one(value)))
         } else if let Some((key, value)) = text.split_once('=') {
             (key, Test::In(one(value.strip_prefix('=').unwrap_or(value))))
-        } else if let Some((key, set)) = text.split_once(char::is_whitespace) {
-            set_of(key, set.trim())?
         } else if let Some(key) = text.strip_prefix('!') {
             (key, Test::Missing)
+        } else if let Some((key, set)) = text.split_once(char::is_whitespace) {
+            set_of(key, set.trim())?
         } else {
             (text, Test::Exists)
         };

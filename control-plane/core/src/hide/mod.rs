@@ -173,7 +173,7 @@ fn globs(patterns: &[String]) -> Result<Vec<Glob>, HideRuleError> {
 }
 
 /// Those of the entries that can be about what a request reaches; all that are left out hide nothing there.
-pub(crate) fn about(rules: impl Iterator<Item = HideRule>, info: &RequestInfo) -> Vec<HideRule> {
+pub(crate) fn about(mut rules: Vec<HideRule>, info: &RequestInfo) -> Vec<HideRule> {
     let fits = |patterns: &[String], text: &str| {
         let any = |pattern: &String| Glob::word(pattern).map_or(true, |glob| glob.spans(text));
         patterns.is_empty() || text.is_empty() || patterns.iter().any(any)
@@ -181,9 +181,8 @@ pub(crate) fn about(rules: impl Iterator<Item = HideRule>, info: &RequestInfo) -
     // A field selector pins a list to one name, if the server keeps to it.
     let one = !matches!(info.verb, Verb::List | Verb::Watch | Verb::DeleteCollection);
     let name = if one { info.name.as_str() } else { "" };
-    let mut kept: Vec<HideRule> =
-        rules.filter(|rule| fits(&rule.namespaces, &info.namespace) && fits(&rule.names, name)).collect();
-    kept.sort();
-    kept.dedup();
-    kept
+    rules.retain(|rule| fits(&rule.namespaces, &info.namespace) && fits(&rule.names, name));
+    rules.sort();
+    rules.dedup();
+    rules
 }

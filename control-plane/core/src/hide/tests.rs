@@ -33,7 +33,7 @@ fn filtered(mut filter: Filter, body: &str, piece: usize) -> Result<String, Hide
         filter.push(piece, &mut out)?;
     }
     filter.finish()?;
-    Ok(String::from_utf8(out).unwrap())
+    Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
 /// The same whatever the pieces.

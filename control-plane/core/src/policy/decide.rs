@@ -20,7 +20,24 @@ use crate::risk::{self, Findings};
 pub fn decide(policy: &Policy, question: &Question<'_>, out_of_time: &(dyn Fn() -> bool + Sync)) -> Verdict {
     let findings = risk::assess(question, &policy.protect);
     let matched = Matched::collect(policy, question, out_of_time);
-    Decider { policy, question, findings, matched, notes: Vec::new() }.verdict()
+    let hide = if policy.hides { hidden(policy, question, &matched, out_of_time) } else { Vec::new() };
+    Decider { policy, question, findings, matched, hide, notes: Vec::new() }.verdict()
+}
+
+/// What the rules hide that match, or whose condition nobody can answer; and those that would match the object itself, where a request
+/// is about something below it.
+fn hidden(
+    policy: &Policy,
+    question: &Question<'_>,
+    matched: &Matched<'_>,
+    out_of_time: &(dyn Fn() -> bool + Sync),
+) -> Vec<HideRule> {
+    let mut rules = matched.hide();
+    if !question.info.subresource.is_empty() {
+        let info = RequestInfo { subresource: String::new(), ..question.info.clone() };
+        rules.extend(Matched::collect(policy, &Question { info: &info, ..*question }, out_of_time).hide());
+    }
+    hide::about(rules, question.info)
 }
 
 /// Whether the live object has to be read before the answer is final: a matching rule's condition asks for it, or the request about
@@ -86,11 +103,19 @@ impl<'p> Matched<'p> {
     }
 }
 
+impl Matched<'_> {
+    fn hide(&self) -> Vec<HideRule> {
+        let broken = self.broken.iter().map(|(rule, _)| rule);
+        self.rules.iter().chain(broken).chain(&self.unknown).flat_map(|rule| rule.hide.iter().cloned()).collect()
+    }
+}
+
 struct Decider<'d, 'q> {
     policy: &'d Policy,
     question: &'d Question<'q>,
     findings: Findings,
     matched: Matched<'d>,
+    hide: Vec<HideRule>,
     notes: Vec<String>,
 }
 
@@ -114,10 +139,9 @@ impl<'d> Decider<'d, '_> {
             self.accept(rule);
         }
         let risk = risk::score(&self.findings.contributions);
-        let hide = self.hide();
-        let (effect, rule) = self.settle(risk, settles, &hide);
+        let (effect, rule) = self.settle(risk, settles);
         if effect != Effect::Deny {
-            self.notes.extend(hide.iter().map(|entry| format!("hidden from this job: {}", entry.text())));
+            self.notes.extend(self.hide.iter().map(|entry| format!("hidden from this job: {}", entry.text())));
         }
         self.note_broken();
         let cost = cost(self.question.info.is_read(), risk);
@@ -138,7 +162,7 @@ impl<'d> Decider<'d, '_> {
             group,
             terms,
             mask: Vec::new(),
-            hide,
+            hide: self.hide,
             cost,
         }
     }
@@ -156,7 +180,7 @@ impl<'d> Decider<'d, '_> {
     }
 
     /// The strictest of what the rule, the thresholds, budgets and broken conditions say, and which of them it was.
-    fn settle(&mut self, risk: u8, settles: Option<&Rule>, hide: &[HideRule]) -> (Effect, String) {
+    fn settle(&mut self, risk: u8, settles: Option<&Rule>) -> (Effect, String) {
         if let Some(forbidden) = self.findings.forbidden {
             self.notes.push(forbidden.note.to_owned());
             return (Effect::Deny, forbidden.rule.to_owned());
@@ -198,7 +222,7 @@ impl<'d> Decider<'d, '_> {
                     .push(format!("the session's risk would be {spent}, rule {} lets it spend {budget}", rule.name));
             }
         }
-        if let Some(note) = self.touches_hidden(hide) {
+        if let Some(note) = self.touches_hidden() {
             raise(Effect::Deny, "default/hidden");
             self.notes.push(note.to_owned());
         }
@@ -210,24 +234,17 @@ impl<'d> Decider<'d, '_> {
         answer
     }
 
-    /// What all of the rules hide that match, or whose condition nobody can answer.
-    fn hide(&self) -> Vec<HideRule> {
-        let Matched { rules, broken, unknown } = &self.matched;
-        let rules = rules.iter().chain(broken.iter().map(|(rule, _)| rule)).chain(unknown);
-        hide::about(rules.flat_map(|rule| rule.hide.iter().cloned()), self.question.info)
-    }
-
     /// A change of what is hidden whatever its labels, so that the answer is the same whether or not it is there. (Whether an object is
     /// hidden by its labels the agent finds out.)
-    fn touches_hidden(&self, hide: &[HideRule]) -> Option<&'static str> {
+    fn touches_hidden(&self) -> Option<&'static str> {
         let info = self.question.info;
-        if hide.is_empty() || info.is_read() {
+        if self.hide.is_empty() || info.is_read() {
             return None;
         }
         if info.verb == Verb::DeleteCollection {
             return Some("objects are hidden there from this job, which it can't delete: delete by name");
         }
-        let hidden = Hidden::parse(hide, info);
+        let hidden = Hidden::parse(&self.hide, info);
         let touched = hidden.is_ok_and(|hidden| !hidden.hides_place(&info.namespace, self.question.object_name()));
         (!touched).then_some("policy hides that object from this job")
     }

@@ -84,6 +84,8 @@ pub struct Policy {
     rules: Vec<Rule>,
     patterns: cel::Patterns,
     index: Index,
+    /// Some rule hides something.
+    hides: bool,
 }
 
 /// What holds where a rule says nothing.
@@ -214,7 +216,8 @@ impl Policy {
     fn new(file: file::File, patterns: cel::Patterns) -> Self {
         let index = Index::new(&file.rules);
         let file::File { defaults, protect, no_person, mask, rules, default_rules: _ } = file;
-        Self { defaults, protect, no_person, mask, rules, patterns, index }
+        let hides = rules.iter().any(|rule| !rule.hide.is_empty());
+        Self { defaults, protect, no_person, mask, rules, patterns, index, hides }
     }
 }
 

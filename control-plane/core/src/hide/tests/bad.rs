@@ -54,7 +54,7 @@ fn what_is_no_list_is_refused() {
         format!(r#"{{"items":{{"a":{secret}}}}}"#),
         format!(r#"{{"items":"{CANARY}"}}"#),
         format!(r#"[{secret}]"#),
-        format!(r#"{{"object":{{"items":[]}}}}"#),
+        r#"{"object":{"items":[]}}"#.to_owned(),
         secret.clone(),
         r#"{"kind":"Status"}"#.to_owned(),
         "null".to_owned(),
@@ -67,11 +67,11 @@ fn what_is_no_list_is_refused() {
         format!(r#"{{,"items":[{ok}]}}"#),
         format!(r#"{{"items":[{ok}]}}{secret}"#),
         format!(r#"{{"items" "":[{ok}]}}"#),
-        format!(r#"{{"items":[{{"metadata":{{"name":"x"}}]}}]}}"#),
+        r#"{"items":[{"metadata":{"name":"x"}]}]}"#.to_owned(),
         format!(r#"{{"ite\qms":[{secret}],"items":[]}}"#),
         format!(r#"{{"items":[{secret}"#),
         format!(r#"{{"items":[{ok}]"#),
-        format!("{{\"items\":[{{\"metadata\":{{\"name\":\"x\",\"\u{0}\":1}}}}]}}"),
+        "{\"items\":[{\"metadata\":{\"name\":\"x\",\"\u{0}\":1}}]}".to_owned(),
     ] {
         for piece in [1, 2, 5, usize::MAX] {
             let (out, ended) = out_of(body.as_bytes(), piece);

@@ -33,6 +33,10 @@ fn what_all_matching_rules_hide_is_hidden() {
     assert_eq!(hidden(policy, "delete pods default/y"), [labels]);
     assert_eq!(hidden(policy, "get deployments.apps default/db-1"), [labels]);
     assert!(hidden(policy, "get /apis").is_empty());
+    // Of what is below an object what is hidden of the object itself.
+    assert_eq!(hidden(policy, "get pods/log default/db-1"), [labels, names]);
+    assert_eq!(hidden(policy, "create pods/eviction default/x"), [labels]);
+    assert_eq!(hidden(policy, "get pods/log default/x"), [labels, "names x"]);
     let verdict = request("list pods default/").decide(policy);
     assert_eq!((verdict.explanation().rule.as_str(), verdict.explanation().effect), ("reads", Effect::Allow));
     let lines = verdict.explanation().lines().join("\n");
@@ -110,11 +114,11 @@ fn mistakes_in_what_is_hidden() {
         ("  hide: [{names: ['a?']}]\n", "5:19: rules[0].hide[0].names[0]: `?` has no meaning in patterns"),
         (
             "  hide: [{labels: ['tier = ']}, {labels: [tier>1]}]\n",
-            "5:46: rules[0].hide[1].labels[0]: \"tier>1\" is no label",
+            "5:43: rules[0].hide[1].labels[0]: \"tier>1\" is no label",
         ),
         (
             "  hide: [{labels: ['a=b,c=d']}]\n",
-            "5:21: rules[0].hide[0].labels[0]: \"b,c=d\" is no value of a label; one label in each",
+            "5:20: rules[0].hide[0].labels[0]: \"b,c=d\" is no value of a label; one label in each",
         ),
         ("  hide: [{labels: [a], names: [b]}]\n", "5:10: rules[0].hide[0]: labels stand alone"),
         ("  hide: [{}]\n", "5:10: rules[0].hide[0]: hides nothing"),
