@@ -1,5 +1,5 @@
 //! Objects that policy hides from a job: what a person sees with kubectl, who doesn't know of it.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::time::Duration;
 
