@@ -15,7 +15,7 @@
 //!
 //! What is not: text in other annotations that isn't JSON, string values that hold a manifest elsewhere, literal environment values.
 //!
-//! [`AnswerMasker`] is what the agent runs: the same over protobuf, and over gzip. YAML is not asked for and not read: it would have to be
+//! [`AnswerMasker`] is what the agent runs: the same over protobuf, and over gzip, behind what leaves hidden objects out ([`crate::hide`]). YAML is not asked for and not read: it would have to be
 //! held whole, and each client that takes it takes JSON, which is YAML.
 //!
 //! [`mask_value`] does the same, plainly, for documents that are parsed anyway (request bodies, before record, page and log).

@@ -16,6 +16,9 @@
 //! 4. **Stricter only.** A rule's `budget`, a condition that broke, and what can't be made good again (deleting a Secret that the session
 //!    was shown masked, unless a rule accepts that by name) raise the answer to hold (or deny, if the rule denies), never lower it. What [`crate::risk`] forbids (changing Sallyport itself; for now streams) no rule can allow.
 //!    A deletecollection that would be held is denied: nobody can review it, single deletes can be.
+//! 5. **Hidden.** What any matching rule hides (`hide`) is hidden ([`crate::hide`]), also by one whose condition is broken, and of what is
+//!    below an object (`pods/log`) what is hidden of the object. What a namespace or name hides can't be written, nor a collection in
+//!    which something is hidden be deleted.
 //!
 //! Of what a request leaves open (the name in a list) stricter rules assume that it is what they are about, allowing rules that it
 //! isn't (`matcher`). A condition that ends in an error, takes too long, or can't see what it asks for is *broken*: hold or deny.
