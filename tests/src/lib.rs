@@ -10,6 +10,7 @@
 pub mod bench;
 pub mod cluster;
 pub mod differential;
+pub mod forger;
 pub mod gate;
 pub mod injector;
 pub mod intruder;
