@@ -4,6 +4,7 @@
 mod agent;
 mod agent_rights;
 mod agents;
+mod attacks;
 mod bypass;
 mod check_config;
 mod clients;

@@ -16,7 +16,7 @@ use tests::stack::{Setup, Stack};
 use tests::web::{Door, Web, head};
 
 const GOLDEN: &str = "tests/golden/endpoints.txt";
-const PASSWORD: &str = "correct horse battery staple";
+const PASSWORD: &str = "canary-51f0 correct horse battery staple";
 const NO_ID: &str = "00000000-0000-7000-8000-000000000000";
 
 /// A credential's name, the way in, and its headers.
@@ -447,7 +447,13 @@ async fn events_end_with_the_credential() {
         events.until(|events| events.text().contains("still here")).await;
     }
     let patch = format!("{{\"stringData\":{{\"password\":\"{PASSWORD}\"}}}}");
-    world.stack.namespace().admin(&["create", "secret", "generic", "database", "--from-literal=password=old"]);
+    world.stack.namespace().admin(&[
+        "create",
+        "secret",
+        "generic",
+        "database",
+        "--from-literal=password=canary-51f0-old",
+    ]);
     let (running, id) = world.hold(&["patch", "secret", "database", "--type=merge", "-p", &patch]).await;
     ends.until(|events| events.seen().iter().any(|event| event["hold"] == json!(id) && event["phase"] == "waiting"))
         .await;

@@ -8,6 +8,7 @@
 )]
 
 pub mod bench;
+pub mod canary;
 pub mod cluster;
 pub mod differential;
 pub mod forger;

@@ -6,10 +6,10 @@
 mod addresses;
 mod configs;
 mod files;
+mod left;
 pub(crate) mod process;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -433,24 +433,6 @@ impl Stack {
         write_file(&self.path("runner/token"), &configs::runner_token(self, "runner"));
     }
 
-    /// Fails where one of these texts is in a file of the control plane's: the database, its log, whatever there may be.
-    #[track_caller]
-    pub fn assert_data_without(&self, secrets: &[String]) {
-        let mut folders = vec![self.data()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder).expect("a folder of ours").map(|entry| entry.expect("an entry")) {
-                if entry.path().is_dir() {
-                    folders.push(entry.path());
-                    continue;
-                }
-                let bytes = std::fs::read(entry.path()).expect("a file of ours");
-                let text = String::from_utf8_lossy(&bytes);
-                let found = secrets.iter().find(|secret| text.contains(secret.as_str()));
-                assert!(found.is_none(), "{} holds {found:?}", entry.path().display());
-            }
-        }
-    }
-
     /// The tokens that the runner's sidecar shows.
     pub fn runner_tokens(&self) -> Vec<String> {
         let files = ["runner/token", "runner/ci-token"].into_iter().map(|name| self.path(name));
@@ -469,21 +451,6 @@ impl Stack {
         let output = Command::new(program("sallyport")).arg("pin").arg(self.data()).output().expect("sallyport starts");
         assert!(output.status.success(), "sallyport pin: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("a pin is text").trim().to_owned()
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
-        }
-        for process in ["control-plane", "agent", "second-agent", "sidecar"] {
-            let text = std::fs::read_to_string(self.log_path(process)).unwrap_or_default();
-            let lines: Vec<_> = text.lines().collect();
-            let end = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n");
-            // Through the standard handle, which the test harness shows for a failed test.
-            drop(writeln!(std::io::stderr(), "--- the end of {process}.log\n{end}"));
-        }
     }
 }
 
