@@ -10,6 +10,7 @@ mod clients;
 mod clocks;
 mod cluster;
 mod differential;
+mod disclosure;
 mod doctor;
 mod golden;
 mod guard;

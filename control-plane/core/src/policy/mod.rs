@@ -84,6 +84,8 @@ pub struct Policy {
     rules: Vec<Rule>,
     patterns: cel::Patterns,
     index: Index,
+    /// Some rule discloses values.
+    reveals: bool,
 }
 
 /// What holds where a rule says nothing.
@@ -213,8 +215,9 @@ impl Policy {
 
     fn new(file: file::File, patterns: cel::Patterns) -> Self {
         let index = Index::new(&file.rules);
+        let reveals = file.rules.iter().any(|rule| !rule.reveal.is_empty());
         let file::File { defaults, protect, no_person, mask, rules, default_rules: _ } = file;
-        Self { defaults, protect, no_person, mask, rules, patterns, index }
+        Self { defaults, protect, no_person, mask, rules, patterns, index, reveals }
     }
 }
 
