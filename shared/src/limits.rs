@@ -200,6 +200,13 @@ pub const GRANT_BYTES: usize = 32 * 1024;
 pub const GRANT_READS: usize = 16;
 /// JSON paths that one grant masks in addition.
 pub const GRANT_MASK_PATHS: usize = 64;
+/// Patterns and labels that the rules of a policy hide objects by, all together: a grant carries those that are about its request.
+pub const HIDE_PATTERNS: usize = 64;
+/// Bytes of them all: labels go into the address of a request, and [`URI_BYTES`] is what others leave room for.
+pub const HIDE_BYTES: usize = 4096;
+/// Bytes of one object of a list, or of one event of a watch, in an answer in which objects are hidden: it is held until it is whole. etcd
+/// takes 1.5 MiB, which as JSON may be some times as much.
+pub const HIDDEN_OBJECT_BYTES: usize = 8 * 1024 * 1024;
 /// Longest that any answer may last, exec sessions and watches included; policy sets less.
 pub const STREAM_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// How often an operation is tried again whose version pin holds while its precondition does not (a status write came between).

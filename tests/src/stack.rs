@@ -39,6 +39,7 @@ pub struct Stack {
     namespace: Namespace,
     api_server: ApiServer,
     lossy: Option<Lossy>,
+    revealed: Option<String>,
     folder: TempDir,
 }
 
@@ -70,6 +71,8 @@ pub struct Setup<'a> {
     pub refused: bool,
     /// Our own objects that the agent compares with what is there, as `sallyport install` writes them: a list in JSON.
     pub guarded: Option<String>,
+    /// The agent lets values of this Secret of the namespace's be disclosed.
+    pub revealed: Option<&'a str>,
     /// What the agent calls instead of the cluster's API server; it must pass on what it does not answer itself.
     pub api_server: Option<ApiServer>,
     /// The way between agent and control plane can lose grants: see [`Stack::lose_grants`].
@@ -109,6 +112,7 @@ impl Stack {
             namespace,
             api_server,
             lossy,
+            revealed: setup.revealed.map(str::to_owned),
             folder,
         };
         if let Some(token) = &setup.ci_token {

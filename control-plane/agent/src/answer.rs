@@ -55,6 +55,9 @@ pub enum AnswerError {
     /// The text of a pod that there was not when its Secrets were to be read.
     #[error("it is the text of a pod that came up in this moment, whose Secrets are not known yet; ask again")]
     Pod,
+    /// One object of which nobody can say whether policy hides it: no name, too long.
+    #[error("nobody can say whether policy hides the object in it")]
+    Unjudged,
 }
 
 impl AnswerError {
@@ -67,6 +70,7 @@ impl AnswerError {
             Self::Encoding => "answer-encoding",
             Self::MediaType => "answer-media-type",
             Self::Pod => "answer-pod",
+            Self::Unjudged => "answer-unjudged",
         }
     }
 }

@@ -80,6 +80,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         cluster: config.cluster,
         placeholders: Arc::new(config.placeholders),
         ours: Ours::new(config.protected),
+        disclosable: config.disclosable,
         guarded: config.guarded,
         ledger: SharedLedger::new(),
         reviews: Ration::default(),

@@ -16,6 +16,7 @@ use shared::config::Problems;
 use shared_net::pki::KeyPin;
 use shared_net::telemetry::{Format, LogConfig};
 
+use crate::disclosure::Disclosable;
 use crate::guard::Guarded;
 use crate::upstream::ApiServer;
 
@@ -38,6 +39,7 @@ struct RawConfig {
     api_server: Option<RawApiServer>,
     namespace: Option<String>,
     protected_namespaces: Vec<String>,
+    revealed: Vec<String>,
     guarded: Option<String>,
     listen: Option<String>,
     log: RawLog,
@@ -93,6 +95,8 @@ pub struct Config {
     pub namespace: String,
     /// Where nothing is changed; contains `namespace`.
     pub protected: BTreeSet<String>,
+    /// The Secrets of which values may be shown to a job once people have approved it; none where nobody says.
+    pub disclosable: Disclosable,
     /// Our own objects as they were installed; none where nobody says.
     pub guarded: Guarded,
     /// /livez, /readyz, /metrics.
@@ -160,6 +164,7 @@ pub fn parse(text: &str, in_cluster: &InCluster) -> Result<Config, Problems> {
         protected.extend(name(p, &format!("protectedNamespaces[{index}]"), one, 63));
     }
     protected.extend(namespace.clone());
+    let disclosable = p.take("revealed", Disclosable::parse(&raw.revealed, &protected));
     let guarded = guarded(p, raw.guarded.as_deref());
     let listen = raw.listen.as_deref().unwrap_or("0.0.0.0:9090");
     let listen = p.take(
@@ -178,6 +183,7 @@ pub fn parse(text: &str, in_cluster: &InCluster) -> Result<Config, Problems> {
             api_server: api_server?,
             namespace: namespace?,
             protected,
+            disclosable: disclosable?,
             guarded: guarded?,
             listen: listen?,
             log: log?,

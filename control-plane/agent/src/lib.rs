@@ -6,7 +6,9 @@
 pub mod answer;
 pub mod app;
 pub mod config;
+pub mod disclosure;
 pub mod guard;
+mod hidden;
 pub mod leases;
 pub mod leaving;
 pub mod link;

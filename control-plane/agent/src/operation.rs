@@ -10,6 +10,7 @@ use control_plane_core::digest::DigestKey;
 use control_plane_core::finish::{FinishError, Finished, Reads, finish};
 use control_plane_core::grant::{self, Arrived, GrantClaims, MatchedGrant, Purpose, Target, VerifiedGrant, VerifyKeys};
 use control_plane_core::headers::wants_upgrade;
+use control_plane_core::hide::{Filter, Hidden};
 use control_plane_core::ledger::Epoch;
 use control_plane_core::mask::changes::SecretWrite;
 use control_plane_core::mask::values::SecretValues;
@@ -19,7 +20,7 @@ use control_plane_core::restore::{self, ReadObject};
 use control_plane_core::version_pin::VersionPin;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use shared::{limits, wire};
 use shared_net::body::{BoxBody, BoxError, collect_bounded, empty, full};
@@ -28,7 +29,9 @@ use shared_net::tasks::TaskSet;
 use tokio::sync::Semaphore;
 
 use crate::answer::{self, AnswerError, Asked, Plan, Treatment};
+use crate::disclosure::Disclosable;
 use crate::guard::Guarded;
+use crate::hidden::{self, Shows};
 use crate::lives::SeenLives;
 use crate::masked::{Bounds, MaskedBody};
 use crate::metrics::AgentMetrics;
@@ -49,6 +52,8 @@ pub struct Agent {
     pub placeholders: Arc<PlaceholderKeys>,
     /// What is ours.
     pub ours: Ours,
+    /// Of which Secrets values may be shown.
+    pub disclosable: Disclosable,
     /// What of ours is compared with what was installed.
     pub guarded: Guarded,
     /// The ledger.
@@ -146,21 +151,57 @@ where
         return guarded(agent, &grant, report).await;
     }
     let lane = if long { Lane::Stream } else { Lane::Call };
-    let accept = grant.request().wire().header(&header::ACCEPT).cloned();
-    let text = text::wanted(agent, &grant).await?;
+    let hidden = hidden::of(&grant)?;
+    let accept = hidden::accept(&grant, &hidden)?;
     let mask = agent.mask(&info, grant.claims())?;
+    let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
+    let asked = Asked { info: &info, is_head, accept: accept.as_ref() };
+    if let Some(response) = hidden::instead(agent, &grant, &hidden).await? {
+        return not_sent(agent, &asked, response, mask, &bounds);
+    }
+    let reveal = agent.disclosable.check(&info, grant.claims()).map_err(Refusal::Rule)?;
+    let text = text::wanted(agent, &grant).await?;
     let response = send(agent, grant, received, lane, report).await?;
 
     agent.metrics.answered(response.status().as_u16());
-    let asked = Asked { info: &info, is_head, accept: accept.as_ref() };
     let plan = answer::check(&asked, &response).map_err(Refusal::Answer)?;
     if let Some(write) = write
         && matches!(response.status(), StatusCode::OK | StatusCode::NOT_FOUND)
     {
         return reviewed(agent, &mask, &write, response, plan).await;
     }
-    let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
-    pass_on(agent, &info, response, plan, (mask, text), &bounds)
+    // Only in JSON, and only in what the API server calls a success; whatever else comes is masked as ever.
+    if let Some(pin) = reveal
+        && plan.treatment == Treatment::Mask(Format::Json)
+        && response.status() == StatusCode::OK
+    {
+        let masker = AnswerMasker::revealing(mask, pin);
+        let masker = if plan.gzip { masker.inflating() } else { masker };
+        return pass_on(agent, &info, response, plan, masker, &bounds);
+    }
+    let masker = |filter| masker(plan, mask, text, filter);
+    match hidden::shows(&hidden, &info, is_head, response.status()) {
+        Shows::All => pass_on(agent, &info, response, plan, masker(None)?, &bounds),
+        Shows::Some(filter) => pass_on(agent, &info, response, plan, masker(Some(*filter))?, &bounds),
+        Shows::One => {
+            let shown = hidden::shown(&hidden, &info, response, plan).await?;
+            pass_on(agent, &info, shown, plan, masker(None)?, &bounds)
+        }
+    }
+}
+
+/// What was found out before anything was sent, as the API server would have said it.
+fn not_sent(
+    agent: &Agent,
+    asked: &Asked<'_>,
+    response: Response<Full<Bytes>>,
+    mask: MaskContext,
+    bounds: &Bounds,
+) -> Result<Response<BoxBody>, Refusal> {
+    let plan = answer::check(asked, &response).map_err(Refusal::Answer)?;
+    let mut response = pass_on(agent, asked.info, response, plan, masker(plan, mask, None, None)?, bounds)?;
+    response.headers_mut().insert(wire::header::SENT, Sent::No.header());
+    Ok(response)
 }
 
 /// How our own objects are, in words: no byte of them leaves the cluster.
@@ -212,7 +253,9 @@ fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(), Ref
     }
     agent.ours.check(request).map_err(Refusal::Rule)?;
     let masked = MaskedFields::parse(&matched.claims().mask).map_err(|_| Refusal::MaskRules)?;
+    Hidden::parse(&matched.claims().hide, request.info()).map_err(|_| Refusal::MaskRules)?;
     check_patch(request, !masked.is_empty()).map_err(Refusal::Rule)?;
+    agent.disclosable.check(request.info(), matched.claims()).map_err(Refusal::Rule)?;
     restore::check(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))
 }
 
@@ -303,7 +346,9 @@ async fn prepare(agent: &Agent, grant: &VerifiedGrant, needed: Option<&RequestIn
         more.extend(read(agent, grant, &info).await?);
     }
     let reads = Reads { live: live.as_ref(), more: &more };
-    finish(request.wire().clone(), request.body(), pin, reads, &mask).map_err(Refusal::Finish)
+    let Finished { request, precondition } =
+        finish(request.wire().clone(), request.body(), pin, reads, &mask).map_err(Refusal::Finish)?;
+    Ok(Finished { request: hidden::of(grant)?.narrow(request).map_err(Refusal::Hidden)?, precondition })
 }
 
 /// One object; `None`: there is none.
@@ -347,22 +392,40 @@ async fn reviewed(
     words(&agent.reviews.answer(write, live.as_ref(), mask, agent.clock.monotonic()))
 }
 
+/// What becomes of the bytes of an answer.
+fn masker(
+    plan: Plan,
+    mask: MaskContext,
+    text: Option<Arc<SecretValues>>,
+    filter: Option<Filter>,
+) -> Result<AnswerMasker, Refusal> {
+    let masker = match (plan.treatment, filter) {
+        (Treatment::Mask(format), None) => AnswerMasker::new(mask, format),
+        (Treatment::Mask(Format::Json), Some(filter)) => AnswerMasker::new(mask, Format::Json).hiding(filter),
+        (Treatment::Text, None) => AnswerMasker::text(text.ok_or(Refusal::Answer(AnswerError::Pod))?),
+        (Treatment::Pass, None) | (Treatment::Empty | Treatment::Replace, _) => AnswerMasker::pass(),
+        (Treatment::Mask(_) | Treatment::Text | Treatment::Pass, Some(_)) => {
+            return Err(Refusal::Answer(AnswerError::MediaType));
+        }
+    };
+    Ok(if plan.gzip { masker.inflating() } else { masker })
+}
+
 /// The answer that leaves the agent.
-fn pass_on(
+fn pass_on<B>(
     agent: &Agent,
     info: &RequestInfo,
-    response: Response<Incoming>,
+    response: Response<B>,
     plan: Plan,
-    (mask, text): (MaskContext, Option<Arc<SecretValues>>),
+    masker: AnswerMasker,
     bounds: &Bounds,
-) -> Result<Response<BoxBody>, Refusal> {
+) -> Result<Response<BoxBody>, Refusal>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
     let (head, body) = response.into_parts();
     let mut headers = answer::headers(info, &head.headers);
-    let masker = match plan.treatment {
-        Treatment::Mask(format) => AnswerMasker::new(mask, format),
-        Treatment::Text => AnswerMasker::text(text.ok_or(Refusal::Answer(AnswerError::Pod))?),
-        Treatment::Pass | Treatment::Empty | Treatment::Replace => AnswerMasker::pass(),
-    };
     let body = match plan.treatment {
         Treatment::Empty => empty(),
         Treatment::Replace => {
@@ -370,7 +433,6 @@ fn pass_on(
             full(Bytes::from(answer::stand_in(head.status).to_json()))
         }
         Treatment::Mask(_) | Treatment::Text | Treatment::Pass => {
-            let masker = if plan.gzip { masker.inflating() } else { masker };
             MaskedBody::new(body, masker, &agent.clock, bounds, agent.metrics.clone()).boxed_unsync()
         }
     };

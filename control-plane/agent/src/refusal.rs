@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use control_plane_core::finish::FinishError;
 use control_plane_core::grant::VerifyError;
+use control_plane_core::hide::NarrowError;
 use control_plane_core::ledger::SpendError;
 use control_plane_core::version_pin::PinBroken;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -79,6 +80,9 @@ pub enum Refusal {
         "this pod's text can't be shown, for the values of the Secrets that the pod uses would have to be masked in it"
     )]
     Text(#[source] TextError),
+    /// A request whose answer could not be judged where objects are hidden.
+    #[error("objects are hidden there")]
+    Hidden(#[source] NarrowError),
     /// The pin does not hold, a placeholder can't be put back, or the precondition can't be written.
     #[error("what was approved can't be sent as it was approved")]
     Finish(#[source] FinishError),
@@ -115,6 +119,7 @@ impl Refusal {
             Self::LedgerClosed => "spent-ledger",
             Self::Read => "pin-read",
             Self::Text(error) => error.label(),
+            Self::Hidden(_) => "hidden",
             Self::Finish(FinishError::Pin(_)) => "pin-broken",
             Self::Finish(FinishError::Restore(_)) => "placeholder",
             Self::Finish(_) => "finish",
@@ -141,6 +146,7 @@ impl Refusal {
             | Self::LedgerClosed
             | Self::Read
             | Self::Text(_)
+            | Self::Hidden(_)
             | Self::Finish(_)
             | Self::Late
             | Self::Upstream(_)
@@ -165,6 +171,7 @@ impl Refusal {
             | Self::LedgerClosed
             | Self::Read
             | Self::Text(_)
+            | Self::Hidden(_)
             | Self::Finish(_)
             | Self::Late => Sent::No,
         }
@@ -185,7 +192,7 @@ impl Refusal {
             Self::Body(BodyError::TooLarge { .. }) => Reason::RequestEntityTooLarge,
             Self::Body(_) => Reason::BadRequest,
             Self::LedgerClosed | Self::Read | Self::Text(TextError::Unread) => Reason::ServiceUnavailable,
-            Self::Text(_) => Reason::Forbidden,
+            Self::Text(_) | Self::Hidden(_) => Reason::Forbidden,
             Self::Upstream(error) => error.reason(),
             Self::Answer(_) => Reason::BadGateway,
         }
@@ -202,6 +209,7 @@ impl Refusal {
             Self::Upstream(error) => format!("{self}: {error}"),
             Self::Answer(error) => format!("{self}: {error}"),
             Self::Text(error) => format!("{self}: {error}"),
+            Self::Hidden(error) => error.to_string(),
             Self::NoGrant
             | Self::Body(_)
             | Self::Connect

@@ -9,13 +9,16 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use shared::ids::{ApprovalId, HoldId};
 use shared::time::Timestamp;
 
 use crate::attributes::Attributes;
 use crate::digest::Digest;
+use crate::hide::{Hidden, HideRule};
 use crate::lifecycle::{Bound, Claimed};
+use crate::request_info::RequestInfo;
 use crate::statement::SignedVote;
 use crate::version_pin::VersionPin;
 
@@ -144,6 +147,8 @@ pub struct Verdict {
     pub(crate) group: Group,
     pub(crate) terms: Option<ApprovalTerms>,
     pub(crate) mask: Vec<String>,
+    pub(crate) hide: Vec<HideRule>,
+    pub(crate) reveal: BTreeSet<String>,
     pub(crate) cost: u8,
 }
 
@@ -166,6 +171,21 @@ impl Verdict {
     /// Fields that the matching rules mask in addition to what the agent always masks.
     pub fn mask(&self) -> &[String] {
         &self.mask
+    }
+
+    /// What the matching rules hide from this request.
+    pub fn hide(&self) -> &[HideRule] {
+        &self.hide
+    }
+
+    /// Whether an object that was read for this request is hidden.
+    pub fn hides(&self, info: &RequestInfo, object: &Value) -> bool {
+        Hidden::parse(&self.hide, info).map_or(true, |hidden| hidden.hides_value(object))
+    }
+
+    /// Keys of the Secret whose real values are shown once people have approved it; only of a hold.
+    pub const fn reveal(&self) -> &BTreeSet<String> {
+        &self.reveal
     }
 
     /// What the operation takes from its session's risk budget: the caller adds it to the session's `risk_spent` when the
@@ -193,6 +213,7 @@ pub struct Allowed {
     pub(crate) explanation: Explanation,
     pub(crate) group: Group,
     pub(crate) mask: Vec<String>,
+    pub(crate) hide: Vec<HideRule>,
     /// Present exactly when the group is [`Group::Approved`] by way of a hold.
     pub(crate) approval: Option<ApprovalRef>,
 }
@@ -204,6 +225,8 @@ pub struct Hold {
     pub(crate) explanation: Explanation,
     pub(crate) terms: ApprovalTerms,
     pub(crate) mask: Vec<String>,
+    pub(crate) hide: Vec<HideRule>,
+    pub(crate) reveal: BTreeSet<String>,
 }
 
 /// Refused by policy.
@@ -216,12 +239,14 @@ pub struct Denial {
 impl Attributes {
     /// Turns policy's answer into the next stage.
     pub fn decide(self, verdict: Verdict) -> Decision {
-        let Verdict { explanation, group, terms, mask, cost: _ } = verdict;
+        let Verdict { explanation, group, terms, mask, hide, reveal, cost: _ } = verdict;
         match (explanation.effect, terms) {
             (Effect::Allow, _) => {
-                Decision::Allow(Allowed { attributes: self, explanation, group, mask, approval: None })
+                Decision::Allow(Allowed { attributes: self, explanation, group, mask, hide, approval: None })
             }
-            (Effect::Hold, Some(terms)) => Decision::Hold(Hold { attributes: self, explanation, terms, mask }),
+            (Effect::Hold, Some(terms)) => {
+                Decision::Hold(Hold { attributes: self, explanation, terms, mask, hide, reveal })
+            }
             // A hold that nobody could approve is a denial.
             (Effect::Hold, None) | (Effect::Deny, _) => Decision::Deny(Denial { attributes: self, explanation }),
         }
@@ -232,8 +257,8 @@ impl Attributes {
     /// The operation as waiting on the hold whose approval it has spent, for a grant in the place of one that was never spent.
     /// It gives no right, whatever the verdict: only [`BoundHold::claim`] does.
     pub fn waiting_again(self, today: &Verdict, terms: &ApprovalTerms, bound: Bound) -> BoundHold {
-        let (explanation, mask) = (today.explanation.clone(), today.mask.clone());
-        BoundHold { hold: Hold { attributes: self, explanation, terms: terms.clone(), mask }, bound }
+        let Verdict { explanation, mask, hide, reveal, .. } = today.clone();
+        BoundHold { hold: Hold { attributes: self, explanation, terms: terms.clone(), mask, hide, reveal }, bound }
     }
 }
 
@@ -264,6 +289,11 @@ impl Allowed {
     pub fn mask(&self) -> &[String] {
         &self.mask
     }
+
+    /// What is hidden.
+    pub fn hide(&self) -> &[HideRule] {
+        &self.hide
+    }
 }
 
 impl Hold {
@@ -275,6 +305,11 @@ impl Hold {
     /// Who must approve.
     pub const fn terms(&self) -> &ApprovalTerms {
         &self.terms
+    }
+
+    /// Keys of the Secret whose real values are to be shown.
+    pub const fn reveal(&self) -> &BTreeSet<String> {
+        &self.reveal
     }
 
     /// Fields to mask in addition to what the agent always masks.
@@ -376,12 +411,14 @@ impl BoundHold {
         if claimed.pin != *self.bound.pin() {
             return Err(ClaimError::Pin);
         }
-        let Hold { attributes, explanation, terms: _, mask } = self.hold;
+        // What is revealed stands in the pin.
+        let Hold { attributes, explanation, terms: _, mask, hide, reveal: _ } = self.hold;
         Ok(Allowed {
             attributes,
             explanation,
             group: Group::Approved,
             mask,
+            hide,
             approval: Some(ApprovalRef {
                 approval: claimed.approval,
                 hold: claimed.hold,

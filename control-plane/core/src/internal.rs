@@ -35,7 +35,7 @@ pub fn allow(purpose: Purpose, attributes: Attributes) -> Result<Allowed, NotInt
         contributions: Vec::new(),
         notes: Vec::new(),
     };
-    Ok(Allowed { attributes, explanation, group: Group::Read, mask: Vec::new(), approval: None })
+    Ok(Allowed { attributes, explanation, group: Group::Read, mask: Vec::new(), hide: Vec::new(), approval: None })
 }
 
 /// A read of one of Sallyport's own objects, asked for by nobody but us: no runner stands behind it, and its identity opens nothing else.

@@ -13,6 +13,7 @@ pub mod finish;
 pub mod four_eyes;
 pub mod grant;
 pub mod headers;
+pub mod hide;
 pub mod identity;
 pub mod intent;
 pub mod internal;

@@ -131,6 +131,15 @@ impl Query {
         Self(self.0.iter().filter(|(key, _)| !keys.contains(&key.as_str())).cloned().collect())
     }
 
+    /// The same with another value of a key.
+    #[must_use]
+    pub fn with(&self, key: &str, value: String) -> Self {
+        let mut changed = self.without(&[key]);
+        let at = changed.0.partition_point(|(known, _)| known.as_str() < key);
+        changed.0.insert(at, (key.to_owned(), value));
+        changed
+    }
+
     /// The one way to write it: sorted, everything but unreserved characters (RFC 3986 §2.3) percent-encoded. Empty if there is nothing.
     pub fn canonical(&self) -> String {
         let mut text = String::new();

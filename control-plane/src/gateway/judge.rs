@@ -65,7 +65,14 @@ impl Gateway {
         }
         let started = self.recorder.clock.monotonic();
         let out_of_time = || self.recorder.clock.monotonic().saturating_sub(started) > limits::CEL_TIME;
-        let verdict = policy::decide(&current, &asked.question(attributes, live), &out_of_time);
+        let mut verdict = policy::decide(&current, &asked.question(attributes, live), &out_of_time);
+        // What policy hides is not there, for the asker: neither in a reason nor in what is pinned and shown to people.
+        if let Live::Read(read) = live
+            && read.live.take_if(|live| verdict.hides(attributes.info(), live)).is_some()
+        {
+            read.masked_fields = None;
+            verdict = policy::decide(&current, &asked.question(attributes, live), &out_of_time);
+        }
         (verdict, asked.facts)
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use control_plane_core::decision::Allowed;
 use control_plane_core::digest::DigestKey;
 use control_plane_core::grant::{self, ApprovalClaim, Grant, GrantError, Signer, Target, Terms};
+use control_plane_core::hide;
 use control_plane_core::lifecycle::{Issued, Life};
 use control_plane_core::mask::values;
 use control_plane_core::restore;
@@ -95,8 +96,11 @@ impl Grants {
         let live = if pinned { attributes.info().live_object() } else { restore::needed(attributes.request()) };
         // The text of a pod is searched for the values of the Secrets that the pod uses; the agent learns them from the pod.
         let pod = values::pod_of(attributes.info());
+        // Whether policy hides the object that the request is about, where the answer would not show it.
+        let hidden = hide::asked_live(attributes.request()).filter(|_| !allowed.hide().is_empty());
         let beside = restore::beside(attributes.request()).as_ref().map(Target::all_beside);
-        let mut reads: Vec<Target> = live.iter().chain(&pod).map(Target::of).chain(beside).chain(more).collect();
+        let mut reads: Vec<Target> =
+            live.iter().chain(&hidden).chain(&pod).map(Target::of).chain(beside).chain(more).collect();
         reads.dedup();
         let terms = Terms {
             jti: issued.map_or_else(|| GrantId::new(Uuid::now_v7()), |issued| issued.issue().jti),

@@ -316,7 +316,7 @@ fn agent_config(settings: &Settings, cluster: &Cluster, keys: &Keys, address: &s
     if let (Some(map), true) = (placeholder_keys.as_object_mut(), keys.placeholder.contains_key("previous")) {
         map.insert("previous".to_owned(), place("previous").into());
     }
-    json!({
+    let mut config = json!({
         "cluster": settings.cluster,
         "clusterUid": cluster.uid,
         "controlPlane": {"address": address, "pin": pin.to_string()},
@@ -327,7 +327,12 @@ fn agent_config(settings: &Settings, cluster: &Cluster, keys: &Keys, address: &s
         "guarded": format!("/etc/sallyport/{GUARDED_FILE}"),
         "listen": "0.0.0.0:9090",
         "log": {"format": "json"},
-    })
+    });
+    // Only where it is said: an agent of the version before knows no such key.
+    if let (Some(map), false) = (config.as_object_mut(), settings.revealed.is_empty()) {
+        map.insert("revealed".to_owned(), json!(settings.revealed));
+    }
+    config
 }
 
 fn injector_config(settings: &Settings, api_server: &Endpoints, address: &str, pin: KeyPin) -> Value {

@@ -39,6 +39,8 @@ pub struct Settings {
     pub(super) control_plane: ControlPlane,
     /// Namespaces that the agent changes nothing in, beside its own.
     pub(super) protected_namespaces: Vec<String>,
+    /// Secrets of which values may be shown to a job once people have approved it.
+    pub(super) revealed: Vec<String>,
     /// Resources of the agent's container, where others than usual are wanted.
     pub(super) agent_resources: Option<Value>,
     /// The same of the injector's.
@@ -152,6 +154,7 @@ impl Settings {
         let mut agent = root.fields("agent", p);
         let agent_resources = agent.mapping("resources", p);
         let protected_namespaces = namespaces(&mut agent, "protectedNamespaces", p);
+        let revealed = secrets(&mut agent, "revealed", p);
         agent.end(p);
         let mut injector = root.fields("injector", p);
         let injector_resources = injector.mapping("resources", p);
@@ -170,6 +173,7 @@ impl Settings {
                 images: images?,
                 control_plane: control_plane?,
                 protected_namespaces,
+                revealed,
                 agent_resources,
                 injector_resources,
                 sidecar_port,
@@ -404,6 +408,23 @@ fn namespaces(fields: &mut Fields, key: &str, problems: &mut Problems) -> Vec<St
     for (index, name) in names.iter().enumerate() {
         if !is_name(name, 63) || name.contains('.') {
             problems.push(format!("{}[{index}]", fields.key(key)), format!("{name:?} is no name of a namespace"));
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// `namespace/name` and `namespace/*`.
+fn secrets(fields: &mut Fields, key: &str, problems: &mut Problems) -> Vec<String> {
+    let mut names = fields.texts(key, problems);
+    for (index, name) in names.iter().enumerate() {
+        let (namespace, secret) = name.split_once('/').unwrap_or_default();
+        if !is_name(namespace, 63) || namespace.contains('.') || !(secret == "*" || is_name(secret, 253)) {
+            let message = format!("{name:?} is neither namespace/name nor namespace/*");
+            problems.push(format!("{}[{index}]", fields.key(key)), message);
+        } else if namespace == super::NAMESPACE {
+            problems.push(format!("{}[{index}]", fields.key(key)), format!("{name:?} is Sallyport's own"));
         }
     }
     names.sort();

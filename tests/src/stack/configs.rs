@@ -51,6 +51,8 @@ pub(super) fn write_agent(stack: &Stack, cluster: &Cluster, name: &str, admin: S
     let path = |name: &str| stack.path("agent").join(name).display().to_string();
     let guarded = stack.path("agent/guarded.json");
     let guarded = if guarded.exists() { format!("guarded: '{}'\n", guarded.display()) } else { String::new() };
+    let revealed = stack.revealed.iter().map(|name| format!("revealed: ['{}/{name}']\n", &*stack.namespace));
+    let revealed: String = revealed.collect();
     let config = format!(
         "cluster: test
 clusterUid: {}
@@ -60,7 +62,7 @@ placeholderKeys: {{current: '{}'}}
 apiServer: {{url: '{}', caFile: '{}', tokenFile: '{}'}}
 listen: '{}'
 log: {{format: json}}
-{guarded}",
+{guarded}{revealed}",
         cluster_uid(cluster),
         stack.agent_dials(),
         stack.pin,

@@ -14,6 +14,8 @@ mod grants;
 #[cfg(test)]
 mod guards;
 #[cfg(test)]
+mod hidden;
+#[cfg(test)]
 mod links;
 #[cfg(test)]
 mod logs;

@@ -9,6 +9,7 @@ use shared::time::Timestamp;
 
 use crate::decision::Group;
 use crate::digest::Digest;
+use crate::hide::HideRule;
 use crate::identity::Asker;
 use crate::ledger::Epoch;
 use crate::lifecycle::Life;
@@ -49,6 +50,9 @@ pub struct GrantClaims {
     pub impersonation: Option<Impersonation>,
     /// JSON paths masked in addition to what the agent always masks. There is no claim that masks less.
     pub mask: Vec<String>,
+    /// Objects that are not shown. There is no claim that shows more than the others let through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hide: Vec<HideRule>,
     /// Objects that the agent may read to restore placeholders and compare the version pin; their bodies never leave it.
     pub reads: Vec<Target>,
     /// The spent approval, where people had to say yes.

@@ -113,6 +113,7 @@ pub fn issue(
     bound("until", terms.until.as_millis(), limits::STREAM_LIFE.as_millis())?;
     bound("reads", terms.reads.len() as u128, limits::GRANT_READS as u128)?;
     bound("mask", terms.mask.len() as u128, limits::GRANT_MASK_PATHS as u128)?;
+    bound("hide", allowed.hide().len() as u128, limits::HIDE_PATTERNS as u128)?;
     if allowed.group() == Group::Approved && terms.approval.is_none() {
         return Err(GrantError::Unapproved);
     }
@@ -140,6 +141,7 @@ pub fn issue(
         digest: attributes.request().digest(terms.digest_key),
         impersonation,
         mask: terms.mask,
+        hide: allowed.hide().to_vec(),
         reads: terms.reads,
         approval: terms.approval,
     };
@@ -153,12 +155,13 @@ pub fn issue(
 }
 
 impl GrantClaims {
-    /// Whether it may stand under the connection's HMAC key: reads as `sallyport:read`, nothing to restore, pin or approve.
+    /// Whether it may stand under the connection's HMAC key: reads as `sallyport:read`, nothing to hide, restore, pin or approve.
     pub(super) fn is_plain_read(&self) -> bool {
         self.info.is_read()
             && self.purpose == Purpose::Operation
             && self.approval.is_none()
             && self.reads.is_empty()
+            && self.hide.is_empty()
             && self.impersonation.as_ref().map(|who| who.group) == Some(Group::Read)
     }
 }

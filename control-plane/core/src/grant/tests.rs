@@ -82,6 +82,7 @@ fn the_connections_key_is_refused_for_anything_more() {
         ("a write", write, write_request()),
         ("an approval", with(&read, "approval", approval), read_request()),
         ("reads", with(&read, "reads", json!([target])), read_request()),
+        ("something hidden", with(&read, "hide", json!([{"names": ["x"]}])), read_request()),
         (
             "another group",
             with(&read, "impersonation", json!({"group": "sallyport:write", "subject": "s"})),

@@ -204,6 +204,7 @@ fn here_and_now(claims: &GrantClaims, arrived: &Arrived<'_>) -> Result<(), Verif
         || u128::from(claims.until) > limits::STREAM_LIFE.as_millis()
         || claims.reads.len() > limits::GRANT_READS
         || claims.mask.len() > limits::GRANT_MASK_PATHS
+        || claims.hide.len() > limits::HIDE_PATTERNS
         || claims.approval.as_ref().is_some_and(|approval| !bounded(&approval.signatures))
     {
         return Err(VerifyError::Bound);

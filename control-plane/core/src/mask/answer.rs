@@ -5,8 +5,11 @@ use std::sync::Arc;
 use super::fields::FieldMasker;
 use super::inflate::{Inflate, InflateError};
 use super::protobuf::{Framing, ProtobufMaskError, ProtobufMasker};
+use super::reveal::Revealer;
 use super::values::{SecretValues, TextMasker};
 use super::{MaskContext, MaskError, MaskSummary, Masker};
+use crate::hide::{Filter, HideError};
+use crate::version_pin::VersionPin;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +34,25 @@ pub enum AnswerMaskError {
     /// As gzip.
     #[error("as gzip")]
     Inflate(#[from] InflateError),
+    /// For what is hidden in it.
+    #[error("objects are hidden in it")]
+    Hide(#[from] HideError),
 }
 
 /// See the module. One per body.
 #[derive(Debug)]
 pub struct AnswerMasker {
     inflate: Option<Box<Inflate>>,
+    filter: Option<Box<Hiding>>,
     inner: Inner,
+}
+
+/// What leaves objects out before the others are masked.
+#[derive(Debug)]
+struct Hiding {
+    filter: Filter,
+    /// What one piece of the body left.
+    shown: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -50,6 +65,8 @@ enum Inner {
     Protobuf(Box<ProtobufMasker>),
     /// What a pod printed.
     Text(Box<TextMasker>),
+    /// A Secret of which values are to be seen.
+    Reveal(Box<Revealer>),
 }
 
 impl AnswerMasker {
@@ -61,17 +78,22 @@ impl AnswerMasker {
             Format::Protobuf => Inner::Protobuf(Box::new(ProtobufMasker::new(context, Framing::Object))),
             Format::ProtobufWatch => Inner::Protobuf(Box::new(ProtobufMasker::new(context, Framing::Events))),
         };
-        Self { inflate: None, inner }
+        Self { inflate: None, filter: None, inner }
     }
 
     /// For the text of a pod.
     pub fn text(values: Arc<SecretValues>) -> Self {
-        Self { inflate: None, inner: Inner::Text(Box::new(TextMasker::new(values))) }
+        Self { inflate: None, filter: None, inner: Inner::Text(Box::new(TextMasker::new(values))) }
+    }
+
+    /// For a Secret in JSON of which the values that the pin names are to be seen, if it is in the pin's state.
+    pub fn revealing(context: MaskContext, pin: VersionPin) -> Self {
+        Self { inflate: None, filter: None, inner: Inner::Reveal(Box::new(Revealer::new(context, pin))) }
     }
 
     /// For what needs no masking.
     pub const fn pass() -> Self {
-        Self { inflate: None, inner: Inner::Pass }
+        Self { inflate: None, filter: None, inner: Inner::Pass }
     }
 
     /// The body comes as gzip, and goes out plain.
@@ -80,9 +102,15 @@ impl AnswerMasker {
         Self { inflate: Some(Box::new(Inflate::new())), ..self }
     }
 
+    /// Objects are left out of the body, which is JSON.
+    #[must_use]
+    pub fn hiding(self, filter: Filter) -> Self {
+        Self { filter: Some(Box::new(Hiding { filter, shown: Vec::new() })), ..self }
+    }
+
     /// Whether bytes go out as they come.
     pub const fn is_pass(&self) -> bool {
-        self.inflate.is_none() && matches!(self.inner, Inner::Pass)
+        self.inflate.is_none() && self.filter.is_none() && matches!(self.inner, Inner::Pass)
     }
 
     /// Takes the next piece of the body and appends what may pass to `out`.
@@ -90,9 +118,18 @@ impl AnswerMasker {
     /// # Errors
     /// The body can't be masked. What was appended by this call must not be used, and the caller must end the stream.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), AnswerMaskError> {
-        match &mut self.inflate {
-            None => self.inner.push(input, out),
-            Some(inflate) => inflate.push(input, |text| self.inner.push(text, out)),
+        let Self { inflate, filter, inner } = self;
+        let mut next = |text: &[u8]| match filter.as_deref_mut() {
+            None => inner.push(text, out),
+            Some(Hiding { filter, shown }) => {
+                shown.clear();
+                filter.push(text, shown)?;
+                inner.push(shown, out)
+            }
+        };
+        match inflate {
+            None => next(input),
+            Some(inflate) => inflate.push(input, next),
         }
     }
 
@@ -104,11 +141,15 @@ impl AnswerMasker {
         if let Some(inflate) = &self.inflate {
             inflate.finish()?;
         }
+        if let Some(hiding) = &self.filter {
+            hiding.filter.finish()?;
+        }
         match self.inner {
             Inner::Pass => Ok(MaskSummary::default()),
             Inner::Json(masker) => Ok(masker.finish()?),
             Inner::Fields(masker) => Ok(masker.finish(out)?),
             Inner::Protobuf(masker) => Ok(masker.finish(out)?),
+            Inner::Reveal(masker) => Ok(masker.finish(out)?),
             Inner::Text(masker) => Ok(MaskSummary { masked: masker.finish(out), documents: 1 }),
         }
     }
@@ -122,6 +163,7 @@ impl Inner {
             Self::Fields(masker) => masker.push(input, out)?,
             Self::Protobuf(masker) => masker.push(input, out)?,
             Self::Text(masker) => masker.push(input, out),
+            Self::Reveal(masker) => masker.push(input)?,
         }
         Ok(())
     }

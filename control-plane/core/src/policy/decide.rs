@@ -1,6 +1,7 @@
 //! The decision. What it is made of stands at the top of [`super`].
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Policy;
@@ -9,6 +10,7 @@ use super::matcher::Reach;
 use super::question::{Body, Live, Question};
 use super::rule::Rule;
 use crate::decision::{ApprovalTerms, Contribution, Effect, Explanation, Group, Verdict, Weight};
+use crate::hide::{self, Hidden, HideRule};
 use crate::request_info::{RequestInfo, Verb};
 use crate::risk::{self, Findings};
 
@@ -36,7 +38,11 @@ pub fn needs_live(policy: &Policy, question: &Question<'_>) -> bool {
     // an object for nothing.
     let looks = AtomicU32::new(0);
     let out_of_time = || looks.fetch_add(1, Ordering::Relaxed) > LOOKS;
-    asks || (!info.is_read() && decide(policy, question, &out_of_time).explanation.effect == Effect::Hold)
+    let held = |verdict: Verdict| {
+        verdict.explanation.effect == Effect::Hold && (!info.is_read() || !verdict.reveal.is_empty())
+    };
+    let may_be_held = !info.is_read() || policy.reveals;
+    asks || (may_be_held && held(decide(policy, question, &out_of_time)))
 }
 
 /// Loop steps that [`needs_live`] takes.
@@ -113,9 +119,14 @@ impl<'d> Decider<'d, '_> {
             self.accept(rule);
         }
         let risk = risk::score(&self.findings.contributions);
-        let (effect, rule) = self.settle(risk, settles);
+        let hide = self.hide();
+        let (effect, rule) = self.settle(risk, settles, &hide);
+        if effect != Effect::Deny {
+            self.notes.extend(hide.iter().map(|entry| format!("hidden from this job: {}", entry.text())));
+        }
         self.note_broken();
         let cost = cost(self.question.info.is_read(), risk);
+        let reveal = self.reveal(effect, settles);
         let terms = (effect == Effect::Hold).then(|| self.terms(risk));
         let group = self.group(effect, settles);
         let mut contributions = self.findings.contributions;
@@ -133,6 +144,8 @@ impl<'d> Decider<'d, '_> {
             group,
             terms,
             mask: Vec::new(),
+            hide,
+            reveal,
             cost,
         }
     }
@@ -150,7 +163,7 @@ impl<'d> Decider<'d, '_> {
     }
 
     /// The strictest of what the rule, the thresholds, budgets and broken conditions say, and which of them it was.
-    fn settle(&mut self, risk: u8, settles: Option<&Rule>) -> (Effect, String) {
+    fn settle(&mut self, risk: u8, settles: Option<&Rule>, hide: &[HideRule]) -> (Effect, String) {
         if let Some(forbidden) = self.findings.forbidden {
             self.notes.push(forbidden.note.to_owned());
             return (Effect::Deny, forbidden.rule.to_owned());
@@ -192,12 +205,51 @@ impl<'d> Decider<'d, '_> {
                     .push(format!("the session's risk would be {spent}, rule {} lets it spend {budget}", rule.name));
             }
         }
+        if let Some(note) = self.touches_hidden(hide) {
+            raise(Effect::Deny, "default/hidden");
+            self.notes.push(note.to_owned());
+        }
         if self.question.info.verb == Verb::DeleteCollection && answer.0 == Effect::Hold {
             self.notes
                 .push("delete by name: nobody can review what a collection will hold when it is deleted".to_owned());
             answer = (Effect::Deny, "default/delete-by-name".to_owned());
         }
         answer
+    }
+
+    /// What all of the rules hide that match, or whose condition nobody can answer.
+    fn hide(&self) -> Vec<HideRule> {
+        let Matched { rules, broken, unknown } = &self.matched;
+        let rules = rules.iter().chain(broken.iter().map(|(rule, _)| rule)).chain(unknown);
+        hide::about(rules.flat_map(|rule| rule.hide.iter().cloned()), self.question.info)
+    }
+
+    /// What is shown of a Secret in the clear: only what the very rule says that settled it, and only to whom people let have it.
+    fn reveal(&mut self, effect: Effect, settles: Option<&Rule>) -> BTreeSet<String> {
+        let Some(rule) = settles.filter(|rule| effect == Effect::Hold && !rule.reveal.is_empty()) else {
+            return BTreeSet::new();
+        };
+        let keys: Vec<_> = rule.reveal.iter().map(|key| format!("data[{key:?}]")).collect();
+        self.notes.push(format!(
+            "approved, it shows this job the REAL VALUES of {} of the Secret; it can print, keep and send them",
+            keys.join(", ")
+        ));
+        rule.reveal.clone()
+    }
+
+    /// A change of what is hidden whatever its labels, so that the answer is the same whether or not it is there. (Whether an object is
+    /// hidden by its labels the agent finds out.)
+    fn touches_hidden(&self, hide: &[HideRule]) -> Option<&'static str> {
+        let info = self.question.info;
+        if hide.is_empty() || info.is_read() {
+            return None;
+        }
+        if info.verb == Verb::DeleteCollection {
+            return Some("objects are hidden there from this job, which it can't delete: delete by name");
+        }
+        let hidden = Hidden::parse(hide, info);
+        let touched = hidden.is_ok_and(|hidden| !hidden.hides_place(&info.namespace, self.question.object_name()));
+        (!touched).then_some("policy hides that object from this job")
     }
 
     fn broken(&self, fits: impl Fn(&Rule) -> bool) -> Option<&'d Rule> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::limits;
 
 use super::cel::Patterns;
+use super::file_hide;
 use super::file_mask::{self, MaskRule};
 use super::glob::Glob;
 use super::reader::Reader;
@@ -206,6 +207,16 @@ fn rules(reader: &mut Reader, node: &Node, path: &str, prefix: &str, patterns: &
             total.push(rules.len());
         }
         rules.push(rule);
+        let (count, bytes) = file_hide::size(rules.iter().flat_map(|rule| &rule.hide));
+        if count > limits::HIDE_PATTERNS || bytes > limits::HIDE_BYTES {
+            let (most, long) = (limits::HIDE_PATTERNS, limits::HIDE_BYTES);
+            reader.wrong(
+                node,
+                &path,
+                format!("the rules up to here hide by more than {most} patterns, or {long} bytes"),
+            );
+            return rules;
+        }
     }
     rules
 }

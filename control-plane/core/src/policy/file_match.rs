@@ -63,7 +63,7 @@ pub(super) fn sample(matcher: &Match) -> (String, String, String) {
     (group.or_else(known).unwrap_or_default(), resource, subresource)
 }
 
-fn globs(reader: &mut Reader, node: &Node, path: &str) -> Vec<Glob> {
+pub(super) fn globs(reader: &mut Reader, node: &Node, path: &str) -> Vec<Glob> {
     let mut globs = Vec::new();
     for (node, path, text) in reader.texts(node, path) {
         match Glob::word(&text) {

@@ -3,7 +3,7 @@
 
 /// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Glob {
+pub(crate) enum Glob {
     /// `*` alone where the text has no segments (names, namespaces).
     Any,
     Exact(String),
@@ -17,7 +17,7 @@ impl Glob {
     /// # Errors
     ///
     /// Says what is wrong with it.
-    pub(super) fn word(pattern: &str) -> Result<Self, String> {
+    pub(crate) fn word(pattern: &str) -> Result<Self, String> {
         if pattern == "*" {
             return Ok(Self::Any);
         }
@@ -29,7 +29,7 @@ impl Glob {
     /// # Errors
     ///
     /// Says what is wrong with it.
-    pub(super) fn new(pattern: &str) -> Result<Self, String> {
+    pub(crate) fn new(pattern: &str) -> Result<Self, String> {
         if pattern.is_empty() {
             return Err("an empty pattern matches nothing".to_owned());
         }
@@ -52,28 +52,36 @@ impl Glob {
     }
 
     /// Whether the text fits, from its first byte to its last.
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Exact(exact) => exact == text,
-            Self::Parts(parts) => fits(parts, text),
+            Self::Parts(parts) => fits(parts, text, &['/', ':']),
+        }
+    }
+
+    /// The same with stars that take anything: for what is taken away, where a star that takes less would leave more.
+    pub(crate) fn spans(&self, text: &str) -> bool {
+        match self {
+            Self::Any | Self::Exact(_) => self.matches(text),
+            Self::Parts(parts) => fits(parts, text, &[]),
         }
     }
 
     /// Whether it names one text only.
-    pub(super) const fn is_exact(&self) -> bool {
+    pub(crate) const fn is_exact(&self) -> bool {
         matches!(self, Self::Exact(_))
     }
 }
 
-/// Segments are compared one by one, so a star can't reach across, and the work is linear in pattern × segment.
-fn fits(parts: &[String], text: &str) -> bool {
+/// Segments are compared one by one, so a star can't reach across `ends`, and the work is linear in pattern × segment.
+fn fits(parts: &[String], text: &str, ends: &[char]) -> bool {
     let Some((first, rest)) = parts.split_first() else { return false };
     let Some(mut text) = text.strip_prefix(first.as_str()) else { return false };
     for (index, part) in rest.iter().enumerate() {
         let last = index + 1 == rest.len();
         // What the star may take: nothing beyond the segment's end.
-        let end = text.find(['/', ':']).unwrap_or(text.len());
+        let end = text.find(ends).unwrap_or(text.len());
         let Some(at) = find(text, part, end, last) else { return false };
         let Some(after) = text.get(at + part.len()..) else { return false };
         text = after;
@@ -118,6 +126,19 @@ mod tests {
             ("a*b*c", "aXbYbc", true),
         ] {
             assert_eq!(Glob::new(pattern).unwrap().matches(text), expected, "{pattern} against {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_away_is_taken_by_a_star_across_segments() {
+        for (pattern, text, expected) in [
+            ("system:*", "system:node:x", true),
+            ("*", "a:b", true),
+            ("a*c", "a:b:c", true),
+            ("a*c", "a:b:d", false),
+            ("team", "team:x", false),
+        ] {
+            assert_eq!(Glob::word(pattern).unwrap().spans(text), expected, "{pattern} against {text}");
         }
     }
 

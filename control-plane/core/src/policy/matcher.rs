@@ -4,8 +4,6 @@
 //! all namespaces, the name that the server will generate) is [`Reach::Maybe`]: a rule that is stricter takes it, because the request
 //! does reach what the rule protects; a rule that allows doesn't, because it reaches more than the rule allows.
 
-use serde_json::Value;
-
 use super::glob::Glob;
 use super::question::Question;
 use crate::identity::Identity;
@@ -95,6 +93,17 @@ impl Match {
         self.groups.is_none() && self.resources.is_none() && self.namespaces.is_none() && self.names.is_none()
     }
 
+    /// Whether it is about nothing but reads of Secrets one by one.
+    pub(super) fn is_get_of_secrets(&self) -> bool {
+        let core = |group: &Glob| matches!(group, Glob::Exact(name) if name.is_empty());
+        let secrets = |pattern: &ResourcePattern| {
+            pattern.resource.as_deref() == Some("secrets") && pattern.subresource.as_deref() == Some("")
+        };
+        self.groups.as_ref().is_some_and(|groups| groups.iter().all(core))
+            && self.resources.as_ref().is_some_and(|resources| resources.iter().all(secrets))
+            && self.verbs == Some(Verbs::of(Verb::Get))
+    }
+
     /// Whether the request is what the rule is about.
     pub(super) fn reach(&self, question: &Question<'_>) -> Reach {
         let info = question.info;
@@ -139,13 +148,7 @@ impl Match {
 
     fn name(&self, question: &Question<'_>) -> Reach {
         let Some(names) = &self.names else { return Reach::Yes };
-        let info = question.info;
-        let name = if info.name.is_empty() && info.verb == Verb::Create {
-            let metadata = question.body.value().and_then(|body| body.get("metadata"));
-            metadata.and_then(|metadata| metadata.get("name")).and_then(Value::as_str).unwrap_or_default()
-        } else {
-            &info.name
-        };
+        let name = question.object_name();
         if name.is_empty() {
             // A list, a deletecollection, or a name that the server makes.
             return Reach::Maybe;

@@ -33,11 +33,12 @@ mod access;
 mod cel;
 mod decide;
 mod file;
+mod file_hide;
 mod file_mask;
 mod file_match;
 mod file_rule;
 mod fuzz;
-mod glob;
+pub(crate) mod glob;
 mod index;
 mod matcher;
 mod mistake;
@@ -83,6 +84,8 @@ pub struct Policy {
     rules: Vec<Rule>,
     patterns: cel::Patterns,
     index: Index,
+    /// Some rule discloses values.
+    reveals: bool,
 }
 
 /// What holds where a rule says nothing.
@@ -212,8 +215,9 @@ impl Policy {
 
     fn new(file: file::File, patterns: cel::Patterns) -> Self {
         let index = Index::new(&file.rules);
+        let reveals = file.rules.iter().any(|rule| !rule.reveal.is_empty());
         let file::File { defaults, protect, no_person, mask, rules, default_rules: _ } = file;
-        Self { defaults, protect, no_person, mask, rules, patterns, index }
+        Self { defaults, protect, no_person, mask, rules, patterns, index, reveals }
     }
 }
 

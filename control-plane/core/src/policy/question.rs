@@ -8,7 +8,7 @@ use shared::limits;
 
 use super::seen::SeenSecrets;
 use crate::identity::Identity;
-use crate::request_info::RequestInfo;
+use crate::request_info::{RequestInfo, Verb};
 
 /// One request, as policy sees it.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,17 @@ pub struct Question<'a> {
     pub session: &'a SessionFacts,
     /// Our name of the cluster that is asked.
     pub cluster: &'a str,
+}
+
+impl Question<'_> {
+    /// The name of the one object that it is about; empty for a list, a deletecollection, or a name that the server makes.
+    pub(super) fn object_name(&self) -> &str {
+        if !self.info.name.is_empty() || self.info.verb != Verb::Create {
+            return &self.info.name;
+        }
+        let metadata = self.body.value().and_then(|body| body.get("metadata"));
+        metadata.and_then(|metadata| metadata.get("name")).and_then(Value::as_str).unwrap_or_default()
+    }
 }
 
 /// What is known of the body.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::cel::Condition;
 use super::matcher::Match;
 use crate::decision::{Effect, Group, Weight};
+use crate::hide::HideRule;
 
 /// A rule of the file or of the default policy.
 #[derive(Debug)]
@@ -21,13 +22,17 @@ pub(super) struct Rule {
     pub(super) approvers: Approvers,
     pub(super) wait: Option<Duration>,
     pub(super) group: Option<Group>,
+    /// What is not shown of what the rule is about.
+    pub(super) hide: Vec<HideRule>,
+    /// Keys of a Secret whose values the rule lets people disclose.
+    pub(super) reveal: BTreeSet<String>,
     pub(super) budget: Option<u64>,
 }
 
 impl Rule {
     /// Whether it does anything beside its effect.
     pub(super) const fn has_side_effects(&self) -> bool {
-        self.risk.is_some() || self.budget.is_some()
+        self.risk.is_some() || self.budget.is_some() || !self.hide.is_empty()
     }
 }
 

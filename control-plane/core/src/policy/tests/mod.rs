@@ -2,6 +2,8 @@ mod behaviour;
 mod chains;
 mod doors;
 mod files;
+mod hiding;
 mod matrix;
 mod properties;
+mod revealing;
 mod support;
