@@ -11,6 +11,7 @@ mod clocks;
 mod cluster;
 mod differential;
 mod doctor;
+mod enrolment;
 mod golden;
 mod guard;
 mod helm;

@@ -16,6 +16,7 @@ use shared::config::Problems;
 use shared_net::pki::KeyPin;
 use shared_net::telemetry::{Format, LogConfig};
 
+use crate::enrolment::Enrolment;
 use crate::guard::Guarded;
 use crate::upstream::ApiServer;
 
@@ -39,6 +40,7 @@ struct RawConfig {
     namespace: Option<String>,
     protected_namespaces: Vec<String>,
     guarded: Option<String>,
+    enrolment: Option<String>,
     listen: Option<String>,
     log: RawLog,
 }
@@ -95,6 +97,8 @@ pub struct Config {
     pub protected: BTreeSet<String>,
     /// Our own objects as they were installed; none where nobody says.
     pub guarded: Guarded,
+    /// What enrols the cluster; none where the control plane's configuration has it.
+    pub enrolment: Option<Enrolment>,
     /// /livez, /readyz, /metrics.
     pub listen: SocketAddr,
     /// Logging.
@@ -161,6 +165,13 @@ pub fn parse(text: &str, in_cluster: &InCluster) -> Result<Config, Problems> {
     }
     protected.extend(namespace.clone());
     let guarded = guarded(p, raw.guarded.as_deref());
+    let enrolment = match (raw.enrolment.as_deref(), &cluster, pin) {
+        (Some(folder), Some(cluster), Some(pin)) => {
+            p.take("enrolment", Enrolment::read(Path::new(folder), cluster, pin)).map(Some)
+        }
+        // A mistake in what it has to agree with is told already.
+        (Some(_), _, _) | (None, _, _) => Some(None),
+    };
     let listen = raw.listen.as_deref().unwrap_or("0.0.0.0:9090");
     let listen = p.take(
         "listen",
@@ -179,6 +190,7 @@ pub fn parse(text: &str, in_cluster: &InCluster) -> Result<Config, Problems> {
             namespace: namespace?,
             protected,
             guarded: guarded?,
+            enrolment: enrolment?,
             listen: listen?,
             log: log?,
         })

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod app;
 pub mod config;
+pub mod enrolment;
 pub mod guard;
 pub mod leases;
 pub mod leaving;

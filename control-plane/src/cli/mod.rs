@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod client;
+mod clusters;
 mod doctor;
 mod inject;
 mod install;
@@ -72,6 +73,13 @@ enum Command {
         server: Server,
         #[command(subcommand)]
         command: sessions::Command,
+    },
+    /// Clusters that are known here: enrol one with a one-time token, list them, forget one.
+    Clusters {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: clusters::Command,
     },
     /// Our record beside the API server's audit log.
     Audit {
@@ -144,6 +152,7 @@ pub fn run() -> ExitCode {
         Command::Pin { data } => serve::pin(&data),
         Command::Approvals { server, command } => wait(approvals::run(server, command)),
         Command::Sessions { server, command } => wait(sessions::run(server, command)),
+        Command::Clusters { server, command } => wait(clusters::run(server, command)),
         Command::Audit { server, command } => wait(audit::run(server, command)),
         Command::Install(wanted) => install::install(*wanted),
         Command::Upgrade(wanted) => install::upgrade(*wanted),

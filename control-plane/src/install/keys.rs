@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use shared::limits;
 use shared::secret::Secret;
 use shared::time::Timestamp;
 use shared_net::pki::{Ca, KeyPin};
@@ -15,9 +16,11 @@ use super::cluster::{Cluster, Data, NAMESPACE};
 use super::settings::Settings;
 
 /// Our Secrets.
-pub(super) const NAMES: [&str; 4] = [CA, PLACEHOLDER, WEBHOOK_CA, INJECTOR_TLS];
+pub(super) const NAMES: [&str; 5] = [CA, PLACEHOLDER, ENROLMENT, WEBHOOK_CA, INJECTOR_TLS];
 const CA: &str = "sallyport-ca";
 const PLACEHOLDER: &str = "sallyport-placeholder";
+/// The Secret with what enrols the cluster.
+pub const ENROLMENT: &str = "sallyport-enrolment";
 const WEBHOOK_CA: &str = "sallyport-webhook-ca";
 const INJECTOR_TLS: &str = "sallyport-injector-tls";
 /// The injector's certificate lives so long, and is renewed by the first `upgrade` in its last third.
@@ -41,6 +44,8 @@ pub(super) struct Keys {
     pub(super) pin: Option<KeyPin>,
     pub(super) ca: Data,
     pub(super) placeholder: Data,
+    /// What enrols the cluster, or enrolled it; empty where nothing does.
+    pub(super) enrolment: Data,
     pub(super) webhook_ca: Data,
     pub(super) injector_tls: Data,
     /// What the API server trusts for the injector, PEM.
@@ -63,11 +68,13 @@ impl Keys {
             None => (Data::new(), None),
         };
         let placeholder = placeholder(cluster, rotate, &mut notes);
+        let enrolment = enrolment(cluster, settings)?;
         let webhook = Webhook::of(cluster, rotate, now, &mut notes)?;
         Ok(Self {
             pin,
             ca,
             placeholder,
+            enrolment,
             bundle: webhook.bundle(),
             webhook_ca: webhook.authority,
             injector_tls: webhook.certificate,
@@ -108,6 +115,22 @@ fn placeholder(cluster: &Cluster, rotate: Option<Rotate>, notes: &mut Vec<String
     data.insert("current".to_owned(), current);
     data.extend(previous.map(|previous| ("previous".to_owned(), previous)));
     data
+}
+
+/// A one-time token, beside what it is to pin: this cluster's issuer and its keys, as its administrator's kubectl reads them. The agents show
+/// both, for they have no right to read them, and are not asked what their cluster is.
+fn enrolment(cluster: &Cluster, settings: &Settings) -> anyhow::Result<Data> {
+    let known =
+        || cluster.secrets.get(ENROLMENT).filter(|known| known.contains_key("token") && settings.inside().is_none());
+    let Some(token) = &settings.token else { return Ok(known().cloned().unwrap_or_default()) };
+    if cluster.keys.len() > limits::ENROLMENT_KEYS_BYTES {
+        anyhow::bail!(
+            "the cluster publishes {} bytes of issuer keys, and an enrolment takes {}: put an entry into the control plane's configuration",
+            cluster.keys.len(),
+            limits::ENROLMENT_KEYS_BYTES
+        );
+    }
+    Ok(data([("token", token.text().expose().as_str()), ("issuer", &cluster.issuer), ("keys.json", &cluster.keys)]))
 }
 
 /// The injector's certificate and its authority.

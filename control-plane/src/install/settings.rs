@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use control_plane_core::policy::Policy;
 use serde_json::{Map, Value, json};
 use shared::config::Problems;
+use shared_net::enrolment::EnrolmentToken;
 use shared_net::pki::KeyPin;
 
 use super::fields::Fields;
 use crate::config::Config;
+use crate::enrolments::AGENT;
 
 /// Where things are in the control plane's container.
 pub(super) const DATA: &str = "/var/lib/sallyport";
@@ -51,6 +53,8 @@ pub struct Settings {
     pub(super) token_audiences: Vec<String>,
     /// Network policies.
     pub(super) network: Network,
+    /// What enrols the cluster at a control plane elsewhere. No value: values are kept in the clear.
+    pub(super) token: Option<EnrolmentToken>,
 }
 
 /// Images of the containers.
@@ -176,9 +180,17 @@ impl Settings {
                 sidecar_resources,
                 token_audiences,
                 network: network?,
+                token: None,
             })
         })();
         problems.finish(settings)
+    }
+
+    /// The same with what enrols the cluster.
+    #[must_use]
+    pub fn enrolling(mut self, token: Option<EnrolmentToken>) -> Self {
+        self.token = token;
+        self
     }
 
     /// Whether the control plane is in the cluster.
@@ -322,7 +334,7 @@ impl Pinned<'_> {
     pub(super) fn entry(&self, keys: &str) -> Value {
         json!({
             "name": self.cluster, "uid": self.uid, "issuer": self.issuer, "keys": keys,
-            "agent": "sallyport/sallyport-agent",
+            "agent": format!("{}/{}", AGENT.0, AGENT.1),
         })
     }
 }

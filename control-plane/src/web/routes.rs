@@ -10,7 +10,7 @@ use shared::ids::{HoldId, SessionId};
 
 use super::answer::{self, Answer, Problem};
 use super::caller::{Caller, LocalPeer};
-use super::{Parts, caller, openapi, status};
+use super::{Parts, caller, clusters, openapi, status};
 use crate::approvals::BallotError;
 use crate::store::Filter;
 
@@ -42,6 +42,12 @@ pub enum Call {
     Rejected,
     /// The policy in force.
     Policy,
+    /// Known clusters.
+    Clusters,
+    /// A token for one more.
+    Enrol,
+    /// The end of one.
+    Forget,
     /// What happens.
     Events,
     /// How the control plane and what is connected to it are.
@@ -99,7 +105,7 @@ const fn post(call: Call, path: &'static str, answer: &'static str, summary: &'s
 }
 
 /// All of them.
-pub const ROUTES: [Route; 15] = [
+pub const ROUTES: [Route; 18] = [
     Route {
         query: &[("live", "boolean")],
         ..get(
@@ -160,6 +166,30 @@ pub const ROUTES: [Route; 15] = [
     },
     get(Call::Rejected, "/v1/rejected", "Rejected", "Attempts that never became an operation, newest first"),
     get(Call::Policy, "/v1/policy", "Policy", "The policy in force, and what is wrong with a newer file"),
+    get(
+        Call::Clusters,
+        "/v1/clusters",
+        "Clusters",
+        "The clusters that are known, how they became so, and the enrolment tokens that wait",
+    ),
+    Route {
+        body: Some("EnrolmentWanted"),
+        ..post(
+            Call::Enrol,
+            "/v1/clusters/enrol",
+            "EnrolmentToken",
+            "Make a one-time token for a cluster; over the local socket only",
+        )
+    },
+    Route {
+        body: Some("ClusterName"),
+        ..post(
+            Call::Forget,
+            "/v1/clusters/forget",
+            "Forgotten",
+            "Forget a cluster that was enrolled, or take its token back; over the local socket only",
+        )
+    },
     get(
         Call::Events,
         "/v1/events",
@@ -234,7 +264,15 @@ impl Known<'_> {
         let query = Query::read(query, route)?;
         let may_read = caller.may_read(parts);
         // Whoever is at the local socket was let there by the machine's administrator, and `doctor` needs to know how things are.
-        let local = caller.voter.via == Via::LocalSocket && route.call == Call::Status;
+        let administers = caller.voter.via == Via::LocalSocket;
+        let local = administers && matches!(route.call, Call::Status | Call::Clusters | Call::Enrol | Call::Forget);
+        // To approve is not to administer: what a new cluster's name is worth is said by policies, and by whoever has this machine.
+        if !administers && matches!(route.call, Call::Enrol | Call::Forget) {
+            return Err(Problem::Forbidden(
+                "clusters are enrolled and forgotten over the local socket only, where the control plane runs"
+                    .to_owned(),
+            ));
+        }
         let open = local || matches!(route.call, Call::Whoami | Call::OpenApi | Call::Approve | Call::Deny);
         if !open && !may_read {
             return Err(Problem::Forbidden(
@@ -282,6 +320,9 @@ impl Known<'_> {
             Call::Rejected => answer::json(&store.rejected(ROWS).await?),
             Call::Policy => answer::json(&parts.policies.state()),
             Call::Bypass => answer::json(&parts.alarms.list()),
+            Call::Clusters => answer::json(&parts.enrolments.list().await?),
+            Call::Enrol => clusters::enrol(parts, &voter, body).await?,
+            Call::Forget => clusters::forget(parts, &voter, body).await?,
             Call::Events => Answer::Events { changes: parts.events.listen(), until: expires },
             Call::Status => answer::json(&status::of(parts).await),
             Call::Whoami => answer::json(&json!({

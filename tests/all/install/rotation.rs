@@ -19,7 +19,7 @@ use shared::time::Timestamp;
 use super::{NOW, cluster, values};
 
 /// The cluster after `kubectl apply`.
-fn applied(installation: &Installation) -> install::Cluster {
+pub(super) fn applied(installation: &Installation) -> install::Cluster {
     let mut cluster = cluster(36);
     for secret in installation.objects().iter().filter(|one| one["kind"] == "Secret") {
         let decode = |value: &Value| Secret::new(STANDARD.decode(value.as_str().unwrap()).unwrap());
