@@ -255,10 +255,11 @@ impl Config {
         (config, problems)
     }
 
-    /// Where agents elsewhere most likely reach us, as `host:port`.
+    /// Where agents elsewhere most likely reach us, as `host:port`: not by a name that is one inside our own cluster only.
     pub fn address(&self) -> Option<String> {
         let bound = (!self.quic.ip().is_unspecified()).then(|| self.quic.to_string());
-        bound.or_else(|| Some(format!("{}:{}", self.names.first()?, self.quic.port())))
+        let name = self.names.iter().find(|name| !crate::install::INSIDE.contains(&name.as_str()));
+        bound.or_else(|| Some(format!("{}:{}", name?, self.quic.port())))
     }
 
     /// Every name that the web API answers to.
@@ -415,6 +416,7 @@ mod tests {
         assert_eq!((config.ci_issuers.len(), config.approver_issuers.len(), config.names.len()), (2, 1, 1));
         assert!(!config.ci_issuers.iter().chain(&config.approver_issuers).any(|i| i.danger_allow_private_address));
         assert!(config.web_names().contains(&"sallyport.example.com".to_owned()));
+        assert_eq!(config.address().as_deref(), Some("sallyport.example.com:7443"));
         // Taken away one by one, nothing is missed silently: the words below are all that the raw form has.
         let text = std::fs::read_to_string(&path).unwrap();
         for word in [

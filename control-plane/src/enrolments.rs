@@ -149,7 +149,7 @@ pub struct Listed {
     how: How,
     require_ci: bool,
     adopt_keys: bool,
-    /// Agents that are connected.
+    /// Agents that are connected and heard.
     agents: usize,
     enrolled: Option<Timestamp>,
     enrolled_from: Option<String>,
@@ -250,7 +250,7 @@ impl Enrolments {
                 how: if by_token { How::Token } else { How::Configuration },
                 require_ci: cluster.require_ci,
                 adopt_keys: cluster.adopt_keys,
-                agents: agents.count(&cluster.name),
+                agents: agents.list(&cluster.name).iter().filter(|agent| agent.heard).count(),
                 enrolled: enrolled.map(|enrolled| enrolled.at),
                 enrolled_from: enrolled.map(|enrolled| enrolled.from.clone()),
                 asked_by: row.map(|row| row.asked_by.clone()),
@@ -330,9 +330,9 @@ impl Enrolments {
         }
         // What the token is comes first: who holds a spent one is to hear that, and nothing of others.
         match &row.enrolled {
+            None if row.expires <= now => return Err(EnrolError::Expired(row.expires)),
             _ if row.ended.is_some() => return Err(EnrolError::Over),
             Some(enrolled) if enrolled.pinned != pinned => return Err(EnrolError::SpentByAnother),
-            None if row.expires <= now => return Err(EnrolError::Expired(row.expires)),
             Some(_) | None => {}
         }
         if row.enrolled.is_some() {

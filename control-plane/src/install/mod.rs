@@ -37,6 +37,7 @@ pub use keys::{ENROLMENT, Rotate};
 pub use kubectl::{Kubectl, Missing};
 use network::Egress;
 pub use remove::{Removal, removal};
+pub(crate) use settings::INSIDE;
 use settings::{ControlPlane, Inside, Mode, Pinned, QUIC};
 pub use settings::{Settings, read, set};
 pub use upgrade::changes;

@@ -23,7 +23,7 @@ pub(super) const USER: u32 = 65532;
 /// The port for sidecars and agents, UDP and TCP.
 pub(super) const QUIC: u16 = 7443;
 /// Names of the control plane inside the cluster.
-const NAMES: [&str; 4] =
+pub(crate) const INSIDE: [&str; 4] =
     ["sallyport", "sallyport.sallyport", "sallyport.sallyport.svc", "sallyport.sallyport.svc.cluster.local"];
 /// Files of the control plane's folder that are ours.
 const OWN_FILES: [&str; 3] = ["config.yaml", "keys.json", "policy.yaml"];
@@ -255,7 +255,10 @@ fn control_plane(mut fields: Fields, problems: &mut Problems) -> Option<ControlP
     if address.is_some() || pin.is_some() {
         let address = p.take("controlPlane.address", host_and_port(address.as_deref().unwrap_or_default()));
         let pin = pin.as_deref().unwrap_or_default().parse::<KeyPin>();
-        let pin = p.take("controlPlane.pin", pin.map_err(|error| format!("{error}; `sallyport pin` prints it there")));
+        let pin = p.take(
+            "controlPlane.pin",
+            pin.map_err(|error| format!("{error}; `sallyport pin` prints it there, and --enrol brings it")),
+        );
         // What is left would be of a control plane in the cluster.
         fields.end(p);
         return Some(ControlPlane::Outside { address: address?, pin: pin? });
@@ -266,7 +269,7 @@ fn control_plane(mut fields: Fields, problems: &mut Problems) -> Option<ControlP
             config.insert(key.to_owned(), value);
         }
     }
-    let names = NAMES.into_iter().map(str::to_owned).chain(fields.texts("names", p)).collect::<Vec<_>>();
+    let names = INSIDE.into_iter().map(str::to_owned).chain(fields.texts("names", p)).collect::<Vec<_>>();
     config.insert("listen".to_owned(), listen(&names));
     let mut socket = fields.fields("localSocket", p);
     let mut local = json!({"path": SOCKET, "uids": [USER], "groups": socket.texts("groups", p)});

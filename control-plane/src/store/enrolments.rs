@@ -239,14 +239,12 @@ fn spend(
     now: Timestamp,
 ) -> Result<Spending, StoreError> {
     let Some(mut row) = find(c, hash)? else { return Ok(Spending::Unknown) };
-    if row.ended.is_some() {
-        return Ok(Spending::Ended);
-    }
-    if let Some(enrolled) = &row.enrolled {
-        return Ok(if enrolled.pinned == cluster { Spending::Before(row) } else { Spending::ByAnother });
-    }
-    if row.expires <= now {
-        return Ok(Spending::Expired(row.expires));
+    match &row.enrolled {
+        None if row.expires <= now => return Ok(Spending::Expired(row.expires)),
+        _ if row.ended.is_some() => return Ok(Spending::Ended),
+        Some(enrolled) if enrolled.pinned == cluster => return Ok(Spending::Before(row)),
+        Some(_) => return Ok(Spending::ByAnother),
+        None => {}
     }
     let sql = "SELECT EXISTS (SELECT 1 FROM enrolments WHERE uid = ?1 AND ended IS NULL)";
     if c.prepare_cached(sql)?.query_row([&cluster.uid], |row| row.get(0))? {

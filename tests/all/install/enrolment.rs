@@ -37,10 +37,16 @@ fn agent_config(installation: &Installation) -> &str {
 fn a_token_is_for_the_agents_alone_and_is_kept() {
     let token = EnrolmentToken::new("production", KeyPin::of_spki(b"key"));
     let first = install(&cluster(36), Some(&token));
-    let part = |name: &str| String::from_utf8(STANDARD.decode(secret(&first)["data"][name].as_str().unwrap()).unwrap()).unwrap();
+    let part = |name: &str| {
+        String::from_utf8(STANDARD.decode(secret(&first)["data"][name].as_str().unwrap()).unwrap()).unwrap()
+    };
     assert_eq!(part("token"), *token.text().expose());
     assert_eq!((part("issuer"), part("keys.json")), (cluster(36).issuer, cluster(36).keys));
     assert!(agent_config(&first).contains("enrolment: /etc/sallyport-enrolment"), "{}", agent_config(&first));
+    let mounts =
+        &named(&first, "Deployment", "sallyport-agent")["spec"]["template"]["spec"]["containers"][0]["volumeMounts"];
+    let place = json!({"name": "enrolment", "mountPath": "/etc/sallyport-enrolment", "readOnly": true});
+    assert!(mounts.as_array().unwrap().contains(&place), "{mounts}");
     // Nowhere but in that Secret, which nobody but the agents mounts.
     let shown = [token.secret().expose().clone(), STANDARD.encode(token.text().expose())];
     for object in first.objects() {

@@ -81,6 +81,7 @@ async fn a_token_has_its_time_and_may_be_replaced() {
     drop(store);
     let (store, _writer) = Store::open(folder.path(), Start::Restored, EXPIRES).unwrap();
     assert!(matches!(spend(&store, 251, "one", EXPIRES).await, Spending::Ended));
+    assert!(matches!(spend(&store, 2, "one", EXPIRES).await, Spending::Expired(EXPIRES)), "its holder hears why");
 }
 
 #[tokio::test]
