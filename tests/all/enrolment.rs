@@ -191,15 +191,23 @@ async fn what_does_not_enrol_a_cluster() {
     }
     assert_eq!(stack.cli(&["clusters", "forget", "again"]).ok().trim(), "taken back");
     refuse(more.hello(&again), "was taken back").await;
+}
 
-    // Guesses: one answer, whatever the name, and soon none is looked at, not even a right one, for as long as that goes on.
+/// Guesses: one answer, whatever the name, and soon none is looked at, not even a right one, for as long as that goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_a_token_tells_nothing() {
+    let stack = Stack::start("guesses");
+    let (known, more) = (Other::new("known"), Other::new("more"));
+    let token = stack.enrolment_token(&["known"]);
+    let (status, said, _kept) = known.shows(&stack, &token).await;
+    assert_eq!(status, 200, "{said}");
     let printed = stack.cli(&["clusters", "enrol", "more", "--control-plane", "sallyport.example.com:7443"]).ok();
     let next = "sallyport install --agent-only --control-plane sallyport.example.com:7443 --enrol ";
     let line = printed.lines().find_map(|line| line.strip_prefix(next)).unwrap_or_else(|| panic!("{printed}"));
     let right = line.strip_suffix(" | kubectl apply -f -").unwrap().to_owned();
     let mut answers = Vec::new();
     for _ in 0..shared::limits::ENROLMENT_TRIES + 2 {
-        let guess = shared_net::enrolment::EnrolmentToken::new("other", stack.pin().parse().unwrap());
+        let guess = shared_net::enrolment::EnrolmentToken::new("known", stack.pin().parse().unwrap());
         let (status, said, _) = more.shows(&stack, guess.text().expose()).await;
         answers.push((status, said));
     }
@@ -209,7 +217,7 @@ async fn what_does_not_enrol_a_cluster() {
     assert_eq!(more.shows(&stack, &right).await.0, 429);
     assert!(!clusters(&stack)["clusters"].to_string().contains("\"more\""));
     // Who is known is not held up by it.
-    assert_eq!(other.shows(&stack, &token).await.0, 200);
+    assert_eq!(known.shows(&stack, &token).await.0, 200);
 }
 
 /// Failure row N6. Two replicas come at once, the control plane is killed as soon as one has its answer, and all goes on as if nothing were.

@@ -223,7 +223,7 @@ fn of_token(token: &EnrolmentToken, values: &mut Value, problems: &mut Problems)
         let pointer = format!("/{}", key.replace('.', "/"));
         match values.pointer(&pointer) {
             None | Some(Value::Null) => drop(problems.take(key, install::set(values, key, says.into()))),
-            Some(said) if *said == Value::from(says.as_str()) => {}
+            Some(said) if said.as_str() == Some(says.as_str()) => {}
             Some(said) => problems.push(key, format!("{said} is said, and the enrolment token is for {says:?}")),
         }
     }

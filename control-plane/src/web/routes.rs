@@ -263,22 +263,7 @@ impl Known<'_> {
         let Self { caller, route, id, query } = self;
         let query = Query::read(query, route)?;
         let may_read = caller.may_read(parts);
-        // Whoever is at the local socket was let there by the machine's administrator, and `doctor` needs to know how things are.
-        let administers = caller.voter.via == Via::LocalSocket;
-        let local = administers && matches!(route.call, Call::Status | Call::Clusters | Call::Enrol | Call::Forget);
-        // To approve is not to administer: what a new cluster's name is worth is said by policies, and by whoever has this machine.
-        if !administers && matches!(route.call, Call::Enrol | Call::Forget) {
-            return Err(Problem::Forbidden(
-                "clusters are enrolled and forgotten over the local socket only, where the control plane runs"
-                    .to_owned(),
-            ));
-        }
-        let open = local || matches!(route.call, Call::Whoami | Call::OpenApi | Call::Approve | Call::Deny);
-        if !open && !may_read {
-            return Err(Problem::Forbidden(
-                "only members of a group that approves something, or of auditorGroups, may see this".to_owned(),
-            ));
-        }
+        may_call(route.call, &caller, may_read)?;
         if route.body.is_none() && !body.is_empty() {
             return Err(Problem::Bad("this call takes no body".to_owned()));
         }
@@ -337,6 +322,26 @@ impl Known<'_> {
             Call::OpenApi => answer::json(&openapi::document()),
         })
     }
+}
+
+/// Whether this caller may call this at all; who may vote or end a session is asked where it is done.
+fn may_call(call: Call, caller: &Caller, may_read: bool) -> Result<(), Problem> {
+    // Whoever is at the local socket was let there by the machine's administrator, and `doctor` needs to know how things are.
+    let local = caller.voter.via == Via::LocalSocket;
+    // To approve is not to administer: which cluster a name stands for decides what policies mean.
+    if !local && matches!(call, Call::Enrol | Call::Forget) {
+        return Err(Problem::Forbidden(
+            "clusters are enrolled and forgotten over the local socket only, where the control plane runs".to_owned(),
+        ));
+    }
+    let for_local = local && matches!(call, Call::Status | Call::Clusters | Call::Enrol | Call::Forget);
+    let open = for_local || matches!(call, Call::Whoami | Call::OpenApi | Call::Approve | Call::Deny);
+    if open || may_read {
+        return Ok(());
+    }
+    Err(Problem::Forbidden(
+        "only members of a group that approves something, or of auditorGroups, may see this".to_owned(),
+    ))
 }
 
 #[derive(Deserialize)]
