@@ -4,6 +4,7 @@
 mod agent;
 mod agent_rights;
 mod agents;
+mod authority;
 mod bypass;
 mod check_config;
 mod clients;

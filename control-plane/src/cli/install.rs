@@ -94,6 +94,8 @@ enum RotateWhat {
     WebhookCa,
     /// The key of placeholders.
     Placeholder,
+    /// The control plane's authority, where it is in the cluster: twice, a step each.
+    ControlPlaneCa,
 }
 
 /// See [`Form`].
@@ -151,6 +153,7 @@ fn prepare(wanted: Wanted) -> anyhow::Result<(Kubectl, Installation, Form)> {
         RotateWhat::WebhookCertificate => Rotate::WebhookCertificate,
         RotateWhat::WebhookCa => Rotate::WebhookCa,
         RotateWhat::Placeholder => Rotate::Placeholder,
+        RotateWhat::ControlPlaneCa => Rotate::ControlPlaneCa,
     });
     let form = match wanted.output {
         Output::Manifests => Form::Manifests,

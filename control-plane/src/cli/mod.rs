@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod ca;
 mod client;
 mod clusters;
 mod doctor;
@@ -21,6 +22,9 @@ use clap::{Args, Parser, Subcommand};
 use shared::config::{EXIT_CONFIG, Problems};
 
 use crate::store::Start;
+
+/// What the control plane's authority is called in its certificates.
+const CA_NAME: &str = "sallyport";
 
 /// Just-in-time access to Kubernetes for AI agents and CI jobs.
 #[derive(Parser)]
@@ -59,6 +63,11 @@ enum Command {
     Pin {
         /// The control plane's data folder.
         data: PathBuf,
+    },
+    /// Change the authority whose key sidecars and agents pin, without a gap.
+    Ca {
+        #[command(subcommand)]
+        command: ca::Command,
     },
     /// Operations that wait for people.
     Approvals {
@@ -150,6 +159,7 @@ pub fn run() -> ExitCode {
         Command::Inject { config, check } => inject::run(&config, check),
         Command::CheckConfig { config } => serve::check(&config),
         Command::Pin { data } => serve::pin(&data),
+        Command::Ca { command } => ca::run(command),
         Command::Approvals { server, command } => wait(approvals::run(server, command)),
         Command::Sessions { server, command } => wait(sessions::run(server, command)),
         Command::Clusters { server, command } => wait(clusters::run(server, command)),

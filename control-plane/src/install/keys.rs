@@ -23,6 +23,8 @@ const PLACEHOLDER: &str = "sallyport-placeholder";
 pub const ENROLMENT: &str = "sallyport-enrolment";
 const WEBHOOK_CA: &str = "sallyport-webhook-ca";
 const INJECTOR_TLS: &str = "sallyport-injector-tls";
+/// What leads from the control plane's authority before to the present one.
+const BEFORE: &str = "ca-before.crt";
 /// The injector's certificate lives so long, and is renewed by the first `upgrade` in its last third.
 const CERTIFICATE_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -35,6 +37,8 @@ pub enum Rotate {
     WebhookCa,
     /// The key of placeholders; the one before is still understood.
     Placeholder,
+    /// The control plane's authority, in two steps, between which both are trusted.
+    ControlPlaneCa,
 }
 
 /// The keys of an installation.
@@ -64,7 +68,12 @@ impl Keys {
     ) -> anyhow::Result<Self> {
         let mut notes = Vec::new();
         let (ca, pin) = match settings.inside() {
-            Some(_) => authority(cluster, now, &mut notes).map(|(data, pin)| (data, Some(pin)))?,
+            Some(_) => authority(cluster, rotate, now, &mut notes).map(|(data, pin)| (data, Some(pin)))?,
+            None if rotate == Some(Rotate::ControlPlaneCa) => {
+                anyhow::bail!(
+                    "the control plane is elsewhere: `sallyport ca rotate` there, then install again with the new --pin"
+                )
+            }
             None => (Data::new(), None),
         };
         let placeholder = placeholder(cluster, rotate, &mut notes);
@@ -83,8 +92,14 @@ impl Keys {
     }
 }
 
-fn authority(cluster: &Cluster, now: Timestamp, notes: &mut Vec<String>) -> anyhow::Result<(Data, KeyPin)> {
-    let ca = match (text(cluster, CA, "ca.key")?, text(cluster, CA, "ca.crt")?) {
+fn authority(
+    cluster: &Cluster,
+    rotate: Option<Rotate>,
+    now: Timestamp,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<(Data, KeyPin)> {
+    let mut before = text(cluster, CA, BEFORE)?.map(str::to_owned);
+    let mut ca = match (text(cluster, CA, "ca.key")?, text(cluster, CA, "ca.crt")?) {
         (Some(key), Some(certificate)) => Ca::from_pem(key, certificate, "sallyport")
             .with_context(|| format!("the Secret {NAMESPACE}/{CA} can't be used"))?,
         (None, None) => {
@@ -95,8 +110,22 @@ fn authority(cluster: &Cluster, now: Timestamp, notes: &mut Vec<String>) -> anyh
             anyhow::bail!("the Secret {NAMESPACE}/{CA} has only one of ca.key and ca.crt: put the other back")
         }
     };
+    if rotate == Some(Rotate::ControlPlaneCa) {
+        if before.take().is_some() {
+            notes.push("Step 2 of 2: the control plane's authority before is no longer trusted.".to_owned());
+        } else {
+            ca = ca.successor(now)?;
+            before = ca.before_pem();
+            notes.push(
+                "Step 1 of 2: the control plane's authority is new, and the one before is still trusted. Repeat when the Pods \
+                 from before have ended: their sidecars pin that one."
+                    .to_owned(),
+            );
+        }
+    }
     let key = ca.key_pem();
-    Ok((data([("ca.crt", ca.pem()), ("ca.key", key.expose())]), ca.pin()))
+    let all = [("ca.crt", ca.pem()), ("ca.key", key.expose())];
+    Ok((data(all.into_iter().chain(before.as_deref().map(|before| (BEFORE, before)))), ca.pin()))
 }
 
 fn placeholder(cluster: &Cluster, rotate: Option<Rotate>, notes: &mut Vec<String>) -> Data {

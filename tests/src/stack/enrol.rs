@@ -68,4 +68,13 @@ impl Stack {
         let output = command.arg(self.control_plane_config()).env_clear().output().expect("sallyport starts");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
+
+    /// `sallyport ca`, of the control plane's data folder; what is started from now on pins the key that is there then.
+    pub fn change_authority(&mut self, step: &str) -> String {
+        let output = Command::new(program("sallyport")).args(["ca", step]).arg(self.data()).output();
+        let output = output.expect("sallyport starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.pin = self.read_pin();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
 }
