@@ -5,9 +5,11 @@
 
 mod addresses;
 mod configs;
+mod enrol;
 mod files;
 mod left;
 pub(crate) mod process;
+mod setup;
 
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
@@ -25,6 +27,7 @@ use addresses::Addresses;
 pub use files::{answer, get};
 use files::{copy, write_file};
 use process::Process;
+pub use setup::{ApiServer, Setup};
 
 /// The three processes, the runner's namespace and the tokens.
 #[derive(Debug)]
@@ -41,42 +44,6 @@ pub struct Stack {
     lossy: Option<Lossy>,
     revealed: Option<String>,
     folder: TempDir,
-}
-
-/// What the agent calls.
-#[derive(Clone, Debug)]
-pub struct ApiServer {
-    /// `https://host:port`.
-    pub url: String,
-    /// Certificate of its authority, PEM.
-    pub ca: PathBuf,
-}
-
-/// What differs from one test's stack to the next.
-#[derive(Debug, Default)]
-pub struct Setup<'a> {
-    /// A policy of the test's own.
-    pub policy: Option<&'a str>,
-    /// Further lines of the control plane's configuration: issuers.
-    pub issuers: String,
-    /// Further clusters, as lines of that configuration; there is no agent of them.
-    pub clusters: String,
-    /// The cluster needs a CI provider's token beside the pod's.
-    pub require_ci: bool,
-    /// No vote over the local socket counts, as in earnest.
-    pub earnest: bool,
-    /// The CI provider's token.
-    pub ci_token: Option<String>,
-    /// The sidecar's session will not be opened.
-    pub refused: bool,
-    /// Our own objects that the agent compares with what is there, as `sallyport install` writes them: a list in JSON.
-    pub guarded: Option<String>,
-    /// The agent lets values of this Secret of the namespace's be disclosed.
-    pub revealed: Option<&'a str>,
-    /// What the agent calls instead of the cluster's API server; it must pass on what it does not answer itself.
-    pub api_server: Option<ApiServer>,
-    /// The way between agent and control plane can lose grants: see [`Stack::lose_grants`].
-    pub lossy: bool,
 }
 
 impl Stack {
@@ -121,6 +88,9 @@ impl Stack {
         configs::write(&stack, cluster, setup);
         stack.start_control_plane();
         stack.pin = stack.read_pin();
+        if setup.enrolled {
+            stack.mount_enrolment(&stack.enrolment_token(&["test"]));
+        }
         stack.start_agent();
         stack.launch_sidecar();
         if !setup.refused {

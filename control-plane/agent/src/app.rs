@@ -72,6 +72,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         token_file: config.token_file,
         id,
         cluster_uid: config.cluster_uid,
+        enrolment: config.enrolment,
         current: Current::default(),
     };
     let current = dialler.current.clone();

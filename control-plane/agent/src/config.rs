@@ -17,6 +17,7 @@ use shared_net::pki::KeyPin;
 use shared_net::telemetry::{Format, LogConfig};
 
 use crate::disclosure::Disclosable;
+use crate::enrolment::Enrolment;
 use crate::guard::Guarded;
 use crate::upstream::ApiServer;
 
@@ -41,6 +42,7 @@ struct RawConfig {
     protected_namespaces: Vec<String>,
     revealed: Vec<String>,
     guarded: Option<String>,
+    enrolment: Option<String>,
     listen: Option<String>,
     log: RawLog,
 }
@@ -99,6 +101,8 @@ pub struct Config {
     pub disclosable: Disclosable,
     /// Our own objects as they were installed; none where nobody says.
     pub guarded: Guarded,
+    /// What enrols the cluster; none where the control plane's configuration has it.
+    pub enrolment: Option<Enrolment>,
     /// /livez, /readyz, /metrics.
     pub listen: SocketAddr,
     /// Logging.
@@ -166,6 +170,13 @@ pub fn parse(text: &str, in_cluster: &InCluster) -> Result<Config, Problems> {
     protected.extend(namespace.clone());
     let disclosable = p.take("revealed", Disclosable::parse(&raw.revealed, &protected));
     let guarded = guarded(p, raw.guarded.as_deref());
+    let enrolment = match (raw.enrolment.as_deref(), &cluster, pin) {
+        (Some(folder), Some(cluster), Some(pin)) => {
+            p.take("enrolment", Enrolment::read(Path::new(folder), cluster, pin)).map(Some)
+        }
+        // A mistake in what it has to agree with is told already.
+        (Some(_), _, _) | (None, _, _) => Some(None),
+    };
     let listen = raw.listen.as_deref().unwrap_or("0.0.0.0:9090");
     let listen = p.take(
         "listen",
@@ -185,6 +196,7 @@ pub fn parse(text: &str, in_cluster: &InCluster) -> Result<Config, Problems> {
             protected,
             disclosable: disclosable?,
             guarded: guarded?,
+            enrolment: enrolment?,
             listen: listen?,
             log: log?,
         })

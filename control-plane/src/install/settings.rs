@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use control_plane_core::policy::Policy;
 use serde_json::{Map, Value, json};
 use shared::config::Problems;
+use shared_net::enrolment::EnrolmentToken;
 use shared_net::pki::KeyPin;
 
 use super::fields::Fields;
 use crate::config::Config;
+use crate::enrolments::AGENT;
 
 /// Where things are in the control plane's container.
 pub(super) const DATA: &str = "/var/lib/sallyport";
@@ -21,7 +23,7 @@ pub(super) const USER: u32 = 65532;
 /// The port for sidecars and agents, UDP and TCP.
 pub(super) const QUIC: u16 = 7443;
 /// Names of the control plane inside the cluster.
-const NAMES: [&str; 4] =
+pub(crate) const INSIDE: [&str; 4] =
     ["sallyport", "sallyport.sallyport", "sallyport.sallyport.svc", "sallyport.sallyport.svc.cluster.local"];
 /// Files of the control plane's folder that are ours.
 const OWN_FILES: [&str; 3] = ["config.yaml", "keys.json", "policy.yaml"];
@@ -53,6 +55,8 @@ pub struct Settings {
     pub(super) token_audiences: Vec<String>,
     /// Network policies.
     pub(super) network: Network,
+    /// What enrols the cluster at a control plane elsewhere. No value: values are kept in the clear.
+    pub(super) token: Option<EnrolmentToken>,
 }
 
 /// Images of the containers.
@@ -180,9 +184,17 @@ impl Settings {
                 sidecar_resources,
                 token_audiences,
                 network: network?,
+                token: None,
             })
         })();
         problems.finish(settings)
+    }
+
+    /// The same with what enrols the cluster.
+    #[must_use]
+    pub fn enrolling(mut self, token: Option<EnrolmentToken>) -> Self {
+        self.token = token;
+        self
     }
 
     /// Whether the control plane is in the cluster.
@@ -247,7 +259,10 @@ fn control_plane(mut fields: Fields, problems: &mut Problems) -> Option<ControlP
     if address.is_some() || pin.is_some() {
         let address = p.take("controlPlane.address", host_and_port(address.as_deref().unwrap_or_default()));
         let pin = pin.as_deref().unwrap_or_default().parse::<KeyPin>();
-        let pin = p.take("controlPlane.pin", pin.map_err(|error| format!("{error}; `sallyport pin` prints it there")));
+        let pin = p.take(
+            "controlPlane.pin",
+            pin.map_err(|error| format!("{error}; `sallyport pin` prints it there, and --enrol brings it")),
+        );
         // What is left would be of a control plane in the cluster.
         fields.end(p);
         return Some(ControlPlane::Outside { address: address?, pin: pin? });
@@ -258,7 +273,7 @@ fn control_plane(mut fields: Fields, problems: &mut Problems) -> Option<ControlP
             config.insert(key.to_owned(), value);
         }
     }
-    let names = NAMES.into_iter().map(str::to_owned).chain(fields.texts("names", p)).collect::<Vec<_>>();
+    let names = INSIDE.into_iter().map(str::to_owned).chain(fields.texts("names", p)).collect::<Vec<_>>();
     config.insert("listen".to_owned(), listen(&names));
     let mut socket = fields.fields("localSocket", p);
     let mut local = json!({"path": SOCKET, "uids": [USER], "groups": socket.texts("groups", p)});
@@ -326,7 +341,7 @@ impl Pinned<'_> {
     pub(super) fn entry(&self, keys: &str) -> Value {
         json!({
             "name": self.cluster, "uid": self.uid, "issuer": self.issuer, "keys": keys,
-            "agent": "sallyport/sallyport-agent",
+            "agent": format!("{}/{}", AGENT.0, AGENT.1),
         })
     }
 }
