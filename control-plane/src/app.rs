@@ -23,10 +23,11 @@ use crate::approvals::Approvals;
 use crate::authn::Authn;
 use crate::authority::Authority;
 use crate::config::Config;
+use crate::enrolments::{self, Enrolments};
 use crate::events::Events;
 use crate::gateway::Gateway;
 use crate::grants::Grants;
-use crate::guards::Guards;
+use crate::guards::{self, Guards};
 use crate::intruders::Intruders;
 use crate::issuer_keys::IssuerKeys;
 use crate::metrics::GatewayMetrics;
@@ -62,7 +63,7 @@ pub struct App {
     writer: std::thread::JoinHandle<()>,
     clock: Clock,
     readiness: Readiness,
-    clusters: Vec<String>,
+    authn: Arc<Authn>,
     tasks: TaskSet,
     trigger: DrainTrigger,
     drain: Drain,
@@ -102,6 +103,7 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
     let grants = Grants::load_or_create(&config.data, store.life(), Arc::clone(&policies));
     let grants = Arc::new(grants.context("the grant key can't be read or made")?);
     let authn = Arc::new(Authn::new(&config)?);
+    enrolments::restore(&authn, &store).await?;
     let gateway_metrics = Arc::new(GatewayMetrics::new(&metrics));
     let mode = mode(&config);
     let (events, protection) = (Events::new(), Readiness::new());
@@ -137,12 +139,21 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         store: store.clone(),
         clock: clock.clone(),
     };
+    let enrolments = Arc::new(Enrolments::new(enrolments::Parts {
+        authn: Arc::clone(&authn),
+        agents: Arc::clone(&agents),
+        sessions: Arc::clone(&sessions),
+        approvals: Arc::clone(&approvals),
+        store: store.clone(),
+        clock: clock.clone(),
+        pin: authority.pin(),
+    }));
     let peers = Peers::new(
         gateway,
         Arc::clone(&sessions),
-        Arc::clone(&agents),
         Arc::clone(&authn),
         Arc::clone(&alarms),
+        Arc::clone(&enrolments),
         tasks.child(),
         drain.clone(),
     );
@@ -151,7 +162,8 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         &config,
         Arc::clone(&keys),
         web::Parts {
-            authn,
+            authn: Arc::clone(&authn),
+            enrolments,
             approvals: Arc::clone(&approvals),
             alarms,
             events,
@@ -159,8 +171,8 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
             policies: Arc::clone(&policies),
             agents: Arc::clone(&agents),
             guards: Arc::clone(&guards),
-            clusters: config.clusters.keys().cloned().collect(),
             keys: Arc::clone(&keys),
+            address: config.address(),
             store: store.clone(),
             auditors: config.auditor_groups.iter().cloned().collect(),
             clock: clock.clone(),
@@ -188,7 +200,7 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
         writer,
         clock,
         readiness,
-        clusters: config.clusters.into_keys().collect(),
+        authn,
         tasks,
         trigger,
         drain,
@@ -237,17 +249,17 @@ impl App {
             writer,
             clock,
             readiness,
+            authn,
             ..
         } = self;
         let (tasks, drain) = (self.tasks, self.drain);
         let background = TaskSet::new();
         background.spawn("admin", admin.run(background.clone(), drain.clone()));
         background.spawn_core("policy", Arc::clone(&policies).follow());
-        for cluster in &self.clusters {
-            background.spawn_core("guard", Arc::clone(&guards).watch(cluster.clone()));
-        }
-        let truth = Truth { readiness, store: store.clone(), agents: Arc::clone(&agents), policies };
-        background.spawn_core("readiness", truth.keep(self.clusters));
+        let each = guards::watch_all(Arc::clone(&guards), Arc::clone(&authn), background.child());
+        background.spawn_core("guards", each);
+        let truth = Truth { readiness, store: store.clone(), agents: Arc::clone(&agents), policies, authn };
+        background.spawn_core("readiness", truth.keep());
         background.spawn_core("certificate", authority.renew(keys, clock.clone()));
         let sweeper = Arc::clone(&approvals);
         background.spawn_core("sweep", sweep(sweeper, sessions, clock.clone()));
@@ -297,16 +309,17 @@ struct Truth {
     store: Store,
     agents: Arc<Agents>,
     policies: Arc<Policies>,
+    authn: Arc<Authn>,
 }
 
 impl Truth {
-    async fn keep(self, clusters: Vec<String>) {
+    async fn keep(self) {
         let mut pending = ["the store writes", "every cluster has an agent", "a policy is in force"]
             .map(|what| (what, Some(self.readiness.wait_for(what))));
         loop {
             let holds = [
                 self.store.probe().await.is_ok(),
-                clusters.iter().all(|cluster| self.agents.serves(cluster)),
+                self.authn.names().iter().all(|cluster| self.agents.serves(cluster)),
                 !self.policies.is_closed(),
             ];
             for ((what, guard), holds) in pending.iter_mut().zip(holds) {

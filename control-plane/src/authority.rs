@@ -1,6 +1,6 @@
 //! The control plane's own authority, and the certificate that it shows to sidecars, agents and people.
 //!
-//! Peers pin the authority's key. The certificate under it is new at each start and is renewed long before it ends, so that a process may
+//! Peers pin the authority's key, or the key of the one before it while that vouches for this one. The certificate under it is new at each start and is renewed long before it ends, so that a process may
 //! run for years.
 
 use std::net::IpAddr;
@@ -38,6 +38,9 @@ impl Authority {
             None => Ca::load_or_create(&config.data, "sallyport", now),
         };
         let ca = ca.context("the control plane's own CA can't be read or made")?;
+        if ca.before_pem().is_some() {
+            tracing::info!("the authority before this one is still trusted, until `sallyport ca finish`");
+        }
         let (mut names, mut addresses) = (Vec::new(), Vec::new());
         for name in config.web_names() {
             match name.parse() {

@@ -22,6 +22,7 @@ struct RawConfig {
     listen: RawListen,
     #[serde(default)]
     policy: Option<PathBuf>,
+    #[serde(default)]
     clusters: Vec<RawCluster>,
     #[serde(default)]
     ci_issuers: Vec<RawIssuer>,
@@ -116,7 +117,7 @@ pub struct Config {
     pub local_socket: Option<LocalSocket>,
 }
 
-/// A cluster that `install` pinned.
+/// A cluster that is pinned: by this file, or by an enrolment.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     /// Our name of it.
@@ -125,8 +126,8 @@ pub struct Cluster {
     pub uid: String,
     /// `iss` of its ServiceAccount tokens.
     pub issuer: String,
-    /// File with the pinned key set (JWKS) of that issuer.
-    pub keys: PathBuf,
+    /// The pinned keys of that issuer.
+    pub keys: Keys,
     /// Namespace of the agent's ServiceAccount.
     pub agent_namespace: String,
     /// Name of the agent's ServiceAccount.
@@ -135,6 +136,20 @@ pub struct Cluster {
     pub require_ci: bool,
     /// Whether keys count that the cluster publishes and nobody pinned, if an agent under a key that counts says so.
     pub adopt_keys: bool,
+}
+
+/// Where a pinned key set (JWKS) is.
+#[derive(Clone, Debug)]
+pub enum Keys {
+    /// In a file, which is followed as it changes.
+    File(PathBuf),
+    /// In the store, since the cluster was enrolled with a token.
+    Enrolled {
+        /// Number of the enrolment.
+        number: i64,
+        /// The key set.
+        set: String,
+    },
 }
 
 /// Whose claims are named how.
@@ -240,6 +255,13 @@ impl Config {
         (config, problems)
     }
 
+    /// Where agents elsewhere most likely reach us, as `host:port`: not by a name that is one inside our own cluster only.
+    pub fn address(&self) -> Option<String> {
+        let bound = (!self.quic.ip().is_unspecified()).then(|| self.quic.to_string());
+        let name = self.names.iter().find(|name| !crate::install::INSIDE.contains(&name.as_str()));
+        bound.or_else(|| Some(format!("{}:{}", name?, self.quic.port())))
+    }
+
     /// Every name that the web API answers to.
     pub fn web_names(&self) -> Vec<String> {
         let own = [wire::SERVER_NAME, "localhost", "127.0.0.1", "::1"].map(str::to_owned);
@@ -258,8 +280,9 @@ fn check(raw: RawConfig, folder: &Path, problems: &mut Problems) -> Config {
     let quic = address("listen.quic", &raw.listen.quic, problems);
     let web = address("listen.web", &raw.listen.web, problems);
     let admin = address("listen.admin", &raw.listen.admin, problems);
-    if raw.clusters.is_empty() {
-        problems.push("clusters", "name at least one cluster");
+    if raw.clusters.is_empty() && raw.local_socket.is_none() {
+        let why = "name at least one cluster, or a localSocket, over which `sallyport clusters enrol` adds one";
+        problems.push("clusters", why);
     }
     let mut clusters = BTreeMap::new();
     for (index, cluster) in raw.clusters.into_iter().enumerate() {
@@ -329,7 +352,7 @@ fn check_cluster(raw: RawCluster, key: &str, folder: &Path, problems: &mut Probl
         name: raw.name,
         uid: raw.uid,
         issuer: raw.issuer,
-        keys: folder.join(raw.keys),
+        keys: Keys::File(folder.join(raw.keys)),
         agent_namespace: namespace.to_owned(),
         agent_service_account: name.to_owned(),
         require_ci: raw.require_ci,
@@ -393,6 +416,7 @@ mod tests {
         assert_eq!((config.ci_issuers.len(), config.approver_issuers.len(), config.names.len()), (2, 1, 1));
         assert!(!config.ci_issuers.iter().chain(&config.approver_issuers).any(|i| i.danger_allow_private_address));
         assert!(config.web_names().contains(&"sallyport.example.com".to_owned()));
+        assert_eq!(config.address().as_deref(), Some("sallyport.example.com:7443"));
         // Taken away one by one, nothing is missed silently: the words below are all that the raw form has.
         let text = std::fs::read_to_string(&path).unwrap();
         for word in [

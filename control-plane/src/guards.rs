@@ -12,9 +12,11 @@ use shared::guard::Watched;
 use shared::limits;
 use shared::time::Timestamp;
 use shared_net::clock::Clock;
+use shared_net::tasks::TaskSet;
 
 use crate::agents::Agents;
 use crate::alarms::{Alarms, Raised};
+use crate::authn::Authn;
 
 /// What is known of one cluster.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -47,6 +49,11 @@ impl Guards {
     /// What is known of a cluster.
     pub fn of(&self, cluster: &str) -> Guard {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(cluster).cloned().unwrap_or_default()
+    }
+
+    /// Nothing is known of it any more.
+    fn forget(&self, cluster: &str) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(cluster);
     }
 
     /// Watches one cluster for ever.
@@ -84,5 +91,31 @@ impl Guards {
             // In the place of the one before, after it is on: there is no moment without.
             *raised = Some((complaints, alarm));
         }
+    }
+}
+
+/// Watches every cluster for as long as it is known.
+pub(crate) async fn watch_all(guards: Arc<Guards>, authn: Arc<Authn>, tasks: TaskSet) {
+    let mut changes = authn.changes();
+    let mut watched: BTreeMap<String, TaskSet> = BTreeMap::new();
+    loop {
+        let names = authn.names();
+        watched.retain(|name, task| {
+            let known = names.contains(name);
+            if !known {
+                task.cancel();
+                guards.forget(name);
+            }
+            known
+        });
+        for name in names {
+            watched.entry(name).or_insert_with_key(|name| {
+                let task = tasks.child();
+                task.spawn_core("guard", Arc::clone(&guards).watch(name.clone()));
+                task
+            });
+        }
+        // The sender lives as long as we hold `authn`.
+        drop(changes.changed().await);
     }
 }

@@ -11,7 +11,7 @@ use shared_net::clock::Clock;
 
 use crate::agents::Agents;
 use crate::authn::{Authn, Offered};
-use crate::config::Cluster;
+use crate::config::{Cluster, Keys};
 use crate::store::{Rejected, Store};
 
 /// How often the pinned files are looked at.
@@ -68,7 +68,9 @@ impl IssuerKeys {
                 () = self.authn.strange_key() => true,
                 () = self.clock.sleep(if waiting { limits::ISSUER_REFETCH } else { limits::PUBLISHED_KEYS }) => true,
             };
-            for cluster in self.authn.clusters() {
+            let known = self.authn.clusters();
+            clusters.retain(|name, _| known.iter().any(|cluster| cluster.name == *name));
+            for cluster in known {
                 let asked = clusters.entry(cluster.name.clone()).or_default();
                 if !self.agents.serves(&cluster.name) {
                     *asked = Asked::default();
@@ -78,7 +80,7 @@ impl IssuerKeys {
                 asked.wanted |= all || asked.at.is_none();
                 if asked.wanted && asked.at.is_none_or(|at| now.saturating_sub(at) >= limits::ISSUER_REFETCH) {
                     *asked = Asked { at: Some(now), wanted: false };
-                    self.ask(cluster).await;
+                    self.ask(&cluster).await;
                 }
             }
         }
@@ -102,10 +104,7 @@ impl IssuerKeys {
             Ok(Offered { adopted, strange }) => {
                 for (ids, why) in [
                     (adopted, "adopted: an agent under a known key says that the cluster publishes it (adoptKeys)"),
-                    (
-                        strange,
-                        "nobody pinned it, so its tokens don't count: put it into the cluster's keys file, if it is right",
-                    ),
+                    (strange, remedy(cluster)),
                 ] {
                     for id in ids {
                         self.tell(&cluster.name, &id, why).await;
@@ -129,6 +128,18 @@ impl IssuerKeys {
         };
         if let Err(error) = self.store.reject(found).await {
             tracing::error!(error = %shared::chain::Chain(&error), "an alarm could not be recorded");
+        }
+    }
+}
+
+/// What to do about a key that nobody pinned.
+const fn remedy(cluster: &Cluster) -> &'static str {
+    match cluster.keys {
+        Keys::File(_) => {
+            "nobody pinned it, so its tokens don't count: put it into the cluster's keys file, if it is right"
+        }
+        Keys::Enrolled { .. } => {
+            "nobody pinned it, so its tokens don't count: forget and enrol the cluster again, if it is right"
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod messages;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -26,6 +27,7 @@ use shared_net::telemetry;
 use crate::agents::{AgentLink, Agents};
 use crate::alarms::{Alarms, Raised};
 use crate::authn::Authn;
+use crate::enrolments::{EnrolError, Enrolments};
 use crate::gateway::Gateway;
 use crate::intruders::{self, Attempt};
 use crate::presence::Here;
@@ -39,6 +41,7 @@ pub struct Peers {
     agents: Arc<Agents>,
     authn: Arc<Authn>,
     alarms: Arc<Alarms>,
+    enrolments: Arc<Enrolments>,
     strangers: Arc<Strangers>,
     tasks: TaskSet,
     drain: Drain,
@@ -65,13 +68,14 @@ impl Peers {
     pub fn new(
         gateway: Arc<Gateway>,
         sessions: Arc<Sessions>,
-        agents: Arc<Agents>,
         authn: Arc<Authn>,
         alarms: Arc<Alarms>,
+        enrolments: Arc<Enrolments>,
         tasks: TaskSet,
         drain: Drain,
     ) -> Self {
-        Self { gateway, sessions, agents, authn, alarms, strangers: Arc::default(), tasks, drain }
+        let (agents, strangers) = (Arc::clone(&gateway.agents), Arc::default());
+        Self { gateway, sessions, agents, authn, alarms, enrolments, strangers, tasks, drain }
     }
 
     /// Serves one connection until it ends.
@@ -122,6 +126,10 @@ impl Peer {
         self.role.set(role).is_ok()
     }
 
+    fn address(&self) -> IpAddr {
+        self.connection.remote_address().ip()
+    }
+
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<BoxBody> {
         let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
         if host == Some(wire::HOST_KUBERNETES.as_bytes()) {
@@ -141,7 +149,7 @@ impl Peer {
             Some(Role::Agent(_)) => {
                 return plain(Reason::Forbidden, "an agent's connection carries no operations of its own");
             }
-            None => Err(self.connection.remote_address().ip()),
+            None => Err(self.address()),
         };
         let gateway = Arc::clone(&self.peers.gateway);
         gateway.serve(session, request).await
@@ -183,6 +191,7 @@ impl Peer {
                     }
                     OpenError::Authn(_) => Reason::Unauthorized,
                     OpenError::OtherRunner
+                    | OpenError::Forgotten(_)
                     | OpenError::Over(_)
                     | OpenError::Taken(_)
                     | OpenError::NotItsPlace(_)
@@ -218,6 +227,23 @@ impl Peer {
             Err(why) => return refuse(Reason::BadRequest, why, None).await,
         };
         let again = matches!(self.role.get(), Some(Role::Agent(_)));
+        if !again && let Err(error) = self.peers.enrolments.present(&request, self.address()).await {
+            let text = shared::chain::Chain(&error).to_string();
+            let reason = match &error {
+                EnrolError::Store(_) => {
+                    tracing::warn!(error = text, peer = %self.connection.remote_address(), "no enrolment");
+                    return plain(Reason::ServiceUnavailable, &text);
+                }
+                EnrolError::Throttled => Reason::TooManyRequests,
+                EnrolError::Unknown
+                | EnrolError::Malformed(_)
+                | EnrolError::Expired(_)
+                | EnrolError::Over
+                | EnrolError::SpentByAnother
+                | EnrolError::Refused(_) => Reason::Unauthorized,
+            };
+            return refuse(reason, &text, intruders::signal_of_enrolment(&error)).await;
+        }
         match self.peers.agents.hello(&self.peers.authn, &self.connection, &request, !again) {
             Ok((link, reply)) => {
                 if self.becomes(Role::Agent(Arc::clone(&link))) {
@@ -259,7 +285,7 @@ impl Peer {
             operation: None,
             signal,
         };
-        self.peers.gateway.intruders.keep(self.connection.remote_address().ip(), attempt).await;
+        self.peers.gateway.intruders.keep(self.address(), attempt).await;
         plain(reason, text)
     }
 }

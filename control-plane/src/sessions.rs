@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use crate::agents::Agents;
 use crate::authn::{Authn, AuthnError};
+use crate::config::Cluster;
 use crate::presence::Sidecar;
 use crate::store::{OpenedSession, Renewed, SessionRow, Shown, Store, StoreError};
 pub use ids::{Content, Use};
@@ -81,6 +82,9 @@ pub enum OpenError {
     /// The CI token opened a session before.
     #[error("this CI token has opened a session before; a job's token opens one")]
     Replayed,
+    /// Its cluster was forgotten meanwhile.
+    #[error("cluster {0} is not known here any more")]
+    Forgotten(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -89,6 +93,7 @@ pub enum OpenError {
 /// Who asks for a session, as far as it is proven.
 struct Comer<'a> {
     connection: &'a Connection,
+    cluster: Arc<Cluster>,
     token: &'a str,
     identity: Identity,
     shown: Shown,
@@ -124,8 +129,8 @@ impl Sessions {
         let (cluster, pod) = self.authn.pod(token, now)?;
         let shown = Shown { address: seat::address(connection), token_expires: pod.expires() };
         let ci_token = request.ci_token.as_ref().map(|token| token.expose().as_str());
-        let identity = self.authn.identity(cluster, pod, ci_token, now).await?;
-        let comer = Comer { connection, token, identity, shown };
+        let identity = self.authn.identity(&cluster, pod, ci_token, now).await?;
+        let comer = Comer { connection, cluster, token, identity, shown };
         let found = match self.find(connection.peer_key()).await? {
             None => match self.create(&comer).await? {
                 Some(session) => return Ok(self.opened(session, &request)),
@@ -188,6 +193,9 @@ impl Sessions {
         self.take(&session, before.as_ref())?;
         let session = {
             let _coming = self.coming.read().await;
+            if !self.authn.knows(&comer.cluster) {
+                return Err(OpenError::Forgotten(comer.cluster.name.clone()));
+            }
             match self.store.open_session(row).await? {
                 OpenedSession::New => self.keep(session),
                 OpenedSession::KeyTaken => return Ok(None),
@@ -264,9 +272,23 @@ impl Sessions {
         self.store.close_session(id, self.clock.now(), why.to_owned()).await
     }
 
+    /// Ends every session of a cluster that is not known any more.
+    pub async fn end_all_of(&self, cluster: &str, why: &str) -> Result<(), StoreError> {
+        let of_it = |session: &Session| session.cluster() == cluster;
+        self.cut_where(of_it, why);
+        // A session that was on its way before the cluster was forgotten is in the store by then; one that comes later finds it unknown.
+        let _alone = self.coming.write().await;
+        self.cut_where(of_it, why);
+        self.store.close_sessions_of(cluster, self.clock.now(), why.to_owned()).await
+    }
+
     fn cut(&self, id: SessionId, why: &str) {
+        self.cut_where(|session| session.id == id, why);
+    }
+
+    fn cut_where(&self, fits: impl Fn(&Session) -> bool, why: &str) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        for session in open.values().filter(|session| session.id == id) {
+        for session in open.values().filter(|session| fits(session)) {
             session.over.send_replace(Some(why.to_owned()));
         }
     }

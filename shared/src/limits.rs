@@ -235,8 +235,8 @@ pub const REJECTED_ROWS: i64 = 100_000;
 pub const REJECTED_BURST: u32 = 20;
 /// How long it takes until one more of that address is kept; what came in between is a number in its row.
 pub const REJECTED_EVERY: Duration = Duration::from_secs(30);
-/// Addresses that are told apart for that; all further ones count as one.
-pub const REJECTED_ADDRESSES: usize = 4096;
+/// Addresses that are told apart where each has a ration; all further ones count as one.
+pub const RATION_ADDRESSES: usize = 4096;
 /// Characters of a rejected attempt's reason that are kept: parts of it are the stranger's own words.
 pub const REJECTED_CHARS: usize = 500;
 
@@ -299,6 +299,25 @@ pub const ISSUER_REFETCH: Duration = Duration::from_secs(30);
 pub const ISSUER_FRESH: Duration = Duration::from_secs(900);
 /// Keys older than this are not trusted when the issuer can't be reached.
 pub const ISSUER_MAX_AGE: Duration = Duration::from_secs(3600);
+/// How long an enrolment token is good, unless the administrator says otherwise: making it and `sallyport install` are two steps of one person.
+pub const ENROLMENT_LIFE: Duration = Duration::from_secs(3600);
+/// The longest that he may say; what lies in a drawer for longer is found by somebody else.
+pub const ENROLMENT_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The shortest: agents start within it.
+pub const ENROLMENT_LIFE_MIN: Duration = Duration::from_secs(1);
+/// Enrolment tokens that wait at once, one for each cluster that is being installed.
+pub const ENROLMENTS_WAITING: i64 = 64;
+/// Tokens that are over and remembered, so that their holder is told why.
+pub const ENROLMENTS_ENDED: i64 = 1000;
+/// Bytes of the key set that an agent shows with its enrolment token: real ones have up to five keys of half a kilobyte, and all of the
+/// greeting has to fit into [`CONTROL_BODY_BYTES`].
+pub const ENROLMENT_KEYS_BYTES: usize = 32 * 1024;
+/// Bytes of a cluster's uid, and of its issuer, in an enrolment: a UUID, and an URL.
+pub const ENROLMENT_WORD_BYTES: usize = 1024;
+/// Enrolment tokens that are none and are looked at from one address in a row; an agent with an old one tries every few seconds.
+pub const ENROLMENT_TRIES: u32 = 10;
+/// How long it takes until one more of that address is looked at.
+pub const ENROLMENT_TRY_EVERY: Duration = Duration::from_secs(10);
 /// Bytes of a token.
 pub const TOKEN_BYTES: usize = 16 * 1024;
 

@@ -21,7 +21,7 @@ use tests::cluster::{AuditEvent, Cluster, Namespace};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-const CANARY: &str = "canary-7f3a9b-value";
+const CANARY: &str = "canary-51f0-value";
 
 /// A control plane and agents with the rights of `manifests/agent`, in front of the cluster of this run.
 struct World {

@@ -20,9 +20,9 @@ use tests::kubectl::{Kubectl, Output, Version};
 use tests::stack::Stack;
 
 /// Values of Secrets, none of which may be seen.
-const FIRST: &str = "canary-first-password-51f0";
-const SECOND: &str = "canary second: \"password\" 77";
-const KEY: &str = "canary-api-key-0815";
+const FIRST: &str = "canary-51f0-first-password";
+const SECOND: &str = "canary-51f0 second: \"password\" 77";
+const KEY: &str = "canary-51f0-api-key-0815";
 
 /// The README's rule: Secrets may be changed and deleted without asking.
 const POLICY: &str = "apiVersion: sallyport.dev/v1alpha1

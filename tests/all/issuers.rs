@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control_plane::authn::{Authn, AuthnError};
-use control_plane::config::{Cluster, Config, Issuer as Configured, IssuerKind};
+use control_plane::config::{Cluster, Config, Issuer as Configured, IssuerKind, Keys};
 use serde_json::{Value, json};
 use shared::limits;
 use shared::time::Timestamp;
@@ -210,7 +210,7 @@ impl World {
             name: "test".to_owned(),
             uid: "uid".to_owned(),
             issuer: kubernetes.url().to_owned(),
-            keys,
+            keys: Keys::File(keys),
             agent_namespace: "sallyport".to_owned(),
             agent_service_account: "sallyport-agent".to_owned(),
             require_ci,
@@ -244,7 +244,7 @@ impl World {
     /// What the CI token beside a good pod token is taken for.
     async fn job(&self, token: Option<&str>) -> Result<control_plane_core::identity::Identity, AuthnError> {
         let (cluster, pod) = self.authn.pod(&self.pod(), now()).unwrap();
-        self.authn.identity(cluster, pod, token, now()).await
+        self.authn.identity(&cluster, pod, token, now()).await
     }
 }
 

@@ -10,9 +10,9 @@ use tests::kubectl::{Running, Version};
 use tests::stack::Stack;
 use tests::web::{Door, Web};
 
-const USER: &str = "canary-user-of-the-database";
-const OLD: &str = "canary-the-old-password";
-const NEW: &str = "canary-the-new-password";
+const USER: &str = "canary-51f0-user-of-the-database";
+const OLD: &str = "canary-51f0-the-old-password";
+const NEW: &str = "canary-51f0-the-new-password";
 
 /// Creating a Secret is held too.
 const POLICY: &str = "apiVersion: sallyport.dev/v1alpha1

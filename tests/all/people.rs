@@ -181,7 +181,7 @@ async fn two_people_means_two_people() {
         ..Setup::default()
     };
     let stack = Stack::with("quorum", &setup);
-    stack.namespace().admin(&["create", "secret", "generic", "database", "--from-literal=password=old"]);
+    stack.namespace().admin(&["create", "secret", "generic", "database", "--from-literal=password=canary-51f0-old"]);
     let bob = world.person("bob", Some("1002"), &["sre"]);
     let bob_again = world.person("bob", Some("1002"), &["sre"]);
     let bobs_other_account = world.person("robert", Some("1002"), &["sre"]);
@@ -190,7 +190,7 @@ async fn two_people_means_two_people() {
     // By the rule's quorum, and by the score alone.
     for arguments in [
         &["create", "role", "reader", "--verb=get", "--resource=pods"][..],
-        &["patch", "secret", "database", "--type=merge", "-p", "{\"stringData\":{\"password\":\"new\"}}"],
+        &["patch", "secret", "database", "--type=merge", "-p", "{\"stringData\":{\"password\":\"canary-51f0-new\"}}"],
     ] {
         let (mut running, id) = hold(&stack, &bob, arguments).await;
         let said = stack.cli_as(&bob, &["approvals", "approve", &id]).ok();

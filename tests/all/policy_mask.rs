@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::kubectl::{Kubectl, Output, Version};
 use tests::stack::Stack;
 
-const CANARY: &str = "canary-in-a-config-map";
+const CANARY: &str = "canary-51f0-in-a-config-map";
 
 const POLICY: &str = "apiVersion: sallyport.dev/v1alpha1
 kind: Policy

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use tests::cluster::{Cluster, program};
+use tests::cluster::{Cluster, program, root};
 
 use crate::golden;
 
@@ -146,4 +146,23 @@ fn every_built_in_name_is_known() {
     lines.sort();
     let text: String = lines.into_iter().map(|(_, line)| line).collect();
     golden::compare("control-plane/src/cli/policy/api-resources.txt", &text);
+}
+
+/// Every policy that the README shows is one, so that what a person copies from there is taken.
+#[test]
+fn policies_of_the_readme_are_taken() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut checked = 0;
+    for block in readme.split("\n```\n").skip(1).step_by(2) {
+        let policy = block.starts_with("rules:") || block.contains("kind: Policy");
+        let Some(text) = policy.then(|| block.split("\n$ ").next().unwrap()) else { continue };
+        let head =
+            if text.contains("kind: Policy") { "" } else { "apiVersion: sallyport.dev/v1alpha1\nkind: Policy\n" };
+        std::fs::write(folder.path().join("policy.yaml"), format!("{head}{text}\n")).unwrap();
+        let said = sallyport(folder.path(), &["policy", "check", "policy.yaml"]);
+        assert!(!said.contains("exit code"), "{text}\n{said}");
+        checked += 1;
+    }
+    assert!(checked >= 2, "{checked} policies");
 }

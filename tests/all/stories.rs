@@ -14,7 +14,7 @@ use tests::kubectl::{Output, Running, Version};
 use tests::stack::Stack;
 use uuid::Uuid;
 
-const PASSWORD: &str = "correct horse battery staple";
+const PASSWORD: &str = "canary-51f0 correct horse battery staple";
 
 /// Waits until one operation is held and gives the hold's id.
 pub(crate) async fn held(stack: &Stack) -> String {

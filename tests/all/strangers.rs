@@ -98,6 +98,10 @@ pub(crate) fn agent_token(issuer: &Issuer, expires: u64) -> String {
 
 pub(crate) async fn greet(connection: &Connection, agent: &Uuid, token: &str) -> (u16, Value) {
     let hello = json!({"token": token, "agent": agent, "clusterUid": "another", "life": 0, "version": "test"});
+    greet_with(connection, &hello).await
+}
+
+pub(crate) async fn greet_with(connection: &Connection, hello: &Value) -> (u16, Value) {
     let request = http::Request::post(wire::path::AGENT)
         .header(HOST, wire::HOST_CONTROL)
         .body(Full::new(Bytes::from(hello.to_string())))

@@ -15,7 +15,7 @@ mod crowd;
 mod helper;
 mod holds;
 pub(crate) mod listen;
-mod machine;
+pub mod machine;
 mod masking;
 mod policy;
 mod reads;

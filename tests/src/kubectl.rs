@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
+use crate::canary;
 use crate::cluster::root;
 
 /// A kubectl that the tests know.
@@ -197,7 +198,7 @@ impl Kubectl {
         let mut child = command.spawn().expect("kubectl starts");
         // A kubectl that does not want its input may be gone by now: how it ended says more than a broken pipe.
         drop(child.stdin.take().expect("piped").write_all(input.as_bytes()).await);
-        Running { child, words: words.join(" "), within: self.within }
+        Running { child, words: words.join(" "), within: self.within, in_pod: self.pod.is_some() }
     }
 }
 
@@ -220,16 +221,19 @@ pub struct Running {
     child: Child,
     words: String,
     within: Duration,
+    in_pod: bool,
 }
 
 impl Running {
-    /// Waits for its end; panics past the time limit.
+    /// Waits for its end; panics past the time limit, or where a runner's is told a secret.
     pub async fn end(self) -> Output {
-        let Self { child, words, within } = self;
+        let Self { child, words, within, in_pod } = self;
         let output = tokio::time::timeout(within, child.wait_with_output())
             .await
             .unwrap_or_else(|_| panic!("kubectl {words} did not end within {within:?}"))
             .expect("kubectl can be waited for");
+        let told = [&output.stdout, &output.stderr].into_iter().find_map(|printed| canary::found(printed));
+        assert!(!in_pod || told.is_none(), "kubectl {words} was told a secret: {told:?}");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("kubectl prints UTF-8");
         Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
@@ -245,6 +249,7 @@ impl Running {
             }
         };
         let in_time = tokio::time::timeout(self.within, read).await.is_ok();
+        assert!(!self.in_pod || canary::found(&printed).is_none(), "kubectl {} was told a secret", self.words);
         let printed = String::from_utf8_lossy(&printed).into_owned();
         assert!(in_time, "kubectl {} printed no more than {printed}", self.words);
         self.interrupt().await;

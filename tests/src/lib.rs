@@ -8,8 +8,10 @@
 )]
 
 pub mod bench;
+pub mod canary;
 pub mod cluster;
 pub mod differential;
+pub mod forger;
 pub mod gate;
 pub mod injector;
 pub mod intruder;

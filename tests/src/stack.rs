@@ -5,11 +5,13 @@
 
 mod addresses;
 mod configs;
+mod enrol;
 mod files;
+mod left;
 pub(crate) mod process;
+mod setup;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,6 +27,7 @@ use addresses::Addresses;
 pub use files::{answer, get};
 use files::{copy, write_file};
 use process::Process;
+pub use setup::{ApiServer, Setup};
 
 /// The three processes, the runner's namespace and the tokens.
 #[derive(Debug)]
@@ -39,41 +42,8 @@ pub struct Stack {
     namespace: Namespace,
     api_server: ApiServer,
     lossy: Option<Lossy>,
+    revealed: Option<String>,
     folder: TempDir,
-}
-
-/// What the agent calls.
-#[derive(Clone, Debug)]
-pub struct ApiServer {
-    /// `https://host:port`.
-    pub url: String,
-    /// Certificate of its authority, PEM.
-    pub ca: PathBuf,
-}
-
-/// What differs from one test's stack to the next.
-#[derive(Debug, Default)]
-pub struct Setup<'a> {
-    /// A policy of the test's own.
-    pub policy: Option<&'a str>,
-    /// Further lines of the control plane's configuration: issuers.
-    pub issuers: String,
-    /// Further clusters, as lines of that configuration; there is no agent of them.
-    pub clusters: String,
-    /// The cluster needs a CI provider's token beside the pod's.
-    pub require_ci: bool,
-    /// No vote over the local socket counts, as in earnest.
-    pub earnest: bool,
-    /// The CI provider's token.
-    pub ci_token: Option<String>,
-    /// The sidecar's session will not be opened.
-    pub refused: bool,
-    /// Our own objects that the agent compares with what is there, as `sallyport install` writes them: a list in JSON.
-    pub guarded: Option<String>,
-    /// What the agent calls instead of the cluster's API server; it must pass on what it does not answer itself.
-    pub api_server: Option<ApiServer>,
-    /// The way between agent and control plane can lose grants: see [`Stack::lose_grants`].
-    pub lossy: bool,
 }
 
 impl Stack {
@@ -109,6 +79,7 @@ impl Stack {
             namespace,
             api_server,
             lossy,
+            revealed: setup.revealed.map(str::to_owned),
             folder,
         };
         if let Some(token) = &setup.ci_token {
@@ -117,6 +88,9 @@ impl Stack {
         configs::write(&stack, cluster, setup);
         stack.start_control_plane();
         stack.pin = stack.read_pin();
+        if setup.enrolled {
+            stack.mount_enrolment(&stack.enrolment_token(&["test"]));
+        }
         stack.start_agent();
         stack.launch_sidecar();
         if !setup.refused {
@@ -433,24 +407,6 @@ impl Stack {
         write_file(&self.path("runner/token"), &configs::runner_token(self, "runner"));
     }
 
-    /// Fails where one of these texts is in a file of the control plane's: the database, its log, whatever there may be.
-    #[track_caller]
-    pub fn assert_data_without(&self, secrets: &[String]) {
-        let mut folders = vec![self.data()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder).expect("a folder of ours").map(|entry| entry.expect("an entry")) {
-                if entry.path().is_dir() {
-                    folders.push(entry.path());
-                    continue;
-                }
-                let bytes = std::fs::read(entry.path()).expect("a file of ours");
-                let text = String::from_utf8_lossy(&bytes);
-                let found = secrets.iter().find(|secret| text.contains(secret.as_str()));
-                assert!(found.is_none(), "{} holds {found:?}", entry.path().display());
-            }
-        }
-    }
-
     /// The tokens that the runner's sidecar shows.
     pub fn runner_tokens(&self) -> Vec<String> {
         let files = ["runner/token", "runner/ci-token"].into_iter().map(|name| self.path(name));
@@ -469,21 +425,6 @@ impl Stack {
         let output = Command::new(program("sallyport")).arg("pin").arg(self.data()).output().expect("sallyport starts");
         assert!(output.status.success(), "sallyport pin: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("a pin is text").trim().to_owned()
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
-        }
-        for process in ["control-plane", "agent", "second-agent", "sidecar"] {
-            let text = std::fs::read_to_string(self.log_path(process)).unwrap_or_default();
-            let lines: Vec<_> = text.lines().collect();
-            let end = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n");
-            // Through the standard handle, which the test harness shows for a failed test.
-            drop(writeln!(std::io::stderr(), "--- the end of {process}.log\n{end}"));
-        }
     }
 }
 

@@ -72,6 +72,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         token_file: config.token_file,
         id,
         cluster_uid: config.cluster_uid,
+        enrolment: config.enrolment,
         current: Current::default(),
     };
     let current = dialler.current.clone();
@@ -80,6 +81,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         cluster: config.cluster,
         placeholders: Arc::new(config.placeholders),
         ours: Ours::new(config.protected),
+        disclosable: config.disclosable,
         guarded: config.guarded,
         ledger: SharedLedger::new(),
         reviews: Ration::default(),

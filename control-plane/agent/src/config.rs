@@ -16,6 +16,8 @@ use shared::config::Problems;
 use shared_net::pki::KeyPin;
 use shared_net::telemetry::{Format, LogConfig};
 
+use crate::disclosure::Disclosable;
+use crate::enrolment::Enrolment;
 use crate::guard::Guarded;
 use crate::upstream::ApiServer;
 
@@ -38,7 +40,9 @@ struct RawConfig {
     api_server: Option<RawApiServer>,
     namespace: Option<String>,
     protected_namespaces: Vec<String>,
+    revealed: Vec<String>,
     guarded: Option<String>,
+    enrolment: Option<String>,
     listen: Option<String>,
     log: RawLog,
 }
@@ -93,8 +97,12 @@ pub struct Config {
     pub namespace: String,
     /// Where nothing is changed; contains `namespace`.
     pub protected: BTreeSet<String>,
+    /// The Secrets of which values may be shown to a job once people have approved it; none where nobody says.
+    pub disclosable: Disclosable,
     /// Our own objects as they were installed; none where nobody says.
     pub guarded: Guarded,
+    /// What enrols the cluster; none where the control plane's configuration has it.
+    pub enrolment: Option<Enrolment>,
     /// /livez, /readyz, /metrics.
     pub listen: SocketAddr,
     /// Logging.
@@ -160,7 +168,15 @@ pub fn parse(text: &str, in_cluster: &InCluster) -> Result<Config, Problems> {
         protected.extend(name(p, &format!("protectedNamespaces[{index}]"), one, 63));
     }
     protected.extend(namespace.clone());
+    let disclosable = p.take("revealed", Disclosable::parse(&raw.revealed, &protected));
     let guarded = guarded(p, raw.guarded.as_deref());
+    let enrolment = match (raw.enrolment.as_deref(), &cluster, pin) {
+        (Some(folder), Some(cluster), Some(pin)) => {
+            p.take("enrolment", Enrolment::read(Path::new(folder), cluster, pin)).map(Some)
+        }
+        // A mistake in what it has to agree with is told already.
+        (Some(_), _, _) | (None, _, _) => Some(None),
+    };
     let listen = raw.listen.as_deref().unwrap_or("0.0.0.0:9090");
     let listen = p.take(
         "listen",
@@ -178,7 +194,9 @@ pub fn parse(text: &str, in_cluster: &InCluster) -> Result<Config, Problems> {
             api_server: api_server?,
             namespace: namespace?,
             protected,
+            disclosable: disclosable?,
             guarded: guarded?,
+            enrolment: enrolment?,
             listen: listen?,
             log: log?,
         })

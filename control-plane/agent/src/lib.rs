@@ -6,6 +6,8 @@
 pub mod answer;
 pub mod app;
 pub mod config;
+pub mod disclosure;
+pub mod enrolment;
 pub mod guard;
 mod hidden;
 pub mod leases;

@@ -31,6 +31,7 @@ use shared_net::endpoint::{ConnectError, Connection, Endpoint, ExportError};
 use shared_net::exchange::{self, ExchangeError};
 use shared_net::ready::Readiness;
 
+use crate::enrolment::{Enrolment, Offer};
 use crate::leases::LeaseError;
 use crate::leaving::Current;
 use crate::operation::{Agent, Link};
@@ -57,6 +58,8 @@ pub struct Dialler {
     pub id: AgentId,
     /// uid of the cluster.
     pub cluster_uid: String,
+    /// What makes our cluster known, where nothing else does.
+    pub enrolment: Option<Enrolment>,
     /// Where the connection is put, once it is greeted.
     pub current: Current,
 }
@@ -135,6 +138,8 @@ struct Hello<'a> {
     cluster_uid: &'a str,
     life: Life,
     version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enrolment: Option<Offer<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -208,7 +213,7 @@ impl Dialler {
 
     async fn greet(&self, agent: &Agent, connection: &Connection) -> Result<Arc<Link>, LinkError> {
         let life = agent.lives.highest().await.map_err(LinkError::Lives)?;
-        let reply = self.say_who(connection, life).await?;
+        let reply = self.say_who(connection, life, self.enrolment.as_ref()).await?;
         if reply.cluster != agent.cluster {
             return Err(LinkError::Cluster { expected: agent.cluster.clone(), got: reply.cluster });
         }
@@ -241,7 +246,12 @@ impl Dialler {
     }
 
     /// One greeting: our token, and what the control plane says to it.
-    async fn say_who(&self, connection: &Connection, life: Life) -> Result<HelloReply, LinkError> {
+    async fn say_who(
+        &self,
+        connection: &Connection,
+        life: Life,
+        enrolment: Option<&Enrolment>,
+    ) -> Result<HelloReply, LinkError> {
         let token = tokio::fs::read_to_string(&self.token_file).await.map_err(LinkError::Token)?;
         let hello = Hello {
             token: token.trim(),
@@ -249,6 +259,7 @@ impl Dialler {
             cluster_uid: &self.cluster_uid,
             life,
             version: env!("CARGO_PKG_VERSION"),
+            enrolment: enrolment.map(Enrolment::offer),
         };
         let body = serde_json::to_vec(&hello).map_err(LinkError::Reply)?;
         let request = Request::post(wire::path::AGENT)
@@ -274,7 +285,7 @@ impl Dialler {
         loop {
             let pause = left.mul_f64(0.8).max(limits::RENEW_PAUSE);
             agent.clock.sleep(pause).await;
-            left = match self.say_who(connection, agent.ledger.life()).await {
+            left = match self.say_who(connection, agent.ledger.life(), None).await {
                 Ok(reply) => reply.expires.since(reply.now),
                 Err(error) => {
                     tracing::warn!(error = %shared::chain::Chain(&error), "our token was not renewed at the control plane");

@@ -29,6 +29,7 @@ use shared_net::tasks::TaskSet;
 use tokio::sync::Semaphore;
 
 use crate::answer::{self, AnswerError, Asked, Plan, Treatment};
+use crate::disclosure::Disclosable;
 use crate::guard::Guarded;
 use crate::hidden::{self, Shows};
 use crate::lives::SeenLives;
@@ -51,6 +52,8 @@ pub struct Agent {
     pub placeholders: Arc<PlaceholderKeys>,
     /// What is ours.
     pub ours: Ours,
+    /// Of which Secrets values may be shown.
+    pub disclosable: Disclosable,
     /// What of ours is compared with what was installed.
     pub guarded: Guarded,
     /// The ledger.
@@ -156,6 +159,7 @@ where
     if let Some(response) = hidden::instead(agent, &grant, &hidden).await? {
         return not_sent(agent, &asked, response, mask, &bounds);
     }
+    let reveal = agent.disclosable.check(&info, grant.claims()).map_err(Refusal::Rule)?;
     let text = text::wanted(agent, &grant).await?;
     let response = send(agent, grant, received, lane, report).await?;
 
@@ -165,6 +169,15 @@ where
         && matches!(response.status(), StatusCode::OK | StatusCode::NOT_FOUND)
     {
         return reviewed(agent, &mask, &write, response, plan).await;
+    }
+    // Only in JSON, and only in what the API server calls a success; whatever else comes is masked as ever.
+    if let Some(pin) = reveal
+        && plan.treatment == Treatment::Mask(Format::Json)
+        && response.status() == StatusCode::OK
+    {
+        let masker = AnswerMasker::revealing(mask, pin);
+        let masker = if plan.gzip { masker.inflating() } else { masker };
+        return pass_on(agent, &info, response, plan, masker, &bounds);
     }
     let masker = |filter| masker(plan, mask, text, filter);
     match hidden::shows(&hidden, &info, is_head, response.status()) {
@@ -242,6 +255,7 @@ fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(), Ref
     let masked = MaskedFields::parse(&matched.claims().mask).map_err(|_| Refusal::MaskRules)?;
     Hidden::parse(&matched.claims().hide, request.info()).map_err(|_| Refusal::MaskRules)?;
     check_patch(request, !masked.is_empty()).map_err(Refusal::Rule)?;
+    agent.disclosable.check(request.info(), matched.claims()).map_err(Refusal::Rule)?;
     restore::check(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))
 }
 

@@ -69,6 +69,9 @@ pub enum RuleRefusal {
     /// A role or binding whose body can't be read.
     #[error("a role or binding needs a body that can be read")]
     RbacUnreadable,
+    /// Real values of a Secret that the agent's configuration does not name for that.
+    #[error("the agent shows no real value of this Secret: `revealed` of its configuration does not name it")]
+    Disclosure,
 }
 
 impl RuleRefusal {
@@ -84,6 +87,7 @@ impl RuleRefusal {
             Self::Certificate(_) => "rule-certificate",
             Self::Oracle(_) => "rule-secret-oracle",
             Self::RbacUnreadable => "rule-rbac-unreadable",
+            Self::Disclosure => "rule-disclosure",
         }
     }
 }

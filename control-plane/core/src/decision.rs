@@ -148,6 +148,7 @@ pub struct Verdict {
     pub(crate) terms: Option<ApprovalTerms>,
     pub(crate) mask: Vec<String>,
     pub(crate) hide: Vec<HideRule>,
+    pub(crate) reveal: BTreeSet<String>,
     pub(crate) cost: u8,
 }
 
@@ -180,6 +181,11 @@ impl Verdict {
     /// Whether an object that was read for this request is hidden.
     pub fn hides(&self, info: &RequestInfo, object: &Value) -> bool {
         Hidden::parse(&self.hide, info).map_or(true, |hidden| hidden.hides_value(object))
+    }
+
+    /// Keys of the Secret whose real values are shown once people have approved it; only of a hold.
+    pub const fn reveal(&self) -> &BTreeSet<String> {
+        &self.reveal
     }
 
     /// What the operation takes from its session's risk budget: the caller adds it to the session's `risk_spent` when the
@@ -220,6 +226,7 @@ pub struct Hold {
     pub(crate) terms: ApprovalTerms,
     pub(crate) mask: Vec<String>,
     pub(crate) hide: Vec<HideRule>,
+    pub(crate) reveal: BTreeSet<String>,
 }
 
 /// Refused by policy.
@@ -232,12 +239,14 @@ pub struct Denial {
 impl Attributes {
     /// Turns policy's answer into the next stage.
     pub fn decide(self, verdict: Verdict) -> Decision {
-        let Verdict { explanation, group, terms, mask, hide, cost: _ } = verdict;
+        let Verdict { explanation, group, terms, mask, hide, reveal, cost: _ } = verdict;
         match (explanation.effect, terms) {
             (Effect::Allow, _) => {
                 Decision::Allow(Allowed { attributes: self, explanation, group, mask, hide, approval: None })
             }
-            (Effect::Hold, Some(terms)) => Decision::Hold(Hold { attributes: self, explanation, terms, mask, hide }),
+            (Effect::Hold, Some(terms)) => {
+                Decision::Hold(Hold { attributes: self, explanation, terms, mask, hide, reveal })
+            }
             // A hold that nobody could approve is a denial.
             (Effect::Hold, None) | (Effect::Deny, _) => Decision::Deny(Denial { attributes: self, explanation }),
         }
@@ -248,8 +257,8 @@ impl Attributes {
     /// The operation as waiting on the hold whose approval it has spent, for a grant in the place of one that was never spent.
     /// It gives no right, whatever the verdict: only [`BoundHold::claim`] does.
     pub fn waiting_again(self, today: &Verdict, terms: &ApprovalTerms, bound: Bound) -> BoundHold {
-        let (explanation, mask, hide) = (today.explanation.clone(), today.mask.clone(), today.hide.clone());
-        BoundHold { hold: Hold { attributes: self, explanation, terms: terms.clone(), mask, hide }, bound }
+        let Verdict { explanation, mask, hide, reveal, .. } = today.clone();
+        BoundHold { hold: Hold { attributes: self, explanation, terms: terms.clone(), mask, hide, reveal }, bound }
     }
 }
 
@@ -296,6 +305,11 @@ impl Hold {
     /// Who must approve.
     pub const fn terms(&self) -> &ApprovalTerms {
         &self.terms
+    }
+
+    /// Keys of the Secret whose real values are to be shown.
+    pub const fn reveal(&self) -> &BTreeSet<String> {
+        &self.reveal
     }
 
     /// Fields to mask in addition to what the agent always masks.
@@ -397,7 +411,8 @@ impl BoundHold {
         if claimed.pin != *self.bound.pin() {
             return Err(ClaimError::Pin);
         }
-        let Hold { attributes, explanation, terms: _, mask, hide } = self.hold;
+        // What is revealed stands in the pin.
+        let Hold { attributes, explanation, terms: _, mask, hide, reveal: _ } = self.hold;
         Ok(Allowed {
             attributes,
             explanation,

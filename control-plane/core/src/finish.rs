@@ -93,7 +93,8 @@ pub fn finish(
     let state = match (pin, reads.live) {
         (_, Some(live)) if restored.is_some() => State::of(live.masked())?,
         // Nothing was pinned, or that there is nothing: a creating apply or PUT has no precondition (SECURITY.md names the window).
-        (VersionPin::None | VersionPin::Absent, _) | (_, None) => {
+        // A reveal is a read.
+        (VersionPin::None | VersionPin::Absent | VersionPin::Reveal { .. }, _) | (_, None) => {
             return Ok(Finished { request: approved, precondition: false });
         }
         (VersionPin::ResourceVersion { .. } | VersionPin::Generation { .. }, Some(live)) => State::of(live.masked())?,

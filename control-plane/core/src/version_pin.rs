@@ -3,6 +3,8 @@
 //! Pure: the control plane makes a pin from the object that it shows, the agent compares it with the object that it reads last.
 //! Both must look at the same form of the object, masked in the same way.
 
+use std::collections::BTreeSet;
+
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -38,6 +40,16 @@ pub enum VersionPin {
         generation: i64,
         /// SHA-256 (hex) of labels, annotations, finalizers and ownerReferences, in canonical JSON.
         metadata_digest: String,
+    },
+    /// A read that shows real values of a Secret: of this one, in this state, of these keys and no others.
+    #[serde(rename_all = "camelCase")]
+    Reveal {
+        /// `metadata.uid`.
+        uid: String,
+        /// `metadata.resourceVersion`.
+        resource_version: String,
+        /// Keys of `data`, sorted.
+        keys: BTreeSet<String>,
     },
 }
 
@@ -77,6 +89,24 @@ impl VersionPin {
         }
     }
 
+    /// The pin of a read that is to show the real values of these keys of a Secret (`None`: there is no such Secret, and nothing to show).
+    pub fn of_reveal(live: Option<&Value>, keys: &BTreeSet<String>) -> Self {
+        let Some(live) = live else { return Self::Absent };
+        Self::Reveal {
+            uid: text(live, "uid").to_owned(),
+            resource_version: text(live, "resourceVersion").to_owned(),
+            keys: keys.clone(),
+        }
+    }
+
+    /// The keys whose real values it lets out; usually none.
+    pub fn revealed(&self) -> Option<&BTreeSet<String>> {
+        match self {
+            Self::Reveal { keys, .. } => Some(keys),
+            Self::None | Self::Absent | Self::ResourceVersion { .. } | Self::Generation { .. } => None,
+        }
+    }
+
     /// Whether the object is still in this state.
     ///
     /// # Errors
@@ -85,10 +115,13 @@ impl VersionPin {
         match (self, live) {
             (Self::None, _) | (Self::Absent, None) => Ok(()),
             (Self::Absent, Some(live)) => Err(broken("existence", "absent", &format!("uid {}", text(live, "uid")))),
-            (Self::ResourceVersion { uid, .. } | Self::Generation { uid, .. }, None) => {
+            (Self::ResourceVersion { uid, .. } | Self::Generation { uid, .. } | Self::Reveal { uid, .. }, None) => {
                 Err(broken("existence", &format!("uid {uid}"), "absent"))
             }
-            (Self::ResourceVersion { uid, resource_version }, Some(live)) => {
+            (
+                Self::ResourceVersion { uid, resource_version } | Self::Reveal { uid, resource_version, keys: _ },
+                Some(live),
+            ) => {
                 same("uid", uid, text(live, "uid"))?;
                 same("resourceVersion", resource_version, text(live, "resourceVersion"))
             }

@@ -31,6 +31,38 @@ pub struct HelloRequest {
     life: Life,
     #[serde(default)]
     version: String,
+    /// What enrols its cluster, if that is not known yet.
+    #[serde(default)]
+    enrolment: Option<Offer>,
+}
+
+/// What an agent shows beside its own token, as `sallyport install --enrol` wrote it: a one-time token, and what it pins.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Offer {
+    /// The secret of the one-time token.
+    pub(crate) secret: Secret<String>,
+    /// `iss` of the cluster's ServiceAccount tokens.
+    pub(crate) issuer: String,
+    /// The key set of that issuer (JWKS), read with the administrator's credentials.
+    pub(crate) keys: String,
+}
+
+impl HelloRequest {
+    /// The agent's own token.
+    pub(crate) const fn token(&self) -> &Secret<String> {
+        &self.token
+    }
+
+    /// The uid of its cluster, as it says.
+    pub(crate) fn cluster_uid(&self) -> &str {
+        &self.cluster_uid
+    }
+
+    /// What enrols its cluster.
+    pub(crate) const fn enrolment(&self) -> Option<&Offer> {
+        self.enrolment.as_ref()
+    }
 }
 
 /// What it gets.
@@ -73,6 +105,9 @@ pub enum HelloError {
     /// A connection stays the one process of the one cluster that it was.
     #[error("this connection is another agent's")]
     OtherAgent,
+    /// The cluster was forgotten meanwhile.
+    #[error("cluster {0} is not known here any more")]
+    Forgotten(String),
     /// The TLS exporter failed.
     #[error("the connection gave no exporter value")]
     Export,
@@ -125,6 +160,11 @@ impl Agents {
             leaving: watch::Sender::new(false),
         });
         self.add(Arc::clone(&link));
+        // Forgotten between the look at its token and here: whoever cut its links did not see this one.
+        if !authn.knows(&cluster) {
+            self.remove(&link);
+            return Err(HelloError::Forgotten(link.cluster.clone()));
+        }
         tracing::info!(
             agent.id = %link.id,
             cluster = %link.cluster,

@@ -21,13 +21,13 @@ use control_plane_core::ledger::Epoch;
 use control_plane_core::lifecycle::{Life, NewIssue};
 use serde::Serialize;
 use shared::ids::{AgentId, GrantId};
-use shared::limits;
 use shared::time::Timestamp;
+use shared::{limits, wire};
 use shared_net::endpoint::Connection;
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-pub use hello::{HelloError, HelloReply, HelloRequest};
+pub use hello::{HelloError, HelloReply, HelloRequest, Offer};
 pub use internal::InternalError;
 
 use crate::grants::Grants;
@@ -189,6 +189,14 @@ impl Agents {
     pub fn leave(&self, link: &AgentLink) {
         link.leave();
         self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Ends every connection of a cluster that is not known any more.
+    pub fn cut(&self, cluster: &str, why: &str) {
+        let by_cluster = self.by_cluster.read().unwrap_or_else(PoisonError::into_inner);
+        for link in by_cluster.get(cluster).into_iter().flatten() {
+            link.connection.close(wire::code::UNAUTHENTICATED, why);
+        }
     }
 
     fn add(&self, link: Arc<AgentLink>) {

@@ -243,8 +243,17 @@ impl Approvals {
 
     /// Makes the holds of a session void: it was revoked.
     pub async fn void_session(&self, session: SessionId) -> Result<(), StoreError> {
+        self.void_where(|hold| hold.session() == session).await
+    }
+
+    /// Makes the holds of a cluster void: it was forgotten, and its sessions ended.
+    pub async fn void_cluster(&self, cluster: &str) -> Result<(), StoreError> {
+        self.void_where(|hold| hold.asker().cluster == cluster).await
+    }
+
+    async fn void_where(&self, fits: impl Fn(&HoldRecord) -> bool) -> Result<(), StoreError> {
         for row in self.store.holds(true, u32::try_from(limits::HOLDS).unwrap_or(u32::MAX)).await? {
-            if row.record.session() == session {
+            if fits(&row.record) {
                 self.void(row.record.id(), VoidReason::SessionRevoked, None).await?;
             }
         }

@@ -1,14 +1,17 @@
 //! Who is asking: tokens against keys. The rules are in `core::identity`; here are the keys.
 //!
-//! A cluster's ServiceAccount keys were pinned by an admin in a file, which is followed; neither the cluster nor an agent can swap them
-//! later, and new ones are adopted only where the configuration says so (`pinned.rs`). The keys of OIDC issuers are fetched and cached.
+//! A cluster's ServiceAccount keys were pinned by an admin, in a file, which is followed, or with a one-time token (`clusters.rs`); neither
+//! the cluster nor an agent can swap them later, and new ones are adopted only where the admin says so (`pinned.rs`). The keys of OIDC
+//! issuers are fetched and cached.
 
+mod clusters;
 mod fetch;
 mod issuer;
 mod pinned;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
 
 use control_plane_core::identity::token::{Expected, TokenError, unverified_issuer};
 use control_plane_core::identity::verify::{self, Approver, CiRules, Events, Verified};
@@ -17,11 +20,13 @@ use shared::config::Problems;
 use shared::time::Timestamp;
 
 use crate::config::{Cluster, Config, Issuer, IssuerKind};
+use clusters::Known;
+pub use clusters::{Candidate, NotAdmitted};
 pub use issuer::IssuerError;
 use issuer::IssuerKeys;
 pub use pinned::Offered;
 use pinned::PinnedKeys;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Why somebody is not let in.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +53,11 @@ pub enum AuthnError {
 
 /// All keys of all issuers.
 pub struct Authn {
-    clusters: BTreeMap<String, (Cluster, PinnedKeys)>,
+    clusters: RwLock<BTreeMap<String, Arc<Known>>>,
+    /// Told when a cluster comes or goes.
+    changed: watch::Sender<u64>,
+    /// Where adopted keys are kept.
+    data: PathBuf,
     /// Told when a token names a key that its cluster does not have here.
     strange: Notify,
     ci: Vec<IssuerKeys>,
@@ -63,7 +72,8 @@ impl Authn {
         for cluster in config.clusters.values() {
             let key = format!("clusters[{}].keys", cluster.name);
             if let Some(keys) = problems.take(&key, PinnedKeys::read(cluster, &config.data)) {
-                clusters.insert(cluster.name.clone(), (cluster.clone(), keys));
+                let known = Known { cluster: Arc::new(cluster.clone()), keys };
+                clusters.insert(cluster.name.clone(), Arc::new(known));
             }
         }
         let mut issuers = |list: &[Issuer], key: &str| {
@@ -72,17 +82,19 @@ impl Authn {
         };
         let (ci, approvers) =
             (issuers(&config.ci_issuers, "ciIssuers"), issuers(&config.approver_issuers, "approverIssuers"));
-        problems.finish(Some(Self { clusters, strange: Notify::new(), ci, approvers }))
+        let (clusters, changed, data) = (RwLock::new(clusters), watch::Sender::new(0), config.data.clone());
+        problems.finish(Some(Self { clusters, changed, data, strange: Notify::new(), ci, approvers }))
     }
 
     /// The pod behind a sidecar's token, by signature alone: the token review is still to come.
-    pub fn pod(&self, token: &str, now: Timestamp) -> Result<(&Cluster, Verified<PodIdentity>), AuthnError> {
+    pub fn pod(&self, token: &str, now: Timestamp) -> Result<(Arc<Cluster>, Verified<PodIdentity>), AuthnError> {
         let issuer = unverified_issuer(token)?;
         // Several clusters may share an issuer name (the default one); the signature tells them apart.
         let mut refused = AuthnError::UnknownIssuer(issuer.chars().take(200).collect());
-        for (cluster, keys) in self.clusters.values().filter(|(cluster, _)| cluster.issuer == issuer) {
-            match verify::pod(token, &keys.keys(), &cluster.name, &cluster.issuer, now) {
-                Ok(pod) => return Ok((cluster, pod)),
+        for known in self.known().iter().filter(|known| known.cluster.issuer == issuer) {
+            let cluster = &known.cluster;
+            match verify::pod(token, &known.keys.keys(), &cluster.name, &cluster.issuer, now) {
+                Ok(pod) => return Ok((Arc::clone(cluster), pod)),
                 Err(error) => refused = self.noted(error).into(),
             }
         }
@@ -122,13 +134,12 @@ impl Authn {
     }
 
     /// An agent of a cluster, by its ServiceAccount token; gives the token's expiry.
-    pub fn agent(&self, token: &str, now: Timestamp) -> Result<(&Cluster, Timestamp), AuthnError> {
+    pub fn agent(&self, token: &str, now: Timestamp) -> Result<(Arc<Cluster>, Timestamp), AuthnError> {
         let issuer = unverified_issuer(token)?;
         let mut refused = AuthnError::UnknownIssuer(issuer.chars().take(200).collect());
-        for (cluster, keys) in self.clusters.values().filter(|(cluster, _)| cluster.issuer == issuer) {
-            let (namespace, name) = (&cluster.agent_namespace, &cluster.agent_service_account);
-            match verify::agent(token, &keys.keys(), &cluster.issuer, namespace, name, now) {
-                Ok(expires) => return Ok((cluster, expires)),
+        for known in self.known().iter().filter(|known| known.cluster.issuer == issuer) {
+            match known.agent(token, now) {
+                Ok(expires) => return Ok((Arc::clone(&known.cluster), expires)),
                 Err(error) => refused = self.noted(error).into(),
             }
         }
@@ -145,21 +156,6 @@ impl Authn {
     /// Resolves when a token came under a key of no cluster's.
     pub async fn strange_key(&self) {
         self.strange.notified().await;
-    }
-
-    /// The clusters.
-    pub fn clusters(&self) -> impl Iterator<Item = &Cluster> {
-        self.clusters.values().map(|(cluster, _)| cluster)
-    }
-
-    /// Reads again what administrators pinned, where it changed.
-    pub fn reload_pinned(&self) {
-        self.clusters.values().for_each(|(_, keys)| keys.reload());
-    }
-
-    /// Takes what a cluster publishes.
-    pub fn offer(&self, cluster: &str, published: &[u8]) -> Result<Offered, String> {
-        self.clusters.get(cluster).map_or_else(|| Ok(Offered::default()), |(_, keys)| keys.offer(published))
     }
 
     /// A person who may vote.

@@ -1,8 +1,8 @@
-//! The keys of one cluster's ServiceAccount issuer: those that an administrator pinned in a file, followed as it changes, and those that
-//! were adopted since, kept in the data folder.
+//! The keys of one cluster's ServiceAccount issuer: those that an administrator pinned, in a file that is followed as it changes or with the
+//! cluster's enrolment, and those that were adopted since, kept in the data folder.
 //!
-//! Invariant: a key comes in by the file, or by [`PinnedKeys::offer`] where the configuration lets it; an id never changes its key; and
-//! nothing but the file takes a key out.
+//! Invariant: a key comes in by the file or the enrolment, or by [`PinnedKeys::offer`] where the administrator lets it; an id never changes
+//! its key; and nothing but the file takes a key out.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,15 +11,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use control_plane_core::identity::token::KeySet;
 use serde_json::{Value, json};
 use shared::limits;
 
-use crate::config::Cluster;
+use crate::config::{Cluster, Keys};
 
 /// The keys of a cluster.
 pub(crate) struct PinnedKeys {
-    file: PathBuf,
+    file: Option<PathBuf>,
     adopted_file: PathBuf,
     adopts: bool,
     state: RwLock<State>,
@@ -45,12 +47,21 @@ pub struct Offered {
 
 impl PinnedKeys {
     pub(super) fn read(cluster: &Cluster, data: &Path) -> Result<Self, String> {
-        let adopted_file = data.join(format!("issuer-keys-{}.json", cluster.name));
-        let pinned = read(&cluster.keys)?;
+        let (file, pinned, adopted_file) = match &cluster.keys {
+            Keys::File(path) => (Some(path), read(path)?, format!("issuer-keys-{}.json", cluster.name)),
+            Keys::Enrolled { number, set } => {
+                let keys = parse(set.as_bytes()).filter(|keys| !keys.is_empty());
+                let keys = keys.ok_or("there is no usable key among them (a JWKS is expected)")?;
+                // By number: what was adopted for a cluster that was forgotten is not the next one's of that name.
+                (None, keys, format!("enrolled-issuer-keys-{number}.json"))
+            }
+        };
+        let adopted_file = data.join(adopted_file);
         let adopted = if cluster.adopt_keys && adopted_file.exists() { read(&adopted_file)? } else { Vec::new() };
         let keys = Arc::new(key_set(&pinned, &adopted));
-        let state = State { pinned, adopted, keys, modified: modified(&cluster.keys), told: BTreeSet::new() };
-        Ok(Self { file: cluster.keys.clone(), adopted_file, adopts: cluster.adopt_keys, state: RwLock::new(state) })
+        let modified = file.and_then(|path| modified(path));
+        let state = State { pinned, adopted, keys, modified, told: BTreeSet::new() };
+        Ok(Self { file: file.cloned(), adopted_file, adopts: cluster.adopt_keys, state: RwLock::new(state) })
     }
 
     /// Those that count.
@@ -60,21 +71,32 @@ impl PinnedKeys {
 
     /// Reads the file again if it changed. One that can't be used changes nothing.
     pub(crate) fn reload(&self) {
-        let now = modified(&self.file);
+        let Some(file) = &self.file else { return };
+        let now = modified(file);
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if now == state.modified {
             return;
         }
         state.modified = now;
-        match read(&self.file) {
+        match read(file) {
             Ok(pinned) => {
                 state.keys = Arc::new(key_set(&pinned, &state.adopted));
                 state.pinned = pinned;
                 let ids = ids(&state.pinned);
-                tracing::info!(path = %self.file.display(), keys = ?ids, "pinned issuer keys in force");
+                tracing::info!(path = %file.display(), keys = ?ids, "pinned issuer keys in force");
             }
             Err(why) => tracing::error!(why, "pinned issuer keys refused; those that were in force stay"),
         }
+    }
+
+    /// Whether the two have a key in common, whatever they call it.
+    pub(super) fn shares_with(&self, other: &Self) -> bool {
+        let all = |keys: &Self| {
+            let state = keys.state.read().unwrap_or_else(PoisonError::into_inner);
+            state.pinned.iter().chain(&state.adopted).cloned().collect::<Vec<_>>()
+        };
+        let others: Vec<_> = all(other).iter().map(material).collect();
+        all(self).iter().any(|key| others.contains(&material(key)))
     }
 
     /// Takes keys that the cluster publishes, from an agent that was authenticated under those that count. They count once they are on
@@ -152,6 +174,15 @@ fn ids(keys: &[Value]) -> Vec<String> {
 /// Whether two spellings are of one public key.
 fn same_key(one: &Value, other: &Value) -> bool {
     ["kty", "crv", "n", "e", "x", "y"].iter().all(|part| one.get(*part) == other.get(*part))
+}
+
+/// The numbers that a public key is made of, however they are spelled.
+fn material(key: &Value) -> Vec<Vec<u8>> {
+    let number = |part: &&str| {
+        let bytes = key.get(*part).and_then(Value::as_str).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+        bytes.unwrap_or_default().into_iter().skip_while(|byte| *byte == 0).collect()
+    };
+    ["n", "e", "x", "y"].iter().map(number).collect()
 }
 
 /// Whole or not at all, also if the power goes.

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use shared::config::Problems;
 use shared_net::clock::Clock;
+use shared_net::enrolment::EnrolmentToken;
 
 use crate::install::{self, Cluster, Form, Installation, Kubectl, Rotate, Settings};
 
@@ -65,7 +66,7 @@ pub(super) struct Wanted {
     #[arg(long)]
     policy: Option<PathBuf>,
     /// The control plane is elsewhere: install agent, injector and policies only.
-    #[arg(long, requires = "control_plane", requires = "pin")]
+    #[arg(long, requires = "control_plane")]
     agent_only: bool,
     /// host:port of a control plane elsewhere (key: controlPlane.address).
     #[arg(long, requires = "agent_only")]
@@ -73,6 +74,9 @@ pub(super) struct Wanted {
     /// The pin of its authority, as `sallyport pin` prints it there (key: controlPlane.pin).
     #[arg(long, requires = "agent_only")]
     pin: Option<String>,
+    /// The one-time token that `sallyport clusters enrol NAME` printed there: it says the cluster's name and the pin, and the agents show it.
+    #[arg(long, requires = "agent_only", value_name = "TOKEN", env = "SALLYPORT_ENROL", hide_env_values = true)]
+    enrol: Option<String>,
     /// Makes a key anew; everything else is kept.
     #[arg(long)]
     rotate: Option<RotateWhat>,
@@ -90,6 +94,8 @@ enum RotateWhat {
     WebhookCa,
     /// The key of placeholders.
     Placeholder,
+    /// The control plane's authority, where it is in the cluster: twice, a step each.
+    ControlPlaneCa,
 }
 
 /// See [`Form`].
@@ -147,6 +153,7 @@ fn prepare(wanted: Wanted) -> anyhow::Result<(Kubectl, Installation, Form)> {
         RotateWhat::WebhookCertificate => Rotate::WebhookCertificate,
         RotateWhat::WebhookCa => Rotate::WebhookCa,
         RotateWhat::Placeholder => Rotate::Placeholder,
+        RotateWhat::ControlPlaneCa => Rotate::ControlPlaneCa,
     });
     let form = match wanted.output {
         Output::Manifests => Form::Manifests,
@@ -198,13 +205,29 @@ fn settings(wanted: Wanted) -> Result<Settings, Problems> {
     for (key, value) in all {
         problems.take(&key, install::set(&mut values, &key, value));
     }
+    let token = wanted.enrol.and_then(|text| problems.take("--enrol", text.trim().parse::<EnrolmentToken>()));
+    if let Some(token) = &token {
+        of_token(token, &mut values, &mut problems);
+    }
     match Settings::parse(values) {
-        Ok(settings) => problems.finish(Some(settings)),
+        Ok(settings) => problems.finish(Some(settings.enrolling(token))),
         Err(more) => {
             for problem in more.iter() {
                 problems.push(&problem.key, &problem.message);
             }
             Err(problems)
+        }
+    }
+}
+
+/// What a token says need not be said again, and must not be said otherwise.
+fn of_token(token: &EnrolmentToken, values: &mut Value, problems: &mut Problems) {
+    for (key, says) in [("cluster", token.name().to_owned()), ("controlPlane.pin", token.pin().to_string())] {
+        let pointer = format!("/{}", key.replace('.', "/"));
+        match values.pointer(&pointer) {
+            None | Some(Value::Null) => drop(problems.take(key, install::set(values, key, says.into()))),
+            Some(said) if said.as_str() == Some(says.as_str()) => {}
+            Some(said) => problems.push(key, format!("{said} is said, and the enrolment token is for {says:?}")),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 mod approvals;
 mod audit;
+mod ca;
 mod client;
+mod clusters;
 mod doctor;
 mod inject;
 mod install;
@@ -20,6 +22,9 @@ use clap::{Args, Parser, Subcommand};
 use shared::config::{EXIT_CONFIG, Problems};
 
 use crate::store::Start;
+
+/// What the control plane's authority is called in its certificates.
+const CA_NAME: &str = "sallyport";
 
 /// Just-in-time access to Kubernetes for AI agents and CI jobs.
 #[derive(Parser)]
@@ -59,6 +64,11 @@ enum Command {
         /// The control plane's data folder.
         data: PathBuf,
     },
+    /// Change the authority whose key sidecars and agents pin, without a gap.
+    Ca {
+        #[command(subcommand)]
+        command: ca::Command,
+    },
     /// Operations that wait for people.
     Approvals {
         #[command(flatten)]
@@ -72,6 +82,13 @@ enum Command {
         server: Server,
         #[command(subcommand)]
         command: sessions::Command,
+    },
+    /// Clusters that are known here: enrol one with a one-time token, list them, forget one.
+    Clusters {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: clusters::Command,
     },
     /// Our record beside the API server's audit log.
     Audit {
@@ -142,8 +159,10 @@ pub fn run() -> ExitCode {
         Command::Inject { config, check } => inject::run(&config, check),
         Command::CheckConfig { config } => serve::check(&config),
         Command::Pin { data } => serve::pin(&data),
+        Command::Ca { command } => ca::run(command),
         Command::Approvals { server, command } => wait(approvals::run(server, command)),
         Command::Sessions { server, command } => wait(sessions::run(server, command)),
+        Command::Clusters { server, command } => wait(clusters::run(server, command)),
         Command::Audit { server, command } => wait(audit::run(server, command)),
         Command::Install(wanted) => install::install(*wanted),
         Command::Upgrade(wanted) => install::upgrade(*wanted),

@@ -230,9 +230,12 @@ async fn tell(client: &Client, operation: &Value) -> anyhow::Result<()> {
     for fact in items(operation.pointer("/explanation/contributions").unwrap_or(&Value::Null)) {
         line("because", text(fact, "/fact"));
     }
+    let mut disclosed = Vec::new();
     if let Some(hold) = operation.get("hold").and_then(Value::as_str) {
         let answer = client.get(&format!("/v1/approvals/{hold}")).await?;
         let phase = answer.pointer("/hold/phase").unwrap_or(&Value::Null);
+        let keys = items(answer.pointer("/hold/pin/keys").unwrap_or(&Value::Null)).iter();
+        disclosed.extend(keys.filter_map(Value::as_str).map(str::to_owned));
         line("hold", &format!("{hold}, {}", text(phase, "/phase")));
         for vote in items(phase.get("votes").unwrap_or(&Value::Null)) {
             line(
@@ -248,6 +251,10 @@ async fn tell(client: &Client, operation: &Value) -> anyhow::Result<()> {
         if text(phase, "/phase") == "denied" {
             line("denied", &format!("by {}: {}", text(phase, "/subject"), text(phase, "/reason")));
         }
+    }
+    if !text(operation, "/jti").is_empty() {
+        // Of a disclosure: what was let out. The value is kept nowhere.
+        disclosed.iter().for_each(|key| line("shown", &format!("the real value of data[{:?}]", safe(key, false))));
     }
     line("grant", text(operation, "/jti"));
     line("body", operation.get("body").and_then(Value::as_str).unwrap_or_default());

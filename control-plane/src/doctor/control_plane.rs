@@ -50,7 +50,7 @@ pub(super) fn look(question: &Question, seen: Option<&Seen>, report: &mut Report
     report.push(own_certificates(&status, question.clock.now()));
     report.push(policy(&status));
     report.push(approvals(&status));
-    report.push(agents(&status));
+    report.push(agents(&status, seen.map(|seen| seen.settings.cluster())));
     report.push(sidecars(&status));
     report.push(watched(&status));
 }
@@ -141,8 +141,13 @@ fn approvals(status: &Value) -> Check {
         .remedy("keep the control plane's machine and volume as safe as the cluster's administrators' credentials")
 }
 
-fn agents(status: &Value) -> Check {
+fn agents(status: &Value, ours: Option<&str>) -> Check {
     let mut check = Check::new("agents");
+    if let Some(ours) = ours.filter(|ours| !list(status, "/clusters").any(|cluster| text(cluster, "/name") == *ours)) {
+        check = check.fail(format!(
+            "{ours}: it does not know this cluster, so nobody of it is let in: `sallyport clusters list` there shows which it knows"
+        ));
+    }
     for cluster in list(status, "/clusters") {
         let name = text(cluster, "/name");
         let agents: Vec<_> = list(cluster, "/agents").collect();
@@ -233,7 +238,7 @@ mod tests {
         let open = json!({"sidecars": {"connected": 2, "shut": 1, "open": 1, "versions": {"0.0.1": 1},
             "list": [sidecar(json!({"open": [way]})), sidecar(json!({"open": []}))]}});
         let agent = |version: &str, heard: bool| json!({"version": version, "heard": heard});
-        let agents_of = |all: Value| agents(&json!({"clusters": [{"name": "test", "agents": all}]}));
+        let agents_of = |all: Value| agents(&json!({"clusters": [{"name": "test", "agents": all}]}), Some("test"));
         let guard = |guard: Value| watched(&json!({"clusters": [{"name": "test", "guard": guard}]}));
         let said = |check: &Check| serde_json::to_string(check).unwrap();
         for (check, outcome, words) in [
@@ -255,6 +260,7 @@ mod tests {
             (agents_of(json!([agent(VERSION, true)])), Outcome::Warning, "test: one is connected"),
             (agents_of(json!([agent(VERSION, true), agent("0.0.1", true)])), Outcome::Warning, "version 0.0.1"),
             (agents_of(json!([agent(VERSION, true), agent(VERSION, true)])), Outcome::Ok, "test: 2 are connected"),
+            (agents(&json!({"clusters": []}), Some("test")), Outcome::Failed, "does not know this cluster"),
             (sidecars(&open), Outcome::Failed, "ci/job in test reaches kubelet 192.0.2.1:10250"),
             (sidecars(&open), Outcome::Failed, "1 are of version 0.0.1"),
             (sidecars(&json!({"sidecars": {"connected": 1, "untried": 1}})), Outcome::Warning, "1 have not tried"),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::check::{Check, Report};
 use super::cluster::Seen;
 use super::{last_line, list, text};
-use crate::install::{GUARDED, NAMESPACE, changes};
+use crate::install::{ENROLMENT, GUARDED, NAMESPACE, changes};
 
 pub(super) fn look(seen: &Seen, report: &mut Report) {
     report.push(pinned(seen));
@@ -25,7 +25,7 @@ fn pinned(seen: &Seen) -> Check {
             check.fail(format!("the agents' configuration is of another cluster; this one is {}", seen.cluster.uid));
     }
     if !seen.settings.has_control_plane() {
-        return check.note("the keys are in the configuration of the control plane, which is elsewhere").remedy(AGAIN);
+        return elsewhere(check, seen);
     }
     let map = ["get", "configmap", "sallyport-control-plane", "-n", NAMESPACE, "--ignore-not-found", "-o", "json"];
     let data = match seen.kubectl.json(&map) {
@@ -47,17 +47,46 @@ fn pinned(seen: &Seen) -> Check {
         }
         Some(_) => {}
     }
-    let keys = |text: &str| -> BTreeSet<String> {
-        let set: Value = serde_json::from_str(text).unwrap_or_default();
-        list(&set, "/keys").map(Value::to_string).collect()
-    };
-    let unknown = keys(&seen.cluster.keys).difference(&keys(part("keys.json"))).count();
+    let unknown = unknown_keys(seen, part("keys.json"));
     if unknown > 0 {
         check = check.fail(format!(
             "the cluster signs tokens with {unknown} keys that are not pinned: its Pods are not believed"
         ));
     }
     check.remedy(AGAIN)
+}
+
+/// The same where the control plane is not in the cluster: what its agents showed, if it was enrolled with a token.
+fn elsewhere(check: Check, seen: &Seen) -> Check {
+    let shown = |key: &str| {
+        let value = seen.cluster.secret(ENROLMENT, key)?;
+        Some(String::from_utf8_lossy(value.expose()).into_owned())
+    };
+    let (Some(issuer), Some(keys)) = (shown("issuer"), shown("keys.json")) else {
+        return check.note("the keys are in the configuration of the control plane, which is elsewhere").remedy(AGAIN);
+    };
+    let mut check =
+        check.note("it is enrolled with a token: `sallyport clusters list`, where the control plane runs, says when");
+    if issuer != seen.cluster.issuer {
+        check =
+            check.fail(format!("the cluster's tokens are of {}, and another issuer was enrolled", seen.cluster.issuer));
+    }
+    let unknown = unknown_keys(seen, &keys);
+    if unknown > 0 {
+        check = check.warn(format!(
+            "the cluster signs tokens with {unknown} keys that were not enrolled: its Pods are not believed, unless --adopt-keys was said"
+        ));
+    }
+    check.remedy("if it was you who changed the cluster's keys: sallyport clusters forget and enrol there, and install with the new token")
+}
+
+/// How many keys the cluster publishes that are not among these.
+fn unknown_keys(seen: &Seen, pinned: &str) -> usize {
+    let keys = |text: &str| -> BTreeSet<String> {
+        let set: Value = serde_json::from_str(text).unwrap_or_default();
+        list(&set, "/keys").map(Value::to_string).collect()
+    };
+    keys(&seen.cluster.keys).difference(&keys(pinned)).count()
 }
 
 const AGAIN: &str = "if it was you who changed the cluster's keys: sallyport upgrade --values FILE | kubectl apply -f -; if not, find out who signs its tokens";

@@ -1,5 +1,6 @@
 //! The hold stage: an operation waits for people, and goes on as `Allowed` once its approval is spent.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ impl Gateway {
         mut running: Running,
     ) -> Result<Response<BoxBody>, Refused> {
         loop {
-            let pin = match pin(&live, hold.attributes().info()) {
+            let pin = match pin(&live, hold.attributes().info(), hold.reveal()) {
                 Ok(pin) => pin,
                 Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
             };
@@ -208,8 +209,10 @@ impl Gateway {
 }
 
 /// The state of the object that an approver will see; without it nothing can be approved.
-fn pin(live: &Live, info: &RequestInfo) -> Result<VersionPin, Refusal> {
+fn pin(live: &Live, info: &RequestInfo, reveal: &BTreeSet<String>) -> Result<VersionPin, Refusal> {
     match live {
+        Live::Read(read) if !reveal.is_empty() => Ok(VersionPin::of_reveal(read.live.as_ref(), reveal)),
+        Live::None if !reveal.is_empty() => Err(Refusal::Internal("a disclosure of what was not read")),
         Live::None => Ok(VersionPin::of(info, None)),
         Live::Read(read) => Ok(VersionPin::of(info, read.live.as_ref())),
         Live::Failed(why) => Err(Refusal::Outdated(format!("the object that it is about could not be read ({why})"))),

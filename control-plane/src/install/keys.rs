@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use shared::limits;
 use shared::secret::Secret;
 use shared::time::Timestamp;
 use shared_net::pki::{Ca, KeyPin};
@@ -15,11 +16,15 @@ use super::cluster::{Cluster, Data, NAMESPACE};
 use super::settings::Settings;
 
 /// Our Secrets.
-pub(super) const NAMES: [&str; 4] = [CA, PLACEHOLDER, WEBHOOK_CA, INJECTOR_TLS];
+pub(super) const NAMES: [&str; 5] = [CA, PLACEHOLDER, ENROLMENT, WEBHOOK_CA, INJECTOR_TLS];
 const CA: &str = "sallyport-ca";
 const PLACEHOLDER: &str = "sallyport-placeholder";
+/// The Secret with what enrols the cluster.
+pub const ENROLMENT: &str = "sallyport-enrolment";
 const WEBHOOK_CA: &str = "sallyport-webhook-ca";
 const INJECTOR_TLS: &str = "sallyport-injector-tls";
+/// What leads from the control plane's authority before to the present one.
+const BEFORE: &str = "ca-before.crt";
 /// The injector's certificate lives so long, and is renewed by the first `upgrade` in its last third.
 const CERTIFICATE_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -32,6 +37,8 @@ pub enum Rotate {
     WebhookCa,
     /// The key of placeholders; the one before is still understood.
     Placeholder,
+    /// The control plane's authority, in two steps, between which both are trusted.
+    ControlPlaneCa,
 }
 
 /// The keys of an installation.
@@ -41,6 +48,8 @@ pub(super) struct Keys {
     pub(super) pin: Option<KeyPin>,
     pub(super) ca: Data,
     pub(super) placeholder: Data,
+    /// What enrols the cluster, or enrolled it; empty where nothing does.
+    pub(super) enrolment: Data,
     pub(super) webhook_ca: Data,
     pub(super) injector_tls: Data,
     /// What the API server trusts for the injector, PEM.
@@ -59,15 +68,22 @@ impl Keys {
     ) -> anyhow::Result<Self> {
         let mut notes = Vec::new();
         let (ca, pin) = match settings.inside() {
-            Some(_) => authority(cluster, now, &mut notes).map(|(data, pin)| (data, Some(pin)))?,
+            Some(_) => authority(cluster, rotate, now, &mut notes).map(|(data, pin)| (data, Some(pin)))?,
+            None if rotate == Some(Rotate::ControlPlaneCa) => {
+                anyhow::bail!(
+                    "the control plane is elsewhere: `sallyport ca rotate` there, then install again with the new --pin"
+                )
+            }
             None => (Data::new(), None),
         };
         let placeholder = placeholder(cluster, rotate, &mut notes);
+        let enrolment = enrolment(cluster, settings)?;
         let webhook = Webhook::of(cluster, rotate, now, &mut notes)?;
         Ok(Self {
             pin,
             ca,
             placeholder,
+            enrolment,
             bundle: webhook.bundle(),
             webhook_ca: webhook.authority,
             injector_tls: webhook.certificate,
@@ -76,8 +92,14 @@ impl Keys {
     }
 }
 
-fn authority(cluster: &Cluster, now: Timestamp, notes: &mut Vec<String>) -> anyhow::Result<(Data, KeyPin)> {
-    let ca = match (text(cluster, CA, "ca.key")?, text(cluster, CA, "ca.crt")?) {
+fn authority(
+    cluster: &Cluster,
+    rotate: Option<Rotate>,
+    now: Timestamp,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<(Data, KeyPin)> {
+    let mut before = text(cluster, CA, BEFORE)?.map(str::to_owned);
+    let mut ca = match (text(cluster, CA, "ca.key")?, text(cluster, CA, "ca.crt")?) {
         (Some(key), Some(certificate)) => Ca::from_pem(key, certificate, "sallyport")
             .with_context(|| format!("the Secret {NAMESPACE}/{CA} can't be used"))?,
         (None, None) => {
@@ -88,8 +110,22 @@ fn authority(cluster: &Cluster, now: Timestamp, notes: &mut Vec<String>) -> anyh
             anyhow::bail!("the Secret {NAMESPACE}/{CA} has only one of ca.key and ca.crt: put the other back")
         }
     };
+    if rotate == Some(Rotate::ControlPlaneCa) {
+        if before.take().is_some() {
+            notes.push("Step 2 of 2: the control plane's authority before is no longer trusted.".to_owned());
+        } else {
+            ca = ca.successor(now)?;
+            before = ca.before_pem();
+            notes.push(
+                "Step 1 of 2: the control plane's authority is new, and the one before is still trusted. Repeat when the Pods \
+                 from before have ended: their sidecars pin that one."
+                    .to_owned(),
+            );
+        }
+    }
     let key = ca.key_pem();
-    Ok((data([("ca.crt", ca.pem()), ("ca.key", key.expose())]), ca.pin()))
+    let all = [("ca.crt", ca.pem()), ("ca.key", key.expose())];
+    Ok((data(all.into_iter().chain(before.as_deref().map(|before| (BEFORE, before)))), ca.pin()))
 }
 
 fn placeholder(cluster: &Cluster, rotate: Option<Rotate>, notes: &mut Vec<String>) -> Data {
@@ -108,6 +144,22 @@ fn placeholder(cluster: &Cluster, rotate: Option<Rotate>, notes: &mut Vec<String
     data.insert("current".to_owned(), current);
     data.extend(previous.map(|previous| ("previous".to_owned(), previous)));
     data
+}
+
+/// A one-time token, beside what it is to pin: this cluster's issuer and its keys, as its administrator's kubectl reads them. The agents show
+/// both, for they have no right to read them, and are not asked what their cluster is.
+fn enrolment(cluster: &Cluster, settings: &Settings) -> anyhow::Result<Data> {
+    let known =
+        || cluster.secrets.get(ENROLMENT).filter(|known| known.contains_key("token") && settings.inside().is_none());
+    let Some(token) = &settings.token else { return Ok(known().cloned().unwrap_or_default()) };
+    if cluster.keys.len() > limits::ENROLMENT_KEYS_BYTES {
+        anyhow::bail!(
+            "the cluster publishes {} bytes of issuer keys, and an enrolment takes {}: put an entry into the control plane's configuration",
+            cluster.keys.len(),
+            limits::ENROLMENT_KEYS_BYTES
+        );
+    }
+    Ok(data([("token", token.text().expose().as_str()), ("issuer", &cluster.issuer), ("keys.json", &cluster.keys)]))
 }
 
 /// The injector's certificate and its authority.

@@ -27,15 +27,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use shared::time::Timestamp;
+use shared_net::enrolment::EnrolmentToken;
 use shared_net::pki::KeyPin;
 
 pub use cluster::{Cluster, Data, Endpoints, INSTALLATION, INSTALLED, NAMESPACE};
 pub use exact::{Difference, GUARDED, differences};
 use keys::Keys;
-pub use keys::Rotate;
+pub use keys::{ENROLMENT, Rotate};
 pub use kubectl::{Kubectl, Missing};
 use network::Egress;
 pub use remove::{Removal, removal};
+pub(crate) use settings::INSIDE;
 use settings::{ControlPlane, Inside, Mode, Pinned, QUIC};
 pub use settings::{Settings, read, set};
 pub use upgrade::changes;
@@ -96,8 +98,10 @@ impl Installation {
         let webhooks = objects.iter().position(|object| object.get("webhooks").is_some()).unwrap_or(objects.len());
         objects.splice(webhooks..webhooks, more);
         notes.extend(warnings(settings));
-        if settings.inside().is_none() {
-            notes.push(entry(settings, cluster));
+        match &settings.token {
+            Some(token) => notes.push(enrolling(token)),
+            None if settings.inside().is_none() && keys.enrolment.is_empty() => notes.push(entry(settings, cluster)),
+            None => {}
         }
         Ok(Self { objects, values, notes, upgrade: cluster.installed.is_some() })
     }
@@ -169,12 +173,24 @@ fn tell_agents(values: &mut Value, guarded: &str) -> Option<()> {
     Some(())
 }
 
-/// What a control plane elsewhere has to know: an entry of its configuration.
+/// What becomes of a token.
+fn enrolling(token: &EnrolmentToken) -> String {
+    format!(
+        "The agents enrol this cluster as {}, once, with the token in the Secret {NAMESPACE}/{}; what is printed here holds it too. \
+         `sallyport clusters list` shows at the control plane whether they have.",
+        token.name(),
+        ENROLMENT
+    )
+}
+
+/// What a control plane elsewhere has to know where no token tells it: an entry of its configuration.
 fn entry(settings: &Settings, cluster: &Cluster) -> String {
     let keys = format!("{}-keys.json", settings.cluster);
     let entry = Pinned { cluster: &settings.cluster, uid: &cluster.uid, issuer: &cluster.issuer }.entry(&keys);
     format!(
-        "Add this to the control plane's configuration, with {keys} beside it as `kubectl get --raw /openid/v1/jwks` prints it:\n\n{}",
+        "Enrol the cluster with a one-time token (`sallyport clusters enrol {}` at the control plane, then --enrol TOKEN here); or add this to \
+         the control plane's configuration, with {keys} beside it as `kubectl get --raw /openid/v1/jwks` prints it:\n\n{}",
+        settings.cluster,
         yaml::text(&json!({"clusters": [entry]}))
     )
 }
@@ -248,7 +264,7 @@ fn values(
     let (agent, injector) = (yaml::text(&agent), yaml::text(&injector));
     let control_plane = control_plane.unwrap_or_default();
     let digests = json!({
-        "agent": digest([agent.as_bytes()].into_iter().chain(bytes(&keys.placeholder))),
+        "agent": digest([agent.as_bytes()].into_iter().chain(bytes(&keys.placeholder)).chain(bytes(&keys.enrolment))),
         "injector": digest([injector.as_bytes()]),
         // Not of the policy, which is followed while it runs.
         "controlPlane": digest(
@@ -290,6 +306,7 @@ fn values(
         "secrets": {
             "ca": or_none(secret(&keys.ca)),
             "placeholder": secret(&keys.placeholder),
+            "enrolment": or_none(secret(&keys.enrolment)),
             "webhookCa": secret(&keys.webhook_ca),
             "injectorTls": secret(&keys.injector_tls),
         },
@@ -316,7 +333,7 @@ fn agent_config(settings: &Settings, cluster: &Cluster, keys: &Keys, address: &s
     if let (Some(map), true) = (placeholder_keys.as_object_mut(), keys.placeholder.contains_key("previous")) {
         map.insert("previous".to_owned(), place("previous").into());
     }
-    json!({
+    let mut config = json!({
         "cluster": settings.cluster,
         "clusterUid": cluster.uid,
         "controlPlane": {"address": address, "pin": pin.to_string()},
@@ -327,7 +344,15 @@ fn agent_config(settings: &Settings, cluster: &Cluster, keys: &Keys, address: &s
         "guarded": format!("/etc/sallyport/{GUARDED_FILE}"),
         "listen": "0.0.0.0:9090",
         "log": {"format": "json"},
-    })
+    });
+    // Only where it is said: an agent of the version before knows no such key.
+    if let (Some(map), false) = (config.as_object_mut(), settings.revealed.is_empty()) {
+        map.insert("revealed".to_owned(), json!(settings.revealed));
+    }
+    if let (Some(config), false) = (config.as_object_mut(), keys.enrolment.is_empty()) {
+        config.insert("enrolment".to_owned(), "/etc/sallyport-enrolment".into());
+    }
+    config
 }
 
 fn injector_config(settings: &Settings, api_server: &Endpoints, address: &str, pin: KeyPin) -> Value {

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use control_plane_core::policy::Policy;
 use serde_json::{Map, Value, json};
 use shared::config::Problems;
+use shared_net::enrolment::EnrolmentToken;
 use shared_net::pki::KeyPin;
 
 use super::fields::Fields;
 use crate::config::Config;
+use crate::enrolments::AGENT;
 
 /// Where things are in the control plane's container.
 pub(super) const DATA: &str = "/var/lib/sallyport";
@@ -21,7 +23,7 @@ pub(super) const USER: u32 = 65532;
 /// The port for sidecars and agents, UDP and TCP.
 pub(super) const QUIC: u16 = 7443;
 /// Names of the control plane inside the cluster.
-const NAMES: [&str; 4] =
+pub(crate) const INSIDE: [&str; 4] =
     ["sallyport", "sallyport.sallyport", "sallyport.sallyport.svc", "sallyport.sallyport.svc.cluster.local"];
 /// Files of the control plane's folder that are ours.
 const OWN_FILES: [&str; 3] = ["config.yaml", "keys.json", "policy.yaml"];
@@ -39,6 +41,8 @@ pub struct Settings {
     pub(super) control_plane: ControlPlane,
     /// Namespaces that the agent changes nothing in, beside its own.
     pub(super) protected_namespaces: Vec<String>,
+    /// Secrets of which values may be shown to a job once people have approved it.
+    pub(super) revealed: Vec<String>,
     /// Resources of the agent's container, where others than usual are wanted.
     pub(super) agent_resources: Option<Value>,
     /// The same of the injector's.
@@ -51,6 +55,8 @@ pub struct Settings {
     pub(super) token_audiences: Vec<String>,
     /// Network policies.
     pub(super) network: Network,
+    /// What enrols the cluster at a control plane elsewhere. No value: values are kept in the clear.
+    pub(super) token: Option<EnrolmentToken>,
 }
 
 /// Images of the containers.
@@ -152,6 +158,7 @@ impl Settings {
         let mut agent = root.fields("agent", p);
         let agent_resources = agent.mapping("resources", p);
         let protected_namespaces = namespaces(&mut agent, "protectedNamespaces", p);
+        let revealed = secrets(&mut agent, "revealed", p);
         agent.end(p);
         let mut injector = root.fields("injector", p);
         let injector_resources = injector.mapping("resources", p);
@@ -170,15 +177,24 @@ impl Settings {
                 images: images?,
                 control_plane: control_plane?,
                 protected_namespaces,
+                revealed,
                 agent_resources,
                 injector_resources,
                 sidecar_port,
                 sidecar_resources,
                 token_audiences,
                 network: network?,
+                token: None,
             })
         })();
         problems.finish(settings)
+    }
+
+    /// The same with what enrols the cluster.
+    #[must_use]
+    pub fn enrolling(mut self, token: Option<EnrolmentToken>) -> Self {
+        self.token = token;
+        self
     }
 
     /// Whether the control plane is in the cluster.
@@ -243,7 +259,10 @@ fn control_plane(mut fields: Fields, problems: &mut Problems) -> Option<ControlP
     if address.is_some() || pin.is_some() {
         let address = p.take("controlPlane.address", host_and_port(address.as_deref().unwrap_or_default()));
         let pin = pin.as_deref().unwrap_or_default().parse::<KeyPin>();
-        let pin = p.take("controlPlane.pin", pin.map_err(|error| format!("{error}; `sallyport pin` prints it there")));
+        let pin = p.take(
+            "controlPlane.pin",
+            pin.map_err(|error| format!("{error}; `sallyport pin` prints it there, and --enrol brings it")),
+        );
         // What is left would be of a control plane in the cluster.
         fields.end(p);
         return Some(ControlPlane::Outside { address: address?, pin: pin? });
@@ -254,7 +273,7 @@ fn control_plane(mut fields: Fields, problems: &mut Problems) -> Option<ControlP
             config.insert(key.to_owned(), value);
         }
     }
-    let names = NAMES.into_iter().map(str::to_owned).chain(fields.texts("names", p)).collect::<Vec<_>>();
+    let names = INSIDE.into_iter().map(str::to_owned).chain(fields.texts("names", p)).collect::<Vec<_>>();
     config.insert("listen".to_owned(), listen(&names));
     let mut socket = fields.fields("localSocket", p);
     let mut local = json!({"path": SOCKET, "uids": [USER], "groups": socket.texts("groups", p)});
@@ -322,7 +341,7 @@ impl Pinned<'_> {
     pub(super) fn entry(&self, keys: &str) -> Value {
         json!({
             "name": self.cluster, "uid": self.uid, "issuer": self.issuer, "keys": keys,
-            "agent": "sallyport/sallyport-agent",
+            "agent": format!("{}/{}", AGENT.0, AGENT.1),
         })
     }
 }
@@ -404,6 +423,23 @@ fn namespaces(fields: &mut Fields, key: &str, problems: &mut Problems) -> Vec<St
     for (index, name) in names.iter().enumerate() {
         if !is_name(name, 63) || name.contains('.') {
             problems.push(format!("{}[{index}]", fields.key(key)), format!("{name:?} is no name of a namespace"));
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// `namespace/name` and `namespace/*`.
+fn secrets(fields: &mut Fields, key: &str, problems: &mut Problems) -> Vec<String> {
+    let mut names = fields.texts(key, problems);
+    for (index, name) in names.iter().enumerate() {
+        let (namespace, secret) = name.split_once('/').unwrap_or_default();
+        if !is_name(namespace, 63) || namespace.contains('.') || !(secret == "*" || is_name(secret, 253)) {
+            let message = format!("{name:?} is neither namespace/name nor namespace/*");
+            problems.push(format!("{}[{index}]", fields.key(key)), message);
+        } else if namespace == super::NAMESPACE {
+            problems.push(format!("{}[{index}]", fields.key(key)), format!("{name:?} is Sallyport's own"));
         }
     }
     names.sort();

@@ -74,6 +74,8 @@ pub(crate) struct OperationLog {
     agent: Option<AgentId>,
     claims: Option<String>,
     response: Response,
+    /// The answer has real values in it: only its digest is kept.
+    discloses: bool,
     stream: DigestStream,
 }
 
@@ -119,6 +121,7 @@ impl OperationLog {
             agent: None,
             claims: None,
             response: Response { complete: true, ..Response::default() },
+            discloses: false,
             stream: key.stream(),
         };
         Ok((log, known))
@@ -196,6 +199,10 @@ impl OperationLog {
     pub(crate) fn sent(&mut self, claims: &GrantClaims, agent: AgentId) {
         self.jti = Some(claims.jti);
         self.claims = serde_json::to_string(claims).ok();
+        self.discloses = claims.approval.as_ref().is_some_and(|approval| approval.pin.revealed().is_some());
+        if self.discloses {
+            tracing::warn!(operation.id = %self.opening.id, approvers = self.approvers, "real values of a Secret are shown to a job");
+        }
         self.agent = Some(agent);
         self.sent_at = Some(self.recorder.clock.monotonic());
         self.progress = Progress::Sent;
@@ -240,7 +247,7 @@ impl OperationLog {
         self.stream.update(piece);
         self.response.bytes += piece.len() as u64;
         let bound = if self.durable { limits::RECORDED_BODY_BYTES } else { limits::RECORDED_READ_BYTES };
-        if self.response.complete && self.response.body.len() + piece.len() <= bound {
+        if !self.discloses && self.response.complete && self.response.body.len() + piece.len() <= bound {
             self.response.body.extend_from_slice(piece);
         } else {
             self.response.complete = false;

@@ -20,6 +20,7 @@ pub enum Start {
 }
 
 const SESSION_RESTORED: &str = "the control plane was restored from a backup; start the job again";
+const TOKEN_RESTORED: &str = "the control plane was restored from a backup";
 const OPERATION_RESTORED: &str = "the database was restored from a backup, so nobody knows what became of it";
 
 /// Begins a life.
@@ -40,7 +41,7 @@ pub(super) fn begin(c: &mut Connection, seal: &SealingKey, how: Start, now: Time
     Ok(lives)
 }
 
-/// Ends every hold, operation and session of a backup.
+/// Ends every hold, operation, session and unspent enrolment token of a backup.
 fn void(transaction: &Transaction<'_>, seal: &SealingKey, now: Timestamp) -> Result<(), StoreError> {
     let changes = HoldTransaction::new(transaction, seal);
     let mut holds: u32 = 0;
@@ -63,6 +64,9 @@ fn void(transaction: &Transaction<'_>, seal: &SealingKey, now: Timestamp) -> Res
     }
     let sql = "UPDATE sessions SET closed = ?1, closed_why = ?2 WHERE closed IS NULL";
     let sessions = transaction.execute(sql, params![ms(now), SESSION_RESTORED])?;
+    // A token of the backup may have been spent since.
+    let sql = "UPDATE enrolments SET ended = ?1, ended_why = ?2 WHERE enrolled IS NULL AND ended IS NULL";
+    transaction.execute(sql, params![ms(now), TOKEN_RESTORED])?;
     tracing::warn!(holds, operations = open.len(), sessions, "restored from a backup: what was open in it is void");
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Callers speak the domain's words; the SQL stays below this folder, so that another engine can stand beside this one.
 
 mod closing;
+mod enrolments;
 mod holds;
 mod lives;
 
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use control_plane_core::lifecycle::Lives;
+pub use enrolments::{AskedFor, Enrolled, EnrolmentRow, NewEnrolment, PinnedCluster, Spending};
 pub use holds::{HoldRow, HoldTransaction};
 pub use lives::Start;
 use rusqlite::{Connection, OpenFlags};
@@ -32,7 +34,7 @@ pub use sessions::{OpenedSession, Renewed, SessionRow, Shown};
 use writer::Writer;
 
 /// Migrations: entry `n` takes the database from `user_version` n to n + 1.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("enrolments.sql")];
 /// Connections for reading at once; more readers wait.
 const READERS: usize = 4;
 

@@ -169,6 +169,17 @@ impl Store {
             .await
     }
 
+    /// Ends all sessions of a cluster for good.
+    pub async fn close_sessions_of(&self, cluster: &str, at: Timestamp, why: String) -> Result<(), StoreError> {
+        let cluster = cluster.to_owned();
+        self.writer
+            .durable(move |c| {
+                let sql = "UPDATE sessions SET closed = ?2, closed_why = ?3 WHERE cluster = ?1 AND closed IS NULL";
+                Ok(c.prepare_cached(sql)?.execute(params![cluster, ms(at), why]).map(drop)?)
+            })
+            .await
+    }
+
     /// The session that belongs to a sidecar's key.
     pub async fn session_of_peer(&self, peer_key: [u8; 32]) -> Result<Option<SessionRow>, StoreError> {
         self.read(move |c| {

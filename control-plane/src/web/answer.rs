@@ -36,6 +36,9 @@ pub(super) enum Problem {
     /// There is no such thing.
     #[error("there is no {0} of that id")]
     NotFound(&'static str),
+    /// There is no such cluster.
+    #[error("{}", crate::enrolments::ForgetError::Unknown)]
+    NoCluster,
     /// The path.
     #[error("there is no such route; see /openapi.json")]
     NoRoute,
@@ -65,7 +68,7 @@ impl Problem {
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Host => StatusCode::MISDIRECTED_REQUEST,
-            Self::NotFound(_) | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::NoCluster | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

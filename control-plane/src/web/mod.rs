@@ -4,6 +4,7 @@
 
 mod answer;
 mod caller;
+mod clusters;
 mod listen;
 mod openapi;
 pub mod routes;
@@ -20,6 +21,7 @@ use crate::agents::Agents;
 use crate::alarms::Alarms;
 use crate::approvals::Approvals;
 use crate::authn::Authn;
+use crate::enrolments::Enrolments;
 use crate::events::Events;
 use crate::guards::Guards;
 use crate::policies::Policies;
@@ -32,6 +34,8 @@ pub use listen::{Web, build};
 pub struct Parts {
     /// Who is asking.
     pub authn: Arc<Authn>,
+    /// Clusters that come and go.
+    pub enrolments: Arc<Enrolments>,
     /// Holds and votes.
     pub approvals: Arc<Approvals>,
     /// Ways round the agent.
@@ -46,12 +50,12 @@ pub struct Parts {
     pub agents: Arc<Agents>,
     /// What protects clusters.
     pub guards: Arc<Guards>,
-    /// The clusters of the configuration.
-    pub clusters: Vec<String>,
     /// What the listeners show.
     pub keys: Arc<ServerKeys>,
     /// Records.
     pub store: Store,
+    /// Where sidecars and agents most likely find us; `None` where the configuration names nothing.
+    pub address: Option<String>,
     /// Groups that may read everything and change nothing.
     pub auditors: BTreeSet<String>,
     /// Time.

@@ -10,7 +10,7 @@ use shared::ids::{HoldId, SessionId};
 
 use super::answer::{self, Answer, Problem};
 use super::caller::{Caller, LocalPeer};
-use super::{Parts, caller, openapi, status};
+use super::{Parts, caller, clusters, openapi, status};
 use crate::approvals::BallotError;
 use crate::store::Filter;
 
@@ -42,6 +42,12 @@ pub enum Call {
     Rejected,
     /// The policy in force.
     Policy,
+    /// Known clusters.
+    Clusters,
+    /// A token for one more.
+    Enrol,
+    /// The end of one.
+    Forget,
     /// What happens.
     Events,
     /// How the control plane and what is connected to it are.
@@ -99,7 +105,7 @@ const fn post(call: Call, path: &'static str, answer: &'static str, summary: &'s
 }
 
 /// All of them.
-pub const ROUTES: [Route; 15] = [
+pub const ROUTES: [Route; 18] = [
     Route {
         query: &[("live", "boolean")],
         ..get(
@@ -160,6 +166,30 @@ pub const ROUTES: [Route; 15] = [
     },
     get(Call::Rejected, "/v1/rejected", "Rejected", "Attempts that never became an operation, newest first"),
     get(Call::Policy, "/v1/policy", "Policy", "The policy in force, and what is wrong with a newer file"),
+    get(
+        Call::Clusters,
+        "/v1/clusters",
+        "Clusters",
+        "The clusters that are known, how they became so, and the enrolment tokens that wait",
+    ),
+    Route {
+        body: Some("EnrolmentWanted"),
+        ..post(
+            Call::Enrol,
+            "/v1/clusters/enrol",
+            "EnrolmentToken",
+            "Make a one-time token for a cluster; over the local socket only",
+        )
+    },
+    Route {
+        body: Some("ClusterName"),
+        ..post(
+            Call::Forget,
+            "/v1/clusters/forget",
+            "Forgotten",
+            "Forget a cluster that was enrolled, or take its token back; over the local socket only",
+        )
+    },
     get(
         Call::Events,
         "/v1/events",
@@ -233,14 +263,7 @@ impl Known<'_> {
         let Self { caller, route, id, query } = self;
         let query = Query::read(query, route)?;
         let may_read = caller.may_read(parts);
-        // Whoever is at the local socket was let there by the machine's administrator, and `doctor` needs to know how things are.
-        let local = caller.voter.via == Via::LocalSocket && route.call == Call::Status;
-        let open = local || matches!(route.call, Call::Whoami | Call::OpenApi | Call::Approve | Call::Deny);
-        if !open && !may_read {
-            return Err(Problem::Forbidden(
-                "only members of a group that approves something, or of auditorGroups, may see this".to_owned(),
-            ));
-        }
+        may_call(route.call, &caller, may_read)?;
         if route.body.is_none() && !body.is_empty() {
             return Err(Problem::Bad("this call takes no body".to_owned()));
         }
@@ -282,6 +305,9 @@ impl Known<'_> {
             Call::Rejected => answer::json(&store.rejected(ROWS).await?),
             Call::Policy => answer::json(&parts.policies.state()),
             Call::Bypass => answer::json(&parts.alarms.list()),
+            Call::Clusters => answer::json(&parts.enrolments.list().await?),
+            Call::Enrol => clusters::enrol(parts, &voter, body).await?,
+            Call::Forget => clusters::forget(parts, &voter, body).await?,
             Call::Events => Answer::Events { changes: parts.events.listen(), until: expires },
             Call::Status => answer::json(&status::of(parts).await),
             Call::Whoami => answer::json(&json!({
@@ -296,6 +322,26 @@ impl Known<'_> {
             Call::OpenApi => answer::json(&openapi::document()),
         })
     }
+}
+
+/// Whether this caller may call this at all; who may vote or end a session is asked where it is done.
+fn may_call(call: Call, caller: &Caller, may_read: bool) -> Result<(), Problem> {
+    // Whoever is at the local socket was let there by the machine's administrator, and `doctor` needs to know how things are.
+    let local = caller.voter.via == Via::LocalSocket;
+    // To approve is not to administer: which cluster a name stands for decides what policies mean.
+    if !local && matches!(call, Call::Enrol | Call::Forget) {
+        return Err(Problem::Forbidden(
+            "clusters are enrolled and forgotten over the local socket only, where the control plane runs".to_owned(),
+        ));
+    }
+    let for_local = local && matches!(call, Call::Status | Call::Clusters | Call::Enrol | Call::Forget);
+    let open = for_local || matches!(call, Call::Whoami | Call::OpenApi | Call::Approve | Call::Deny);
+    if open || may_read {
+        return Ok(());
+    }
+    Err(Problem::Forbidden(
+        "only members of a group that approves something, or of auditorGroups, may see this".to_owned(),
+    ))
 }
 
 #[derive(Deserialize)]

@@ -50,9 +50,10 @@ pub(super) async fn of(parts: &Parts) -> Value {
     let policy = parts.policies.state();
     let [certificate, authority] = parts.keys.validity().map(times);
     let clusters: Vec<_> = parts
-        .clusters
-        .iter()
-        .map(|name| json!({"name": name, "agents": parts.agents.list(name), "guard": parts.guards.of(name)}))
+        .authn
+        .names()
+        .into_iter()
+        .map(|name| json!({"name": name, "agents": parts.agents.list(&name), "guard": parts.guards.of(&name)}))
         .collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),

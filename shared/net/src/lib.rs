@@ -11,6 +11,7 @@ pub mod clock;
 pub mod crypto;
 pub mod drain;
 pub mod endpoint;
+pub mod enrolment;
 pub mod exchange;
 pub mod metrics;
 pub mod pki;

@@ -23,6 +23,8 @@ use shared::time::Timestamp;
 
 use crate::crypto;
 
+mod succession;
+
 /// How long an authority's certificate is valid. The pin is of its key, so the date only satisfies strict clients.
 pub const CA_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// How far before "now" a certificate begins, for peers with slow clocks.
@@ -46,6 +48,15 @@ pub enum PkiError {
         #[source]
         source: io::Error,
     },
+    /// A change of the authority was broken off.
+    #[error("{path} is there: a change of the authority was interrupted; `sallyport ca rotate` completes it")]
+    Interrupted {
+        /// What was to be put into its place.
+        path: PathBuf,
+    },
+    /// Two authorities at once are enough.
+    #[error("the authority before this one is still trusted: `sallyport ca finish` first")]
+    Unfinished,
     /// A file does not hold what it must.
     #[error("{path} does not hold {expected}")]
     Content {
@@ -174,6 +185,8 @@ pub struct Ca {
     certificate: CertificateDer<'static>,
     pem: String,
     name: String,
+    /// Certificates that lead from the authority before to this one; empty where there is none that is still trusted.
+    before: Vec<CertificateDer<'static>>,
 }
 
 impl fmt::Debug for Ca {
@@ -193,7 +206,8 @@ impl Ca {
     pub fn generate(name: &str, now: Timestamp) -> Result<Self, PkiError> {
         let key = KeyPair::generate()?;
         let certificate = ca_params(name, now)?.self_signed(&key)?;
-        Ok(Self { certificate: certificate.der().clone(), pem: certificate.pem(), name: name.to_owned(), key })
+        let (der, pem) = (certificate.der().clone(), certificate.pem());
+        Ok(Self { certificate: der, pem, name: name.to_owned(), key, before: Vec::new() })
     }
 
     /// Reads the authority from `ca.key` and `ca.crt` in `folder`, or makes and writes it when *neither* is there. The key's file is
@@ -204,7 +218,7 @@ impl Ca {
     /// peer out, so nothing is overwritten.
     pub fn load_or_create(folder: &Path, name: &str, now: Timestamp) -> Result<Self, PkiError> {
         let (key_path, certificate_path) = (folder.join(Self::KEY_FILE), folder.join(Self::CERTIFICATE_FILE));
-        if key_path.exists() || certificate_path.exists() {
+        if key_path.exists() || certificate_path.exists() || folder.join(succession::NEXT).exists() {
             return Self::load(folder, name);
         }
         let ca = Self::generate(name, now)?;
@@ -215,11 +229,19 @@ impl Ca {
         Ok(ca)
     }
 
-    /// Reads the authority from `ca.key` and `ca.crt` in `folder`.
+    /// Reads the authority from `ca.key` and `ca.crt` in `folder`, and what leads to it from the one before.
     ///
     /// # Errors
     /// A file can't be read, or holds something else.
     pub fn load(folder: &Path, name: &str) -> Result<Self, PkiError> {
+        let next = folder.join(succession::NEXT);
+        if next.exists() {
+            return Err(PkiError::Interrupted { path: next });
+        }
+        Self::load_files(folder, name)?.after(folder)
+    }
+
+    fn load_files(folder: &Path, name: &str) -> Result<Self, PkiError> {
         let (key_path, certificate_path) = (folder.join(Self::KEY_FILE), folder.join(Self::CERTIFICATE_FILE));
         let read = |path: &Path| std::fs::read_to_string(path).map_err(|source| file_error(path, source));
         Self::parse(&read(&key_path)?, &read(&certificate_path)?, name, &key_path, &certificate_path)
@@ -251,7 +273,7 @@ impl Ca {
         if spki != key.subject_public_key_info() {
             return Err(content(certificate_path, "the certificate of the key beside it"));
         }
-        Ok(Self { key, certificate, pem, name: name.to_owned() })
+        Ok(Self { key, certificate, pem, name: name.to_owned(), before: Vec::new() })
     }
 
     /// What peers pin.
@@ -307,7 +329,8 @@ impl Ca {
         // The issuer's name and key identifier follow from its name and key alone; the date does not enter.
         let ca = ca_params(&self.name, Timestamp::default())?;
         let certificate = params.signed_by(key, &Issuer::from_params(&ca, &self.key))?;
-        Ok(Identity::from_parts(vec![certificate.der().clone(), self.certificate.clone()], key))
+        let own = [certificate.der().clone(), self.certificate.clone()];
+        Ok(Identity::from_parts(own.into_iter().chain(self.before.iter().cloned()).collect(), key))
     }
 }
 

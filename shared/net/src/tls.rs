@@ -192,7 +192,7 @@ impl ClientCertVerifier for AnyKey {
 ///
 /// The authority's certificate comes with the handshake. Once its key equals the pin it is the *only* root, and the ordinary webpki
 /// verification decides: signature, dates, name, purpose. A forged authority certificate around the true key gains nothing, because
-/// what it would have to sign with that key is the leaf.
+/// what it would have to sign with that key is the leaf, or the authority that came after it (`pki/succession.rs`): it signs nothing else.
 #[derive(Debug)]
 struct PinnedAuthority {
     pin: KeyPin,
@@ -217,7 +217,7 @@ impl ServerCertVerifier for PinnedAuthority {
         WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
             .build()
             .map_err(|_| Error::InvalidCertificate(CertificateError::UnknownIssuer))?
-            .verify_server_cert(end_entity, &[], server_name, &[], now)
+            .verify_server_cert(end_entity, intermediates, server_name, &[], now)
     }
 
     fn verify_tls12_signature(

@@ -8,6 +8,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod everything;
 mod logs;
 mod masking;
 mod pods;

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use control_plane::install::{Form, Installation};
+use control_plane::install::{Form, Installation, Settings};
 use serde_json::{Value, json};
+use shared_net::enrolment::EnrolmentToken;
 use tests::cluster::{Cluster, root};
 
 use super::{cluster, installation, names, objects, values};
@@ -36,21 +37,31 @@ fn manifests_kustomize_and_helm_say_the_same() {
     for (minor, more, folders) in variants {
         let inside = more["controlPlane"].get("pin").is_none();
         let pulls = more["images"].get("pullSecrets").is_some();
-        let installation = installation(values(more.clone()), &cluster(minor));
-        let printed = objects(&installation.print(Form::Manifests));
         let mut bases = vec!["base"];
         bases.extend(inside.then_some("control-plane"));
         bases.extend(folders);
-        for (form, other) in [("kustomize", kustomize(&installation, &bases, pulls)), ("helm", helm(&installation))] {
-            let other = objects(&other);
-            assert_eq!(names(&other), names(&printed), "{form}: {more}");
-            for (name, object) in &printed {
-                assert_eq!(other[name], *object, "{form}: {name:?} of {more}");
-            }
+        say_the_same(&installation(values(more.clone()), &cluster(minor)), &bases, pulls, &more);
+        if !inside {
+            let settings = Settings::parse(values(more.clone())).unwrap();
+            let token = EnrolmentToken::new("production", pin.parse().unwrap());
+            let enrolling =
+                Installation::new(&settings.enrolling(Some(token)), &cluster(minor), None, super::NOW).unwrap();
+            say_the_same(&enrolling, &bases, pulls, &more);
         }
-        // And what is printed is what was meant.
-        assert_eq!(printed, super::by_name(installation.objects().to_vec()));
     }
+}
+
+fn say_the_same(installation: &Installation, bases: &[&str], pulls: bool, of: &Value) {
+    let printed = objects(&installation.print(Form::Manifests));
+    for (form, other) in [("kustomize", kustomize(installation, bases, pulls)), ("helm", helm(installation))] {
+        let other = objects(&other);
+        assert_eq!(names(&other), names(&printed), "{form}: {of}");
+        for (name, object) in &printed {
+            assert_eq!(other[name], *object, "{form}: {name:?} of {of}");
+        }
+    }
+    // And what is printed is what was meant.
+    assert_eq!(printed, super::by_name(installation.objects().to_vec()));
 }
 
 /// An overlay as README has it.

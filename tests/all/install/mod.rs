@@ -1,6 +1,7 @@
 //! `sallyport install`: its three forms, its mistakes, its life in a real cluster, and whether our processes take what it renders.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod enrolment;
 mod forms;
 mod life;
 mod mistakes;

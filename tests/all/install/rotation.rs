@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use control_plane::install::{self, Installation, Rotate, Settings};
+use control_plane::install::{self, Form, Installation, Rotate, Settings};
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
@@ -15,11 +15,12 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use serde_json::{Value, json};
 use shared::secret::Secret;
 use shared::time::Timestamp;
+use shared_net::pki::Ca;
 
 use super::{NOW, cluster, values};
 
 /// The cluster after `kubectl apply`.
-fn applied(installation: &Installation) -> install::Cluster {
+pub(super) fn applied(installation: &Installation) -> install::Cluster {
     let mut cluster = cluster(36);
     for secret in installation.objects().iter().filter(|one| one["kind"] == "Secret") {
         let decode = |value: &Value| Secret::new(STANDARD.decode(value.as_str().unwrap()).unwrap());
@@ -112,6 +113,42 @@ fn keys_are_kept_and_renewed_when_they_are_due() {
         ["ConfigMap sallyport-agent", "Secret sallyport-placeholder", "Deployment sallyport-agent"]
     );
     assert_eq!(changed(&first, &renewed), ["Secret sallyport-injector-tls"]);
+}
+
+/// The control plane's authority: between the two steps whoever pins either is served.
+#[test]
+fn the_control_planes_authority_changes_without_a_gap() {
+    let first = install(&cluster(36), None, NOW);
+    let second = install(&applied(&first), Some(Rotate::ControlPlaneCa), NOW);
+    assert!(second.notes().iter().any(|note| note.contains("Step 1 of 2")), "{:?}", second.notes());
+    let third = install(&applied(&second), Some(Rotate::ControlPlaneCa), NOW);
+    assert!(third.notes().iter().any(|note| note.contains("Step 2 of 2")), "{:?}", third.notes());
+    // What is not asked for again does not go on by itself.
+    assert_eq!(install(&applied(&second), None, NOW).objects(), second.objects());
+    assert_eq!(install(&applied(&third), None, NOW).objects(), third.objects());
+    let authority = |installation: &Installation| {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, value) in &applied(installation).secrets["sallyport-ca"] {
+            std::fs::write(folder.path().join(name), value.expose()).unwrap();
+        }
+        Ca::load(folder.path(), "sallyport").unwrap()
+    };
+    let [old, both, new] = [&first, &second, &third].map(authority);
+    assert!(old.pin() != both.pin() && both.pin() == new.pin());
+    assert!(both.before_pem().unwrap().contains(old.pem().trim()) && new.before_pem().is_none());
+    // Agents and sidecars that start from now on pin the new one, and the control plane starts anew with it.
+    let text = |installation: &Installation| installation.print(Form::Manifests);
+    assert!(!text(&second).contains(&old.pin().to_string()) && text(&second).contains(&both.pin().to_string()));
+    let config = |installation: &Installation| {
+        let set = installation.objects().iter().find(|one| one["kind"] == "StatefulSet").unwrap();
+        set["spec"]["template"]["metadata"]["annotations"]["sallyport.dev/config"].clone()
+    };
+    assert!(config(&first) != config(&second) && config(&second) != config(&third));
+
+    let outside = json!({"controlPlane": {"address": "x:1", "pin": old.pin().to_string()}});
+    let settings = Settings::parse(values(outside)).unwrap();
+    let error = Installation::new(&settings, &cluster(36), Some(Rotate::ControlPlaneCa), NOW).unwrap_err();
+    assert!(error.to_string().contains("sallyport ca rotate"), "{error}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tests::node::{RUNNER, eventually};
 
 use super::installed::Installed;
 
-const PASSWORD: &str = "correct horse battery staple";
+const PASSWORD: &str = "canary-51f0 correct horse battery staple";
 
 /// A CI job as anybody writes it, with one annotation.
 pub(super) fn job(namespace: &Namespace, name: &str, annotations: &str) {

@@ -48,7 +48,7 @@ fn ticks(stat: &str) -> Option<u32> {
 ///
 /// # Errors
 /// There is no such process or line.
-pub(super) fn memory(pid: u32, key: &str) -> Result<f64> {
+pub fn memory(pid: u32, key: &str) -> Result<f64> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));

@@ -28,15 +28,19 @@ pub(super) fn write(stack: &Stack, cluster: &Cluster, setup: &Setup<'_>) {
     write_file(&stack.path("control-plane/policy.yaml"), setup.policy.unwrap_or(POLICY));
     let (at, uid, issuer) = (stack.addresses, cluster_uid(cluster), &cluster.facts().issuer);
     let own_uid = std::os::unix::fs::MetadataExt::uid(&stack.folder.path().metadata().expect("our own folder"));
+    let own = format!(
+        "- {{name: test, uid: {uid}, issuer: '{issuer}', keys: keys.json, agent: sallyport/sallyport-agent, requireCi: {}}}\n",
+        setup.require_ci
+    );
+    let clusters = format!("{}{}", if setup.enrolled { "" } else { &own }, setup.clusters);
+    let clusters = if clusters.is_empty() { " []\n".to_owned() } else { format!("\n{clusters}") };
     let config = format!(
         "data: data
 listen: {{quic: '{}', web: '{}', admin: '{}'}}
 policy: policy.yaml
-clusters:
-- {{name: test, uid: {uid}, issuer: '{issuer}', keys: keys.json, agent: sallyport/sallyport-agent, requireCi: {}}}
-{}localSocket: {{path: ../socket, uids: [{own_uid}], groups: [sallyport-approvers], dangerSingleLocalVote: {}}}
+clusters:{clusters}localSocket: {{path: ../socket, uids: [{own_uid}], groups: [sallyport-approvers], dangerSingleLocalVote: {}}}
 {}",
-        at.quic, at.web, at.admin, setup.require_ci, setup.clusters, !setup.earnest, setup.issuers
+        at.quic, at.web, at.admin, !setup.earnest, setup.issuers
     );
     write_file(&stack.path("control-plane/config.yaml"), &config);
 }
@@ -51,6 +55,10 @@ pub(super) fn write_agent(stack: &Stack, cluster: &Cluster, name: &str, admin: S
     let path = |name: &str| stack.path("agent").join(name).display().to_string();
     let guarded = stack.path("agent/guarded.json");
     let guarded = if guarded.exists() { format!("guarded: '{}'\n", guarded.display()) } else { String::new() };
+    let revealed = stack.revealed.iter().map(|name| format!("revealed: ['{}/{name}']\n", &*stack.namespace));
+    let revealed: String = revealed.collect();
+    let folder = stack.path("agent/enrolment");
+    let enrolment = if folder.exists() { format!("enrolment: '{}'\n", folder.display()) } else { String::new() };
     let config = format!(
         "cluster: test
 clusterUid: {}
@@ -60,7 +68,7 @@ placeholderKeys: {{current: '{}'}}
 apiServer: {{url: '{}', caFile: '{}', tokenFile: '{}'}}
 listen: '{}'
 log: {{format: json}}
-{guarded}",
+{guarded}{revealed}{enrolment}",
         cluster_uid(cluster),
         stack.agent_dials(),
         stack.pin,

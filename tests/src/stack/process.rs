@@ -40,6 +40,17 @@ impl Process {
         panic!("{what} is not ready after thirty seconds");
     }
 
+    /// Waits until the process has said something, whether or not it has ended; panics after thirty seconds.
+    pub(crate) fn await_words(&mut self, said: impl Fn() -> bool) {
+        for _ in 0..300 {
+            if said() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("it was not said within thirty seconds");
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

@@ -3,6 +3,8 @@
 //! Invariant: [`spend`] is the only function that takes a hold to `Spent`, and it gives the new states of hold and operation
 //! together, so that one transaction holds both: no approval is used without an `issued` that can be asked about, and none twice.
 
+use std::collections::BTreeSet;
+
 use shared::ids::{ApprovalId, HoldId};
 use shared::time::Timestamp;
 
@@ -37,6 +39,11 @@ pub struct StillFine {
 /// Judges an approved hold again, with the verdict on the same request under today's policy and session.
 pub fn recheck(hold: &HoldRecord, today: &Verdict, mode: Mode) -> Recheck {
     let fine = || Recheck::StillFine(StillFine { hold: hold.id() });
+    // What people said may be shown is what they were told; anything else is another question. Of what was not there nothing is shown.
+    let nothing = BTreeSet::new();
+    if *hold.pin() != VersionPin::Absent && hold.pin().revealed().unwrap_or(&nothing) != today.reveal() {
+        return today.terms().map_or(Recheck::Denied, |terms| Recheck::NewHold(terms.clone()));
+    }
     match (today.explanation().effect, today.terms()) {
         // Looser now. The approval is used all the same: it is what the agent's group `sallyport:approved` stands for.
         (Effect::Allow, _) => {

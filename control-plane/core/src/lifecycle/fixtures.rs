@@ -1,5 +1,7 @@
 //! Values that the tests and the model share.
 
+use std::collections::BTreeSet;
+
 use std::time::Duration;
 
 use shared::ids::{AgentId, ApprovalId, GrantId, HoldId, OperationId, SessionId};
@@ -126,7 +128,15 @@ pub(super) fn verdict(effect: Effect, terms: Option<ApprovalTerms>) -> Verdict {
         contributions: Vec::new(),
         notes: Vec::new(),
     };
-    Verdict { explanation, group: Group::Write, terms, mask: Vec::new(), hide: Vec::new(), cost: 0 }
+    Verdict {
+        explanation,
+        group: Group::Write,
+        terms,
+        mask: Vec::new(),
+        hide: Vec::new(),
+        reveal: BTreeSet::new(),
+        cost: 0,
+    }
 }
 
 pub(super) fn epoch(n: u8) -> Epoch {

@@ -6,11 +6,12 @@ use shared::time::Timestamp;
 use super::fixtures::{operation as operation_of, *};
 use super::*;
 use crate::attributes::Attributes;
-use crate::decision::{ClaimError, Decision, Effect, Group};
+use crate::decision::{ClaimError, Decision, Effect, Group, Verdict};
 use crate::four_eyes::{Mode, VoteRefusal};
 use crate::identity::{Identity, PodIdentity};
 use crate::request::Request;
 use crate::statement::{Algorithm, Signature, SignedVote};
+use crate::version_pin::VersionPin;
 
 fn open(quorum: u8) -> (HoldRecord, OperationRecord) {
     let key = key(1, 1);
@@ -241,6 +242,28 @@ fn what_is_stricter_today_is_not_used() {
     let (waiting, _) = open(1);
     let not_yet = recheck(&waiting, &verdict(Effect::Allow, None), Mode::Serve);
     assert!(matches!(not_yet, Recheck::NewHold(_)));
+}
+
+/// Disclosure: people said yes to these keys in this state, and to no others.
+#[test]
+fn what_is_shown_today_is_what_was_approved() {
+    let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
+    let live = serde_json::json!({"metadata": {"uid": "u", "resourceVersion": "1"}});
+    let opening = Opening { pin: VersionPin::of_reveal(Some(&live), &keys(&["a"])), ..opening(key(1, 1), 1) };
+    let (hold, _) = HoldRecord::open(opening, Waiting::default(), T0).unwrap();
+    let approved = yes(&hold, "1", T0).unwrap();
+    let today = |effect, terms, shown: &[&str]| {
+        let today = Verdict { reveal: keys(shown), ..verdict(effect, terms) };
+        match recheck(&approved, &today, Mode::Serve) {
+            Recheck::StillFine(_) => "fine",
+            Recheck::NewHold(_) => "new hold",
+            Recheck::Denied => "denied",
+        }
+    };
+    assert_eq!(today(Effect::Hold, Some(terms(1)), &["a"]), "fine");
+    assert_eq!(today(Effect::Hold, Some(terms(1)), &["a", "b"]), "new hold");
+    assert_eq!(today(Effect::Hold, Some(terms(1)), &[]), "new hold");
+    assert_eq!(today(Effect::Allow, None, &[]), "denied");
 }
 
 #[test]

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use super::fields::FieldMasker;
 use super::inflate::{Inflate, InflateError};
 use super::protobuf::{Framing, ProtobufMaskError, ProtobufMasker};
+use super::reveal::Revealer;
 use super::values::{SecretValues, TextMasker};
 use super::{MaskContext, MaskError, MaskSummary, Masker};
 use crate::hide::{Filter, HideError};
+use crate::version_pin::VersionPin;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,8 @@ enum Inner {
     Protobuf(Box<ProtobufMasker>),
     /// What a pod printed.
     Text(Box<TextMasker>),
+    /// A Secret of which values are to be seen.
+    Reveal(Box<Revealer>),
 }
 
 impl AnswerMasker {
@@ -80,6 +84,11 @@ impl AnswerMasker {
     /// For the text of a pod.
     pub fn text(values: Arc<SecretValues>) -> Self {
         Self { inflate: None, filter: None, inner: Inner::Text(Box::new(TextMasker::new(values))) }
+    }
+
+    /// For a Secret in JSON of which the values that the pin names are to be seen, if it is in the pin's state.
+    pub fn revealing(context: MaskContext, pin: VersionPin) -> Self {
+        Self { inflate: None, filter: None, inner: Inner::Reveal(Box::new(Revealer::new(context, pin))) }
     }
 
     /// For what needs no masking.
@@ -140,6 +149,7 @@ impl AnswerMasker {
             Inner::Json(masker) => Ok(masker.finish()?),
             Inner::Fields(masker) => Ok(masker.finish(out)?),
             Inner::Protobuf(masker) => Ok(masker.finish(out)?),
+            Inner::Reveal(masker) => Ok(masker.finish(out)?),
             Inner::Text(masker) => Ok(MaskSummary { masked: masker.finish(out), documents: 1 }),
         }
     }
@@ -153,6 +163,7 @@ impl Inner {
             Self::Fields(masker) => masker.push(input, out)?,
             Self::Protobuf(masker) => masker.push(input, out)?,
             Self::Text(masker) => masker.push(input, out),
+            Self::Reveal(masker) => masker.push(input)?,
         }
         Ok(())
     }

@@ -39,6 +39,7 @@ mod oracle;
 pub mod placeholder;
 mod protobuf;
 pub(crate) mod release;
+mod reveal;
 mod scan;
 mod status;
 mod text;

@@ -1,6 +1,7 @@
 //! The decision. What it is made of stands at the top of [`super`].
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Policy;
@@ -54,7 +55,11 @@ pub fn needs_live(policy: &Policy, question: &Question<'_>) -> bool {
     // an object for nothing.
     let looks = AtomicU32::new(0);
     let out_of_time = || looks.fetch_add(1, Ordering::Relaxed) > LOOKS;
-    asks || (!info.is_read() && decide(policy, question, &out_of_time).explanation.effect == Effect::Hold)
+    let held = |verdict: Verdict| {
+        verdict.explanation.effect == Effect::Hold && (!info.is_read() || !verdict.reveal.is_empty())
+    };
+    let may_be_held = !info.is_read() || policy.reveals;
+    asks || (may_be_held && held(decide(policy, question, &out_of_time)))
 }
 
 /// Loop steps that [`needs_live`] takes.
@@ -145,6 +150,7 @@ impl<'d> Decider<'d, '_> {
         }
         self.note_broken();
         let cost = cost(self.question.info.is_read(), risk);
+        let reveal = self.reveal(effect, settles);
         let terms = (effect == Effect::Hold).then(|| self.terms(risk));
         let group = self.group(effect, settles);
         let mut contributions = self.findings.contributions;
@@ -163,6 +169,7 @@ impl<'d> Decider<'d, '_> {
             terms,
             mask: Vec::new(),
             hide: self.hide,
+            reveal,
             cost,
         }
     }
@@ -232,6 +239,19 @@ impl<'d> Decider<'d, '_> {
             answer = (Effect::Deny, "default/delete-by-name".to_owned());
         }
         answer
+    }
+
+    /// What is shown of a Secret in the clear: only what the very rule says that settled it, and only to whom people let have it.
+    fn reveal(&mut self, effect: Effect, settles: Option<&Rule>) -> BTreeSet<String> {
+        let Some(rule) = settles.filter(|rule| effect == Effect::Hold && !rule.reveal.is_empty()) else {
+            return BTreeSet::new();
+        };
+        let keys: Vec<_> = rule.reveal.iter().map(|key| format!("data[{key:?}]")).collect();
+        self.notes.push(format!(
+            "approved, it shows this job the REAL VALUES of {} of the Secret; it can print, keep and send them",
+            keys.join(", ")
+        ));
+        rule.reveal.clone()
     }
 
     /// A change of what is hidden whatever its labels, so that the answer is the same whether or not it is there. (Whether an object is

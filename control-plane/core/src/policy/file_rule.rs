@@ -1,5 +1,7 @@
 //! One rule of the file.
 
+use std::collections::BTreeSet;
+
 use super::cel::{Condition, Patterns, try_out};
 use super::file;
 use super::file_hide;
@@ -11,7 +13,7 @@ use super::yaml::Node;
 use crate::decision::{Effect, Group, Weight};
 use crate::risk::{MODIFIER_NAMES, table};
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "name",
     "match",
     "when",
@@ -23,6 +25,7 @@ const FIELDS: [&str; 13] = [
     "impersonate",
     "mask",
     "hide",
+    "reveal",
     "budget",
     "description",
 ];
@@ -58,6 +61,7 @@ pub(super) fn read(
         wait: None,
         group: None,
         hide: fields.get("hide").map(|(node, path)| file_hide::read(reader, node, &path)).unwrap_or_default(),
+        reveal: fields.get("reveal").map(|(node, path)| reveal(reader, node, &path)).unwrap_or_default(),
         budget: fields.get("budget").and_then(|(node, path)| reader.number(node, &path, 1, 1_000_000)),
     };
     if let Some((node, path)) = fields.get("description") {
@@ -121,9 +125,9 @@ fn risk(reader: &mut Reader, node: &Node, path: &str) -> Option<Weight> {
     }
 }
 
-fn accept(reader: &mut Reader, node: &Node, path: &str) -> std::collections::BTreeSet<String> {
+fn accept(reader: &mut Reader, node: &Node, path: &str) -> BTreeSet<String> {
     let known = || table::all().map(|row| row.name).chain(MODIFIER_NAMES.iter().copied());
-    let mut names = std::collections::BTreeSet::new();
+    let mut names = BTreeSet::new();
     for (node, path, name) in reader.texts(node, path) {
         if matches!(name.as_str(), "modifier/sallyport" | "modifier/reserved-identity") {
             reader.wrong(node, &path, "what touches Sallyport itself can't be accepted");
@@ -138,6 +142,25 @@ fn accept(reader: &mut Reader, node: &Node, path: &str) -> std::collections::BTr
         names.insert(name);
     }
     names
+}
+
+/// Keys of a Secret's `data`, each by its whole name.
+fn reveal(reader: &mut Reader, node: &Node, path: &str) -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    for (node, path, key) in reader.texts(node, path) {
+        // What a key of a Secret may be (Kubernetes: validation of Secret data): no pattern is one.
+        let fits = !key.is_empty()
+            && key.len() <= 253
+            && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+        if !fits {
+            reader.wrong(node, &path, format!("{key:?} is no key of a Secret; each is named whole, without `*`"));
+        }
+        keys.insert(key);
+    }
+    if keys.is_empty() {
+        reader.wrong(node, path, "names no key");
+    }
+    keys
 }
 
 fn group(reader: &mut Reader, node: &Node, path: &str) -> Option<Group> {
@@ -207,5 +230,15 @@ fn sensible(reader: &mut Reader, node: &Node, path: &str, fields: &Fields<'_>, r
     only("wait", may_hold, "what is denied doesn't wait");
     only("hide", may_hold, "what is denied shows nothing");
     only("hide", rule.matcher.has_resources(), "only answers about resources have objects in them");
+    only(
+        "reveal",
+        rule.effect == Some(Effect::Hold),
+        "values are shown only after people have said yes: `effect: hold`",
+    );
+    only(
+        "reveal",
+        rule.matcher.is_get_of_secrets(),
+        "only of one Secret at a time: match exactly `apiGroups: ['']`, `resources: [secrets]`, `verbs: [get]`",
+    );
     only("impersonate", rule.effect == Some(Effect::Allow), "only a rule with `effect: allow` chooses the group");
 }

@@ -7,7 +7,7 @@
 use super::glob::Glob;
 use super::question::Question;
 use crate::identity::Identity;
-use crate::request_info::RequestInfo;
+use crate::request_info::{RequestInfo, Verb};
 use crate::risk::table;
 use crate::risk::verbs::Verbs;
 
@@ -91,6 +91,17 @@ impl Match {
     /// Whether the rule can be about non-resource paths.
     pub(super) const fn has_paths(&self) -> bool {
         self.groups.is_none() && self.resources.is_none() && self.namespaces.is_none() && self.names.is_none()
+    }
+
+    /// Whether it is about nothing but reads of Secrets one by one.
+    pub(super) fn is_get_of_secrets(&self) -> bool {
+        let core = |group: &Glob| matches!(group, Glob::Exact(name) if name.is_empty());
+        let secrets = |pattern: &ResourcePattern| {
+            pattern.resource.as_deref() == Some("secrets") && pattern.subresource.as_deref() == Some("")
+        };
+        self.groups.as_ref().is_some_and(|groups| groups.iter().all(core))
+            && self.resources.as_ref().is_some_and(|resources| resources.iter().all(secrets))
+            && self.verbs == Some(Verbs::of(Verb::Get))
     }
 
     /// Whether the request is what the rule is about.

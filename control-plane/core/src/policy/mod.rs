@@ -89,6 +89,8 @@ pub struct Policy {
     index: Index,
     /// Some rule hides something.
     hides: bool,
+    /// Some rule discloses values.
+    reveals: bool,
 }
 
 /// What holds where a rule says nothing.
@@ -218,9 +220,10 @@ impl Policy {
 
     fn new(file: file::File, patterns: cel::Patterns) -> Self {
         let index = Index::new(&file.rules);
+        let reveals = file.rules.iter().any(|rule| !rule.reveal.is_empty());
         let file::File { defaults, protect, no_person, mask, rules, default_rules: _ } = file;
         let hides = rules.iter().any(|rule| !rule.hide.is_empty());
-        Self { defaults, protect, no_person, mask, rules, patterns, index, hides }
+        Self { defaults, protect, no_person, mask, rules, patterns, index, hides, reveals }
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Rule {
     pub(super) group: Option<Group>,
     /// What is not shown of what the rule is about.
     pub(super) hide: Vec<HideRule>,
+    /// Keys of a Secret whose values the rule lets people disclose.
+    pub(super) reveal: BTreeSet<String>,
     pub(super) budget: Option<u64>,
 }
 

@@ -1,5 +1,3 @@
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tempfile::TempDir;
 
 use super::*;
@@ -20,7 +18,7 @@ fn cluster(folder: &TempDir, adopt_keys: bool) -> Cluster {
         name: "a".to_owned(),
         uid: "uid".to_owned(),
         issuer: "issuer".to_owned(),
-        keys,
+        keys: Keys::File(keys),
         agent_namespace: "sallyport".to_owned(),
         agent_service_account: "agent".to_owned(),
         require_ci: false,
@@ -92,13 +90,14 @@ fn the_pinned_file_is_followed() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = cluster(&folder, false);
     let keys = PinnedKeys::read(&cluster, folder.path()).unwrap();
+    let file = folder.path().join("keys.json");
     let mut minute = 0;
     let mut change = |text: &str| {
-        std::fs::write(&cluster.keys, text).unwrap();
+        std::fs::write(&file, text).unwrap();
         // Each change has a time of its own, whatever the file system's clock does.
         minute += 60;
         let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(minute);
-        File::options().write(true).open(&cluster.keys).unwrap().set_modified(at).unwrap();
+        File::options().write(true).open(&file).unwrap().set_modified(at).unwrap();
         keys.reload();
     };
     change(&set(&[key("old", 1), key("new", 2)]));
@@ -107,7 +106,26 @@ fn the_pinned_file_is_followed() {
     assert_eq!(knows(&keys, &["old", "new"]), [true, true], "what can't be used changes nothing");
     change(&set(&[key("new", 2)]));
     assert_eq!(knows(&keys, &["old", "new"]), [false, true]);
-    std::fs::remove_file(&cluster.keys).unwrap();
+    std::fs::remove_file(&file).unwrap();
     keys.reload();
     assert_eq!(knows(&keys, &["old", "new"]), [false, true]);
+}
+
+/// What was adopted for a cluster that was forgotten is not the next one's of the same name.
+#[test]
+fn enrolled_keys_are_of_their_enrolment() {
+    let folder = tempfile::tempdir().unwrap();
+    let enrolled =
+        |number, keys: &[Value]| Cluster { keys: Keys::Enrolled { number, set: set(keys) }, ..cluster(&folder, true) };
+    let first = PinnedKeys::read(&enrolled(1, &[key("old", 1)]), folder.path()).unwrap();
+    assert_eq!(first.offer(set(&[key("new", 2)]).as_bytes()).unwrap().adopted, ["new"]);
+    first.reload();
+    let again = PinnedKeys::read(&enrolled(1, &[key("old", 1)]), folder.path()).unwrap();
+    assert_eq!(knows(&again, &["old", "new"]), [true, true]);
+    let next = PinnedKeys::read(&enrolled(2, &[key("other", 3)]), folder.path()).unwrap();
+    assert_eq!(knows(&next, &["old", "new", "other"]), [false, false, true]);
+    assert!(PinnedKeys::read(&enrolled(3, &[]), folder.path()).is_err());
+    // A key is the same under another id.
+    let renamed = PinnedKeys::read(&enrolled(4, &[key("renamed", 2)]), folder.path()).unwrap();
+    assert!(renamed.shares_with(&again) && again.shares_with(&renamed) && !renamed.shares_with(&next));
 }

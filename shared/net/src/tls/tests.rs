@@ -157,3 +157,35 @@ impl rustls::client::ResolvesClientCert for NoCertificate {
         false
     }
 }
+
+/// While an authority changes, both keys lead to what is shown; afterwards the old one does not, and never does it to anything else.
+#[test]
+fn two_authorities_are_trusted_while_one_follows_the_other() {
+    let (old, foreign) = (Ca::generate("a", now()).unwrap(), Ca::generate("a", now()).unwrap());
+    let new = old.successor(now()).unwrap();
+    let takes =
+        |pin, shown: &Identity| handshake(client_config(&peer(), pin).unwrap(), server_config(shown).unwrap()).is_ok();
+    let shown = server(&new);
+    assert!(takes(old.pin(), &shown) && takes(new.pin(), &shown) && !takes(foreign.pin(), &shown));
+    assert!(takes(old.pin(), &server(&old)) && !takes(new.pin(), &server(&old)));
+    // Read again, as the next process does.
+    let read = Ca::from_pem(new.key_pem().expose(), new.pem(), "a").unwrap();
+    let finished = server(&read);
+    assert!(!takes(old.pin(), &finished) && takes(new.pin(), &finished));
+    let before = new.before_pem().unwrap();
+    let read = read.with_before(&before).unwrap();
+    assert!(takes(old.pin(), &server(&read)) && takes(new.pin(), &server(&read)));
+    // It leads to one key only, and one follows at a time.
+    assert!(Ca::generate("a", now()).unwrap().with_before(&before).is_err());
+    assert!(matches!(new.successor(now()), Err(crate::pki::PkiError::Unfinished)));
+    // A leaf of somebody else's, beside all that is true.
+    let forged = server(&foreign);
+    let chain = forged.chain().iter().take(1).chain(shown.chain().iter().skip(1)).cloned().collect();
+    let signer = crypto::provider().key_provider.load_private_key(forged.key()).unwrap();
+    for pin in [old.pin(), new.pin()] {
+        let mut config = server_config(&forged).unwrap();
+        let key = CertifiedKey::new(Vec::clone(&chain), Arc::clone(&signer));
+        config.cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(key));
+        assert!(handshake(client_config(&peer(), pin).unwrap(), config).is_err());
+    }
+}

@@ -1,5 +1,7 @@
 //! One control plane and one agent's connection, as numbers.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 pub(super) const URI: &str = "/api/v1/namespaces/ns/configmaps?fieldManager=x&fieldValidation=Strict";
@@ -197,7 +199,15 @@ fn allowed(request: &Raw, group: Group, rule: &str) -> Allowed {
         contributions: Vec::new(),
         notes: Vec::new(),
     };
-    let verdict = Verdict { explanation, group, terms: None, mask: Vec::new(), hide: Vec::new(), cost: 0 };
+    let verdict = Verdict {
+        explanation,
+        group,
+        terms: None,
+        mask: Vec::new(),
+        hide: Vec::new(),
+        reveal: BTreeSet::new(),
+        cost: 0,
+    };
     let Decision::Allow(allowed) = attributes.decide(verdict) else {
         panic!("not allowed");
     };

@@ -5,4 +5,5 @@ mod files;
 mod hiding;
 mod matrix;
 mod properties;
+mod revealing;
 mod support;

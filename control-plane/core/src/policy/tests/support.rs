@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use shared::time::Timestamp;
 
-use super::super::{Body, Live, Policy, Question, SessionFacts, decide};
+use super::super::{Body, Live, Policy, Question, SessionFacts, decide, needs_live};
 use crate::decision::{Effect, Verdict};
 use crate::identity::{CiIdentity, Identity, PodIdentity};
 use crate::request_info::RequestInfo;
@@ -98,6 +98,10 @@ impl Request {
 
     pub(super) fn decide_live(&self, policy: &Policy, live: Live<'_>) -> Verdict {
         decide(policy, &self.question(&person(), &SessionFacts::default(), live), &|| false)
+    }
+
+    pub(super) fn needs_live(&self, policy: &Policy) -> bool {
+        needs_live(policy, &self.question(&person(), &SessionFacts::default(), Live::NotRead))
     }
 
     pub(super) fn effect(&self, policy: &Policy) -> Effect {
