@@ -453,6 +453,18 @@ mod tests {
     }
 
     #[test]
+    fn without_a_cluster_there_is_a_way_to_enrol_one() {
+        let text = |more: &str| {
+            format!("data: d\nlisten: {{quic: '127.0.0.1:0', web: '127.0.0.1:0', admin: '127.0.0.1:0'}}\n{more}")
+        };
+        let issuer = "approverIssuers: [{issuer: 'https://x', audience: a, groups: g}]\n";
+        let problems = Config::parse(&text(issuer), Path::new("/")).unwrap_err();
+        assert!(problems.to_string().contains("clusters: name at least one cluster, or a localSocket"), "{problems}");
+        let socket = "localSocket: {path: s, uids: [0], groups: [g]}\n";
+        assert!(Config::parse(&text(socket), Path::new("/")).unwrap().clusters.is_empty());
+    }
+
+    #[test]
     fn mistakes_are_told_together() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.yaml");

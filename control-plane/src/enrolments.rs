@@ -372,13 +372,20 @@ pub async fn restore(authn: &Authn, store: &Store) -> anyhow::Result<()> {
     let mut problems = shared::config::Problems::new();
     for row in store.enrolments().await? {
         let Some(enrolled) = &row.enrolled else { continue };
-        if let Err(error) = authn.restore(cluster(&row, &enrolled.pinned)) {
-            let remedy = format!(
-                "{error}, and it was enrolled with a token too: take this entry out. To keep the entry, start without it, say \
-                 `sallyport clusters forget {}`, and put it back",
-                row.name
-            );
-            problems.push(format!("clusters[{}]", row.name), remedy);
+        let same = |other: &Arc<Cluster>| other.name == row.name || other.uid == enrolled.pinned.uid;
+        let entry =
+            authn.clusters().into_iter().find(same).map_or_else(|| row.name.clone(), |entry| entry.name.clone());
+        match authn.restore(cluster(&row, &enrolled.pinned)) {
+            Ok(()) => {}
+            Err(NotAdmitted::Keys(why)) => problems.push("data", format!("the enrolled cluster {}: {why}", row.name)),
+            Err(error) => problems.push(
+                format!("clusters[{entry}]"),
+                format!(
+                    "a cluster is enrolled as {0}, and {error}: take this entry out. To keep the entry, start without it, say \
+                     `sallyport clusters forget {0}`, and put it back",
+                    row.name
+                ),
+            ),
         }
     }
     Ok(problems.finish(Some(()))?)

@@ -324,7 +324,7 @@ async fn a_cluster_that_is_configured_and_enrolled_is_a_mistake() {
         std::fs::write(&file, config.replace("clusters: []", &entry(name, uid))).unwrap();
         let (code, said) = stack.failed_start();
         assert_eq!(code, Some(64), "{said}");
-        assert!(said.contains("clusters[test]") && said.contains(words), "{said}");
+        assert!(said.contains(&format!("clusters[{name}]")) && said.contains(words), "{said}");
         assert!(said.contains("`sallyport clusters forget test`"), "{said}");
     }
     std::fs::write(&file, config).unwrap();

@@ -19,9 +19,9 @@ pub(crate) enum Command {
     Enrol {
         /// What policies and records will call it.
         name: String,
-        /// How long the token is good: 30m, 1h; at most a week.
-        #[arg(long, default_value = "1h", value_parser = shared::config::duration)]
-        expires: Duration,
+        /// How long the token is good: 30m, 12h, at most 168h; an hour where nothing is said.
+        #[arg(long, value_parser = shared::config::duration)]
+        expires: Option<Duration>,
         /// Sessions of the cluster need a CI provider's token beside the pod's.
         #[arg(long)]
         require_ci: bool,
@@ -45,8 +45,10 @@ pub(super) async fn run(server: Server, command: Command) -> anyhow::Result<()> 
     let client = Client::new(server)?;
     match command {
         Command::Enrol { name, expires, require_ci, adopt_keys, control_plane } => {
-            let wanted =
-                json!({"name": name, "seconds": expires.as_secs(), "requireCi": require_ci, "adoptKeys": adopt_keys});
+            let mut wanted = json!({"name": name, "requireCi": require_ci, "adoptKeys": adopt_keys});
+            if let (Some(wanted), Some(life)) = (wanted.as_object_mut(), expires) {
+                wanted.insert("seconds".to_owned(), life.as_secs().into());
+            }
             let answer = client.call(Method::POST, "/v1/clusters/enrol", Some(wanted)).await?;
             if client.json() {
                 print(&answer.to_string());

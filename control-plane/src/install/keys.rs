@@ -10,10 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use shared::limits;
 use shared::secret::Secret;
 use shared::time::Timestamp;
+use shared_net::enrolment::EnrolmentToken;
 use shared_net::pki::{Ca, KeyPin};
 
 use super::cluster::{Cluster, Data, NAMESPACE};
-use super::settings::Settings;
+use super::settings::{ControlPlane, Settings};
 
 /// Our Secrets.
 pub(super) const NAMES: [&str; 5] = [CA, PLACEHOLDER, ENROLMENT, WEBHOOK_CA, INJECTOR_TLS];
@@ -149,9 +150,7 @@ fn placeholder(cluster: &Cluster, rotate: Option<Rotate>, notes: &mut Vec<String
 /// A one-time token, beside what it is to pin: this cluster's issuer and its keys, as its administrator's kubectl reads them. The agents show
 /// both, for they have no right to read them, and are not asked what their cluster is.
 fn enrolment(cluster: &Cluster, settings: &Settings) -> anyhow::Result<Data> {
-    let known =
-        || cluster.secrets.get(ENROLMENT).filter(|known| known.contains_key("token") && settings.inside().is_none());
-    let Some(token) = &settings.token else { return Ok(known().cloned().unwrap_or_default()) };
+    let Some(token) = &settings.token else { return kept(cluster, settings) };
     if cluster.keys.len() > limits::ENROLMENT_KEYS_BYTES {
         anyhow::bail!(
             "the cluster publishes {} bytes of issuer keys, and an enrolment takes {}: put an entry into the control plane's configuration",
@@ -160,6 +159,19 @@ fn enrolment(cluster: &Cluster, settings: &Settings) -> anyhow::Result<Data> {
         );
     }
     Ok(data([("token", token.text().expose().as_str()), ("issuer", &cluster.issuer), ("keys.json", &cluster.keys)]))
+}
+
+/// What was installed before. It is of use until the cluster is enrolled, and under the pin that is installed now: the control plane's
+/// authority may have changed since.
+fn kept(cluster: &Cluster, settings: &Settings) -> anyhow::Result<Data> {
+    let ControlPlane::Outside { pin, .. } = settings.control_plane else { return Ok(Data::new()) };
+    let Some(known) = text(cluster, ENROLMENT, "token")? else { return Ok(Data::new()) };
+    let mut data = cluster.secrets.get(ENROLMENT).cloned().unwrap_or_default();
+    if let Ok(token) = known.parse::<EnrolmentToken>() {
+        let token = token.pinning(pin).text();
+        data.insert("token".to_owned(), Secret::new(token.expose().clone().into_bytes()));
+    }
+    Ok(data)
 }
 
 /// The injector's certificate and its authority.

@@ -49,6 +49,12 @@ impl EnrolmentToken {
         self.pin
     }
 
+    /// The same at a control plane whose authority has got another key meanwhile.
+    #[must_use]
+    pub fn pinning(self, pin: KeyPin) -> Self {
+        Self { pin, ..self }
+    }
+
     /// The secret part, as an agent shows it.
     pub fn secret(&self) -> Secret<String> {
         Secret::new(URL_SAFE_NO_PAD.encode(self.secret.expose()))
@@ -115,6 +121,8 @@ mod tests {
         let read: EnrolmentToken = text.expose().parse().unwrap();
         assert_eq!((read.name(), read.pin(), read.hash()), (token.name(), token.pin(), token.hash()));
         assert_eq!(hash_of(token.secret().expose()), Some(token.hash()));
+        let moved = token.clone().pinning(KeyPin::of_spki(b"next"));
+        assert_eq!((moved.pin(), moved.hash()), (KeyPin::of_spki(b"next"), token.hash()));
         assert_ne!(EnrolmentToken::new("a", token.pin()).hash(), EnrolmentToken::new("a", token.pin()).hash());
         for shown in [format!("{token:?}"), token.to_string()] {
             assert!(!shown.contains(token.secret().expose().as_str()), "{shown}");

@@ -67,6 +67,14 @@ fn a_token_is_for_the_agents_alone_and_is_kept() {
     let deployment = |installation| named(installation, "Deployment", "sallyport-agent").clone();
     assert_ne!(deployment(&other), deployment(&first));
 
+    // Under another key of the control plane's authority, whatever was waiting waits on.
+    let pin = KeyPin::of_spki(b"next");
+    let moved = json!({"controlPlane": {"address": "sallyport.example.com:7443", "pin": pin.to_string()}});
+    let moved = super::installation(values(moved), &applied(&first));
+    let kept = STANDARD.decode(secret(&moved)["data"]["token"].as_str().unwrap()).unwrap();
+    let kept: EnrolmentToken = String::from_utf8(kept).unwrap().parse().unwrap();
+    assert_eq!((kept.pin(), kept.hash()), (pin, token.hash()));
+
     // Without one there is nothing to show, and the entry is told.
     let none = install(&cluster(36), None);
     assert_eq!(secret(&none)["data"], json!({"none": ""}));
