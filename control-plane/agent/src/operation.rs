@@ -170,16 +170,9 @@ where
     {
         return reviewed(agent, &mask, &write, response, plan).await;
     }
-    // Only in JSON, and only in what the API server calls a success; whatever else comes is masked as ever.
-    if let Some(pin) = reveal
-        && plan.treatment == Treatment::Mask(Format::Json)
-        && response.status() == StatusCode::OK
-    {
-        let masker = AnswerMasker::revealing(mask, pin);
-        let masker = if plan.gzip { masker.inflating() } else { masker };
-        return pass_on(agent, &info, response, plan, masker, &bounds);
-    }
-    let masker = |filter| masker(plan, mask, text, filter);
+    // Only of what the API server calls a success.
+    let reveal = reveal.filter(|_| response.status() == StatusCode::OK);
+    let masker = |filter| masker(plan, mask, text, reveal, filter);
     match hidden::shows(&hidden, &info, is_head, response.status()) {
         Shows::All => pass_on(agent, &info, response, plan, masker(None)?, &bounds),
         Shows::Some(filter) => pass_on(agent, &info, response, plan, masker(Some(*filter))?, &bounds),
@@ -199,7 +192,7 @@ fn not_sent(
     bounds: &Bounds,
 ) -> Result<Response<BoxBody>, Refusal> {
     let plan = answer::check(asked, &response).map_err(Refusal::Answer)?;
-    let mut response = pass_on(agent, asked.info, response, plan, masker(plan, mask, None, None)?, bounds)?;
+    let mut response = pass_on(agent, asked.info, response, plan, masker(plan, mask, None, None, None)?, bounds)?;
     response.headers_mut().insert(wire::header::SENT, Sent::No.header());
     Ok(response)
 }
@@ -397,9 +390,15 @@ fn masker(
     plan: Plan,
     mask: MaskContext,
     text: Option<Arc<SecretValues>>,
+    reveal: Option<VersionPin>,
     filter: Option<Filter>,
 ) -> Result<AnswerMasker, Refusal> {
     let masker = match (plan.treatment, filter) {
+        // Only in JSON, and nothing of an answer in which something is hidden; whatever else comes is masked as ever.
+        (Treatment::Mask(Format::Json), None) => match reveal {
+            Some(pin) => AnswerMasker::revealing(mask, pin),
+            None => AnswerMasker::new(mask, Format::Json),
+        },
         (Treatment::Mask(format), None) => AnswerMasker::new(mask, format),
         (Treatment::Mask(Format::Json), Some(filter)) => AnswerMasker::new(mask, Format::Json).hiding(filter),
         (Treatment::Text, None) => AnswerMasker::text(text.ok_or(Refusal::Answer(AnswerError::Pod))?),
