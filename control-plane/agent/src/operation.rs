@@ -170,22 +170,16 @@ where
     {
         return reviewed(agent, &mask, &write, response, plan).await;
     }
-    // Only in JSON, and only in what the API server calls a success; whatever else comes is masked as ever.
-    if let Some(pin) = reveal
-        && plan.treatment == Treatment::Mask(Format::Json)
-        && response.status() == StatusCode::OK
-    {
-        let masker = AnswerMasker::revealing(mask, pin);
-        let masker = if plan.gzip { masker.inflating() } else { masker };
-        return pass_on(agent, &info, response, plan, masker, &bounds);
-    }
-    let masker = |filter| masker(plan, mask, text, filter);
+    // Only in what the API server calls a success, and that is shown; whatever else comes is masked as ever.
+    let reveal = reveal.filter(|_| response.status() == StatusCode::OK);
+    let masker = |filter, reveal| masker(plan, mask, text, filter, reveal);
     match hidden::shows(&hidden, &info, is_head, response.status()) {
-        Shows::All => pass_on(agent, &info, response, plan, masker(None)?, &bounds),
-        Shows::Some(filter) => pass_on(agent, &info, response, plan, masker(Some(*filter))?, &bounds),
+        Shows::All => pass_on(agent, &info, response, plan, masker(None, reveal)?, &bounds),
+        Shows::Some(filter) => pass_on(agent, &info, response, plan, masker(Some(*filter), None)?, &bounds),
         Shows::One => {
             let shown = hidden::shown(&hidden, &info, response, plan).await?;
-            pass_on(agent, &info, shown, plan, masker(None)?, &bounds)
+            let reveal = reveal.filter(|_| shown.status() == StatusCode::OK);
+            pass_on(agent, &info, shown, plan, masker(None, reveal)?, &bounds)
         }
     }
 }
@@ -199,7 +193,7 @@ fn not_sent(
     bounds: &Bounds,
 ) -> Result<Response<BoxBody>, Refusal> {
     let plan = answer::check(asked, &response).map_err(Refusal::Answer)?;
-    let mut response = pass_on(agent, asked.info, response, plan, masker(plan, mask, None, None)?, bounds)?;
+    let mut response = pass_on(agent, asked.info, response, plan, masker(plan, mask, None, None, None)?, bounds)?;
     response.headers_mut().insert(wire::header::SENT, Sent::No.header());
     Ok(response)
 }
@@ -398,9 +392,13 @@ fn masker(
     mask: MaskContext,
     text: Option<Arc<SecretValues>>,
     filter: Option<Filter>,
+    reveal: Option<VersionPin>,
 ) -> Result<AnswerMasker, Refusal> {
     let masker = match (plan.treatment, filter) {
-        (Treatment::Mask(format), None) => AnswerMasker::new(mask, format),
+        (Treatment::Mask(format), None) => match reveal {
+            Some(pin) if format == Format::Json => AnswerMasker::revealing(mask, pin),
+            Some(_) | None => AnswerMasker::new(mask, format),
+        },
         (Treatment::Mask(Format::Json), Some(filter)) => AnswerMasker::new(mask, Format::Json).hiding(filter),
         (Treatment::Text, None) => AnswerMasker::text(text.ok_or(Refusal::Answer(AnswerError::Pod))?),
         (Treatment::Pass, None) | (Treatment::Empty | Treatment::Replace, _) => AnswerMasker::pass(),
