@@ -170,15 +170,16 @@ where
     {
         return reviewed(agent, &mask, &write, response, plan).await;
     }
-    // Only of what the API server calls a success.
+    // Only in what the API server calls a success, and that is shown; whatever else comes is masked as ever.
     let reveal = reveal.filter(|_| response.status() == StatusCode::OK);
-    let masker = |filter| masker(plan, mask, text, reveal, filter);
+    let masker = |filter, reveal| masker(plan, mask, text, filter, reveal);
     match hidden::shows(&hidden, &info, is_head, response.status()) {
-        Shows::All => pass_on(agent, &info, response, plan, masker(None)?, &bounds),
-        Shows::Some(filter) => pass_on(agent, &info, response, plan, masker(Some(*filter))?, &bounds),
+        Shows::All => pass_on(agent, &info, response, plan, masker(None, reveal)?, &bounds),
+        Shows::Some(filter) => pass_on(agent, &info, response, plan, masker(Some(*filter), None)?, &bounds),
         Shows::One => {
             let shown = hidden::shown(&hidden, &info, response, plan).await?;
-            pass_on(agent, &info, shown, plan, masker(None)?, &bounds)
+            let reveal = reveal.filter(|_| shown.status() == StatusCode::OK);
+            pass_on(agent, &info, shown, plan, masker(None, reveal)?, &bounds)
         }
     }
 }
@@ -390,16 +391,14 @@ fn masker(
     plan: Plan,
     mask: MaskContext,
     text: Option<Arc<SecretValues>>,
-    reveal: Option<VersionPin>,
     filter: Option<Filter>,
+    reveal: Option<VersionPin>,
 ) -> Result<AnswerMasker, Refusal> {
     let masker = match (plan.treatment, filter) {
-        // Only in JSON, and nothing of an answer in which something is hidden; whatever else comes is masked as ever.
-        (Treatment::Mask(Format::Json), None) => match reveal {
-            Some(pin) => AnswerMasker::revealing(mask, pin),
-            None => AnswerMasker::new(mask, Format::Json),
+        (Treatment::Mask(format), None) => match reveal {
+            Some(pin) if format == Format::Json => AnswerMasker::revealing(mask, pin),
+            Some(_) | None => AnswerMasker::new(mask, format),
         },
-        (Treatment::Mask(format), None) => AnswerMasker::new(mask, format),
         (Treatment::Mask(Format::Json), Some(filter)) => AnswerMasker::new(mask, Format::Json).hiding(filter),
         (Treatment::Text, None) => AnswerMasker::text(text.ok_or(Refusal::Answer(AnswerError::Pod))?),
         (Treatment::Pass, None) | (Treatment::Empty | Treatment::Replace, _) => AnswerMasker::pass(),
