@@ -1,11 +1,6 @@
 //! Real values of a Secret, shown to a job because people said so: these keys, this once, in the state that they saw, and nothing of it
 //! kept anywhere.
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "helpers of tests fail as tests do"
-)]
+#![expect(clippy::panic, clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::time::Duration;
 

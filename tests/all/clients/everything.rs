@@ -43,14 +43,8 @@ fn fill(stack: &Stack, group: &str) {
     std::fs::write(file.path(), [objects, &login].concat()).unwrap();
     // With the annotation of an apply, in which the values stand once more.
     own.admin(&["apply", "-f", file.path().to_str().unwrap()]);
-    cluster.apply(&format!(
-        "{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: {group}}}, \
-         rules: [{{apiGroups: [{group}], resources: [logins], verbs: [get, list, watch]}}]}}
----
-{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {{name: {group}}}, \
-         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {group}}}, \
-         subjects: [{{kind: Group, apiGroup: rbac.authorization.k8s.io, name: 'sallyport:read'}}]}}"
-    ));
+    own.admin(&["create", "role", "logins", "--verb=get,list,watch", &format!("--resource=logins.{group}")]);
+    own.admin(&["create", "rolebinding", "logins", "--role=logins", "--group=sallyport:read"]);
 }
 
 fn parsed(text: &str) -> Value {
@@ -190,7 +184,5 @@ async fn everything_reads_the_same_but_for_what_is_masked() {
     assert!(kinds.len() >= 36, "{kinds:?}");
     assert!(masked.len() >= 15, "{masked:?}");
     assert_eq!(closed, BTreeSet::new());
-    for (what, name) in [("clusterrole,clusterrolebinding", &group), ("crd", &format!("logins.{group}"))] {
-        stack.namespace().cluster().admin(&["delete", what, name]);
-    }
+    stack.namespace().cluster().admin(&["delete", "crd", &format!("logins.{group}")]);
 }

@@ -319,28 +319,16 @@ spec:
     let refused = kubectl.spawn(&label, "").await;
     let refused = approved(&stack, refused, &resource_path(&group)).await.refused();
     assert!(refused.contains("sallyport:read may not read it"), "{refused}");
-    cluster.apply(&format!(
-        "apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {{name: {group}}}
-rules: [{{apiGroups: [{group}], resources: [widgets], verbs: [get, list, watch]}}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {{name: {group}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {group}}}
-subjects: [{{kind: Group, apiGroup: rbac.authorization.k8s.io, name: 'sallyport:read'}}]
-"
-    ));
+    let own = stack.namespace();
+    own.admin(&["create", "role", "widgets", "--verb=get,list,watch", &format!("--resource={resource}")]);
+    own.admin(&["create", "rolebinding", "widgets", "--role=widgets", "--group=sallyport:read"]);
     let patch = ["patch", &resource, "w", "--type=merge", "-p", r#"{"metadata":{"labels":{"a":"b"}}}"#];
     let changed = kubectl.spawn(&patch, "").await;
     let read = super::approve(&stack, &resource_path(&group)).await;
     assert_eq!(read, "get");
     assert_eq!(super::approve(&stack, &resource_path(&group)).await, "patch");
     assert_eq!(changed.end().await.ok(), format!("widget.{group}/w patched\n"));
-    for what in [&["delete", "clusterrole,clusterrolebinding", &group][..], &["delete", &crd]] {
-        cluster.admin(what);
-    }
+    cluster.admin(&["delete", &crd]);
 }
 
 fn resource_path(group: &str) -> String {

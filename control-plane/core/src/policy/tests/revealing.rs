@@ -37,8 +37,10 @@ fn only_the_read_that_the_rule_settles_shows_values() {
 
 #[test]
 fn a_stricter_word_shows_nothing() {
-    let denied = "- {name: no, match: {apiGroups: [''], resources: [secrets], namespaces: [shop]}, effect: deny}\n";
-    let earlier = "- {name: first, match: {apiGroups: [''], resources: [secrets]}, effect: hold}\n";
+    let denied =
+        "- {name: no, match: {apiGroups: [''], resources: [secrets], identities: ['prod/ci/*']}, effect: deny}\n";
+    let earlier =
+        "- {name: first, match: {apiGroups: [''], resources: [secrets], identities: ['prod/ci/*']}, effect: hold}\n";
     for more in [denied, earlier] {
         let policy = &with_rules(&[more, RULE].concat());
         assert!(request("get secrets shop/db").decide(policy).reveal().is_empty(), "{more}");
