@@ -127,9 +127,15 @@ impl AuditLog {
     /// All events so far that fit. The server writes them before it answers, except the last stage of a request, which
     /// can come a moment after the client has the answer: see [`Self::wait`].
     pub fn events(&self, fits: impl Fn(&AuditEvent) -> bool) -> Vec<AuditEvent> {
+        self.events_with("", fits)
+    }
+
+    /// The same of lines that have a text in them. The log is that of a whole run, and reading an event takes much longer than such a look.
+    fn events_with(&self, text: &str, fits: impl Fn(&AuditEvent) -> bool) -> Vec<AuditEvent> {
         let mut file = File::open(&self.path).unwrap_or_else(|error| panic!("{}: {error}", self.path.display()));
         file.seek(SeekFrom::Start(self.from)).expect("the log only grows");
         let lines = BufReader::new(file).lines().map(|line| line.expect("the log is UTF-8"));
+        let lines = lines.filter(|line| line.contains(text));
         // The last line may be half written.
         lines.filter_map(|line| serde_json::from_str(&line).ok()).filter(|event| fits(event)).collect()
     }
@@ -137,7 +143,7 @@ impl AuditLog {
     /// Finished requests that the agent sent for runners in a namespace.
     pub fn of_runner(&self, namespace: &str) -> Vec<AuditEvent> {
         let here = |event: &AuditEvent| event.object_ref.as_ref().is_some_and(|object| object.namespace == namespace);
-        self.events(|event| event.is_runner() && event.is_complete() && here(event))
+        self.events_with(namespace, |event| event.is_runner() && event.is_complete() && here(event))
     }
 
     /// Waits until at least `count` events fit and gives them; panics after ten seconds.
