@@ -36,6 +36,6 @@ pub struct Setup<'a> {
     pub revealed: Option<&'a str>,
     /// What the agent calls instead of the cluster's API server; it must pass on what it does not answer itself.
     pub api_server: Option<ApiServer>,
-    /// The way between agent and control plane can lose grants: see [`Stack::lose_grants`].
+    /// The way between agent and control plane can lose grants: see [`Stack::lose_grants`](super::Stack::lose_grants).
     pub lossy: bool,
 }
