@@ -76,7 +76,8 @@ async fn an_approved_disclosure_shows_its_value_once_and_keeps_nothing() {
     let hold = waiting(stack, &mut first).await;
     // What it is, before anything else.
     let shown = stack.cli(&["approvals", "show", id(&hold)]).ok();
-    assert!(shown.contains("REAL VALUES of data[\"password\"]"), "{shown}");
+    assert!(shown.contains("risk      70"), "{shown}");
+    assert!(shown.contains("\n  ! shows this job the REAL VALUES of data[\"password\"]"), "{shown}");
     assert!(!shown.contains(&STANDARD.encode(OPEN)), "{shown}");
     assert_eq!(hold["pin"]["keys"], json!(["password"]), "{hold}");
     stack.cli(&["approvals", "approve", id(&hold)]).ok();

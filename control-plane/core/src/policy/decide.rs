@@ -1,7 +1,6 @@
 //! The decision. What it is made of stands at the top of [`super`].
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Policy;
@@ -143,6 +142,8 @@ impl<'d> Decider<'d, '_> {
         if let Some(rule) = settles {
             self.accept(rule);
         }
+        let discloses = settles.filter(|rule| rule.effect == Some(Effect::Hold) && !rule.reveal.is_empty());
+        self.findings.contributions.extend(discloses.map(disclosure));
         let risk = risk::score(&self.findings.contributions);
         let (effect, rule) = self.settle(risk, settles);
         if effect != Effect::Deny {
@@ -150,7 +151,8 @@ impl<'d> Decider<'d, '_> {
         }
         self.note_broken();
         let cost = cost(self.question.info.is_read(), risk);
-        let reveal = self.reveal(effect, settles);
+        // What was raised to a denial shows nothing.
+        let reveal = discloses.filter(|_| effect == Effect::Hold).map(|rule| rule.reveal.clone()).unwrap_or_default();
         let terms = (effect == Effect::Hold).then(|| self.terms(risk));
         let group = self.group(effect, settles);
         let mut contributions = self.findings.contributions;
@@ -241,19 +243,6 @@ impl<'d> Decider<'d, '_> {
         answer
     }
 
-    /// What is shown of a Secret in the clear: only what the very rule says that settled it, and only to whom people let have it.
-    fn reveal(&mut self, effect: Effect, settles: Option<&Rule>) -> BTreeSet<String> {
-        let Some(rule) = settles.filter(|rule| effect == Effect::Hold && !rule.reveal.is_empty()) else {
-            return BTreeSet::new();
-        };
-        let keys: Vec<_> = rule.reveal.iter().map(|key| format!("data[{key:?}]")).collect();
-        self.notes.push(format!(
-            "approved, it shows this job the REAL VALUES of {} of the Secret; it can print, keep and send them",
-            keys.join(", ")
-        ));
-        rule.reveal.clone()
-    }
-
     /// A change of what is hidden whatever its labels, so that the answer is the same whether or not it is there. (Whether an object is
     /// hidden by its labels the agent finds out.)
     fn touches_hidden(&self) -> Option<&'static str> {
@@ -326,6 +315,18 @@ impl<'d> Decider<'d, '_> {
             }
         }
     }
+}
+
+/// Risk of a disclosure, which cannot be taken back.
+const DISCLOSURE: u8 = 70;
+
+/// What a rule that discloses says of itself, first of all that approvers read.
+fn disclosure(rule: &Rule) -> Contribution {
+    let keys: Vec<_> = rule.reveal.iter().map(|key| format!("data[{key:?}]")).collect();
+    let keys = keys.join(", ");
+    let fact = format!("shows this job the REAL VALUES of {keys} of the Secret; it can print, keep and send them");
+    let source = Cow::Owned(format!("rule/{}", rule.name));
+    Contribution { source, fact: Cow::Owned(fact), weight: Weight::AtLeast(DISCLOSURE) }
 }
 
 /// Reads, and the reviews that store nothing.
