@@ -1,6 +1,7 @@
 //! Objects that policy hides from a job: what a person sees with kubectl, who doesn't know of it.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -205,18 +206,23 @@ async fn what_is_hidden_is_not_found() {
     assert_eq!(own.admin(&["get", "deployment", "back", "-o", "jsonpath={.spec.replicas}"]), "1");
 }
 
-/// A kubectl that watches, once its watch is under way.
+/// Watches of the runner's that are under way, by operation.
+fn watches(stack: &Stack) -> BTreeSet<String> {
+    let sessions: Value = serde_json::from_str(&stack.cli(&["sessions", "list", "--json"]).ok()).unwrap();
+    let session = sessions[0]["id"].as_str().unwrap().to_owned();
+    let shown = stack.cli(&["sessions", "show", &session, "--json"]).ok();
+    let operations = serde_json::from_str::<Value>(&shown).unwrap()["operations"].take();
+    let open = operations.as_array().into_iter().flatten();
+    let open = open.filter(|row| row["verb"] == "watch" && row["outcome"].is_null());
+    open.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A kubectl that watches, once its watch is under way. One that was interrupted before may not be on record as over yet.
 async fn watching(stack: &Stack, kubectl: &Kubectl, arguments: &[&str]) -> Running {
+    let before = watches(stack);
     let running = kubectl.spawn(arguments, "").await;
-    let watches = || {
-        let sessions: Value = serde_json::from_str(&stack.cli(&["sessions", "list", "--json"]).ok()).unwrap();
-        let session = sessions[0]["id"].as_str().unwrap().to_owned();
-        let shown = stack.cli(&["sessions", "show", &session, "--json"]).ok();
-        let operations = serde_json::from_str::<Value>(&shown).unwrap()["operations"].take();
-        operations.as_array().unwrap().iter().filter(|row| row["verb"] == "watch" && row["outcome"].is_null()).count()
-    };
     for _ in 0..300 {
-        if watches() == 1 {
+        if !watches(stack).is_subset(&before) {
             return running;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
