@@ -10,6 +10,7 @@ mod files;
 mod left;
 pub(crate) mod process;
 mod setup;
+mod shared;
 
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use files::{answer, get};
 use files::{copy, write_file};
 use process::Process;
 pub use setup::{ApiServer, Setup};
+pub use shared::Shared;
 
 /// The three processes, the runner's namespace and the tokens.
 #[derive(Debug)]

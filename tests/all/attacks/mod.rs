@@ -16,11 +16,11 @@ mod write_back;
 
 use std::fmt;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tests::canary;
-use tests::stack::Stack;
+use tests::stack::{Shared, Stack};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
@@ -78,12 +78,12 @@ impl Told {
 struct World(Arc<Stack>);
 
 fn world() -> World {
-    static SHARED: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(stack) = shared.upgrade() {
-        return World(stack);
-    }
-    let stack = Arc::new(Stack::with_policy("attacks", Some(POLICY)));
+    static SHARED: Shared = Shared::new();
+    World(SHARED.get(start))
+}
+
+fn start() -> Stack {
+    let stack = Stack::with_policy("attacks", Some(POLICY));
     let own = stack.namespace();
     for (name, password) in [("target", PASSWORD), ("same", PASSWORD), ("long", &[PASSWORD, &"x".repeat(500)].concat())]
     {
@@ -100,8 +100,7 @@ fn world() -> World {
         "--group=sallyport:write",
         "--group=sallyport:dry-run",
     ]);
-    *shared = Arc::downgrade(&stack);
-    World(stack)
+    stack
 }
 
 impl World {

@@ -18,7 +18,7 @@ mod typed;
 mod write_back;
 mod writes;
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -26,22 +26,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tests::cluster::AuditEvent;
 use tests::kubectl::{Kubectl, Output, Running, Version};
-use tests::stack::Stack;
+use tests::stack::{Shared, Stack};
 
 /// In every Secret of these stories.
 const PASSWORD: &str = "canary-51f0-correct-horse";
 
-/// One stack for all stories that run at the same time; it ends with the last of them.
+/// One stack for all of these stories that run at the same time.
 fn stack() -> Arc<Stack> {
-    static SHARED: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
-    // A story that failed to start it has told why; the next one tries again.
-    let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(stack) = shared.upgrade() {
-        return stack;
-    }
-    let stack = Arc::new(Stack::start("clients"));
-    *shared = Arc::downgrade(&stack);
-    stack
+    static SHARED: Shared = Shared::new();
+    SHARED.get(|| Stack::start("clients"))
 }
 
 /// Each version of kubectl, with a word for names.
