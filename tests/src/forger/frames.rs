@@ -9,8 +9,6 @@ pub const PADDING: u8 = 0x00;
 pub const RETIRE_CONNECTION_ID: u8 = 0x19;
 /// PATH_RESPONSE.
 pub const PATH_RESPONSE: u8 = 0x1b;
-/// CONNECTION_CLOSE for a reason of QUIC's own.
-pub const CONNECTION_CLOSE: u8 = 0x1c;
 
 /// A variable-length integer (RFC 9000 §16), always in its longest form.
 pub fn varint(value: u64) -> [u8; 8] {
@@ -36,9 +34,7 @@ pub fn stream(id: u64, offset: u64, data: &[u8]) -> Vec<u8> {
 #[derive(Clone, Debug, Default)]
 pub struct Heard {
     /// Frames by kind.
-    pub frames: BTreeMap<u8, u64>,
-    /// Error code of CONNECTION_CLOSE.
-    pub closed: Option<u64>,
+    frames: BTreeMap<u8, u64>,
 }
 
 impl Heard {
@@ -54,10 +50,6 @@ impl Heard {
         while let Some((kind, start)) = reader.byte().map(|kind| (kind, reader.at - 1)) {
             if kind != PADDING {
                 *self.frames.entry(kind).or_default() += 1;
-            }
-            if kind == CONNECTION_CLOSE {
-                self.closed = reader.number();
-                return retired;
             }
             if reader.skip(kind).is_none() {
                 return retired;
