@@ -19,7 +19,7 @@ pub struct Disclosable {
 }
 
 impl Disclosable {
-    /// From `namespace/name` and `namespace/*`; nothing of the protected namespaces, whose Secrets are Sallyport's own.
+    /// From `namespace/name` and `namespace/*`; nothing of the protected namespaces, of which Sallyport's own is one.
     ///
     /// # Errors
     /// A sentence about the first entry that is neither.
@@ -32,7 +32,7 @@ impl Disclosable {
                 return Err(format!("{entry:?} is neither namespace/name nor namespace/*"));
             }
             if protected.contains(namespace) {
-                return Err(format!("{entry:?} is Sallyport's own, and never shown"));
+                return Err(format!("{entry:?} is in a protected namespace, of which nothing is shown"));
             }
             if name == "*" {
                 all.namespaces.insert(namespace.to_owned());

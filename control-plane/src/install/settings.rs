@@ -158,7 +158,7 @@ impl Settings {
         let mut agent = root.fields("agent", p);
         let agent_resources = agent.mapping("resources", p);
         let protected_namespaces = namespaces(&mut agent, "protectedNamespaces", p);
-        let revealed = secrets(&mut agent, "revealed", p);
+        let revealed = secrets(&mut agent, "revealed", &protected_namespaces, p);
         agent.end(p);
         let mut injector = root.fields("injector", p);
         let injector_resources = injector.mapping("resources", p);
@@ -430,16 +430,18 @@ fn namespaces(fields: &mut Fields, key: &str, problems: &mut Problems) -> Vec<St
     names
 }
 
-/// `namespace/name` and `namespace/*`.
-fn secrets(fields: &mut Fields, key: &str, problems: &mut Problems) -> Vec<String> {
+/// `namespace/name` and `namespace/*`, of namespaces that are not protected.
+fn secrets(fields: &mut Fields, key: &str, protected: &[String], problems: &mut Problems) -> Vec<String> {
     let mut names = fields.texts(key, problems);
     for (index, name) in names.iter().enumerate() {
         let (namespace, secret) = name.split_once('/').unwrap_or_default();
         if !is_name(namespace, 63) || namespace.contains('.') || !(secret == "*" || is_name(secret, 253)) {
             let message = format!("{name:?} is neither namespace/name nor namespace/*");
             problems.push(format!("{}[{index}]", fields.key(key)), message);
-        } else if namespace == super::NAMESPACE {
-            problems.push(format!("{}[{index}]", fields.key(key)), format!("{name:?} is Sallyport's own"));
+        } else if namespace == super::NAMESPACE || protected.iter().any(|one| one == namespace) {
+            // An agent with such a configuration would not start.
+            let message = format!("{name:?} is in a protected namespace, of which nothing is shown");
+            problems.push(format!("{}[{index}]", fields.key(key)), message);
         }
     }
     names.sort();

@@ -20,7 +20,7 @@ controlPlane:
   names: ['a b']
   requireCi: maybe
   storage: {sizes: 1Gi}
-agent: {replicas: 3}
+agent: {replicas: 3, protectedNamespaces: [payments], revealed: [db, sallyport/sallyport-ca, payments/db, shop/db]}
 network: {mode: calico, runnerNamespaces: [sallyport], dns: {port: 70000}}
 ";
     std::fs::write(&file, text).unwrap();
@@ -48,6 +48,9 @@ network: {mode: calico, runnerNamespaces: [sallyport], dns: {port: 70000}}
         "controlPlane.requireCi:",
         "controlPlane.storage.sizes: there is no such key",
         "agent.replicas: there is no such key",
+        "agent.revealed[0]:",
+        "agent.revealed[1]:",
+        "agent.revealed[2]:",
         "network.mode:",
         "network.runnerNamespaces:",
         "network.dns.port:",
