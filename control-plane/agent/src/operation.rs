@@ -131,7 +131,7 @@ where
         now: agent.clock.now(),
     };
     let matched = grant::verify(token, &link.keys, arrived).map_err(Refusal::Verify)?;
-    refuse(agent, &head, &matched)?;
+    let reveal = refuse(agent, &head, &matched)?;
     review::check(write.as_ref(), &matched)?;
     agent.guarded.check(&matched)?;
     let (grant, mut report) = agent.ledger.spend(matched).map_err(Refusal::Spend)?;
@@ -159,7 +159,6 @@ where
     if let Some(response) = hidden::instead(agent, &grant, &hidden).await? {
         return not_sent(agent, &asked, response, mask, &bounds);
     }
-    let reveal = agent.disclosable.check(&info, grant.claims()).map_err(Refusal::Rule)?;
     let text = text::wanted(agent, &grant).await?;
     let response = send(agent, grant, received, lane, report).await?;
 
@@ -239,8 +238,8 @@ fn presented(headers: &HeaderMap) -> Result<(&str, DigestKey), Refusal> {
     Ok((token, DigestKey::new(key)))
 }
 
-/// What is not carried out whatever the grant says, and what this version can't do.
-fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(), Refusal> {
+/// What is not carried out whatever the grant says, and what this version can't do. The pin of a grant that discloses, if it may.
+fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<Option<VersionPin>, Refusal> {
     let request = matched.request();
     if request.upgrade().is_some() || request.info().is_connect() || wants_upgrade(&head.headers) {
         return Err(Refusal::Connect);
@@ -249,8 +248,8 @@ fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(), Ref
     let masked = MaskedFields::parse(&matched.claims().mask).map_err(|_| Refusal::MaskRules)?;
     Hidden::parse(&matched.claims().hide, request.info()).map_err(|_| Refusal::MaskRules)?;
     check_patch(request, !masked.is_empty()).map_err(Refusal::Rule)?;
-    agent.disclosable.check(request.info(), matched.claims()).map_err(Refusal::Rule)?;
-    restore::check(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))
+    restore::check(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))?;
+    agent.disclosable.check(request.info(), matched.claims()).map_err(Refusal::Rule)
 }
 
 /// Carries a spent grant out. A read is given up with its exchange. A write that was sent is followed to its answer by a task of its own,

@@ -95,8 +95,9 @@ impl Gateway {
             log.decided(back.verdict.explanation());
             match back.bound.decide_again(back.verdict) {
                 Decision::Hold(again) => (hold, live) = (again, back.today),
+                // People approved a disclosure, and policy would let the read through without one today.
                 Decision::Allow(_) => {
-                    let refusal = Refusal::Internal("a stricter verdict that allows");
+                    let refusal = Refusal::Outdated("policy changed since it was approved: try again".to_owned());
                     return Err(Refused { refusal, log: Some(log) });
                 }
                 Decision::Deny(denial) => {
