@@ -1,7 +1,6 @@
 //! Values that the tests and the model share.
 
 use std::collections::BTreeSet;
-
 use std::time::Duration;
 
 use shared::ids::{AgentId, ApprovalId, GrantId, HoldId, OperationId, SessionId};
