@@ -36,10 +36,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let cluster = Cluster::get();
-        for manifest in ["namespace.yaml", "rbac.yaml"] {
-            let path = tests::cluster::root().join("manifests/agent").join(manifest);
-            cluster.apply(&fs::read_to_string(path).unwrap());
-        }
+        tests::stack::install(cluster);
         let tasks = TaskSet::new();
         let control_plane = ControlPlane::start(&tasks);
         let files = tempfile::tempdir().unwrap();

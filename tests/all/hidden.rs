@@ -16,7 +16,7 @@ rules:
   match: {apiGroups: [''], resources: [configmaps, configmaps/*, namespaces]}
   hide:
   - {namespaces: ['unseen-*']}
-  - {names: ['db-*']}
+  - {names: ['kv-*']}
 - name: not-the-back
   match: {apiGroups: ['', apps], resources: [configmaps, services, deployments, deployments/*]}
   hide:
@@ -38,7 +38,7 @@ fn with_config_maps(prefix: &str) -> Stack {
     let stack = Stack::with_policy(prefix, Some(POLICY));
     let named = |name: &str| config_map(name, &json!({"app": "all"}));
     let mut objects: Vec<Value> =
-        ["web-1", "web-2", "web-3", "web-4", "web-5", "db-1", "db-2"].map(named).into_iter().collect();
+        ["web-1", "web-2", "web-3", "web-4", "web-5", "kv-1", "kv-2"].map(named).into_iter().collect();
     objects.extend(["a-back", "z-back"].map(|name| config_map(name, &json!({"app": "all", "tier": "back"}))));
     apply(&stack, &objects);
     stack
@@ -75,7 +75,7 @@ async fn lists_show_what_is_not_hidden() {
             &[],
         ] {
             let shown = kubectl.run(&[all, form].concat()).await.ok();
-            assert!(!shown.contains("db-") && !shown.contains("back"), "{version:?} {form:?}: {shown}");
+            assert!(!shown.contains("kv-") && !shown.contains("back"), "{version:?} {form:?}: {shown}");
             for name in SHOWN {
                 let often = shown.lines().filter(|line| line.contains(name) && !line.contains("of:")).count();
                 assert!(often >= 1, "{version:?} {form:?}: {shown}");
@@ -88,7 +88,7 @@ async fn lists_show_what_is_not_hidden() {
             &["-l", "tier=back"][..],
             &["-l", "tier"],
             &["-l", "app in (all),tier in (back)"],
-            &["--field-selector", "metadata.name=db-1"],
+            &["--field-selector", "metadata.name=kv-1"],
             &["--field-selector", "metadata.name=a-back"],
         ] {
             let found = names(kubectl, &[&["get", "configmaps", "-o", "json"], selector].concat()).await;
@@ -152,7 +152,7 @@ async fn what_is_hidden_is_not_found() {
     for version in Version::ALL {
         let kubectl = &stack.kubectl(version);
         for (hidden, resource, missing) in
-            [("db-1", "configmap", "no-1"), ("a-back", "configmap", "no-one"), ("back", "deployment", "none")]
+            [("kv-1", "configmap", "no-1"), ("a-back", "configmap", "no-one"), ("back", "deployment", "none")]
         {
             for words in [
                 &["get", "RESOURCE", "NAME"][..],
@@ -189,10 +189,10 @@ async fn what_is_hidden_is_not_found() {
     // What is hidden by its name is refused whether or not it is there.
     let kubectl = &stack.kubectl(Version::Newest);
     for words in [
-        &["create", "configmap", "db-1"][..],
-        &["create", "configmap", "db-new"],
-        &["delete", "--raw", &format!("/api/v1/namespaces/{}/configmaps/db-1", &**own)],
-        &["delete", "--raw", &format!("/api/v1/namespaces/{}/configmaps/db-new", &**own)],
+        &["create", "configmap", "kv-1"][..],
+        &["create", "configmap", "kv-new"],
+        &["delete", "--raw", &format!("/api/v1/namespaces/{}/configmaps/kv-1", &**own)],
+        &["delete", "--raw", &format!("/api/v1/namespaces/{}/configmaps/kv-new", &**own)],
         &["delete", "--raw", &format!("/api/v1/namespaces/{}/configmaps", &**own)],
     ] {
         let said = kubectl.run(words).await.refused();
@@ -202,7 +202,7 @@ async fn what_is_hidden_is_not_found() {
     // All that are shown, and no other.
     kubectl.run(&["delete", "configmaps", "-l", "app=all"]).await.ok();
     let left = own.admin(&["get", "configmaps", "-l", "app=all", "-o", "jsonpath={.items[*].metadata.name}"]);
-    assert_eq!(left, "a-back db-1 db-2 z-back");
+    assert_eq!(left, "a-back kv-1 kv-2 z-back");
     assert_eq!(own.admin(&["get", "deployment", "back", "-o", "jsonpath={.spec.replicas}"]), "1");
 }
 
@@ -261,13 +261,13 @@ async fn watches_follow_what_enters_and_leaves() {
             own.admin(&["label", "configmap", "web-1", "more=x"]);
             own.admin(&["label", "configmap", "web-1", "tier-", "more-"]);
             own.admin(&["label", "configmap", "web-1", "tier=front"]);
-            own.admin(&["label", "configmap", "db-1", "x=y"]);
+            own.admin(&["label", "configmap", "kv-1", "x=y"]);
             own.admin(&["label", "configmap", "a-back", "x=y"]);
             own.admin(&["delete", "configmap", "z-back"]);
-            own.admin(&["create", "configmap", "db-9"]);
-            own.admin(&["delete", "configmap", "db-9"]);
+            own.admin(&["create", "configmap", "kv-9"]);
+            own.admin(&["delete", "configmap", "kv-9"]);
             apply(stack, &[config_map("z-back", &json!({"app": "all", "tier": "back"}))]);
-            own.admin(&["label", "configmap", "db-1", "x-"]);
+            own.admin(&["label", "configmap", "kv-1", "x-"]);
             own.admin(&["label", "configmap", "a-back", "x-"]);
             own.admin(&["label", "configmap", "web-1", "tier-"]);
             own.admin(&["create", "configmap", &last]);
@@ -293,7 +293,7 @@ async fn a_watch_that_begins_with_nothing_prints_a_table() {
     let stack = &Stack::with_policy("columns", Some(POLICY));
     let kubectl = &stack.kubectl(Version::Newest);
     let running = watching(stack, kubectl, &["get", "configmaps", "-l", "app=late", "--watch"]).await;
-    apply(stack, &[config_map("db-late", &json!({"app": "late"}))]);
+    apply(stack, &[config_map("kv-late", &json!({"app": "late"}))]);
     apply(stack, &[config_map("web-late", &json!({"app": "late"}))]);
     let printed = running.until(|text| text.contains("web-late") && text.ends_with('\n')).await;
     let lines: Vec<Vec<&str>> = printed.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -371,11 +371,11 @@ fn policy_says_what_it_hides() {
     write(POLICY);
     let path = path.to_str().unwrap();
     let said = run(&["policy", "explain", "--policy", path, "list", "configmaps"]);
-    for line in ["note: hidden from this job: labels tier=back", "note: hidden from this job: names db-*"] {
+    for line in ["note: hidden from this job: labels tier=back", "note: hidden from this job: names kv-*"] {
         assert!(said.contains(line), "{said}");
     }
     assert!(!said.contains("unseen"), "another namespace: {said}");
-    let said = run(&["policy", "explain", "--policy", path, "delete", "configmap", "db-1"]);
+    let said = run(&["policy", "explain", "--policy", path, "delete", "configmap", "kv-1"]);
     assert!(said.contains("denied by rule default/hidden"), "{said}");
     // README's own example.
     let readme = tests::tidy::text("README.md");

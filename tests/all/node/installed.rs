@@ -75,6 +75,15 @@ impl Installed {
         }
     }
 
+    /// The first Pod of a part of ours that is there to stay: after an update the last of those before it are there for a while.
+    pub(super) fn pod(&self, part: &str) -> Value {
+        let selector = format!("app.kubernetes.io/name=sallyport-{part}");
+        let mut pods = self.node.get_json(&["-n", "sallyport", "pods", "-l", &selector]);
+        let all = pods["items"].as_array_mut().expect("a list").iter_mut();
+        let mut staying = all.filter(|pod| pod["metadata"].get("deletionTimestamp").is_none());
+        staying.next().expect("it runs").take()
+    }
+
     /// Our command line in the control plane's own pod, over its local socket.
     pub(super) fn cli(&self, arguments: &[&str]) -> Output {
         let command = [&["/sallyport"], arguments].concat();

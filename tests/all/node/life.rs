@@ -57,9 +57,9 @@ fn neither_updates_nor_a_killed_agent_lose_a_call_or_a_hold() {
         it_goes_on(on, &namespace);
         assert_eq!(failed(on, &namespace), "", "while the agents were updated");
 
-        let agents = node.get_json(&["-n", "sallyport", "pods", "-l", "app.kubernetes.io/name=sallyport-agent"]);
-        let name = agents["items"][0]["metadata"]["name"].as_str().expect("a pod has a name").to_owned();
-        node.kill("sallyport", &name, "agent");
+        let agent = on.pod("agent");
+        let name = agent["metadata"]["name"].as_str().expect("a pod has a name");
+        node.kill("sallyport", name, "agent");
         it_goes_on(on, &namespace);
         on.rolled_out();
         let told = failed(on, &namespace);

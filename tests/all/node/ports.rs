@@ -14,9 +14,8 @@ use super::story::job;
 
 /// The address of the first Pod of a part of ours, with its name.
 fn part(on: &Installed, name: &str) -> (String, String) {
-    let selector = format!("app.kubernetes.io/name=sallyport-{name}");
-    let pods = on.node.get_json(&["-n", "sallyport", "pods", "-l", &selector]);
-    let at = |pointer: &str| pods["items"][0].pointer(pointer).and_then(Value::as_str).expect("it runs").to_owned();
+    let pod = on.pod(name);
+    let at = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).expect("it runs").to_owned();
     (at("/status/podIP"), at("/metadata/name"))
 }
 

@@ -108,8 +108,7 @@ fn nothing_else_is_reached(on: &Installed, namespace: &str) {
     let nodes = node.get_json(&["node", "node1"]);
     let address = nodes["status"]["addresses"][0]["address"].as_str().expect("a node has an address").to_owned();
     let port = node.facts().server.rsplit(':').next().expect("a port").to_owned();
-    let agents = node.get_json(&["-n", "sallyport", "pods", "-l", "app.kubernetes.io/name=sallyport-agent"]);
-    let agent = agents["items"][0]["status"]["podIP"].as_str().expect("it runs").to_owned();
+    let agent = on.pod("agent")["status"]["podIP"].as_str().expect("it runs").to_owned();
     for (address, port) in [
         (address.as_str(), port.as_str()),
         ("10.96.0.1", "443"),
