@@ -12,7 +12,9 @@ import_images() {
 	# A shell, the usual tools, and kubectl, as a job's image has them.
 	make_image "$folder/runner.tar" localhost/runner:1 "$(command -v busybox):/bin/busybox" \
 		"$KUBERNETES_CACHE/kubectl:/usr/bin/kubectl" --command /bin/sh --folder 1777:/tmp "${links[@]}"
-	load "$dir" "$folder"/{pause,coredns,runner}.tar
+	# kubectl alone, as in images without a shell.
+	make_image "$folder/kubectl.tar" localhost/kubectl:1 "$KUBERNETES_CACHE/kubectl:/kubectl" --entrypoint /kubectl
+	load "$dir" "$folder"/{pause,coredns,runner,kubectl}.tar
 }
 
 # make_image ARCHIVE NAME ARG...: ARGs are those of image/archive.py.

@@ -16,6 +16,7 @@ mod life;
 mod network;
 mod pods;
 mod ports;
+mod shapes;
 mod story;
 
 use tests::cluster::Namespace;
