@@ -161,10 +161,10 @@ python3 "$root/scripts/image/archive.py" --name localhost/intruder:1 --output "$
         self.get_json(&["-n", namespace, "pod", name])
     }
 
-    /// Waits until a Pod is ready; gives its address. Panics after a minute, with what the cluster says of it.
+    /// Waits until a Pod is ready; gives its address. Panics after five minutes, with what the cluster says of it.
     pub fn ready(&self, namespace: &str, pod: &str) -> String {
         let name = format!("pod/{pod}");
-        let waited = self.try_admin(&["-n", namespace, "wait", "--for=condition=Ready", &name, "--timeout=55s"], "");
+        let waited = self.try_admin(&["-n", namespace, "wait", "--for=condition=Ready", &name, "--timeout=300s"], "");
         if !waited.status.success() {
             panic!("{name} is not ready: {}", self.admin(&["-n", namespace, "describe", &name]));
         }

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde_json::Value;
-use tests::cluster::{Namespace, program};
+use tests::cluster::{Namespace, program, root};
 use tests::kubectl::Output;
 use tests::node::{Node, eventually};
 
@@ -29,6 +29,7 @@ pub(super) struct Installed {
     pub(super) node: &'static Node,
     /// A namespace of runners, as the installation was told.
     pub(super) runners: Namespace,
+    values: String,
 }
 
 impl Installed {
@@ -41,14 +42,60 @@ impl Installed {
     /// Installs it on a node that has nothing of it, with this kind of network policies.
     pub(super) fn install(node: &'static Node, network: &str) -> Self {
         let runners = node.namespace("runners");
+        let values = format!("{VALUES}network: {{mode: {network}, runnerNamespaces: [{}]}}\n", &*runners);
+        let this = Self { node, runners, values };
+        this.as_the_readme_says();
+        this
+    }
+
+    /// Types what README.md gives for one's own cluster, in a folder with values of ours. Left out is what a person does afterwards, who
+    /// has a token of an OIDC issuer.
+    fn as_the_readme_says(&self) {
+        let readme = std::fs::read_to_string(root().join("README.md")).expect("it is there");
+        let (_, section) = readme.split_once("\n## On your own cluster\n").expect("it has the section");
+        let (_, lines) = section.split_once("\n$ sallyport install --values values.yaml").expect("and its first line");
+        let (lines, _) = lines.split_once("\n```").expect("and their end");
+        let lines = format!("$ sallyport install --values values.yaml{lines}");
+        let typed = lines.lines().filter_map(|line| line.strip_prefix("$ "));
+        let typed: Vec<_> = typed.take_while(|line| !line.contains("port-forward")).collect();
+        assert_eq!(typed.len(), 4, "{typed:?}");
+
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let (facts, path) = (self.node.facts(), folder.path().join("bin"));
+        std::fs::create_dir(&path).expect("there is room for a folder");
+        std::fs::write(folder.path().join("values.yaml"), &self.values).expect("the folder takes files");
+        for (name, target) in [("kubectl", facts.kubectl.clone()), ("sallyport", program("sallyport"))] {
+            std::os::unix::fs::symlink(target, path.join(name)).expect("the folder takes links");
+        }
+        let output = Command::new("bash")
+            .args(["-euxo", "pipefail", "-c", &typed.join("\n")])
+            .current_dir(&folder)
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", path.display()))
+            .env("HOME", &facts.folder)
+            .env("KUBECONFIG", &facts.admin_kubeconfig)
+            .output()
+            .expect("bash starts");
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("statefulset.apps/sallyport-control-plane created"), "{said}");
+        let authority = std::fs::read_to_string(folder.path().join("sallyport-ca.crt")).expect("it was written");
+        assert!(authority.starts_with("-----BEGIN CERTIFICATE-----"), "{authority}");
+        self.rolled_out();
+    }
+
+    /// Has `sallyport install` or `upgrade` print manifests of the same values, applies them, and waits until all is ready; gives what was
+    /// said beside.
+    pub(super) fn apply(&self, command: &str, more: &[&str]) -> String {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let values = folder.path().join("values.yaml");
-        let network = format!("network: {{mode: {network}, runnerNamespaces: [{}]}}\n", &*runners);
-        std::fs::write(&values, format!("{VALUES}{network}")).expect("the folder takes files");
-        node.apply(&sallyport(node, &["install", "--values", &values.display().to_string()]).ok());
-        let this = Self { node, runners };
-        this.rolled_out();
-        this
+        std::fs::write(&values, &self.values).expect("the folder takes files");
+        let file = values.display().to_string();
+        let printed = sallyport(self.node, &[&[command, "--values", &file][..], more].concat());
+        let said = printed.stderr.clone();
+        self.node.apply(&printed.ok());
+        self.rolled_out();
+        said
     }
 
     /// For a story that needs every policy in place, as long as this lives.
@@ -66,7 +113,7 @@ impl Installed {
         for what in
             ["statefulset/sallyport-control-plane", "deployment/sallyport-agent", "deployment/sallyport-injector"]
         {
-            let waited = self.node.try_admin(&["-n", "sallyport", "rollout", "status", what, "--timeout=50s"], "");
+            let waited = self.node.try_admin(&["-n", "sallyport", "rollout", "status", what, "--timeout=300s"], "");
             if !waited.status.success() {
                 let pods = self.node.admin(&["-n", "sallyport", "describe", "pods"]);
                 let logs = self.node.try_admin(&["-n", "sallyport", "logs", what, "--tail=30"], "");

@@ -287,3 +287,20 @@ fn file(path: &str, pod: &Value) -> Result<CiToken, String> {
     let sub_path = Some(text(mount, "subPath")).filter(|path| !path.is_empty()).map(str::to_owned);
     Ok(CiToken::File { volume: text(mount, "name").to_owned(), sub_path, inside })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::KNOWN;
+
+    #[test]
+    fn the_readme_names_all_that_there_are() {
+        let rows = include_str!("../../../../README.md").lines().filter(|line| line.starts_with("| `sallyport.dev/"));
+        let cells = rows.filter_map(|row| row.split('|').nth(1));
+        let mut named: Vec<_> =
+            cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim().trim_matches('`')).collect();
+        let mut known = KNOWN.to_vec();
+        named.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(named, known);
+    }
+}
