@@ -122,9 +122,9 @@ impl Cluster {
     }
 
     fn admin_command(&self) -> Command {
-        // With a time limit, for a hung API server must fail a test and not the run.
+        // With a time limit, for a hung API server must fail a test and not the run. Some commands wait for five minutes by themselves.
         let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", "60"]).arg(&self.facts.kubectl);
+        command.args(["--kill-after=5", "420"]).arg(&self.facts.kubectl);
         command.env_clear().env("KUBECONFIG", &self.facts.admin_kubeconfig).env("HOME", &self.facts.folder);
         command.env("KUBECACHEDIR", self.facts.folder.join("kubectl-cache"));
         command

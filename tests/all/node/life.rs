@@ -8,9 +8,9 @@ use super::story::{job, kubectl, the_record_and_the_api_servers_log_agree};
 
 const INJECT: &str = r#"sallyport.dev/inject: "true""#;
 
-/// Has a job read until it is told to stop. What failed is in a file beside.
-const READS: &str =
-    "cd /tmp; while [ ! -e stop ]; do kubectl get configmaps >out 2>err || cat err >>failed; echo >>reads; done";
+/// Has a job read until it is told to stop, whoever else looks in meanwhile. What failed is in a file beside.
+const READS: &str = "cd /tmp; touch reads failed;
+(while [ ! -e stop ]; do kubectl get configmaps >out 2>err || cat err >>failed; echo >>reads; done) </dev/null >/dev/null 2>&1 &";
 
 /// What a shell in the job says.
 fn shell(on: &Installed, namespace: &str, script: &str) -> String {
@@ -45,9 +45,8 @@ fn neither_updates_nor_a_killed_agent_lose_a_call_or_a_hold() {
     let namespace = node.namespace("life");
     job(&namespace, "job", INJECT);
     node.ready(&namespace, "job");
-    shell(on, &namespace, "touch /tmp/reads /tmp/failed");
+    shell(on, &namespace, READS);
     std::thread::scope(|scope| {
-        let reading = scope.spawn(|| shell(on, &namespace, READS));
         let asked = scope.spawn(|| kubectl(on, &namespace, "job", &["create", "serviceaccount", "bot"]));
         let hold = on.held(&namespace);
         it_goes_on(on, &namespace);
@@ -75,7 +74,6 @@ fn neither_updates_nor_a_killed_agent_lose_a_call_or_a_hold() {
         on.cli(&["approvals", "approve", &hold]).ok();
         assert_eq!(asked.join().expect("kubectl ends").ok(), "serviceaccount/bot created\n");
         shell(on, &namespace, "touch /tmp/stop");
-        reading.join().expect("the loop ends");
     });
     the_record_and_the_api_servers_log_agree(on);
 }
@@ -194,21 +192,16 @@ fn an_upgrade_fails_no_call_and_what_is_removed_comes_back_with_its_records() {
     let (node, namespace) = (on.node, on.node.namespace("upgrade"));
     job(&namespace, "job", INJECT);
     node.ready(&namespace, "job");
-    shell(on, &namespace, "touch /tmp/reads /tmp/failed");
-    std::thread::scope(|scope| {
-        let reading = scope.spawn(|| shell(on, &namespace, READS));
-        it_goes_on(on, &namespace);
-        let more =
-            ["--set", "agent.protectedNamespaces=[prod]", "--set", "injector.resources={limits: {memory: 96Mi}}"];
-        let said = on.apply("upgrade", &more);
-        for part in ["ConfigMap sallyport-agent", "Deployment sallyport-agent", "Deployment sallyport-injector"] {
-            assert!(said.contains(&format!("changed  {part}")), "{said}");
-        }
-        it_goes_on(on, &namespace);
-        assert_eq!(failed(on, &namespace), "", "while it was upgraded");
-        shell(on, &namespace, "touch /tmp/stop");
-        reading.join().expect("the loop ends");
-    });
+    shell(on, &namespace, READS);
+    it_goes_on(on, &namespace);
+    let more = ["--set", "agent.protectedNamespaces=[prod]", "--set", "injector.resources={limits: {memory: 96Mi}}"];
+    let said = on.apply("upgrade", &more);
+    for part in ["ConfigMap sallyport-agent", "Deployment sallyport-agent", "Deployment sallyport-injector"] {
+        assert!(said.contains(&format!("changed  {part}")), "{said}");
+    }
+    it_goes_on(on, &namespace);
+    assert_eq!(failed(on, &namespace), "", "while it was upgraded");
+    shell(on, &namespace, "touch /tmp/stop");
     let before = sessions(on, &namespace, "job");
     assert_eq!(before.len(), 1, "{before:?}");
 

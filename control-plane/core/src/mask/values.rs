@@ -18,6 +18,7 @@ use shared::limits;
 
 mod forms;
 mod pod;
+mod skip;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ pub enum ValuesError {
 pub struct SecretValues {
     searcher: NFA,
     start: StateID,
+    skip: skip::Skip,
     /// How many of the last bytes may be the beginning of a value, by state. States that are not in here are none of a value.
     depths: HashMap<StateID, usize>,
 }
@@ -67,13 +69,19 @@ impl SecretValues {
         let searcher = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(&patterns);
         let searcher = searcher.map_err(|_| ValuesError::Searcher)?;
         let start = searcher.start_state(Anchored::No).map_err(|_| ValuesError::Searcher)?;
+        let skip = skip::Skip::new(&patterns);
         let depths = depths(&searcher, start, patterns);
-        Ok(Self { searcher, start, depths })
+        Ok(Self { searcher, start, skip, depths })
     }
 
     /// Whether there is nothing to look for.
     pub fn is_empty(&self) -> bool {
         self.searcher.patterns_len() == 0
+    }
+
+    /// How many of the last bytes may be the beginning of a value that is not complete.
+    fn depth(&self, state: StateID) -> usize {
+        self.depths.get(&state).copied().unwrap_or(0)
     }
 
     /// Length of the longest value that ends in this state.
@@ -137,18 +145,28 @@ impl TextMasker {
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) {
         let values = Arc::clone(&self.values);
         let from = self.base + self.held.len() as u64;
-        let mut state = self.state;
-        for (index, byte) in input.iter().enumerate() {
-            state = values.searcher.next_state(Anchored::No, state, *byte);
-            if values.searcher.is_match(state) {
-                let end = from + index as u64 + 1;
-                self.find(end.saturating_sub(values.ending(state) as u64), end);
+        let (mut state, mut at) = (self.state, 0);
+        while at < input.len() {
+            let until = input.len().min(at + values.skip.window());
+            for (index, byte) in (at..until).zip(input.get(at..until).unwrap_or_default()) {
+                state = values.searcher.next_state(Anchored::No, state, *byte);
+                if values.searcher.is_match(state) {
+                    let end = from + index as u64 + 1;
+                    self.find(end.saturating_sub(values.ending(state) as u64), end);
+                }
+            }
+            at = until;
+            // No value that is not complete has begun before, so where none begins from there on the automaton has nothing to remember.
+            if let Some(first) = at.checked_sub(values.depth(state)) {
+                let next = values.skip.next(input, first);
+                if next > at {
+                    (state, at) = (values.start, next);
+                }
             }
         }
         self.state = state;
         self.held.extend_from_slice(input);
-        let depth = values.depths.get(&state).copied().unwrap_or(0);
-        self.write((from + input.len() as u64).saturating_sub(depth as u64), out);
+        self.write((from + input.len() as u64).saturating_sub(values.depth(state) as u64), out);
     }
 
     /// The text has ended: writes the rest, and says how many values were replaced.
