@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Clients that the tests run unchanged: kubectl and helm of several versions, the Python client. Sourced by
-# scripts/cluster. clients.txt and python-requirements.txt pin them.
+# Clients that the tests run unchanged: kubectl and helm of several versions, those for Python, Go, JavaScript and Java.
+# Sourced by scripts/cluster. clients.txt, python-requirements.txt, go.sum, client-js and client-java pin them.
 
 CLIENTS=$(cache_root)/clients
 VENV=$CLIENTS/python
@@ -68,4 +68,60 @@ client_go() {
 	target=$KUBERNETES_CACHE/client-go-$(sha256sum "$source" | cut -c1-16)
 	build_program kubernetes ./client-go "$target" "about a minute"
 	printf '%s\n' "$target"
+}
+
+# present PROGRAM...: whether all of them are on the PATH.
+present() {
+	local program
+	for program; do command -v "$program" >/dev/null || return 1; done
+}
+
+# client_js: prints the folder whose node_modules has the client for JavaScript; nothing where there is nothing to run it with.
+client_js() {
+	local source=$SCRIPTS/kubernetes/client-js target
+	if ! present node npm || (($(node -p 'parseInt(process.versions.node)') < 20)); then
+		say "Left out: the client for JavaScript (it takes node 20 or newer, and npm)."
+		return
+	fi
+	target=$CLIENTS/js-$(sha256sum <"$source/package-lock.json" | cut -c1-16)
+	with_lock "$CLIENTS/.lock" install_client_js "$source" "$target"
+	printf '%s\n' "$target"
+}
+
+install_client_js() {
+	local source=$1 target=$2
+	[[ ! -d $target ]] || return 0
+	rm -rf "$target.new"
+	mkdir -p "$target.new"
+	cp "$source"/package*.json "$target.new"
+	step "Installing the Kubernetes client for JavaScript" \
+		npm ci --prefix "$target.new" --ignore-scripts --no-audit --no-fund
+	mv "$target.new" "$target"
+}
+
+# client_java: prints a class path that has the story for Java and the client that it takes; nothing where there is no JDK.
+client_java() {
+	local source=$SCRIPTS/kubernetes/client-java/pom.xml story=$SCRIPTS/../tests/all/clients/Story.java target
+	if ! present java javac mvn || (($(java_version) < 17)); then
+		say "Left out: the client for Java (it takes a JDK of version 17 or newer, and Maven)."
+		return
+	fi
+	target=$CLIENTS/java-$(cat "$source" "$story" | sha256sum | cut -c1-16)
+	with_lock "$CLIENTS/.lock" install_client_java "$source" "$story" "$target"
+	printf '%s\n' "$target/classes:$target/lib/*"
+}
+
+# java_version: 17 of "javac 17.0.15", 1 of "javac 1.8.0".
+java_version() { javac -version 2>&1 | awk '$1 == "javac" { print int($2) }'; }
+
+# Maven brings the libraries, with a repository of its own in the cache; the compiler is run as it is.
+install_client_java() {
+	local source=$1 story=$2 target=$3
+	[[ ! -d $target ]] || return 0
+	rm -rf "$target.new"
+	mkdir -p "$target.new"
+	step "Fetching the Kubernetes client for Java" mvn --batch-mode --strict-checksums --file "$source" \
+		-Dmaven.repo.local="$CLIENTS/maven" dependency:copy-dependencies -DoutputDirectory="$target.new/lib"
+	step "Compiling the story for Java" javac -d "$target.new/classes" -cp "$target.new/lib/*" "$story"
+	mv "$target.new" "$target"
 }

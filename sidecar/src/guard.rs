@@ -2,7 +2,7 @@
 //! this pod, and with one reading.
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use shared::limits;
 use shared::secret::Secret;
 use shared_net::crypto;
@@ -26,7 +26,7 @@ impl Guard {
     pub(crate) fn check(&self, parts: &Parts) -> Result<(), Refusal> {
         shape(parts)?;
         self.host(parts)?;
-        browser(&parts.headers)?;
+        self.browser(&parts.headers)?;
         self.credential(&parts.headers)?;
         connection_header(&parts.headers)
     }
@@ -48,6 +48,27 @@ impl Guard {
             (None, None) => return Err(Refusal::Host),
         };
         if self.hosts.accepts(target) { Ok(()) } else { Err(Refusal::Host) }
+    }
+
+    /// Browsers always send these for what a page asks (Fetch standard, Fetch Metadata). Of Kubernetes clients only fabric8's for Java sends
+    /// one: each of its watches has our own address as `Origin`. No page has that origin, for none is served here, and what another
+    /// program's page at this address asks says `Sec-Fetch-Site` too.
+    fn browser(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let ours = |origin: &HeaderValue| {
+            let authority = origin.to_str().ok().and_then(|origin| origin.strip_prefix("https://"));
+            authority.is_some_and(|authority| self.hosts.accepts(authority))
+        };
+        match (origins.next(), origins.next()) {
+            (None, _) => {}
+            (Some(origin), None) if ours(origin) => {}
+            _ => return Err(Refusal::Browser("Origin")),
+        }
+        let site = HeaderName::from_static("sec-fetch-site");
+        if headers.get_all(site).iter().any(|value| value.as_bytes() != b"none") {
+            return Err(Refusal::Browser("Sec-Fetch-Site"));
+        }
+        Ok(())
     }
 
     /// Exactly one `Authorization: Bearer <token>`; the scheme in any case, since the python client writes it small.
@@ -85,18 +106,6 @@ fn shape(parts: &Parts) -> Result<(), Refusal> {
     }
     if parts.headers.len() > limits::HEADERS {
         return Err(Refusal::Headers(limits::HEADERS));
-    }
-    Ok(())
-}
-
-/// No Kubernetes client sends these; browsers always do for what a page asks (Fetch standard, Fetch Metadata).
-fn browser(headers: &HeaderMap) -> Result<(), Refusal> {
-    if headers.contains_key(header::ORIGIN) {
-        return Err(Refusal::Browser("Origin"));
-    }
-    let site = HeaderName::from_static("sec-fetch-site");
-    if headers.get_all(site).iter().any(|value| value.as_bytes() != b"none") {
-        return Err(Refusal::Browser("Sec-Fetch-Site"));
     }
     Ok(())
 }
@@ -179,7 +188,22 @@ mod tests {
             ("https://127.0.0.1:6443/api", &[AUTH, ("host", "evil.example")], Refusal::Host),
             ("/api", &[AUTH, HOST, ("origin", "https://evil.example")], Refusal::Browser("Origin")),
             ("/api", &[AUTH, HOST, ("origin", "null")], Refusal::Browser("Origin")),
-            ("/api", &[AUTH, HOST, ("origin", "https://127.0.0.1:6443")], Refusal::Browser("Origin")),
+            ("/api", &[AUTH, HOST, ("origin", "http://127.0.0.1:6443")], Refusal::Browser("Origin")),
+            ("/api", &[AUTH, HOST, ("origin", "https://127.0.0.1:6444")], Refusal::Browser("Origin")),
+            ("/api", &[AUTH, HOST, ("origin", "https://127.0.0.1:6443/")], Refusal::Browser("Origin")),
+            ("/api", &[AUTH, HOST, ("origin", "127.0.0.1:6443")], Refusal::Browser("Origin")),
+            ("/api", &[AUTH, HOST, ("origin", "https://evil.example:6443")], Refusal::Browser("Origin")),
+            ("/api", &[AUTH, HOST, ("origin", "")], Refusal::Browser("Origin")),
+            (
+                "/api",
+                &[AUTH, HOST, ("origin", "https://127.0.0.1:6443"), ("origin", "https://evil.example")],
+                Refusal::Browser("Origin"),
+            ),
+            (
+                "/api",
+                &[AUTH, HOST, ("origin", "https://127.0.0.1:6443"), ("sec-fetch-site", "same-origin")],
+                Refusal::Browser("Sec-Fetch-Site"),
+            ),
             ("/api", &[AUTH, HOST, ("sec-fetch-site", "cross-site")], Refusal::Browser("Sec-Fetch-Site")),
             ("/api", &[AUTH, HOST, ("sec-fetch-site", "same-origin")], Refusal::Browser("Sec-Fetch-Site")),
             (
@@ -192,6 +216,8 @@ mod tests {
             assert_eq!(check(target, headers), Err(refusal.clone()), "{target} {headers:?}");
         }
         assert_eq!(check("/api", &[AUTH, HOST, ("sec-fetch-site", "none")]), Ok(()));
+        // fabric8's client for Java.
+        assert_eq!(check("/api", &[AUTH, HOST, ("origin", "https://127.0.0.1:6443")]), Ok(()));
         assert_eq!(check("https://127.0.0.1:6443/api", &[AUTH]), Ok(()));
         assert_eq!(check("https://localhost:6443/api", &[AUTH, ("host", "localhost:6443")]), Ok(()));
     }

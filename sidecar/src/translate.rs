@@ -104,6 +104,8 @@ impl Outbound {
             header::AUTHORIZATION,
             header::HOST,
             header::EXPECT,
+            // It was for us, as Host was.
+            header::ORIGIN,
             // The body is read whole and framed anew.
             header::CONTENT_LENGTH,
         ] {
@@ -180,6 +182,7 @@ mod tests {
                 ("Sallyport-Anything", "mine"),
                 ("content-length", "5"),
                 ("expect", "100-continue"),
+                ("origin", "https://127.0.0.1:6443"),
                 ("proxy-authorization", "x"),
             ],
         ))

@@ -240,7 +240,7 @@ fn no_manifest_weakens_a_check() {
 fn is_code(file: &SourceFile) -> bool {
     let name = file.path.rsplit('/').next().unwrap_or_default();
     let script = file.path.starts_with("scripts/") && !name.contains('.');
-    script || [".rs", ".sh", ".py", ".ts", ".tsx", ".css"].iter().any(|ending| name.ends_with(ending))
+    script || [".rs", ".sh", ".py", ".mjs", ".java", ".ts", ".tsx", ".css"].iter().any(|ending| name.ends_with(ending))
 }
 
 fn is_test(file: &SourceFile) -> bool {

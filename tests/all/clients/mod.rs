@@ -1,5 +1,5 @@
-//! Unchanged clients in depth: what people and jobs do all day with kubectl of three versions and with the python client, through all
-//! three processes, against the real API server. Each story asserts what the person sees and what the API server's audit log says.
+//! Unchanged clients in depth: what people and jobs do all day with kubectl of three versions and with the clients for Python, Go,
+//! JavaScript and Java, through all three processes, against the real API server. Each story asserts what the person sees and what the API server's audit log says.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -9,6 +9,7 @@
 )]
 
 mod everything;
+mod languages;
 mod logs;
 mod masking;
 mod pods;

@@ -1,6 +1,10 @@
 //! What the canned upstream answers.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
+
+use super::stats::Dice;
 
 /// Bytes of the long list.
 pub(super) const LIST: usize = 32 * 1024 * 1024;
@@ -133,8 +137,56 @@ fn field(number: u64, bytes: impl AsRef<[u8]>) -> Vec<u8> {
     out
 }
 
+/// Values of Secrets as generators of passwords draw them: 32 characters, some of which base64, URLs and JSON write otherwise.
+pub(super) fn values(count: usize) -> Vec<String> {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 \"/&+<=%";
+    let mut dice = Dice::new(11);
+    let mut letter = || LETTERS.get(dice.below(LETTERS.len())).map_or('x', |byte| char::from(*byte));
+    // A blank at an end is no part of a value.
+    (0..count).map(|_| format!("v{}v", (0..30).map(|_| letter()).collect::<String>())).collect()
+}
+
+/// A log of about so many bytes. In one line of forty stands a value, in one of its forms.
+pub(super) fn log(values: &[String], bytes: usize) -> Vec<u8> {
+    let json = |value: &str| serde_json::Value::from(value).to_string();
+    let url = |value: &str| {
+        value.bytes().fold(String::new(), |url, byte| {
+            let plain = byte.is_ascii_alphanumeric();
+            if plain { url + &char::from(byte).to_string() } else { format!("{url}%{byte:02X}") }
+        })
+    };
+    let mut forms = values.iter().cycle().enumerate().map(|(index, value)| match index % 6 {
+        0 => value.clone(),
+        1 => STANDARD.encode(value),
+        2 => STANDARD.encode(format!("user:{value}")),
+        3 => STANDARD.encode(STANDARD.encode(value)),
+        4 => url(value),
+        _ => json(value),
+    });
+    let mut log = String::with_capacity(bytes + 256);
+    for line in 0_usize.. {
+        if log.len() >= bytes {
+            break;
+        }
+        let (minute, second, took) = (line / 60 % 60, line % 60, line * 7919 % 1000);
+        log += &format!(
+            "2026-11-28T09:{minute:02}:{second:02}Z INFO request handled method=GET path=/api/items/{line} status=200 ms={took}"
+        );
+        if line % 40 == 0 {
+            log += " password=";
+            log += &forms.next().unwrap_or_default();
+        }
+        log.push('\n');
+    }
+    log.into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use control_plane_core::mask::values::{SecretValues, TextMasker};
+
     use super::*;
 
     #[test]
@@ -144,5 +196,18 @@ mod tests {
         assert!(list["items"].as_array().unwrap().len() > 10_000);
         assert_eq!(sent(&event(1234)), Some(1234));
         assert_eq!(sent(b"{}"), None);
+    }
+
+    #[test]
+    fn each_value_in_the_log_is_found() {
+        let values = values(100);
+        let log = log(&values, 1 << 20);
+        let told = String::from_utf8(log.clone()).unwrap().matches(" password=").count();
+        assert!(told > values.len());
+        let searched = SecretValues::new(values.iter().map(String::as_bytes)).unwrap();
+        let mut masker = TextMasker::new(Arc::new(searched));
+        let mut out = Vec::new();
+        masker.push(&log, &mut out);
+        assert_eq!(masker.finish(&mut out), told as u64);
     }
 }

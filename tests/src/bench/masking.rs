@@ -1,9 +1,10 @@
-//! Masking a list of Secrets of 32 MB: the masker alone on one core, and the whole way.
+//! Masking a list of Secrets of 32 MB: the masker alone on one core, and the whole way. Looking for the values of a pod's Secrets in its log.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use control_plane_core::mask::values::{SecretValues, TextMasker};
 use control_plane_core::mask::{AnswerMasker, Format, MaskContext, Masker, PlaceholderKey, PlaceholderKeys};
 use control_plane_core::request_info::{RequestInfo, Verb};
 use shared_net::tasks::TaskSet;
@@ -23,6 +24,9 @@ const ROUNDS: usize = 15;
 /// which one list has few.
 const LISTS: u32 = 8;
 const LOOKS: usize = 5;
+/// Values that are looked for in a text, each in all its forms, and bytes of that text.
+const VALUES: usize = 100;
+const TEXT: usize = 16 * 1024 * 1024;
 
 /// The masker alone: a process of its own, so that its memory is nobody else's.
 ///
@@ -47,7 +51,34 @@ pub(super) fn alone(report: &mut Report) -> Result<()> {
         let took = one_object(&object)?;
         report.add(Metric::new(format!("mask_protobuf_{word}"), took, "us", Better::Lower));
     }
+    progress(&format!("looking for {VALUES} values in a log of 16 MB"));
+    report.add(
+        Metric::new(format!("mask_log_{VALUES}_values"), log()?, "MB/s", Better::Higher).target(500.0).goal(1000.0),
+    );
     Ok(())
+}
+
+/// Megabytes of a log per second on one core, the searcher made before.
+fn log() -> Result<f64> {
+    let values = bodies::values(VALUES);
+    let text = bodies::log(&values, TEXT);
+    let values = Arc::new(SecretValues::new(values.iter().map(String::as_bytes))?);
+    let mut rates = Vec::new();
+    let mut out = Vec::new();
+    for _ in 0..LOOKS {
+        let start = on_core();
+        let mut masker = TextMasker::new(Arc::clone(&values));
+        for piece in text.chunks(PIECE) {
+            out.clear();
+            masker.push(piece, &mut out);
+        }
+        let masked = masker.finish(&mut out);
+        rates.push(text.len() as f64 * 1e3 / on_core().saturating_sub(start).as_nanos() as f64);
+        if masked == 0 {
+            bail!("nothing was masked");
+        }
+    }
+    Ok(median(&rates))
 }
 
 /// Microseconds for one object in protobuf, as a watch or a read of one has it.

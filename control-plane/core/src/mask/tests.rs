@@ -85,7 +85,12 @@ pub(super) const SECRET: &str = r#"{"kind":"Secret","apiVersion":"v1","metadata"
 #[test]
 fn corpora_of_the_fuzz_targets() {
     type Target = (&'static str, fn(&[u8]));
-    let targets: [Target; 3] = [("mask", fuzz_mask), ("answer", fuzz_mask_answer), ("release", fuzz_mask_release)];
+    let targets: [Target; 4] = [
+        ("mask", fuzz_mask),
+        ("answer", fuzz_mask_answer),
+        ("release", fuzz_mask_release),
+        ("values", values::fuzz_values),
+    ];
     for (target, run) in targets {
         let mut files = 0;
         for entry in std::fs::read_dir(format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"))).unwrap() {

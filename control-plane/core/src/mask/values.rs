@@ -17,6 +17,7 @@ use aho_corasick::{Anchored, MatchKind};
 use shared::limits;
 
 mod forms;
+mod fuzz;
 mod pod;
 mod skip;
 
@@ -223,4 +224,11 @@ impl Drop for TextMasker {
         // It may be the beginning of a value.
         zeroize::Zeroize::zeroize(&mut self.held);
     }
+}
+
+/// Entry of the fuzz target, also run over its corpus by an ordinary test: whatever the values and the text, and however it is cut, what
+/// comes out is what a slow and obvious search makes of it, no form of a value is left, and no more is held back than a value is long.
+#[doc(hidden)]
+pub fn fuzz_values(data: &[u8]) {
+    fuzz::fuzz(data);
 }

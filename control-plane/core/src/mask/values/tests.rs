@@ -5,7 +5,9 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD
 use memchr::memmem;
 use proptest::prelude::*;
 
-use super::{MASKED, SecretValues, TextMasker, ValuesError, forms};
+use super::fuzz::reference;
+use super::{MASKED, SecretValues, TextMasker, ValuesError, forms, fuzz_values};
+use crate::tests as corpus;
 
 fn values(values: &[&str]) -> Arc<SecretValues> {
     Arc::new(SecretValues::new(values.iter().map(|value| value.as_bytes())).unwrap())
@@ -23,27 +25,6 @@ fn mask<'a>(values: &Arc<SecretValues>, pieces: impl IntoIterator<Item = &'a [u8
 
 fn masked(secrets: &[&str], text: &str) -> String {
     String::from_utf8(mask(&values(secrets), [text.as_bytes()])).unwrap()
-}
-
-/// Slow and obvious: every place of every form, joined where they touch.
-fn reference(values: &[&[u8]], text: &[u8]) -> Vec<u8> {
-    let mut hidden = vec![false; text.len()];
-    let mut begins = vec![false; text.len() + 1];
-    for form in forms::of_all(values.iter().copied(), usize::MAX).unwrap() {
-        for at in (0..text.len()).filter(|at| text[*at..].starts_with(&form)) {
-            hidden[at..at + form.len()].fill(true);
-            begins[at] = true;
-        }
-    }
-    let mut out = Vec::new();
-    for (at, byte) in text.iter().enumerate() {
-        match (hidden[at], at > 0 && hidden[at - 1]) {
-            (false, _) => out.push(*byte),
-            (true, false) => out.extend_from_slice(MASKED),
-            (true, true) => {}
-        }
-    }
-    out
 }
 
 #[test]
@@ -176,7 +157,7 @@ proptest! {
             text.extend_from_slice(word.as_bytes());
         }
         let values = Arc::new(SecretValues::new(bytes.iter().copied()).unwrap());
-        let expected = reference(&bytes, &text);
+        let (expected, _) = reference(&all, &text);
         prop_assert_eq!(&mask(&values, [text.as_slice()]), &expected);
         prop_assert_eq!(&mask(&values, text.chunks(size)), &expected);
         for secret in &secrets {
@@ -184,5 +165,9 @@ proptest! {
             let secret = secret.trim_ascii().as_bytes();
             prop_assert!(secret.len() < 6 || memmem::find(&expected, secret).is_none());
         }
+    }
+    #[test]
+    fn near_the_corpus(choice in any::<prop::sample::Index>(), changes in corpus::changes()) {
+        fuzz_values(&corpus::changed("values", &choice, &changes));
     }
 }
