@@ -21,6 +21,7 @@ use shared_net::body::{self, BoxBody, collect_bounded};
 use shared_net::drain::Drain;
 use shared_net::endpoint::Connection;
 use shared_net::exchange;
+use shared_net::strangers::{Place, Strangers};
 use shared_net::tasks::TaskSet;
 use shared_net::telemetry;
 
@@ -32,7 +33,6 @@ use crate::gateway::Gateway;
 use crate::intruders::{self, Attempt};
 use crate::presence::Here;
 use crate::sessions::{OpenError, Sessions};
-use crate::strangers::{Place, Strangers};
 
 /// What every connection is served with.
 pub struct Peers {

@@ -1,4 +1,6 @@
-//! A bound UDP socket, the connections that it makes and takes, and what our code may do with one.
+//! A bound port, the connections that it makes and takes, and what our code may do with one.
+//!
+//! Who listens does so over UDP and, at the same port, over TCP (`tcp`). A connection is the same over both.
 
 use std::fmt;
 use std::io;
@@ -7,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use quinn::{ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, ServerConfig, VarInt};
+use quinn::{
+    ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, ServerConfig, TransportErrorCode, VarInt,
+};
 use rustls::pki_types::CertificateDer;
 use shared::{limits, wire};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::crypto;
 use crate::drain::Drain;
 use crate::tasks::TaskSet;
+use crate::tcp::{self, Carrier, Listener, Sockets};
 use crate::tls::PeerKey;
 use crate::udp::NetRuntime;
 
@@ -62,6 +67,19 @@ impl ConnectionIdGenerator for RandomIds {
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     inner: quinn::Endpoint,
+    /// Where it listens over TCP.
+    listener: Option<Arc<Listener>>,
+    /// Its connections over TCP.
+    pub(crate) sockets: Arc<Sockets>,
+}
+
+/// What carries a connection's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// As QUIC is meant.
+    Udp,
+    /// UDP is blocked.
+    Tcp,
 }
 
 /// Why there is no connection.
@@ -85,11 +103,22 @@ pub enum ConnectError {
         #[source]
         source: quinn::ConnectionError,
     },
-    /// The handshake took longer than [`limits::HANDSHAKE`].
-    #[error("handshake with {address} took longer than {wait:?}", wait = limits::HANDSHAKE)]
+    /// No TCP connection.
+    #[error("no TCP connection with {address}")]
+    Tcp {
+        /// The peer.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The handshake took too long.
+    #[error("handshake with {address} took longer than {wait:?}")]
     Slow {
         /// The peer.
         address: SocketAddr,
+        /// How long it was waited for.
+        wait: Duration,
     },
     /// The peer showed no key.
     #[error("{address} showed no key")]
@@ -99,21 +128,39 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether it is the peer's own word, and not the way to it that is at fault.
+    pub(crate) fn is_answer(&self) -> bool {
+        let Self::Handshake { source, .. } = self else { return matches!(self, Self::NoKey { .. }) };
+        match source {
+            quinn::ConnectionError::TransportError(error) => error.code != TransportErrorCode::INTERNAL_ERROR,
+            quinn::ConnectionError::VersionMismatch
+            | quinn::ConnectionError::ConnectionClosed(_)
+            | quinn::ConnectionError::ApplicationClosed(_) => true,
+            quinn::ConnectionError::Reset
+            | quinn::ConnectionError::TimedOut
+            | quinn::ConnectionError::LocallyClosed
+            | quinn::ConnectionError::CidsExhausted => false,
+        }
+    }
+}
+
 impl Endpoint {
     /// Binds for dialling only. Must run inside a tokio runtime.
     ///
     /// # Errors
     /// The address can't be bound.
     pub fn client(address: SocketAddr) -> io::Result<Self> {
-        Self::bind(address, EndpointConfig::default(), None)
+        let socket = UdpSocket::bind(address)?;
+        Self::new(socket, EndpointConfig::default(), None, None)
     }
 
-    /// Binds for listening, and dialling too.
+    /// Binds for listening, over UDP and TCP at the same port, and dialling too.
     ///
     /// # Errors
     /// The address can't be bound.
     pub fn server(address: SocketAddr, config: ServerConfig) -> io::Result<Self> {
-        Self::bind(address, EndpointConfig::default(), Some(config))
+        Self::listening(address, EndpointConfig::default(), config)
     }
 
     /// Binds for listening as the same server as before: peers that still send to an earlier process are told at once that it is gone
@@ -126,17 +173,27 @@ impl Endpoint {
         let mut endpoint = EndpointConfig::new(Arc::new(key));
         // quinn's own generator marks its ids with a key of its process, and drops packets for others unanswered.
         endpoint.cid_generator(|| Box::new(RandomIds)).min_reset_interval(RESET_INTERVAL);
-        Self::bind(address, endpoint, Some(config))
+        Self::listening(address, endpoint, config)
     }
 
-    fn bind(address: SocketAddr, endpoint: EndpointConfig, config: Option<ServerConfig>) -> io::Result<Self> {
-        let socket = UdpSocket::bind(address)?;
+    fn listening(address: SocketAddr, endpoint: EndpointConfig, config: ServerConfig) -> io::Result<Self> {
+        let (socket, listener) = tcp::bind_both(address)?;
+        let listener = Listener::new(listener, &config);
+        Self::new(socket, endpoint, Some(config), Some(Arc::new(listener)))
+    }
+
+    fn new(
+        socket: UdpSocket,
+        endpoint: EndpointConfig,
+        config: Option<ServerConfig>,
+        listener: Option<Arc<Listener>>,
+    ) -> io::Result<Self> {
         let raw = socket2::SockRef::from(&socket);
         // Best effort: an unprivileged pod gets what the node's limits give.
         drop(raw.set_recv_buffer_size(SOCKET_BUFFER));
         drop(raw.set_send_buffer_size(SOCKET_BUFFER));
         let inner = quinn::Endpoint::new(endpoint, config, socket, Arc::new(NetRuntime))?;
-        Ok(Self { inner })
+        Ok(Self { inner, listener, sockets: Sockets::new() })
     }
 
     /// Where it is bound.
@@ -147,32 +204,65 @@ impl Endpoint {
         self.inner.local_addr()
     }
 
-    /// Dials.
+    /// Dials over UDP alone, for as long as [`limits::HANDSHAKE`].
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(&self, address: SocketAddr, config: ClientConfig) -> Result<Connection, ConnectError> {
+        self.connect_within(address, config, limits::HANDSHAKE).await
+    }
+
+    pub(crate) async fn connect_within(
+        &self,
+        address: SocketAddr,
+        config: ClientConfig,
+        wait: Duration,
+    ) -> Result<Connection, ConnectError> {
         let connecting = self
             .inner
             .connect_with(config, address, wire::SERVER_NAME)
             .map_err(|source| ConnectError::Dial { address, source })?;
-        let connection = tokio::time::timeout(limits::HANDSHAKE, connecting)
+        let connection = tokio::time::timeout(wait, connecting)
             .await
-            .map_err(|_| ConnectError::Slow { address })?
+            .map_err(|_| ConnectError::Slow { address, wait })?
             .map_err(|source| ConnectError::Handshake { address, source })?;
-        Connection::new(connection, None).ok_or(ConnectError::NoKey { address })
+        Connection::new(connection, None, None).ok_or(ConnectError::NoKey { address })
     }
 
     /// Takes connections until draining begins or the endpoint closes, at most `limit` at once; `serve` runs for each, in its own task.
     ///
     /// A permit is taken before any work is done for a peer: when there is none, the peer is refused at once instead of queueing. Under
-    /// load (half of the permits gone) a peer must first prove its address, so that forged packets can't use the rest up.
-    pub async fn accept<F, R>(&self, limit: usize, tasks: &TaskSet, mut drain: Drain, serve: F)
+    /// load (half of the permits gone) a peer must first prove its address, so that forged packets can't use the rest up. A peer over TCP
+    /// has proven it.
+    pub async fn accept<F, R>(&self, limit: usize, tasks: &TaskSet, drain: Drain, serve: F)
     where
         F: Fn(Connection) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
         let permits = Arc::new(Semaphore::new(limit));
+        let over_tcp = async {
+            match &self.listener {
+                Some(listener) => listener.accept(&permits, tasks, &self.sockets, serve.clone()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.accept_over_udp(limit, &permits, tasks, drain, serve.clone()) => {}
+            never = over_tcp => match never {},
+        }
+    }
+
+    async fn accept_over_udp<F, R>(
+        &self,
+        limit: usize,
+        permits: &Arc<Semaphore>,
+        tasks: &TaskSet,
+        mut drain: Drain,
+        serve: F,
+    ) where
+        F: Fn(Connection) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
         loop {
             let incoming = tokio::select! {
                 biased;
@@ -180,7 +270,7 @@ impl Endpoint {
                 incoming = self.inner.accept() => incoming,
             };
             let Some(incoming) = incoming else { return };
-            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
                 tracing::warn!(peer = %incoming.remote_address(), limit, "early refusal: too many connections");
                 incoming.refuse();
                 continue;
@@ -194,9 +284,7 @@ impl Endpoint {
             tasks.spawn("connection", async move {
                 match handshake(incoming, permit).await {
                     Ok(connection) => serve(connection).await,
-                    Err(error) => {
-                        tracing::info!(error = %shared::chain::Chain(&error), "early refusal: handshake");
-                    }
+                    Err(error) => refused(&error),
                 }
             });
         }
@@ -204,9 +292,18 @@ impl Endpoint {
 
     /// Closes every connection with a code and waits until the peers have been told.
     pub async fn close(&self, code: u32, reason: &str) {
-        self.inner.close(VarInt::from_u32(code), reason.as_bytes());
-        self.inner.wait_idle().await;
+        let code = VarInt::from_u32(code);
+        self.inner.close(code, reason.as_bytes());
+        self.sockets.close(code, reason.as_bytes());
+        // A peer over TCP that has gone has ended its connection; one that is stuck has had its time.
+        let gone = tokio::time::timeout(limits::PEER_SETTLE, self.sockets.gone());
+        let ((), _) = tokio::join!(self.inner.wait_idle(), gone);
     }
+}
+
+/// Says that there was no connection with a peer.
+pub(crate) fn refused(error: &ConnectError) {
+    tracing::info!(error = %shared::chain::Chain(error), "early refusal: handshake");
 }
 
 async fn handshake(incoming: quinn::Incoming, permit: OwnedSemaphorePermit) -> Result<Connection, ConnectError> {
@@ -214,14 +311,12 @@ async fn handshake(incoming: quinn::Incoming, permit: OwnedSemaphorePermit) -> R
     let connecting = incoming.accept().map_err(|source| ConnectError::Handshake { address, source })?;
     let connection = tokio::time::timeout(limits::HANDSHAKE, connecting)
         .await
-        .map_err(|_| ConnectError::Slow { address })?
+        .map_err(|_| ConnectError::Slow { address, wait: limits::HANDSHAKE })?
         .map_err(|source| ConnectError::Handshake { address, source })?;
-    Connection::new(connection, Some(permit)).ok_or(ConnectError::NoKey { address })
+    Connection::new(connection, Some(permit), None).ok_or(ConnectError::NoKey { address })
 }
 
 /// One connection to a peer whose key is proven. Clones are the same connection.
-///
-/// A struct and not a trait: an HTTP/2-over-TCP transport can stand beside QUIC inside it.
 #[derive(Clone, Debug)]
 pub struct Connection(Arc<Inner>);
 
@@ -232,6 +327,7 @@ struct Inner {
     certificates: Vec<CertificateDer<'static>>,
     streams: AtomicU32,
     allowed: AtomicU32,
+    carrier: Option<Carrier>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -252,7 +348,11 @@ pub enum OpenError {
 pub struct ExportError;
 
 impl Connection {
-    fn new(quic: quinn::Connection, permit: Option<OwnedSemaphorePermit>) -> Option<Self> {
+    pub(crate) fn new(
+        quic: quinn::Connection,
+        permit: Option<OwnedSemaphorePermit>,
+        carrier: Option<Carrier>,
+    ) -> Option<Self> {
         let certificates = *quic.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
         let peer = PeerKey::of_certificate(certificates.first()?)?;
         Some(Self(Arc::new(Inner {
@@ -261,6 +361,7 @@ impl Connection {
             certificates,
             streams: AtomicU32::new(0),
             allowed: AtomicU32::new(limits::STREAMS_INITIAL),
+            carrier,
             _permit: permit,
         })))
     }
@@ -273,6 +374,11 @@ impl Connection {
     /// The certificates that the peer showed, leaf first. Only the leaf's *key* is proven.
     pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
         &self.0.certificates
+    }
+
+    /// What carries its packets.
+    pub fn way(&self) -> Way {
+        if self.0.carrier.is_some() { Way::Tcp } else { Way::Udp }
     }
 
     /// Where the peer is reached now; it may move.
