@@ -93,3 +93,6 @@ pub fn tell(connection: &Connection) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

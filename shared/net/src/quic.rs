@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, IdleTimeout, MtuDiscoveryConfig, NoneTokenLog, ServerConfig, TransportConfig, VarInt};
 use shared::limits;
@@ -62,6 +63,10 @@ pub fn client_config(identity: &Identity, pin: KeyPin) -> Result<ClientConfig, C
 /// answered (RFC 9000 §8.1), which is less than one such packet, so it begins small and probes; a probe that arrives is all it takes.
 pub(crate) fn transport_over_tcp(client: bool) -> TransportConfig {
     let mut transport = transport();
+    let mut congestion = CubicConfig::default();
+    // Ten packets, as over UDP (RFC 9002 §7.2); quinn's number is of small ones, and less than one of these would never leave.
+    congestion.initial_window(10 * u64::from(limits::TCP_PACKET_BYTES));
+    transport.congestion_controller_factory(Arc::new(congestion));
     if client {
         transport.initial_mtu(limits::TCP_PACKET_BYTES).mtu_discovery_config(None);
     } else {

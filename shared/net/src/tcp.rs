@@ -23,9 +23,9 @@ use tokio::net::TcpStream;
 
 use crate::endpoint::{ConnectError, Connection};
 use crate::quic;
-use crate::udp::NetRuntime;
 
 pub(crate) use listen::{Listener, bind_both};
+use socket::Driven;
 pub(crate) use socket::{Socket, Sockets};
 
 /// What holds a QUIC connection up that goes over TCP; it ends with it.
@@ -79,5 +79,5 @@ pub(crate) async fn connect(
 fn endpoint(socket: &Arc<Socket>, server: Option<ServerConfig>) -> io::Result<quinn::Endpoint> {
     let mut config = EndpointConfig::default();
     config.max_udp_payload_size(limits::TCP_PACKET_BYTES).map_err(io::Error::other)?;
-    quinn::Endpoint::new_with_abstract_socket(config, server, Arc::<Socket>::clone(socket), Arc::new(NetRuntime))
+    quinn::Endpoint::new_with_abstract_socket(config, server, Arc::<Socket>::clone(socket), Driven::new(socket))
 }

@@ -4,27 +4,30 @@
 //! empties (it is the one that polls for what arrives), so there is no task of ours. When that buffer has no room for the largest packet,
 //! senders wait.
 //!
-//! The end of the TCP connection is the end of the QUIC connection, at once: reading fails, which ends the endpoint's driver and all that
-//! it drives. What came before the end is looked at first, so that a peer that says why it closes is heard. Writing never fails: quinn
-//! would leave the connection hanging, and reading is about to say the same.
+//! The end of the TCP connection is the end of the QUIC connection, at once: the endpoint's driver is dropped, and with it goes all that it
+//! drives (`Driven`). What came before the end is looked at first, so that a peer that says why it closes is heard. quinn is told of no
+//! error: of one in reading it makes a line in the log, which any stranger could fill, and one in writing leaves the connection hanging.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
 use bytes::{Buf as _, BytesMut};
 use quinn::udp::{RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, UdpPoller, VarInt};
+use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, UdpPoller, VarInt};
 use shared::limits;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
 use super::frames::{Frames, LONGEST, head, put};
+use crate::udp::NetRuntime;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -33,15 +36,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The sockets of one endpoint of ours that still live. Bounded by the connections that it takes and makes.
 #[derive(Debug)]
 pub(crate) struct Sockets {
-    all: Mutex<HashMap<SocketId, Weak<Socket>>>,
+    all: Mutex<HashMap<u64, Weak<Socket>>>,
+    next: AtomicU64,
     alive: watch::Sender<()>,
 }
 
-type SocketId = (SocketAddr, SocketAddr);
-
 impl Sockets {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { all: Mutex::default(), alive: watch::Sender::new(()) })
+        Arc::new(Self { all: Mutex::default(), next: AtomicU64::new(0), alive: watch::Sender::new(()) })
     }
 
     /// Closes all connections with a code.
@@ -64,14 +66,26 @@ impl Sockets {
 /// One TCP connection.
 pub(crate) struct Socket {
     stream: TcpStream,
-    id: SocketId,
+    local: SocketAddr,
+    peer: SocketAddr,
     inbox: Mutex<Inbox>,
     outbox: Mutex<Outbox>,
     /// The QUIC connection, as long as somebody holds it.
     carried: Mutex<Option<quinn::Connection>>,
-    ended: watch::Sender<bool>,
+    end: watch::Sender<End>,
+    id: u64,
     family: Arc<Sockets>,
     _alive: watch::Receiver<()>,
+}
+
+/// Whether the peer has ended the TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    /// After the QUIC connection had ended.
+    InOrder,
+    /// The QUIC connection, if there was one, is lost.
+    Lost,
 }
 
 #[derive(Default)]
@@ -144,21 +158,24 @@ impl Outbox {
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Socket").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream, family: &Arc<Sockets>) -> io::Result<Arc<Self>> {
         stream.set_nodelay(true)?;
-        let id = (stream.local_addr()?, stream.peer_addr()?);
+        let (local, peer) = (stream.local_addr()?, stream.peer_addr()?);
+        let id = family.next.fetch_add(1, Ordering::Relaxed);
         let socket = Arc::new(Self {
             stream,
-            id,
+            local,
+            peer,
             inbox: Mutex::default(),
             outbox: Mutex::default(),
             carried: Mutex::default(),
-            ended: watch::Sender::new(false),
+            end: watch::Sender::new(End::Open),
+            id,
             family: Arc::clone(family),
             _alive: family.alive.subscribe(),
         });
@@ -167,7 +184,7 @@ impl Socket {
     }
 
     pub(crate) const fn peer(&self) -> SocketAddr {
-        self.id.1
+        self.peer
     }
 
     pub(super) fn carries(&self, connection: quinn::Connection) {
@@ -183,7 +200,7 @@ impl Socket {
     /// Resolves when the peer has ended the TCP connection.
     pub(super) async fn ended(&self) {
         // Fails only if the sender is gone, which is ours.
-        drop(self.ended.subscribe().wait_for(|ended| *ended).await);
+        drop(self.end.subscribe().wait_for(|end| *end != End::Open).await);
     }
 
     /// Ends the TCP connection, whoever still holds a handle.
@@ -223,12 +240,11 @@ impl Socket {
                     Ok(0) => {}
                     Ok(_) => continue,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                    Err(error) => tracing::debug!(%error, peer = %self.peer(), "TCP connection broke"),
+                    Err(error) => tracing::debug!(%error, peer = %self.peer, "TCP connection broke"),
                 }
             }
             let end = inbox.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits::TCP_LAST_WORDS)));
-            ready!(end.as_mut().poll(cx));
-            // Never ConnectionReset, which quinn takes for an attacker's.
+            ready!(Future::poll(end.as_mut(), cx));
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
     }
@@ -281,31 +297,73 @@ impl AsyncUdpSocket for Socket {
         if inbox.over {
             return Poll::Pending;
         }
-        let packet = match ready!(self.poll_packet(&mut inbox, cx)) {
+        let mut packet = match ready!(self.poll_packet(&mut inbox, cx)) {
             Ok(packet) => packet,
             Err(error) => {
+                tracing::debug!(%error, peer = %self.peer, "TCP connection ended");
                 inbox.over = true;
-                self.ended.send_replace(true);
-                // Whose connection has ended knows why; to end the driver now would put "driver was dropped" in its place.
-                return if self.is_over() { Poll::Pending } else { Poll::Ready(Err(error)) };
+                // A connection that has ended knows why; to drop its driver would put that in the reason's place.
+                self.end.send_replace(if self.is_over() { End::InOrder } else { End::Lost });
+                return Poll::Pending;
             }
         };
         // One at a time: they are in memory already, and quinn's buffers past the first stay untouched, which are memory per connection.
         let (Some(buf), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
-        let Some(space) = buf.get_mut(..packet.len()) else {
-            return Poll::Ready(Err(io::Error::other("a packet longer than was promised")));
-        };
-        space.copy_from_slice(&packet);
-        *meta = RecvMeta { addr: self.peer(), len: packet.len(), stride: packet.len(), ecn: None, dst_ip: None };
+        // Its buffers have room for what we take as the longest.
+        let length = packet.len().min(buf.len());
+        packet.copy_to_slice(buf.get_mut(..length).unwrap_or_default());
+        *meta = RecvMeta { addr: self.peer, len: length, stride: length, ecn: None, dst_ip: None };
         Poll::Ready(Ok(1))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.id.0)
+        Ok(self.local)
     }
 
     fn may_fragment(&self) -> bool {
         false
+    }
+}
+
+/// quinn's runtime for the one endpoint of a socket. The first that quinn spawns is the endpoint's driver, as the endpoint is made; it is
+/// dropped when the connection is lost.
+#[derive(Debug)]
+pub(super) struct Driven {
+    end: watch::Receiver<End>,
+    has_driver: AtomicBool,
+}
+
+impl Driven {
+    pub(super) fn new(socket: &Socket) -> Arc<Self> {
+        Arc::new(Self { end: socket.end.subscribe(), has_driver: AtomicBool::new(false) })
+    }
+}
+
+impl Runtime for Driven {
+    fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
+        NetRuntime.new_timer(at)
+    }
+
+    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        if self.has_driver.swap(true, Ordering::Relaxed) {
+            return NetRuntime.spawn(future);
+        }
+        let mut end = self.end.clone();
+        NetRuntime.spawn(Box::pin(async move {
+            tokio::select! {
+                biased;
+                _ = end.wait_for(|end| *end == End::Lost) => {}
+                () = future => {}
+            }
+        }));
+    }
+
+    fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        NetRuntime.wrap_udp_socket(socket)
+    }
+
+    fn now(&self) -> Instant {
+        NetRuntime.now()
     }
 }
 
