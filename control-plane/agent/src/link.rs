@@ -164,12 +164,13 @@ pub async fn run(dialler: Dialler, agent: Arc<Agent>, readiness: Readiness, mut 
             Ok((connection, link)) => {
                 backoff.succeeded();
                 drop(waiting.take());
-                agent.metrics.connected();
+                let standing = agent.metrics.connected(connection.way());
                 dialler.current.is(&connection);
                 tokio::select! {
                     () = attend(&agent, &connection, Arc::clone(&link), drain.clone()) => {}
                     never = dialler.renew(&agent, &connection, &link) => match never {}
                 }
+                drop(standing);
                 if drain.is_draining() {
                     return;
                 }

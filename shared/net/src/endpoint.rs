@@ -82,6 +82,16 @@ pub enum Way {
     Tcp,
 }
 
+impl Way {
+    /// As a metric's label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
