@@ -173,7 +173,7 @@ enum AttemptError {
     #[error("can't bind a UDP socket")]
     Bind(#[source] io::Error),
     #[error("can't connect to {0}")]
-    Connect(SocketAddr, #[source] DialError),
+    Connect(SocketAddr, #[source] Box<DialError>),
 }
 
 impl Keeper {
@@ -210,7 +210,7 @@ impl Keeper {
             let endpoint = Endpoint::client(any).map_err(AttemptError::Bind)?;
             match endpoint.dial(address, self.config.clone(), wait).await {
                 Ok(connection) => return Ok((endpoint, connection)),
-                Err(error) => last = AttemptError::Connect(address, error),
+                Err(error) => last = AttemptError::Connect(address, Box::new(error)),
             }
         }
         Err(last)

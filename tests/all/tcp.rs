@@ -1,6 +1,6 @@
 //! Where no UDP gets through, sidecar and agent are connected over TCP, and nothing else is different; and what strangers send to that port
 //! harms nobody.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -22,7 +22,7 @@ fn without_udp(prefix: &str) -> Stack {
 
 /// The value of a metric.
 fn metric(address: SocketAddr, name: &str) -> String {
-    let metrics = answer(address, "/metrics").expect("it has metrics");
+    let metrics = answer(address, "/metrics").unwrap();
     let name = format!("{name} ");
     let value = metrics.lines().find_map(|line| line.strip_prefix(name.as_str()));
     value.unwrap_or_else(|| panic!("no {name} in {metrics}")).to_owned()
