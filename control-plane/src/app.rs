@@ -97,7 +97,7 @@ pub async fn build(config: Config, how: Start, clock: Clock) -> anyhow::Result<A
     let keys = authority.keys(clock.now())?;
     let server = quic::server_config_of(Arc::clone(&keys)).context("the TLS configuration is refused")?;
     let endpoint = Endpoint::lasting_server(config.quic, server, &authority.reset_key())
-        .with_context(|| format!("UDP {} can't be bound", config.quic))?;
+        .with_context(|| format!("UDP and TCP {} can't be bound", config.quic))?;
     let (store, writer) = Store::open(&config.data, how, clock.now()).context("the store can't be opened")?;
     let policies = Arc::new(Policies::load(config.policy.clone()));
     let grants = Grants::load_or_create(&config.data, store.life(), Arc::clone(&policies));

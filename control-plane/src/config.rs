@@ -98,7 +98,7 @@ pub struct Config {
     /// Folder of an authority (`ca.key`, `ca.crt`) that was made elsewhere: it is read and never made. `None`: it is in the data folder,
     /// made at the first start.
     pub ca: Option<PathBuf>,
-    /// UDP address for sidecars and agents.
+    /// UDP and TCP address for sidecars and agents.
     pub quic: SocketAddr,
     /// TCP address of the web API (HTTPS).
     pub web: SocketAddr,

@@ -28,5 +28,4 @@ mod ration;
 pub mod records;
 pub mod sessions;
 pub mod store;
-mod strangers;
 pub mod web;

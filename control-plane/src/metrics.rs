@@ -5,6 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use shared_net::endpoint::Way;
 use shared_net::metrics::Metrics;
 
 /// How an operation ended.
@@ -25,6 +26,15 @@ pub struct RefusalLabels {
     pub kind: &'static str,
 }
 
+/// Who is connected, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LinkLabels {
+    /// agent | sidecar.
+    pub role: &'static str,
+    /// udp | tcp.
+    pub way: &'static str,
+}
+
 /// All of them.
 #[derive(Debug)]
 pub struct GatewayMetrics {
@@ -42,6 +52,18 @@ pub struct GatewayMetrics {
     pub hold_changes: Counter,
     /// Operations under way.
     pub running: Gauge,
+    /// Connections of those who have a role.
+    pub links: Family<LinkLabels, Gauge>,
+}
+
+/// Counts one connection while it lives.
+#[derive(Debug)]
+pub struct LinkCount(Gauge);
+
+impl Drop for LinkCount {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl GatewayMetrics {
@@ -57,6 +79,7 @@ impl GatewayMetrics {
             hold_seconds: Histogram::new(slow),
             hold_changes: Counter::default(),
             running: Gauge::default(),
+            links: Family::default(),
         };
         registry.register(
             "operations",
@@ -77,6 +100,18 @@ impl GatewayMetrics {
         registry.register("hold_seconds", "Time that held operations waited for people", this.hold_seconds.clone());
         registry.register("hold_changes", "Holds that were opened, voted on or ended", this.hold_changes.clone());
         registry.register("operations_running", "Operations under way now", this.running.clone());
+        registry.register(
+            "links",
+            "Agents and sidecars that are connected, over UDP or, where that is blocked, over TCP",
+            this.links.clone(),
+        );
         this
+    }
+
+    /// Counts a connection.
+    pub fn link(&self, role: &'static str, way: Way) -> LinkCount {
+        let gauge = self.links.get_or_create_owned(&LinkLabels { role, way: way.label() });
+        gauge.inc();
+        LinkCount(gauge)
     }
 }

@@ -21,6 +21,7 @@ use shared_net::body::{self, BoxBody, collect_bounded};
 use shared_net::drain::Drain;
 use shared_net::endpoint::Connection;
 use shared_net::exchange;
+use shared_net::strangers::{Place, Strangers};
 use shared_net::tasks::TaskSet;
 use shared_net::telemetry;
 
@@ -30,9 +31,9 @@ use crate::authn::Authn;
 use crate::enrolments::{EnrolError, Enrolments};
 use crate::gateway::Gateway;
 use crate::intruders::{self, Attempt};
+use crate::metrics::LinkCount;
 use crate::presence::Here;
 use crate::sessions::{OpenError, Sessions};
-use crate::strangers::{Place, Strangers};
 
 /// What every connection is served with.
 pub struct Peers {
@@ -57,6 +58,8 @@ struct Peer {
     peers: Arc<Peers>,
     connection: Connection,
     role: OnceLock<Role>,
+    /// Counts it where it has a role.
+    counted: OnceLock<LinkCount>,
     /// Its place among those that have no role yet.
     place: Mutex<Option<Place>>,
     /// What its runner reaches without us; it is forgotten with the connection.
@@ -90,6 +93,7 @@ impl Peers {
             peers: Arc::clone(&self),
             connection: connection.clone(),
             role: OnceLock::new(),
+            counted: OnceLock::new(),
             alarm: Mutex::new(None),
         });
         let serving = Arc::clone(&peer);
@@ -123,7 +127,15 @@ impl Peer {
     /// What the connection is from now on, and is no stranger's any more. Whether it was nothing before.
     fn becomes(&self, role: Role) -> bool {
         drop(self.place.lock().unwrap_or_else(PoisonError::into_inner).take());
-        self.role.set(role).is_ok()
+        let word = match role {
+            Role::Sidecar(_) => "sidecar",
+            Role::Agent(_) => "agent",
+        };
+        let first = self.role.set(role).is_ok();
+        if first {
+            self.counted.get_or_init(|| self.peers.gateway.recorder.metrics.link(word, self.connection.way()));
+        }
+        first
     }
 
     fn address(&self) -> IpAddr {

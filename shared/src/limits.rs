@@ -53,6 +53,21 @@ pub const PEER_SETTLE: Duration = Duration::from_secs(1);
 pub const AGENT_SILENCE: Duration = Duration::from_secs(5);
 /// A TLS or QUIC handshake.
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a control plane may leave a handshake over UDP unanswered before TCP is tried beside it. Two round trips round the world; where
+/// UDP is blocked, all that each new connection waits.
+pub const UDP_HEAD_START: Duration = Duration::from_millis(500);
+/// Bytes of a QUIC packet over TCP. As large as a TLS record, so that bulk costs few packets; a connection has memory for what it is sent.
+pub const TCP_PACKET_BYTES: u16 = 16 * 1024;
+/// Bytes of packets that a TCP connection may have waiting for the kernel, beside what that has: four of the largest.
+pub const TCP_WRITE_BYTES: usize = 68 * 1024;
+/// Bytes that are read of a TCP connection at once; a silent one has no buffer.
+pub const TCP_READ_BYTES: usize = 32 * 1024;
+/// How long what a TCP connection brought last is looked at before its end counts: the peer may have said why.
+pub const TCP_LAST_WORDS: Duration = Duration::from_millis(10);
+/// Ports that are tried for one that is free over UDP and TCP, where any will do.
+pub const PORT_TRIES: u32 = 16;
+/// Pause when a TCP connection can't be taken: out of descriptors, most likely, and others give some back.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A client's request head, from its first byte.
 pub const HEAD_WAIT: Duration = Duration::from_secs(32);
 /// A connection to the web API on which nobody has shown a credential that counts: places there are few, and strangers many.

@@ -15,7 +15,7 @@ use shared_net::telemetry::{Format, LogConfig};
 pub struct Address {
     /// A name or an IP address (an IPv6 address without its brackets).
     pub host: String,
-    /// UDP port.
+    /// UDP port; TCP of the same number where UDP is blocked.
     pub port: u16,
 }
 

@@ -11,7 +11,8 @@ use shared::chain::Chain;
 use shared::{limits, wire};
 use shared_net::backoff::{Backoff, jitter};
 use shared_net::clock::Clock;
-use shared_net::endpoint::{ConnectError, Connection, Endpoint};
+use shared_net::dial::{self, DialError};
+use shared_net::endpoint::{Connection, Endpoint};
 use shared_net::pki::{Identity, KeyPin};
 use shared_net::quic::{self, ConfigError};
 use tokio::sync::{Notify, watch};
@@ -171,10 +172,8 @@ enum AttemptError {
     NoAddress(String),
     #[error("can't bind a UDP socket")]
     Bind(#[source] io::Error),
-    #[error("can't connect")]
-    Connect(#[from] ConnectError),
-    #[error("{0} did not answer within {1:?} (is UDP blocked on the way?)")]
-    Slow(SocketAddr, Duration),
+    #[error("can't connect to {0}")]
+    Connect(SocketAddr, #[source] Box<DialError>),
 }
 
 impl Keeper {
@@ -209,10 +208,9 @@ impl Keeper {
                 SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
             };
             let endpoint = Endpoint::client(any).map_err(AttemptError::Bind)?;
-            match tokio::time::timeout(wait, endpoint.connect(address, self.config.clone())).await {
-                Ok(Ok(connection)) => return Ok((endpoint, connection)),
-                Ok(Err(error)) => last = error.into(),
-                Err(_) => last = AttemptError::Slow(address, wait),
+            match endpoint.dial(address, self.config.clone(), wait).await {
+                Ok(connection) => return Ok((endpoint, connection)),
+                Err(error) => last = AttemptError::Connect(address, Box::new(error)),
             }
         }
         Err(last)
@@ -241,6 +239,7 @@ impl Keeper {
                         backoff.succeeded();
                         if !up {
                             tracing::info!(session.id = %session.id, peer = %connection.remote_address(), "session is open");
+                            dial::tell(&connection);
                         }
                         up = true;
                         self.state.send_replace(State::Up(Up {

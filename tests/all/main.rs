@@ -43,6 +43,7 @@ mod scripts;
 mod smuggling;
 mod stories;
 mod strangers;
+mod tcp;
 mod tidy;
 mod told;
 mod web;

@@ -10,6 +10,7 @@
 pub mod bench;
 pub mod canary;
 pub mod cluster;
+pub mod detour;
 pub mod differential;
 pub mod forger;
 pub mod gate;

@@ -21,6 +21,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 use crate::cluster::{Cluster, Namespace, program, root};
+use crate::detour::Detour;
 use crate::kubectl::{Kubectl, Output, Version};
 use crate::logs::LogFile;
 use crate::lossy::Lossy;
@@ -44,6 +45,7 @@ pub struct Stack {
     namespace: Namespace,
     api_server: ApiServer,
     lossy: Option<Lossy>,
+    detour: Option<Detour>,
     revealed: Option<String>,
     folder: TempDir,
 }
@@ -71,6 +73,7 @@ impl Stack {
         let folder = TempDir::new().expect("there is room for a folder");
         let addresses = Addresses::choose();
         let lossy = setup.lossy.then(|| Lossy::before(addresses.quic));
+        let detour = setup.without_udp.then(|| Detour::before(addresses.quic));
         let mut stack = Self {
             sidecar: None,
             agent: None,
@@ -81,6 +84,7 @@ impl Stack {
             namespace,
             api_server,
             lossy,
+            detour,
             revealed: setup.revealed.map(str::to_owned),
             folder,
         };
@@ -320,7 +324,17 @@ impl Stack {
 
     /// Where the agent finds the control plane.
     fn agent_dials(&self) -> SocketAddr {
-        self.lossy.as_ref().map_or(self.addresses.quic, Lossy::address)
+        self.lossy.as_ref().map_or_else(|| self.sidecar_dials(), Lossy::address)
+    }
+
+    /// Where the sidecar finds the control plane.
+    fn sidecar_dials(&self) -> SocketAddr {
+        self.detour.as_ref().map_or(self.addresses.quic, Detour::address)
+    }
+
+    /// UDP works from now on: who dials finds the control plane itself. What runs keeps the address it has.
+    pub fn open_udp(&mut self) {
+        self.detour = None;
     }
 
     /// Ends the agent as a power cut would.

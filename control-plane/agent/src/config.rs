@@ -83,7 +83,7 @@ pub struct Config {
     pub cluster: String,
     /// uid of its `kube-system` namespace, written at install: the agent has no right to read it.
     pub cluster_uid: String,
-    /// `host:port` of the control plane, UDP.
+    /// `host:port` of the control plane: UDP, or TCP where that is blocked.
     pub address: String,
     /// Key of the control plane's authority.
     pub pin: KeyPin,

@@ -26,8 +26,9 @@ use shared::time::Timestamp;
 use shared::{limits, wire};
 use shared_net::backoff::{Backoff, jitter};
 use shared_net::body::{BodyError, collect_bounded};
+use shared_net::dial::{self, DialError};
 use shared_net::drain::Drain;
-use shared_net::endpoint::{ConnectError, Connection, Endpoint, ExportError};
+use shared_net::endpoint::{Connection, Endpoint, ExportError};
 use shared_net::exchange::{self, ExchangeError};
 use shared_net::ready::Readiness;
 
@@ -78,10 +79,7 @@ pub enum LinkError {
     },
     /// No handshake.
     #[error("the control plane can't be reached")]
-    Connect(#[source] ConnectError),
-    /// A handshake that takes too long; a fresh one meets a restarted control plane sooner.
-    #[error("the control plane did not answer within {0:?} (is UDP blocked on the way?)")]
-    Slow(Duration),
+    Connect(#[source] DialError),
     /// The token can't be read.
     #[error("the token file can't be read")]
     Token(#[source] std::io::Error),
@@ -166,12 +164,13 @@ pub async fn run(dialler: Dialler, agent: Arc<Agent>, readiness: Readiness, mut 
             Ok((connection, link)) => {
                 backoff.succeeded();
                 drop(waiting.take());
-                agent.metrics.connected();
+                let standing = agent.metrics.connected(connection.way());
                 dialler.current.is(&connection);
                 tokio::select! {
                     () = attend(&agent, &connection, Arc::clone(&link), drain.clone()) => {}
                     never = dialler.renew(&agent, &connection, &link) => match never {}
                 }
+                drop(standing);
                 if drain.is_draining() {
                     return;
                 }
@@ -194,8 +193,8 @@ impl Dialler {
     /// Dials and greets. The epoch is open afterwards.
     async fn connect(&self, agent: &Agent, patience: Duration) -> Result<(Connection, Arc<Link>), LinkError> {
         let address = self.resolve().await?;
-        let connecting = tokio::time::timeout(patience, self.endpoint.connect(address, self.config.clone()));
-        let connection = connecting.await.map_err(|_| LinkError::Slow(patience))?.map_err(LinkError::Connect)?;
+        let dialled = self.endpoint.dial(address, self.config.clone(), patience).await;
+        let connection = dialled.map_err(LinkError::Connect)?;
         match self.greet(agent, &connection).await {
             Ok(link) => Ok((connection, link)),
             Err(error) => {
@@ -242,6 +241,7 @@ impl Dialler {
             clock_ahead_ms = agent.clock.now().since(reply.now).as_millis(),
             "connected to the control plane"
         );
+        dial::tell(connection);
         Ok(Arc::new(Link { epoch, keys, token_life: reply.expires.since(reply.now) }))
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicI64;
 
+use shared_net::endpoint::Way;
 use shared_net::metrics::Metrics;
 use shared_net::metrics::prometheus_client::encoding::EncodeLabelSet;
 use shared_net::metrics::prometheus_client::metrics::counter::Counter;
@@ -20,6 +21,11 @@ struct AnswerLabels {
     class: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LinkLabels {
+    way: &'static str,
+}
+
 /// The agent's counters. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct AgentMetrics {
@@ -30,6 +36,7 @@ pub struct AgentMetrics {
     unknown: Counter,
     aborted: Counter,
     connections: Counter,
+    links: Family<LinkLabels, Gauge>,
     bodies: Gauge<i64, AtomicI64>,
 }
 
@@ -55,6 +62,11 @@ impl AgentMetrics {
             "agent_connections",
             "Connections to the control plane that were greeted",
             own.connections.clone(),
+        );
+        metrics.register(
+            "agent_links",
+            "Connections to the control plane that stand, over UDP or, where that is blocked, over TCP",
+            own.links.clone(),
         );
         metrics.register("agent_open_answers", "Answers that are being passed on", own.bodies.clone());
         own
@@ -89,8 +101,12 @@ impl AgentMetrics {
         self.answers.get_or_create(&AnswerLabels { class }).inc();
     }
 
-    pub(crate) fn connected(&self) {
+    /// A connection was greeted; counts it while it stands.
+    pub(crate) fn connected(&self, way: Way) -> OpenLink {
         self.connections.inc();
+        let gauge = self.links.get_or_create_owned(&LinkLabels { way: way.label() });
+        gauge.inc();
+        OpenLink(gauge)
     }
 
     pub(crate) fn aborted(&self) {
@@ -105,6 +121,16 @@ impl AgentMetrics {
     /// Refusals that an honest control plane never causes, so far.
     pub fn attack_signals(&self) -> u64 {
         self.attacks.get()
+    }
+}
+
+/// Counts one connection while it stands.
+#[derive(Debug)]
+pub(crate) struct OpenLink(Gauge);
+
+impl Drop for OpenLink {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -23,7 +23,7 @@ use serde::Serialize;
 use shared::ids::{AgentId, GrantId};
 use shared::time::Timestamp;
 use shared::{limits, wire};
-use shared_net::endpoint::Connection;
+use shared_net::endpoint::{Connection, Way};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
@@ -83,6 +83,7 @@ impl AgentLink {
 
 /// A connected agent, as people see it.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Connected {
     /// The process.
     pub id: AgentId,
@@ -92,6 +93,8 @@ pub struct Connected {
     pub since: Timestamp,
     /// Whether it was heard within its keep-alives.
     pub heard: bool,
+    /// Whether it came over TCP, because UDP was not answered.
+    pub over_tcp: bool,
 }
 
 /// The agents of all clusters.
@@ -176,6 +179,7 @@ impl Agents {
             version: link.version.clone(),
             since: link.since,
             heard: !link.silent.load(Ordering::Relaxed),
+            over_tcp: link.connection.way() == Way::Tcp,
         };
         alive.map(view).collect()
     }

@@ -157,6 +157,13 @@ fn agents(status: &Value, ours: Option<&str>) -> Check {
             1 => check.warn(format!("{name}: one is connected; while it restarts, calls wait")),
             count => check.note(format!("{name}: {count} are connected")),
         };
+        let over_tcp = agents.iter().filter(|agent| agent.get("overTcp") == Some(&Value::Bool(true))).count();
+        if over_tcp > 0 {
+            check = check.warn(format!(
+                "{name}: {over_tcp} came over TCP because UDP was not answered: that works, and is slower where packets are lost; let \
+                 UDP 7443 through"
+            ));
+        }
         let mut known: Vec<_> = agents.iter().map(|agent| text(agent, "/version").to_owned()).collect();
         known.sort();
         known.dedup();
@@ -259,6 +266,11 @@ mod tests {
             (agents_of(json!([agent(VERSION, false)])), Outcome::Failed, "test: none is connected"),
             (agents_of(json!([agent(VERSION, true)])), Outcome::Warning, "test: one is connected"),
             (agents_of(json!([agent(VERSION, true), agent("0.0.1", true)])), Outcome::Warning, "version 0.0.1"),
+            (
+                agents_of(json!([agent(VERSION, true), {"version": VERSION, "heard": true, "overTcp": true}])),
+                Outcome::Warning,
+                "test: 1 came over TCP",
+            ),
             (agents_of(json!([agent(VERSION, true), agent(VERSION, true)])), Outcome::Ok, "test: 2 are connected"),
             (agents(&json!({"clusters": []}), Some("test")), Outcome::Failed, "does not know this cluster"),
             (sidecars(&open), Outcome::Failed, "ci/job in test reaches kubelet 192.0.2.1:10250"),

@@ -1,22 +1,27 @@
-//! A bound UDP socket, the connections that it makes and takes, and what our code may do with one.
+//! A bound port, the connections that it makes and takes, and what our code may do with one.
+//!
+//! Who listens does so over UDP and, at the same port, over TCP (`tcp`). A connection is the same over both.
+
+mod connection;
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use quinn::{ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, ServerConfig, VarInt};
-use rustls::pki_types::CertificateDer;
+use quinn::{
+    ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, ServerConfig, TransportErrorCode, VarInt,
+};
 use shared::{limits, wire};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::crypto;
 use crate::drain::Drain;
 use crate::tasks::TaskSet;
-use crate::tls::PeerKey;
+use crate::tcp::{self, Listener, Sockets};
 use crate::udp::NetRuntime;
+pub use connection::{Connection, ExportError, OpenError, Way};
 
 /// Bytes asked for each way of the UDP socket; the kernel caps them (`net.core.rmem_max`). The default of 208 kB loses packets in bursts.
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
@@ -62,6 +67,10 @@ impl ConnectionIdGenerator for RandomIds {
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     inner: quinn::Endpoint,
+    /// Where it listens over TCP.
+    listener: Option<Arc<Listener>>,
+    /// Its connections over TCP.
+    pub(crate) sockets: Arc<Sockets>,
 }
 
 /// Why there is no connection.
@@ -85,11 +94,22 @@ pub enum ConnectError {
         #[source]
         source: quinn::ConnectionError,
     },
-    /// The handshake took longer than [`limits::HANDSHAKE`].
-    #[error("handshake with {address} took longer than {wait:?}", wait = limits::HANDSHAKE)]
+    /// No TCP connection.
+    #[error("no TCP connection with {address}")]
+    Tcp {
+        /// The peer.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The handshake took too long.
+    #[error("handshake with {address} took longer than {wait:?}")]
     Slow {
         /// The peer.
         address: SocketAddr,
+        /// How long it was waited for.
+        wait: Duration,
     },
     /// The peer showed no key.
     #[error("{address} showed no key")]
@@ -99,21 +119,39 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether it is the peer's own word, and not the way to it that is at fault.
+    pub(crate) fn is_answer(&self) -> bool {
+        let Self::Handshake { source, .. } = self else { return matches!(self, Self::NoKey { .. }) };
+        match source {
+            quinn::ConnectionError::TransportError(error) => error.code != TransportErrorCode::INTERNAL_ERROR,
+            quinn::ConnectionError::VersionMismatch
+            | quinn::ConnectionError::ConnectionClosed(_)
+            | quinn::ConnectionError::ApplicationClosed(_) => true,
+            quinn::ConnectionError::Reset
+            | quinn::ConnectionError::TimedOut
+            | quinn::ConnectionError::LocallyClosed
+            | quinn::ConnectionError::CidsExhausted => false,
+        }
+    }
+}
+
 impl Endpoint {
     /// Binds for dialling only. Must run inside a tokio runtime.
     ///
     /// # Errors
     /// The address can't be bound.
     pub fn client(address: SocketAddr) -> io::Result<Self> {
-        Self::bind(address, EndpointConfig::default(), None)
+        let socket = UdpSocket::bind(address)?;
+        Self::new(socket, EndpointConfig::default(), None, None)
     }
 
-    /// Binds for listening, and dialling too.
+    /// Binds for listening, over UDP and TCP at the same port, and dialling too.
     ///
     /// # Errors
     /// The address can't be bound.
     pub fn server(address: SocketAddr, config: ServerConfig) -> io::Result<Self> {
-        Self::bind(address, EndpointConfig::default(), Some(config))
+        Self::listening(address, EndpointConfig::default(), config)
     }
 
     /// Binds for listening as the same server as before: peers that still send to an earlier process are told at once that it is gone
@@ -126,17 +164,27 @@ impl Endpoint {
         let mut endpoint = EndpointConfig::new(Arc::new(key));
         // quinn's own generator marks its ids with a key of its process, and drops packets for others unanswered.
         endpoint.cid_generator(|| Box::new(RandomIds)).min_reset_interval(RESET_INTERVAL);
-        Self::bind(address, endpoint, Some(config))
+        Self::listening(address, endpoint, config)
     }
 
-    fn bind(address: SocketAddr, endpoint: EndpointConfig, config: Option<ServerConfig>) -> io::Result<Self> {
-        let socket = UdpSocket::bind(address)?;
+    fn listening(address: SocketAddr, endpoint: EndpointConfig, config: ServerConfig) -> io::Result<Self> {
+        let (socket, listener) = tcp::bind_both(address)?;
+        let listener = Listener::new(listener, &config);
+        Self::new(socket, endpoint, Some(config), Some(Arc::new(listener)))
+    }
+
+    fn new(
+        socket: UdpSocket,
+        endpoint: EndpointConfig,
+        config: Option<ServerConfig>,
+        listener: Option<Arc<Listener>>,
+    ) -> io::Result<Self> {
         let raw = socket2::SockRef::from(&socket);
         // Best effort: an unprivileged pod gets what the node's limits give.
         drop(raw.set_recv_buffer_size(SOCKET_BUFFER));
         drop(raw.set_send_buffer_size(SOCKET_BUFFER));
         let inner = quinn::Endpoint::new(endpoint, config, socket, Arc::new(NetRuntime))?;
-        Ok(Self { inner })
+        Ok(Self { inner, listener, sockets: Sockets::new() })
     }
 
     /// Where it is bound.
@@ -147,32 +195,65 @@ impl Endpoint {
         self.inner.local_addr()
     }
 
-    /// Dials.
+    /// Dials over UDP alone, for as long as [`limits::HANDSHAKE`].
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(&self, address: SocketAddr, config: ClientConfig) -> Result<Connection, ConnectError> {
+        self.connect_within(address, config, limits::HANDSHAKE).await
+    }
+
+    pub(crate) async fn connect_within(
+        &self,
+        address: SocketAddr,
+        config: ClientConfig,
+        wait: Duration,
+    ) -> Result<Connection, ConnectError> {
         let connecting = self
             .inner
             .connect_with(config, address, wire::SERVER_NAME)
             .map_err(|source| ConnectError::Dial { address, source })?;
-        let connection = tokio::time::timeout(limits::HANDSHAKE, connecting)
+        let connection = tokio::time::timeout(wait, connecting)
             .await
-            .map_err(|_| ConnectError::Slow { address })?
+            .map_err(|_| ConnectError::Slow { address, wait })?
             .map_err(|source| ConnectError::Handshake { address, source })?;
-        Connection::new(connection, None).ok_or(ConnectError::NoKey { address })
+        Connection::new(connection, None, None).ok_or(ConnectError::NoKey { address })
     }
 
     /// Takes connections until draining begins or the endpoint closes, at most `limit` at once; `serve` runs for each, in its own task.
     ///
     /// A permit is taken before any work is done for a peer: when there is none, the peer is refused at once instead of queueing. Under
-    /// load (half of the permits gone) a peer must first prove its address, so that forged packets can't use the rest up.
-    pub async fn accept<F, R>(&self, limit: usize, tasks: &TaskSet, mut drain: Drain, serve: F)
+    /// load (half of the permits gone) a peer must first prove its address, so that forged packets can't use the rest up. A peer over TCP
+    /// has proven it.
+    pub async fn accept<F, R>(&self, limit: usize, tasks: &TaskSet, drain: Drain, serve: F)
     where
         F: Fn(Connection) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
         let permits = Arc::new(Semaphore::new(limit));
+        let over_tcp = async {
+            match &self.listener {
+                Some(listener) => listener.accept(&permits, tasks, &self.sockets, serve.clone()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.accept_over_udp(limit, &permits, tasks, drain, serve.clone()) => {}
+            never = over_tcp => match never {},
+        }
+    }
+
+    async fn accept_over_udp<F, R>(
+        &self,
+        limit: usize,
+        permits: &Arc<Semaphore>,
+        tasks: &TaskSet,
+        mut drain: Drain,
+        serve: F,
+    ) where
+        F: Fn(Connection) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
         loop {
             let incoming = tokio::select! {
                 biased;
@@ -180,7 +261,7 @@ impl Endpoint {
                 incoming = self.inner.accept() => incoming,
             };
             let Some(incoming) = incoming else { return };
-            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
                 tracing::warn!(peer = %incoming.remote_address(), limit, "early refusal: too many connections");
                 incoming.refuse();
                 continue;
@@ -194,9 +275,7 @@ impl Endpoint {
             tasks.spawn("connection", async move {
                 match handshake(incoming, permit).await {
                     Ok(connection) => serve(connection).await,
-                    Err(error) => {
-                        tracing::info!(error = %shared::chain::Chain(&error), "early refusal: handshake");
-                    }
+                    Err(error) => refused(&error),
                 }
             });
         }
@@ -204,9 +283,18 @@ impl Endpoint {
 
     /// Closes every connection with a code and waits until the peers have been told.
     pub async fn close(&self, code: u32, reason: &str) {
-        self.inner.close(VarInt::from_u32(code), reason.as_bytes());
-        self.inner.wait_idle().await;
+        let code = VarInt::from_u32(code);
+        self.inner.close(code, reason.as_bytes());
+        self.sockets.close(code, reason.as_bytes());
+        // A peer over TCP that has gone has ended its connection; one that is stuck has had its time.
+        let gone = tokio::time::timeout(limits::PEER_SETTLE, self.sockets.gone());
+        let ((), _) = tokio::join!(self.inner.wait_idle(), gone);
     }
+}
+
+/// Says that there was no connection with a peer.
+pub(crate) fn refused(error: &ConnectError) {
+    tracing::info!(error = %shared::chain::Chain(error), "early refusal: handshake");
 }
 
 async fn handshake(incoming: quinn::Incoming, permit: OwnedSemaphorePermit) -> Result<Connection, ConnectError> {
@@ -214,185 +302,7 @@ async fn handshake(incoming: quinn::Incoming, permit: OwnedSemaphorePermit) -> R
     let connecting = incoming.accept().map_err(|source| ConnectError::Handshake { address, source })?;
     let connection = tokio::time::timeout(limits::HANDSHAKE, connecting)
         .await
-        .map_err(|_| ConnectError::Slow { address })?
+        .map_err(|_| ConnectError::Slow { address, wait: limits::HANDSHAKE })?
         .map_err(|source| ConnectError::Handshake { address, source })?;
-    Connection::new(connection, Some(permit)).ok_or(ConnectError::NoKey { address })
-}
-
-/// One connection to a peer whose key is proven. Clones are the same connection.
-///
-/// A struct and not a trait: an HTTP/2-over-TCP transport can stand beside QUIC inside it.
-#[derive(Clone, Debug)]
-pub struct Connection(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    quic: quinn::Connection,
-    peer: PeerKey,
-    certificates: Vec<CertificateDer<'static>>,
-    streams: AtomicU32,
-    allowed: AtomicU32,
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-/// A stream could not be opened; nothing was sent.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The connection is lost.
-    #[error("connection lost")]
-    Lost(#[source] quinn::ConnectionError),
-    /// The peer allows no further stream within [`limits::OPEN_STREAM`].
-    #[error("peer allowed no further stream within {wait:?}", wait = limits::OPEN_STREAM)]
-    Full,
-}
-
-/// Label or length of an exporter was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("TLS exporter refused")]
-pub struct ExportError;
-
-impl Connection {
-    fn new(quic: quinn::Connection, permit: Option<OwnedSemaphorePermit>) -> Option<Self> {
-        let certificates = *quic.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-        let peer = PeerKey::of_certificate(certificates.first()?)?;
-        Some(Self(Arc::new(Inner {
-            quic,
-            peer,
-            certificates,
-            streams: AtomicU32::new(0),
-            allowed: AtomicU32::new(limits::STREAMS_INITIAL),
-            _permit: permit,
-        })))
-    }
-
-    /// The key that the peer proved in the handshake.
-    pub fn peer_key(&self) -> PeerKey {
-        self.0.peer
-    }
-
-    /// The certificates that the peer showed, leaf first. Only the leaf's *key* is proven.
-    pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
-        &self.0.certificates
-    }
-
-    /// Where the peer is reached now; it may move.
-    pub fn remote_address(&self) -> SocketAddr {
-        self.0.quic.remote_address()
-    }
-
-    /// Keying material of this connection (TLS exporter, RFC 5705): equal on both sides, different for every connection.
-    ///
-    /// # Errors
-    /// The TLS stack refuses.
-    pub fn export(&self, label: &[u8]) -> Result<[u8; 32], ExportError> {
-        let mut bytes = [0; 32];
-        self.0.quic.export_keying_material(&mut bytes, label, &[]).map_err(|_| ExportError)?;
-        Ok(bytes)
-    }
-
-    /// Ends the connection; every stream of it is lost. Codes: [`wire::code`].
-    pub fn close(&self, code: u32, reason: &str) {
-        self.0.quic.close(VarInt::from_u32(code), reason.as_bytes());
-    }
-
-    /// Resolves with the reason when the connection has ended.
-    pub async fn closed(&self) -> quinn::ConnectionError {
-        self.0.quic.closed().await
-    }
-
-    /// Why it has ended, if it has.
-    pub fn close_reason(&self) -> Option<quinn::ConnectionError> {
-        self.0.quic.close_reason()
-    }
-
-    /// The code with which the *peer* closed, if it did so in our protocol.
-    pub fn peer_close_code(&self) -> Option<u64> {
-        match self.close_reason()? {
-            quinn::ConnectionError::ApplicationClosed(close) => Some(close.error_code.into_inner()),
-            quinn::ConnectionError::VersionMismatch
-            | quinn::ConnectionError::TransportError(_)
-            | quinn::ConnectionError::ConnectionClosed(_)
-            | quinn::ConnectionError::Reset
-            | quinn::ConnectionError::TimedOut
-            | quinn::ConnectionError::LocallyClosed
-            | quinn::ConnectionError::CidsExhausted => None,
-        }
-    }
-
-    /// Round trip time, loss and traffic.
-    pub fn stats(&self) -> quinn::ConnectionStats {
-        self.0.quic.stats()
-    }
-
-    /// A number that changes with every authentic packet of the peer.
-    pub fn heard(&self) -> u64 {
-        let frames = self.stats().frame_rx;
-        [
-            frames.acks,
-            frames.ping,
-            frames.stream,
-            frames.max_data,
-            frames.max_stream_data,
-            frames.max_streams_bidi,
-            frames.reset_stream,
-            frames.stop_sending,
-            frames.new_connection_id,
-            frames.path_challenge,
-            frames.path_response,
-        ]
-        .iter()
-        .fold(0, |sum, count| sum.wrapping_add(*count))
-    }
-
-    /// Whether both are handles of the same connection.
-    pub fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Opens a stream. The peer sees it with the first byte.
-    pub(crate) async fn open(&self) -> Result<crate::stream::QuicIo, OpenError> {
-        let (send, recv) = tokio::time::timeout(limits::OPEN_STREAM, self.0.quic.open_bi())
-            .await
-            .map_err(|_| OpenError::Full)?
-            .map_err(OpenError::Lost)?;
-        Ok(crate::stream::QuicIo::new(send, recv))
-    }
-
-    /// Takes the next stream that the peer opened.
-    pub(crate) async fn take(&self) -> Result<(crate::stream::QuicIo, StreamGuard), quinn::ConnectionError> {
-        let (send, recv) = self.0.quic.accept_bi().await?;
-        let guard = StreamGuard::new(self);
-        Ok((crate::stream::QuicIo::new(send, recv), guard))
-    }
-
-    /// Streams of the peer that are served now.
-    pub fn streams(&self) -> u32 {
-        self.0.streams.load(Ordering::Relaxed)
-    }
-}
-
-/// Counts one stream of the peer. quinn pays memory for every stream that it *permits*, so a connection starts with few, and the permitted
-/// number doubles when three quarters are in use.
-#[derive(Debug)]
-pub(crate) struct StreamGuard(Connection);
-
-impl StreamGuard {
-    fn new(connection: &Connection) -> Self {
-        let inner = &connection.0;
-        let running = inner.streams.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let allowed = inner.allowed.load(Ordering::Relaxed);
-        if running.saturating_mul(4) >= allowed.saturating_mul(3) && allowed < limits::STREAMS_MAX {
-            let raised = allowed.saturating_mul(2).min(limits::STREAMS_MAX);
-            // Only the accepting task comes here, so there is no race with another raise.
-            inner.allowed.store(raised, Ordering::Relaxed);
-            inner.quic.set_max_concurrent_bi_streams(VarInt::from_u32(raised));
-        }
-        Self(connection.clone())
-    }
-}
-
-impl Drop for StreamGuard {
-    fn drop(&mut self) {
-        self.0.0.streams.fetch_sub(1, Ordering::Relaxed);
-    }
+    Connection::new(connection, Some(permit), None).ok_or(ConnectError::NoKey { address })
 }

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, IdleTimeout, NoneTokenLog, ServerConfig, TransportConfig, VarInt};
+use quinn::{ClientConfig, IdleTimeout, MtuDiscoveryConfig, NoneTokenLog, ServerConfig, TransportConfig, VarInt};
 use shared::limits;
 
 use crate::pki::{Identity, KeyPin};
 use crate::tls::{self, ServerKeys};
+
+/// Bytes by which a server's packets over TCP can grow that are not worth another probe.
+const PROBING_STEP: u16 = 1024;
 
 /// Why a configuration could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +57,24 @@ pub fn client_config(identity: &Identity, pin: KeyPin) -> Result<ClientConfig, C
     let mut config = ClientConfig::new(Arc::new(crypto));
     config.transport_config(Arc::new(transport()));
     Ok(config)
+}
+
+/// Over TCP: large packets, for nothing on the way limits them. A server may send only three times what a client has sent until that has
+/// answered (RFC 9000 §8.1), which is less than one such packet, so it begins small and probes; a probe that arrives is all it takes.
+pub(crate) fn transport_over_tcp(client: bool) -> TransportConfig {
+    let mut transport = transport();
+    let mut congestion = CubicConfig::default();
+    // Ten packets, as over UDP (RFC 9002 §7.2); quinn's number is of small ones, and less than one of these would never leave.
+    congestion.initial_window(10 * u64::from(limits::TCP_PACKET_BYTES));
+    transport.congestion_controller_factory(Arc::new(congestion));
+    if client {
+        transport.initial_mtu(limits::TCP_PACKET_BYTES).mtu_discovery_config(None);
+    } else {
+        let mut probing = MtuDiscoveryConfig::default();
+        probing.upper_bound(limits::TCP_PACKET_BYTES).minimum_change(PROBING_STEP);
+        transport.mtu_discovery_config(Some(probing));
+    }
+    transport
 }
 
 fn transport() -> TransportConfig {

@@ -97,6 +97,37 @@ fn run(command: &mut Command) -> String {
 }
 
 /// What the binary holds is all that is in the folders, so that no manifest is forgotten in one form.
+/// Where UDP is blocked, sidecars and agents come over TCP 7443: the Service has it, and every policy that lets one through lets the other.
+#[test]
+fn what_is_open_for_udp_7443_is_open_for_tcp() {
+    for mode in ["plain", "cilium"] {
+        let network = json!({"network": {"mode": mode, "runnerNamespaces": ["ci"]}});
+        let installation = installation(values(network), &cluster(36));
+        let (mut udp, mut tcp) = (Vec::new(), Vec::new());
+        for object in installation.objects() {
+            if !["Service", "NetworkPolicy", "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy"]
+                .contains(&object["kind"].as_str().unwrap())
+            {
+                continue;
+            }
+            let text = object["spec"].to_string().replace("\"7443\"", "7443");
+            let pieces = text.split(['{', '}']).filter(|piece| piece.contains("\"port\":7443"));
+            for piece in pieces {
+                let name = format!("{} {}", object["kind"], object["metadata"]["name"]);
+                if piece.contains("\"UDP\"") {
+                    udp.push(name)
+                } else if piece.contains("\"TCP\"") {
+                    tcp.push(name)
+                }
+            }
+        }
+        assert_eq!(udp, tcp, "{mode}");
+        for of in ["sallyport", "sallyport-agent", "sallyport-control-plane", "sallyport-runners"] {
+            assert!(udp.iter().any(|name| name.ends_with(&format!("\"{of}\""))), "{mode}: {of} is not in {udp:?}");
+        }
+    }
+}
+
 #[test]
 fn every_manifest_is_installed_in_some_form() {
     let mut found = Vec::new();

@@ -87,7 +87,7 @@ pub(super) fn sidecar(stack: &Stack) -> Vec<(&'static str, OsString)> {
     let ci_token = stack.path("runner/ci-token");
     let ci = ci_token.exists().then(|| ("SALLYPORT_CI_TOKEN_FILE", ci_token.into_os_string()));
     let mut variables = vec![
-        ("SALLYPORT_CONTROL_PLANE", stack.addresses.quic.to_string().into()),
+        ("SALLYPORT_CONTROL_PLANE", stack.sidecar_dials().to_string().into()),
         ("SALLYPORT_CONTROL_PLANE_PIN", stack.pin.clone().into()),
         ("SALLYPORT_LISTEN", stack.addresses.sidecar.to_string().into()),
         ("SALLYPORT_POD_TOKEN_FILE", stack.path("runner/token").into()),

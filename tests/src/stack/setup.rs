@@ -38,4 +38,6 @@ pub struct Setup<'a> {
     pub api_server: Option<ApiServer>,
     /// The way between agent and control plane can lose grants: see [`Stack::lose_grants`](super::Stack::lose_grants).
     pub lossy: bool,
+    /// No UDP gets through from sidecar and agent to the control plane.
+    pub without_udp: bool,
 }

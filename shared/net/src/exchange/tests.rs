@@ -1,5 +1,7 @@
+mod over_tcp;
 mod upgrades;
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,13 +16,19 @@ use super::*;
 use crate::body::{BoxBody, channel, collect_bounded, empty, full};
 use crate::clock::Clock;
 use crate::drain::{self, DrainTrigger};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Way};
 use crate::pki::{Ca, Identity};
 use crate::quic;
+use crate::tcp;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+thread_local! {
+    /// What carries the connections of this test's pairs.
+    static WAY: Cell<Way> = const { Cell::new(Way::Udp) };
+}
 
 /// Two connected endpoints in one process.
 struct Pair {
@@ -53,9 +61,15 @@ async fn pair() -> Pair {
             .await;
     });
     let me = Identity::self_signed(now, DAY).unwrap();
-    let client = dialling.connect(address, quic::client_config(&me, ca.pin()).unwrap()).await.unwrap();
+    let config = quic::client_config(&me, ca.pin()).unwrap();
+    let client = match WAY.get() {
+        Way::Udp => dialling.connect(address, config).await,
+        Way::Tcp => tcp::connect(address, config, &dialling.sockets, PATIENCE).await,
+    };
+    let client = client.unwrap();
     let server = server.recv().await.unwrap();
     assert_eq!(server.peer_key().0, *me.pin().bytes());
+    assert_eq!((client.way(), server.way()), (WAY.get(), WAY.get()));
     Pair { client, server, tasks, trigger, drain, _endpoints: (listening, dialling) }
 }
 

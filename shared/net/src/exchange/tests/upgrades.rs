@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn an_upgraded_stream_tells_end_from_abort() {
+pub(super) async fn an_upgraded_stream_tells_end_from_abort() {
     let pair = pair().await;
     let (seen, mut ends) = mpsc::channel(4);
     let tasks = pair.tasks.clone();
@@ -48,7 +48,7 @@ async fn an_upgraded_stream_tells_end_from_abort() {
 }
 
 #[tokio::test]
-async fn the_refusal_of_an_upgrade_arrives_whole() {
+pub(super) async fn the_refusal_of_an_upgrade_arrives_whole() {
     let pair = pair().await;
     pair.serve(|_| async move {
         let mut response = Response::new(full("not allowed"));

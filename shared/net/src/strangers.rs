@@ -1,6 +1,7 @@
 //! Connections whose peer has not yet proven to be anybody: any key makes one, so they are few per address and don't last.
 //!
-//! Owned by `peers`: a connection takes a [`Place`] when it comes and gives it back when it has a role, or with its end.
+//! A connection takes a [`Place`] when it comes and gives it back when it has a role, or with its end. The control plane's `peers` counts so
+//! whose key is proven, and `tcp` whose is not.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,19 +11,19 @@ use shared::limits;
 
 /// How many there are, by where they come from. Bounded by the connections that there are.
 #[derive(Debug, Default)]
-pub(crate) struct Strangers(Mutex<HashMap<IpAddr, usize>>);
+pub struct Strangers(Mutex<HashMap<IpAddr, usize>>);
 
 /// One of an address's places; dropping it gives it back.
 #[derive(Debug)]
 #[must_use = "dropping it gives the place back"]
-pub(crate) struct Place {
+pub struct Place {
     strangers: Arc<Strangers>,
     from: IpAddr,
 }
 
 impl Strangers {
     /// A place for one more connection from there, if [`limits::STRANGERS_PER_ADDRESS`] are not taken.
-    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let from = network(address);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(from).or_default();
