@@ -221,8 +221,8 @@ async fn operate(
     reply(gate, answer?, head.upgrade, client)
 }
 
-/// Passes the answer on. Tunnels only after a 101 that agrees to exactly what was asked; an asked upgrade that is refused ends the
-/// client's connection, so that bytes meant for the tunnel are never read as a request (CVE-2018-1002105).
+/// Passes the answer on. Tunnels only after a 101 that agrees to exactly what was asked; an asked upgrade that is refused, or ignored as a
+/// server may, ends the client's connection, so that bytes meant for the tunnel are never read as a request (CVE-2018-1002105).
 fn reply(
     gate: &Gate,
     mut answer: Response<shared_net::exchange::ResponseBody>,
@@ -240,7 +240,9 @@ fn reply(
             translate::switched(&mut parts, upgrade);
             return Ok(Response::from_parts(parts, shared_net::body::empty()));
         }
-        Some(_) if status.as_u16() < 400 => return Err(Refusal::Protocol("it neither switched protocols nor refused")),
+        Some(_) if status.as_u16() < 400 && status != StatusCode::OK => {
+            return Err(Refusal::Protocol("it neither switched protocols nor answered"));
+        }
         None if status.is_informational() => return Err(Refusal::Protocol("it switched protocols unasked")),
         Some(_) | None => {}
     }

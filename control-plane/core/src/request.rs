@@ -107,6 +107,8 @@ pub enum RequestError {
     Upgrade {
         /// The resource word or path.
         what: String,
+        /// Whether it is a watch, which some clients first ask for so.
+        watch: bool,
     },
     /// URL and body name different things.
     #[error("the {field} in the body is {got:?}, in the URL {expected:?}")]
@@ -305,7 +307,11 @@ fn what(info: &RequestInfo) -> String {
 fn upgrade(info: &RequestInfo, headers: &HeaderMap) -> Result<Option<Upgrade>, RequestError> {
     let asked = headers::wants_upgrade(headers);
     if !info.is_connect() {
-        return if asked { Err(RequestError::Upgrade { what: what(info) }) } else { Ok(None) };
+        return if asked {
+            Err(RequestError::Upgrade { what: what(info), watch: info.verb == Verb::Watch })
+        } else {
+            Ok(None)
+        };
     }
     match headers.get(header::UPGRADE).map(HeaderValue::as_bytes) {
         Some(token) if token.eq_ignore_ascii_case(b"websocket") => Ok(Some(Upgrade::WebSocket)),

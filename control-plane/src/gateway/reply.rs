@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use control_plane_core::lifecycle::{Outcome, Unknown};
+use control_plane_core::request::RequestError;
 use control_plane_core::request_info::RequestInfo;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
@@ -123,8 +124,17 @@ pub(super) fn refuse(
 ) -> Response<BoxBody> {
     let shape = refusal.shape();
     let status = refusal.status(operation, info);
-    let mut response = Response::new(body::full(status.to_json()));
-    *response.status_mut() = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let (code, content) = match refusal {
+        // A server may ignore an upgrade (RFC 9110, 7.8). fabric8's client asks for each watch by a WebSocket first, and for an ordinary one
+        // only where the answer is 200; so it gets a watch that says why in its one event and ends.
+        Refusal::Request(RequestError::Upgrade { watch: true, .. }) => {
+            let event = [&br#"{"type":"ERROR","object":"#[..], &status.to_json(), b"}\n"].concat();
+            (StatusCode::OK, event)
+        }
+        _ => (StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), status.to_json()),
+    };
+    let mut response = Response::new(body::full(content));
+    *response.status_mut() = code;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));

@@ -89,8 +89,8 @@ async fn only_what_was_asked_is_switched_to() {
 }
 
 #[tokio::test]
-async fn after_a_refused_upgrade_the_connection_is_over() {
-    for (status, expected) in [(403, 403), (404, 404), (500, 500), (200, 502), (302, 502), (304, 502)] {
+async fn after_a_refused_or_ignored_upgrade_the_connection_is_over() {
+    for (status, expected) in [(403, 403), (404, 404), (500, 500), (200, 200), (302, 502), (304, 502)] {
         let fake = Fake::start(move |_| async move { Response::builder().status(status).body(full("no")).unwrap() });
         let sidecar = Sidecar::start(&fake).await;
         for pipelined in [false, true] {

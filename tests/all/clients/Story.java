@@ -4,8 +4,6 @@ import io.fabric8.kubernetes.api.model.Secret;
 import io.fabric8.kubernetes.api.model.SecretBuilder;
 import io.fabric8.kubernetes.api.model.ServiceAccount;
 import io.fabric8.kubernetes.api.model.ServiceAccountBuilder;
-import io.fabric8.kubernetes.client.Config;
-import io.fabric8.kubernetes.client.ConfigBuilder;
 import io.fabric8.kubernetes.client.KubernetesClient;
 import io.fabric8.kubernetes.client.KubernetesClientBuilder;
 import io.fabric8.kubernetes.client.KubernetesClientException;
@@ -26,23 +24,11 @@ import java.util.concurrent.TimeUnit;
 /** What a job does with fabric8's Kubernetes client for Java, as its documentation shows it. Prints one line for each step. */
 public class Story {
     public static void main(String[] arguments) throws Exception {
-        // Watches as everybody else has them: unless it is told so, it asks for a WebSocket.
-        Config config = new ConfigBuilder(Config.autoConfigure(null)).withOnlyHttpWatches(true).build();
-        try (KubernetesClient client = new KubernetesClientBuilder().withConfig(config).build()) {
-            webSocket();
+        try (KubernetesClient client = new KubernetesClientBuilder().build()) {
             read(client);
             write(client);
             secret(client);
             refusedAndHeld(client);
-        }
-    }
-
-    private static void webSocket() {
-        try (KubernetesClient client = new KubernetesClientBuilder().build();
-                SharedIndexInformer<ConfigMap> informer = client.configMaps().inform()) {
-            System.out.println("watched by WebSocket");
-        } catch (KubernetesClientException refused) {
-            System.out.println("no WebSocket " + refused.getCode());
         }
     }
 

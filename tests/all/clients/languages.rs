@@ -118,8 +118,7 @@ async fn the_java_client_works_unchanged() {
     let arguments = ["-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", &class_path, "Story"];
     let running = client.spawn(&arguments, "").await;
     let done = approving(&stack, running, &["of-java", "by-java-bot"]).await;
-    let expected = "no WebSocket 400
-created by-java
+    let expected = "created by-java
 informed by-java
 listed by-java
 got a=1
