@@ -113,9 +113,16 @@ fn own_certificates(status: &Value, now: Timestamp) -> Check {
         let said = status.get(key).and_then(certificates::said);
         check = certificates::ages(check, what, said, now);
     }
-    check.remedy(
-        "it renews its certificate every week by itself: its log says why it did not; the authority is for ten years",
-    )
+    let Some(vouched) = status.get("authorityBefore").and_then(certificates::said) else {
+        return check.remedy(
+            "it renews its certificate every week by itself: its log says why it did not; the authority is for ten years",
+        );
+    };
+    check
+        .warn(format!("the authority before is trusted too, since {}: whoever has its key can play the control plane", vouched.from))
+        .remedy(
+            "when all agents and Pods from before have ended or pin the new one: sallyport upgrade --rotate control-plane-ca once more, or sallyport ca finish",
+        )
 }
 
 fn policy(status: &Value) -> Check {
@@ -235,6 +242,15 @@ mod tests {
         assert_eq!(outcome(9000, 100_000), Outcome::Warning);
         assert_eq!(outcome(100, 10_000), Outcome::Failed);
         assert_eq!(space(&json!({"store": {"space": null}})).outcome(), Outcome::LeftOut);
+    }
+
+    #[test]
+    fn two_trusted_authorities_are_a_warning() {
+        let life = json!({"from": 0, "until": 4_000_000_000_000_u64});
+        let status = |before: Value| json!({"certificate": life, "authority": life, "authorityBefore": before});
+        let outcome = |before: Value| own_certificates(&status(before), Timestamp(1_700_000_000_000)).outcome();
+        assert_eq!(outcome(Value::Null), Outcome::Ok);
+        assert_eq!(outcome(life.clone()), Outcome::Warning);
     }
 
     /// Each thing that can be wrong, and the sentence for it.

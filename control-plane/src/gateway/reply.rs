@@ -124,14 +124,12 @@ pub(super) fn refuse(
 ) -> Response<BoxBody> {
     let shape = refusal.shape();
     let status = refusal.status(operation, info);
-    let (code, content) = match refusal {
-        // A server may ignore an upgrade (RFC 9110, 7.8). fabric8's client asks for each watch by a WebSocket first, and for an ordinary one
-        // only where the answer is 200; so it gets a watch that says why in its one event and ends.
-        Refusal::Request(RequestError::Upgrade { watch: true, .. }) => {
-            let event = [&br#"{"type":"ERROR","object":"#[..], &status.to_json(), b"}\n"].concat();
-            (StatusCode::OK, event)
-        }
-        _ => (StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), status.to_json()),
+    // A server may ignore an upgrade (RFC 9110, 7.8). fabric8's client asks for each watch by a WebSocket first, and for an ordinary one only
+    // where the answer is 200; so it gets a watch that says why in its one event and ends.
+    let (code, content) = if matches!(refusal, Refusal::Request(RequestError::Upgrade { watch: true, .. })) {
+        (StatusCode::OK, [&br#"{"type":"ERROR","object":"#[..], &status.to_json(), b"}\n"].concat())
+    } else {
+        (StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), status.to_json())
     };
     let mut response = Response::new(body::full(content));
     *response.status_mut() = code;

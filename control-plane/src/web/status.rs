@@ -48,7 +48,7 @@ pub(super) async fn of(parts: &Parts) -> Value {
     // Not what the last commit said, which may be of yesterday.
     let writable = parts.store.probe().await.is_ok();
     let policy = parts.policies.state();
-    let [certificate, authority] = parts.keys.validity().map(times);
+    let [certificate, authority, vouched] = parts.keys.validity().map(times);
     let clusters: Vec<_> = parts
         .authn
         .names()
@@ -62,6 +62,7 @@ pub(super) async fn of(parts: &Parts) -> Value {
         "store": {"writable": writable, "space": parts.store.space()},
         "certificate": certificate,
         "authority": authority,
+        "authorityBefore": vouched,
         "policy": {"closed": policy.closed, "refused": policy.refused},
         "approvals": {"singleLocalVote": parts.approvals.mode() == Mode::Try},
         "clusters": clusters,

@@ -66,10 +66,11 @@ impl ServerKeys {
         Ok(Self(RwLock::new(certified(identity)?)))
     }
 
-    /// From when to when what is shown is good: the certificate, then the authority's. `None` where there is none, or it can't be read.
-    pub fn validity(&self) -> [Option<Validity>; 2] {
+    /// From when to when what is shown is good: the certificate, the authority's, and the one by which an authority before vouches for it, as
+    /// long as that one is trusted. `None` where there is none, or it can't be read.
+    pub fn validity(&self) -> [Option<Validity>; 3] {
         let shown = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        [0, 1].map(|place| shown.cert.get(place).and_then(|certificate| validity(certificate)))
+        [0, 1, 2].map(|place| shown.cert.get(place).and_then(|certificate| validity(certificate)))
     }
 
     /// Shows this from the next handshake on.

@@ -16,7 +16,7 @@ const GITLAB: &str = "runner-x-project-1-concurrent-0";
 fn pods(on: &Installed, namespace: &str) -> BTreeMap<String, Value> {
     let pods = on.node.get_json(&["-n", namespace, "pods"]);
     let named = |pod: &Value| {
-        let controller = pod.pointer("/metadata/ownerReferences/0/name").unwrap_or(&pod["metadata"]["name"]);
+        let controller = pod.pointer("/metadata/ownerReferences/0/name").unwrap_or_else(|| &pod["metadata"]["name"]);
         (controller.as_str().expect("a name").to_owned(), pod.clone())
     };
     pods["items"].as_array().expect("a list").iter().map(named).collect()

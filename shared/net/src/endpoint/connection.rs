@@ -111,7 +111,7 @@ impl Connection {
         Ok(bytes)
     }
 
-    /// Ends the connection; every stream of it is lost. Codes: [`wire::code`].
+    /// Ends the connection; every stream of it is lost. Codes: [`shared::wire::code`].
     pub fn close(&self, code: u32, reason: &str) {
         self.0.quic.close(VarInt::from_u32(code), reason.as_bytes());
     }
