@@ -84,7 +84,11 @@ client_js() {
 		return
 	fi
 	target=$CLIENTS/js-$(sha256sum <"$source/package-lock.json" | cut -c1-16)
-	with_lock "$CLIENTS/.lock" install_client_js "$source" "$target"
+	# Its registry is one more that may be out of reach, and Sallyport itself needs nothing of it; so with Maven's.
+	if ! with_lock "$CLIENTS/.lock" install_client_js "$source" "$target"; then
+		say "Left out: the client for JavaScript, which could not be fetched."
+		return
+	fi
 	printf '%s\n' "$target"
 }
 
@@ -101,27 +105,38 @@ install_client_js() {
 
 # client_java: prints a class path that has the story for Java and the client that it takes; nothing where there is no JDK.
 client_java() {
-	local source=$SCRIPTS/kubernetes/client-java/pom.xml story=$SCRIPTS/../tests/all/clients/Story.java target
+	local source=$SCRIPTS/kubernetes/client-java/pom.xml story=$SCRIPTS/../tests/all/clients/Story.java libraries target
 	if ! present java javac mvn || (($(java_version) < 17)); then
 		say "Left out: the client for Java (it takes a JDK of version 17 or newer, and Maven)."
 		return
 	fi
+	libraries=$CLIENTS/java-libraries-$(sha256sum <"$source" | cut -c1-16)
+	if ! with_lock "$CLIENTS/.lock" fetch_client_java "$source" "$libraries"; then
+		say "Left out: the client for Java, which could not be fetched."
+		return
+	fi
 	target=$CLIENTS/java-$(cat "$source" "$story" | sha256sum | cut -c1-16)
-	with_lock "$CLIENTS/.lock" install_client_java "$source" "$story" "$target"
-	printf '%s\n' "$target/classes:$target/lib/*"
+	with_lock "$CLIENTS/.lock" compile_client_java "$story" "$libraries" "$target"
+	printf '%s\n' "$target:$libraries/*"
 }
 
 # java_version: 17 of "javac 17.0.15", 1 of "javac 1.8.0".
 java_version() { javac -version 2>&1 | awk '$1 == "javac" { print int($2) }'; }
 
 # Maven brings the libraries, with a repository of its own in the cache; the compiler is run as it is.
-install_client_java() {
-	local source=$1 story=$2 target=$3
+fetch_client_java() {
+	local source=$1 libraries=$2
+	[[ ! -d $libraries ]] || return 0
+	rm -rf "$libraries.new"
+	step "Fetching the Kubernetes client for Java" mvn --batch-mode --strict-checksums --file "$source" \
+		-Dmaven.repo.local="$CLIENTS/maven" dependency:copy-dependencies -DoutputDirectory="$libraries.new"
+	mv "$libraries.new" "$libraries"
+}
+
+compile_client_java() {
+	local story=$1 libraries=$2 target=$3
 	[[ ! -d $target ]] || return 0
 	rm -rf "$target.new"
-	mkdir -p "$target.new"
-	step "Fetching the Kubernetes client for Java" mvn --batch-mode --strict-checksums --file "$source" \
-		-Dmaven.repo.local="$CLIENTS/maven" dependency:copy-dependencies -DoutputDirectory="$target.new/lib"
-	step "Compiling the story for Java" javac -d "$target.new/classes" -cp "$target.new/lib/*" "$story"
+	step "Compiling the story for Java" javac -d "$target.new" -cp "$libraries/*" "$story"
 	mv "$target.new" "$target"
 }
