@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+/// What a sidecar or an agent says, as a warning, when UDP was not answered in time.
+pub const OVER_TCP: &str = "is not answered, so the link to the control plane is over TCP";
+
 /// The log file of one process.
 #[derive(Clone, Debug)]
 pub struct LogFile {
@@ -32,7 +35,8 @@ impl LogFile {
         self.events().into_iter().filter(|event| event.get("target").is_some_and(|t| t == target)).collect()
     }
 
-    /// Fails on a warning, an error or a stray line that contains none of the texts that the test expects.
+    /// Fails on a warning, an error or a stray line that contains none of the texts that the test expects. That a link is over TCP is never
+    /// unexpected: on a machine that is busy enough UDP loses its race.
     #[track_caller]
     pub fn assert_quiet(&self, expected: &[&str]) {
         let loud =
@@ -42,7 +46,7 @@ impl LogFile {
             .iter()
             .filter(loud)
             .map(ToString::to_string)
-            .filter(|line| !expected.iter().any(|text| line.contains(text)))
+            .filter(|line| !expected.iter().chain([&OVER_TCP]).any(|text| line.contains(text)))
             .collect();
         assert!(unexpected.is_empty(), "{} has:\n{}", self.path.display(), unexpected.join("\n"));
     }
