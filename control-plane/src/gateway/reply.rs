@@ -152,3 +152,22 @@ pub(super) fn refuse(
 pub(super) const fn lost() -> Outcome {
     Outcome::Unknown { why: Unknown::NoAnswer }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What fabric8's client for Java falls back on. No other upgrade that is refused looks like an answer.
+    #[tokio::test]
+    async fn a_watch_by_websocket_ends_at_once_with_the_reason() {
+        for (watch, code, begins) in [(true, 200, r#"{"type":"ERROR","object":{"#), (false, 400, r#"{"kind":"Status""#)]
+        {
+            let refusal = Refusal::Request(RequestError::Upgrade { what: "configmaps".to_owned(), watch });
+            let (parts, body) = refuse(&refusal, None, None).into_parts();
+            let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+            assert_eq!(parts.status, code, "{body}");
+            assert!(body.starts_with(begins) && body.contains("configmaps can't be upgraded"), "{body}");
+            assert!(body.contains(r#""code":400"#), "{body}");
+        }
+    }
+}

@@ -28,7 +28,15 @@ impl Stack {
     pub fn mount_enrolment(&self, token: &str) {
         let facts = Cluster::get().facts();
         let mut command = Command::new(program("sallyport"));
-        command.env_clear().args(["install", "--agent-only", "--enrol", token, "--network", "none", "--control-plane"]);
+        command.env_clear().env("HOME", self.folder.path()).args([
+            "install",
+            "--agent-only",
+            "--enrol",
+            token,
+            "--network",
+            "none",
+            "--control-plane",
+        ]);
         command.arg(self.quic().to_string()).arg("--kubectl").arg(&facts.kubectl);
         let output = command.arg("--kubeconfig").arg(&facts.admin_kubeconfig).output().expect("sallyport starts");
         let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
