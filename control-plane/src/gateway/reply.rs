@@ -164,7 +164,9 @@ mod tests {
         {
             let refusal = Refusal::Request(RequestError::Upgrade { what: "configmaps".to_owned(), watch });
             let (parts, body) = refuse(&refusal, None, None).into_parts();
-            let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+            let body =
+                String::from_utf8(body::collect_bounded(body, 1024, shared::limits::HANDSHAKE).await.unwrap().to_vec())
+                    .unwrap();
             assert_eq!(parts.status, code, "{body}");
             assert!(body.starts_with(begins) && body.contains("configmaps can't be upgraded"), "{body}");
             assert!(body.contains(r#""code":400"#), "{body}");
