@@ -100,7 +100,8 @@ impl Peers {
         let stranger = Arc::downgrade(&peer);
         let service = hyper::service::service_fn(move |request| {
             let peer = Arc::clone(&serving);
-            async move { Ok::<_, Infallible>(peer.answer(request).await) }
+            // Boxed, and each kind of call by itself: an exchange is moved several times before it is polled, and so costs what it weighs.
+            async move { Ok::<_, Infallible>(Box::pin(peer.answer(request)).await) }
         });
         tokio::select! {
             () = exchange::serve(&connection, service, &self.tasks, self.drain.clone()) => {}
@@ -148,7 +149,7 @@ impl Peer {
             return self.operation(request).await;
         }
         if host == Some(wire::HOST_CONTROL.as_bytes()) {
-            return self.control(request).await;
+            return Box::pin(self.control(request)).await;
         }
         let why = "the host of an exchange is either kubernetes or control";
         self.turn_away("control", "an exchange", Reason::BadRequest, why, None).await

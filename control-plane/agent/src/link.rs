@@ -309,7 +309,8 @@ async fn attend(agent: &Arc<Agent>, connection: &Connection, link: Arc<Link>, dr
     // Sealed even if this future is dropped.
     let _sealed = Seal(agent, link.epoch);
     let own = Arc::clone(agent);
-    let service = service_fn(move |request| serve::exchange(Arc::clone(&own), Arc::clone(&link), request));
+    // Boxed: an exchange is moved several times before it is polled, and so costs what it weighs.
+    let service = service_fn(move |request| Box::pin(serve::exchange(Arc::clone(&own), Arc::clone(&link), request)));
     tokio::select! {
         () = exchange::serve(connection, service, &agent.tasks, drain.clone()) => {}
         () = silence(agent, connection) => {

@@ -82,13 +82,16 @@ where
     if request.body().is_end_stream() && !request.headers().contains_key(UPGRADE) {
         io = io.finish_with_head();
     }
-    let (mut sender, driver) = client::Builder::new()
-        .max_buf_size(limits::HEAD_BYTES)
-        .max_header_size(limits::HEAD_BYTES)
-        .handshake(TokioIo::new(io))
-        .await
-        .map_err(ExchangeError::broken)?;
-    let mut driver = Driver(Some(Box::pin(driver.with_upgrades())));
+    let handshake = async {
+        let builder = client::Builder::new()
+            .max_buf_size(limits::HEAD_BYTES)
+            .max_header_size(limits::HEAD_BYTES)
+            .handshake(TokioIo::new(io));
+        let (sender, driver) = builder.await.map_err(ExchangeError::broken)?;
+        Ok((sender, Driver(Some(Box::pin(driver.with_upgrades())))))
+    };
+    // Boxed: it is over at once, and whoever sends would keep room for it until the answer.
+    let (mut sender, mut driver) = Box::pin(handshake).await?;
     let response = {
         let answer = sender.send_request(request);
         // With the only handle gone, hyper ends the connection after this exchange.

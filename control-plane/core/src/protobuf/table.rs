@@ -1,6 +1,6 @@
 //! The generated field table, parsed once. Its grammar stands at its head and is written by `scripts/protobuf-table/table.go`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 static TABLE: LazyLock<Result<Table, usize>> = LazyLock::new(|| Table::parse(include_str!("table.txt")));
@@ -14,6 +14,8 @@ pub(crate) fn table() -> Result<&'static Table, usize> {
 pub(crate) struct Table {
     /// By apiVersion and kind; the apiVersion `*` stands for any.
     kinds: HashMap<(&'static str, &'static str), (usize, bool)>,
+    /// By apiVersion, the plurals of its kinds: every request asks for one.
+    resources: HashMap<&'static str, HashSet<String>>,
     messages: Vec<Message>,
 }
 
@@ -84,7 +86,7 @@ impl Table {
     /// Whether a resource is one of these kinds, by the plural that Kubernetes makes of a kind's name (k8s.io/apimachinery
     /// pkg/api/meta/restmapper.go `UnsafeGuessKindToResource`).
     pub(crate) fn serves(&self, api_version: &str, resource: &str) -> bool {
-        self.kinds.keys().any(|(version, kind)| *version == api_version && plural(kind) == resource)
+        self.resources.get(api_version).is_some_and(|resources| resources.contains(resource))
     }
 
     fn parse(text: &'static str) -> Result<Self, usize> {
@@ -105,8 +107,9 @@ impl Table {
         match words.next()? {
             "#" => {}
             mark @ ("k" | "k!") => {
-                let key = (words.next()?, words.next()?);
-                self.kinds.insert(key, (words.next()?.parse().ok()?, mark == "k"));
+                let (version, kind) = (words.next()?, words.next()?);
+                self.kinds.insert((version, kind), (words.next()?.parse().ok()?, mark == "k"));
+                self.resources.entry(version).or_default().insert(plural(kind));
             }
             "m" => self.messages.push(Message { name: words.next()?, fields: Vec::new() }),
             number => {
