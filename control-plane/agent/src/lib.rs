@@ -16,6 +16,7 @@ pub mod link;
 pub mod lives;
 pub mod masked;
 pub mod metrics;
+mod obligations;
 pub mod operation;
 pub mod refusal;
 pub mod report;

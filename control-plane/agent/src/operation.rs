@@ -8,13 +8,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use control_plane_core::digest::DigestKey;
 use control_plane_core::finish::{FinishError, Finished, Reads, finish};
-use control_plane_core::grant::{self, Arrived, GrantClaims, MatchedGrant, Purpose, Target, VerifiedGrant, VerifyKeys};
+use control_plane_core::grant::{self, Arrived, MatchedGrant, Purpose, Target, VerifiedGrant, VerifyKeys};
 use control_plane_core::headers::wants_upgrade;
-use control_plane_core::hide::{Filter, Hidden};
+use control_plane_core::hide::Filter;
 use control_plane_core::ledger::Epoch;
 use control_plane_core::mask::changes::SecretWrite;
 use control_plane_core::mask::values::SecretValues;
-use control_plane_core::mask::{AnswerMasker, Format, MaskContext, MaskedFields, PlaceholderKeys};
+use control_plane_core::mask::{AnswerMasker, Format, MaskContext, PlaceholderKeys};
 use control_plane_core::request_info::{RequestInfo, Verb};
 use control_plane_core::restore::{self, ReadObject};
 use control_plane_core::version_pin::VersionPin;
@@ -35,6 +35,7 @@ use crate::hidden::{self, Shows};
 use crate::lives::SeenLives;
 use crate::masked::{Bounds, MaskedBody};
 use crate::metrics::AgentMetrics;
+use crate::obligations::{Granted, Obligations};
 use crate::refusal::{Refusal, Sent};
 use crate::report::{Report, SharedLedger};
 use crate::review::{self, Ration};
@@ -131,7 +132,7 @@ where
         now: agent.clock.now(),
     };
     let matched = grant::verify(token, &link.keys, arrived).map_err(Refusal::Verify)?;
-    let reveal = refuse(agent, &head, &matched)?;
+    let obligations = Arc::new(refuse(agent, &head, &matched)?);
     review::check(write.as_ref(), &matched)?;
     agent.guarded.check(&matched)?;
     let (grant, mut report) = agent.ledger.spend(matched).map_err(Refusal::Spend)?;
@@ -151,16 +152,17 @@ where
         return guarded(agent, &grant, report).await;
     }
     let lane = if long { Lane::Stream } else { Lane::Call };
-    let hidden = hidden::of(&grant)?;
-    let accept = hidden::accept(&grant, &hidden)?;
-    let mask = agent.mask(&info, grant.claims())?;
+    let granted = Granted { grant, obligations: Arc::clone(&obligations) };
+    let Obligations { hidden, reveal, .. } = &*obligations;
+    let accept = hidden::accept(&granted)?;
+    let mask = agent.mask(&info, &obligations);
     let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
     let asked = Asked { info: &info, is_head, accept: accept.as_ref() };
-    if let Some(response) = hidden::instead(agent, &grant, &hidden).await? {
+    if let Some(response) = hidden::instead(agent, &granted).await? {
         return not_sent(agent, &asked, response, mask, &bounds);
     }
-    let text = text::wanted(agent, &grant).await?;
-    let response = send(agent, grant, received, lane, report).await?;
+    let text = text::wanted(agent, &granted).await?;
+    let response = send(agent, granted, received, lane, report).await?;
 
     agent.metrics.answered(response.status().as_u16());
     let plan = answer::check(&asked, &response).map_err(Refusal::Answer)?;
@@ -170,13 +172,13 @@ where
         return reviewed(agent, &mask, &write, response, plan).await;
     }
     // Only in what the API server calls a success, and that is shown; whatever else comes is masked as ever.
-    let reveal = reveal.filter(|_| response.status() == StatusCode::OK);
+    let reveal = reveal.clone().filter(|_| response.status() == StatusCode::OK);
     let masker = |filter, reveal| masker(plan, mask, text, filter, reveal);
-    match hidden::shows(&hidden, &info, is_head, response.status()) {
+    match hidden::shows(hidden, &info, is_head, response.status()) {
         Shows::All => pass_on(agent, &info, response, plan, masker(None, reveal)?, &bounds),
         Shows::Some(filter) => pass_on(agent, &info, response, plan, masker(Some(*filter), None)?, &bounds),
         Shows::One => {
-            let shown = hidden::shown(&hidden, &info, response, plan).await?;
+            let shown = hidden::shown(hidden, &info, response, plan).await?;
             let reveal = reveal.filter(|_| shown.status() == StatusCode::OK);
             pass_on(agent, &info, shown, plan, masker(None, reveal)?, &bounds)
         }
@@ -238,36 +240,35 @@ fn presented(headers: &HeaderMap) -> Result<(&str, DigestKey), Refusal> {
     Ok((token, DigestKey::new(key)))
 }
 
-/// What is not carried out whatever the grant says, and what this version can't do. The pin of a grant that discloses, if it may.
-fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<Option<VersionPin>, Refusal> {
+/// What is not carried out whatever the grant says, and what this version can't do.
+fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<Obligations, Refusal> {
     let request = matched.request();
     if request.upgrade().is_some() || request.info().is_connect() || wants_upgrade(&head.headers) {
         return Err(Refusal::Connect);
     }
     agent.ours.check(request).map_err(Refusal::Rule)?;
-    let masked = MaskedFields::parse(&matched.claims().mask).map_err(|_| Refusal::MaskRules)?;
-    Hidden::parse(&matched.claims().hide, request.info()).map_err(|_| Refusal::MaskRules)?;
-    check_patch(request, !masked.is_empty()).map_err(Refusal::Rule)?;
+    let obligations = Obligations::of(matched, &agent.disclosable)?;
+    check_patch(request, !obligations.fields.is_empty()).map_err(Refusal::Rule)?;
     restore::check(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))?;
-    agent.disclosable.check(request.info(), matched.claims()).map_err(Refusal::Rule)
+    Ok(obligations)
 }
 
 /// Carries a spent grant out. A read is given up with its exchange. A write that was sent is followed to its answer by a task of its own,
 /// so that its outcome is known when the control plane asks after a crash.
 async fn send(
     agent: &Arc<Agent>,
-    grant: VerifiedGrant,
+    granted: Granted,
     received: Duration,
     lane: Lane,
     report: Report,
 ) -> Result<Response<Incoming>, Refusal> {
-    if grant.request().info().is_read() {
-        return attempt(agent, grant, received, lane, report).await;
+    if granted.grant.request().info().is_read() {
+        return attempt(agent, granted, received, lane, report).await;
     }
     let (answer, waiting) = tokio::sync::oneshot::channel();
     let own = Arc::clone(agent);
     agent.tasks.spawn("write", async move {
-        let result = attempt(&own, grant, received, lane, report).await;
+        let result = attempt(&own, granted, received, lane, report).await;
         // Nobody waits any more if the exchange was cancelled. The report has the outcome either way.
         drop(answer.send(result));
     });
@@ -277,20 +278,21 @@ async fn send(
 /// Prepares and sends; up to three times again where only the precondition that we wrote was in the way and the pin still holds.
 async fn attempt(
     agent: &Agent,
-    grant: VerifiedGrant,
+    granted: Granted,
     received: Duration,
     lane: Lane,
     mut report: Report,
 ) -> Result<Response<Incoming>, Refusal> {
     let mut tries: u32 = 0;
-    let needed = needed(&grant)?;
+    let grant = &granted.grant;
+    let needed = needed(grant)?;
     loop {
-        let Finished { request, precondition } = prepare(agent, &grant, needed.as_ref()).await?;
+        let Finished { request, precondition } = prepare(agent, &granted, needed.as_ref()).await?;
         if tries == 0 && !grant.in_time(agent.clock.monotonic().saturating_sub(received)) {
             return Err(Refusal::Late);
         }
         report.sending();
-        let response = agent.upstream.forward(&grant, &request, lane).await.map_err(|error| {
+        let response = agent.upstream.forward(grant, &request, lane).await.map_err(|error| {
             if error.sent() == Sent::No {
                 report.not_sent();
             }
@@ -319,44 +321,45 @@ fn needed(grant: &VerifiedGrant) -> Result<Option<RequestInfo>, Refusal> {
 
 /// What is sent: the approved request, with values where its placeholders were, and with the precondition of the state just read, if that
 /// is the state that was approved.
-async fn prepare(agent: &Agent, grant: &VerifiedGrant, needed: Option<&RequestInfo>) -> Result<Finished, Refusal> {
+async fn prepare(agent: &Agent, granted: &Granted, needed: Option<&RequestInfo>) -> Result<Finished, Refusal> {
+    let Granted { grant, obligations } = granted;
     let request = grant.request();
     // What is read may be large, so who may need much of it waits for a turn; a grant that is too old then is refused as late.
     let large = needed.is_some_and(|info| grant.claims().reads.contains(&Target::all_beside(info)));
     let _turn = if large { Some(agent.releases.acquire().await.map_err(|_| Refusal::Read)?) } else { None };
     let live = match needed {
-        Some(info) => read(agent, grant, info).await?,
+        Some(info) => read(agent, granted, info).await?,
         None => None,
     };
     agent.ours.check_live(request.info(), live.as_ref().map(ReadObject::masked)).map_err(Refusal::Rule)?;
     let pin = grant.claims().approval.as_ref().map_or(&VersionPin::None, |approval| &approval.pin);
-    let mask = agent.mask(request.info(), grant.claims())?;
+    let mask = agent.mask(request.info(), obligations);
     let mut more = Vec::new();
     for info in restore::further(request, live.as_ref(), &mask) {
         if !grant.claims().reads.contains(&Target::all_beside(&info)) {
             return Err(Refusal::Read);
         }
-        more.extend(read(agent, grant, &info).await?);
+        more.extend(read(agent, granted, &info).await?);
     }
     let reads = Reads { live: live.as_ref(), more: &more };
     let Finished { request, precondition } =
         finish(request.wire().clone(), request.body(), pin, reads, &mask).map_err(Refusal::Finish)?;
-    Ok(Finished { request: hidden::of(grant)?.narrow(request).map_err(Refusal::Hidden)?, precondition })
+    Ok(Finished { request: obligations.hidden.narrow(request).map_err(Refusal::Hidden)?, precondition })
 }
 
 /// One object; `None`: there is none.
 pub(crate) async fn read(
     agent: &Agent,
-    grant: &VerifiedGrant,
+    granted: &Granted,
     info: &RequestInfo,
 ) -> Result<Option<ReadObject>, Refusal> {
-    let response = agent.upstream.read(grant, &Target::of(info)).await.map_err(|error| {
+    let response = agent.upstream.read(&granted.grant, &Target::of(info)).await.map_err(|error| {
         tracing::warn!(error = %shared::chain::Chain(&error), "an object that this operation needs can't be read");
         Refusal::Read
     })?;
     let asked = Asked { info, is_head: false, accept: None };
     let plan = answer::check(&asked, &response).map_err(|_| Refusal::Read)?;
-    object(&agent.mask(info, grant.claims())?, response, plan).await
+    object(&agent.mask(info, &granted.obligations), response, plan).await
 }
 
 /// The object in an answer; `None`: there is none. Our own reads are asked for in JSON and as they are.
@@ -442,8 +445,8 @@ where
 
 impl Agent {
     /// How answers about this are masked: Secrets whatever the grant says, and the fields that it names.
-    fn mask(&self, info: &RequestInfo, claims: &GrantClaims) -> Result<MaskContext, Refusal> {
-        let fields = MaskedFields::parse(&claims.mask).map_err(|_| Refusal::MaskRules)?;
-        Ok(MaskContext::response(Arc::clone(&self.placeholders), &self.cluster, info).with_fields(fields))
+    fn mask(&self, info: &RequestInfo, obligations: &Obligations) -> MaskContext {
+        let context = MaskContext::response(Arc::clone(&self.placeholders), &self.cluster, info);
+        context.with_fields(obligations.fields.clone())
     }
 }

@@ -1,0 +1,48 @@
+//! What a grant demands beside its request: which fields are masked, which objects are hidden, which values are shown. Read once, where the
+//! grant is checked, and carried with it from there on: what can't be read is refused before anything is spent.
+
+use std::sync::Arc;
+
+use control_plane_core::grant::{MatchedGrant, VerifiedGrant};
+use control_plane_core::hide::Hidden;
+use control_plane_core::mask::MaskedFields;
+use control_plane_core::version_pin::VersionPin;
+
+use crate::disclosure::Disclosable;
+use crate::refusal::Refusal;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Obligations {
+    /// Masked beside Secrets.
+    pub(crate) fields: MaskedFields,
+    /// Not shown.
+    pub(crate) hidden: Hidden,
+    /// Shown, for people have approved it.
+    pub(crate) reveal: Option<VersionPin>,
+}
+
+/// A spent grant with what it demands.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    /// The grant, with its request.
+    pub(crate) grant: VerifiedGrant,
+    /// What it demands; the answer is treated by it when the grant is gone.
+    pub(crate) obligations: Arc<Obligations>,
+}
+
+impl Obligations {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Some can't be read, or a value is to be shown that may not.
+    pub(crate) fn of(grant: &MatchedGrant, disclosable: &Disclosable) -> Result<Self, Refusal> {
+        let (info, claims) = (grant.request().info(), grant.claims());
+        let unknown = || Refusal::MaskRules;
+        Ok(Self {
+            fields: MaskedFields::parse(&claims.mask).map_err(|_| unknown())?,
+            hidden: Hidden::parse(&claims.hide, info).map_err(|_| unknown())?,
+            reveal: disclosable.check(info, claims).map_err(Refusal::Rule)?,
+        })
+    }
+}
