@@ -33,10 +33,7 @@ pub(crate) fn accept(granted: &Granted) -> Result<Option<HeaderValue>, Refusal> 
 }
 
 /// The answer to a request about an object that is hidden, or, of a read, that isn't there; `None`: it may be sent.
-pub(crate) async fn instead(
-    agent: &Agent,
-    granted: &Granted,
-) -> Result<Option<Response<Full<Bytes>>>, Refusal> {
+pub(crate) async fn instead(agent: &Agent, granted: &Granted) -> Result<Option<Response<Full<Bytes>>>, Refusal> {
     let Granted { grant, obligations } = granted;
     let hidden = &obligations.hidden;
     let request = grant.request();

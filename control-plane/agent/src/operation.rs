@@ -348,11 +348,7 @@ async fn prepare(agent: &Agent, granted: &Granted, needed: Option<&RequestInfo>)
 }
 
 /// One object; `None`: there is none.
-pub(crate) async fn read(
-    agent: &Agent,
-    granted: &Granted,
-    info: &RequestInfo,
-) -> Result<Option<ReadObject>, Refusal> {
+pub(crate) async fn read(agent: &Agent, granted: &Granted, info: &RequestInfo) -> Result<Option<ReadObject>, Refusal> {
     let response = agent.upstream.read(&granted.grant, &Target::of(info)).await.map_err(|error| {
         tracing::warn!(error = %shared::chain::Chain(&error), "an object that this operation needs can't be read");
         Refusal::Read
