@@ -9,7 +9,7 @@ use control_plane_core::grant::Target;
 use control_plane_core::hide::{self, Filter, Hidden};
 use control_plane_core::mask::Format;
 use control_plane_core::request_info::{RequestInfo, Verb};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use shared::limits;
@@ -22,15 +22,6 @@ use crate::refusal::Refusal;
 
 /// The only form in which one object is judged: asked for in JSON, and as it is.
 const READABLE: Plan = Plan { treatment: Treatment::Mask(Format::Json), gzip: false };
-
-/// What the request accepts, as it is sent.
-pub(crate) fn accept(granted: &Granted) -> Result<Option<HeaderValue>, Refusal> {
-    let (wire, hidden) = (granted.grant.request().wire(), &granted.obligations.hidden);
-    if hidden.is_empty() {
-        return Ok(wire.header(&header::ACCEPT).cloned());
-    }
-    Ok(hidden.narrow(wire.clone()).map_err(Refusal::Hidden)?.header(&header::ACCEPT).cloned())
-}
 
 /// The answer to a request about an object that is hidden, or, of a read, that isn't there; `None`: it may be sent.
 pub(crate) async fn instead(agent: &Agent, granted: &Granted) -> Result<Option<Response<Full<Bytes>>>, Refusal> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use control_plane_core::grant::{MatchedGrant, VerifiedGrant};
 use control_plane_core::hide::Hidden;
 use control_plane_core::mask::MaskedFields;
+use control_plane_core::request::WireRequest;
 use control_plane_core::version_pin::VersionPin;
+use http::{HeaderValue, header};
 
 use crate::disclosure::Disclosable;
 use crate::refusal::Refusal;
@@ -44,5 +46,19 @@ impl Obligations {
             hidden: Hidden::parse(&claims.hide, info).map_err(|_| unknown())?,
             reveal: disclosable.check(info, claims).map_err(Refusal::Rule)?,
         })
+    }
+
+    /// The request that is sent instead: where objects are hidden in the answer or values shown, it has to be JSON.
+    pub(crate) fn narrow(&self, request: WireRequest) -> Result<WireRequest, Refusal> {
+        let request = self.hidden.narrow(request).map_err(Refusal::Hidden)?;
+        Ok(if self.reveal.is_some() { request.in_json() } else { request })
+    }
+
+    /// What the request accepts, as it is sent.
+    pub(crate) fn accept(&self, request: &WireRequest) -> Result<Option<HeaderValue>, Refusal> {
+        if self.hidden.is_empty() && self.reveal.is_none() {
+            return Ok(request.header(&header::ACCEPT).cloned());
+        }
+        Ok(self.narrow(request.clone())?.header(&header::ACCEPT).cloned())
     }
 }

@@ -154,7 +154,7 @@ where
     let lane = if long { Lane::Stream } else { Lane::Call };
     let granted = Granted { grant, obligations: Arc::clone(&obligations) };
     let Obligations { hidden, reveal, .. } = &*obligations;
-    let accept = hidden::accept(&granted)?;
+    let accept = obligations.accept(granted.grant.request().wire())?;
     let mask = agent.mask(&info, &obligations);
     let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
     let asked = Asked { info: &info, is_head, accept: accept.as_ref() };
@@ -344,7 +344,7 @@ async fn prepare(agent: &Agent, granted: &Granted, needed: Option<&RequestInfo>)
     let reads = Reads { live: live.as_ref(), more: &more };
     let Finished { request, precondition } =
         finish(request.wire().clone(), request.body(), pin, reads, &mask).map_err(Refusal::Finish)?;
-    Ok(Finished { request: obligations.hidden.narrow(request).map_err(Refusal::Hidden)?, precondition })
+    Ok(Finished { request: obligations.narrow(request)?, precondition })
 }
 
 /// One object; `None`: there is none.

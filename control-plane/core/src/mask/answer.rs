@@ -65,7 +65,7 @@ enum Inner {
     Protobuf(Box<ProtobufMasker>),
     /// What a pod printed.
     Text(Box<TextMasker>),
-    /// A Secret of which values are to be seen.
+    /// An object of which values are to be seen.
     Reveal(Box<Revealer>),
 }
 
