@@ -25,7 +25,7 @@ const READABLE: Plan = Plan { treatment: Treatment::Mask(Format::Json), gzip: fa
 
 /// The answer to a request about an object that is hidden, or, of a read, that isn't there; `None`: it may be sent.
 pub(crate) async fn instead(agent: &Agent, granted: &Granted) -> Result<Option<Response<Full<Bytes>>>, Refusal> {
-    let Granted { grant, obligations } = granted;
+    let Granted { grant, obligations, .. } = granted;
     let hidden = &obligations.hidden;
     let request = grant.request();
     let Some(live) = hide::asked_live(request).filter(|_| !hidden.is_empty()) else { return Ok(None) };

@@ -4,6 +4,7 @@
 //! Start reading at [`operation`], which shows the path of one granted request.
 
 pub mod answer;
+pub mod apart;
 pub mod app;
 pub mod config;
 pub mod disclosure;

@@ -1,12 +1,15 @@
-//! What a grant demands beside its request: which fields are masked, which objects are hidden, which values are shown. Read once, where the
-//! grant is checked, and carried with it from there on: what can't be read is refused before anything is spent.
+//! What a grant demands beside its request: which fields are masked, which objects are hidden, which values are shown; and what the request
+//! carries that has to be put back. Read once, where the grant is checked, and taken along from there on: what can't be read is refused before
+//! anything is spent.
 
 use std::sync::Arc;
 
+use control_plane_core::finish::{FinishError, Finished, Reads, finish};
 use control_plane_core::grant::{MatchedGrant, VerifiedGrant};
 use control_plane_core::hide::Hidden;
-use control_plane_core::mask::MaskedFields;
+use control_plane_core::mask::{MaskContext, MaskedFields};
 use control_plane_core::request::WireRequest;
+use control_plane_core::restore::Carried;
 use control_plane_core::version_pin::VersionPin;
 use http::{HeaderValue, header};
 
@@ -31,6 +34,17 @@ pub(crate) struct Granted {
     pub(crate) grant: VerifiedGrant,
     /// What it demands; the answer is treated by it when the grant is gone.
     pub(crate) obligations: Arc<Obligations>,
+    /// What is put back in its request.
+    pub(crate) carried: Carried,
+}
+
+impl Granted {
+    /// The request that is sent, while this is what was read.
+    pub(crate) fn finish(&self, reads: Reads<'_>, mask: &MaskContext) -> Result<Finished, FinishError> {
+        let (request, claims) = (self.grant.request(), self.grant.claims());
+        let pin = claims.approval.as_ref().map_or(&VersionPin::None, |approval| &approval.pin);
+        finish(request.wire().clone(), request.body(), &self.carried, pin, reads, mask)
+    }
 }
 
 impl Obligations {

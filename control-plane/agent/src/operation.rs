@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use control_plane_core::digest::DigestKey;
-use control_plane_core::finish::{FinishError, Finished, Reads, finish};
+use control_plane_core::finish::{FinishError, Finished, Reads};
 use control_plane_core::grant::{self, Arrived, MatchedGrant, Purpose, Target, VerifiedGrant, VerifyKeys};
 use control_plane_core::headers::wants_upgrade;
 use control_plane_core::hide::Filter;
@@ -16,7 +16,7 @@ use control_plane_core::mask::changes::SecretWrite;
 use control_plane_core::mask::values::SecretValues;
 use control_plane_core::mask::{AnswerMasker, Format, MaskContext, PlaceholderKeys};
 use control_plane_core::request_info::{RequestInfo, Verb};
-use control_plane_core::restore::{self, ReadObject};
+use control_plane_core::restore::{Carried, ReadObject};
 use control_plane_core::version_pin::VersionPin;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
@@ -29,6 +29,7 @@ use shared_net::tasks::TaskSet;
 use tokio::sync::Semaphore;
 
 use crate::answer::{self, AnswerError, Asked, Plan, Treatment};
+use crate::apart::Apart;
 use crate::disclosure::Disclosable;
 use crate::guard::Guarded;
 use crate::hidden::{self, Shows};
@@ -71,6 +72,8 @@ pub struct Agent {
     pub clock: Clock,
     /// Turns of writes that have values of a release of helm's put back: [`limits::RELEASES_AT_ONCE`].
     pub releases: Semaphore,
+    /// Where long work is done.
+    pub apart: Apart,
     /// Tasks that outlive an exchange: writes that were sent are followed to their answer.
     pub tasks: TaskSet,
     /// Counters.
@@ -132,7 +135,8 @@ where
         now: agent.clock.now(),
     };
     let matched = grant::verify(token, &link.keys, arrived).map_err(Refusal::Verify)?;
-    let obligations = Arc::new(refuse(agent, &head, &matched)?);
+    let (obligations, carried) = refuse(agent, &head, &matched)?;
+    let obligations = Arc::new(obligations);
     review::check(write.as_ref(), &matched)?;
     agent.guarded.check(&matched)?;
     let (grant, mut report) = agent.ledger.spend(matched).map_err(Refusal::Spend)?;
@@ -152,7 +156,7 @@ where
         return guarded(agent, &grant, report).await;
     }
     let lane = if long { Lane::Stream } else { Lane::Call };
-    let granted = Granted { grant, obligations: Arc::clone(&obligations) };
+    let granted = Granted { grant, obligations: Arc::clone(&obligations), carried };
     let Obligations { hidden, reveal, .. } = &*obligations;
     let accept = obligations.accept(granted.grant.request().wire())?;
     let mask = agent.mask(&info, &obligations);
@@ -241,7 +245,7 @@ fn presented(headers: &HeaderMap) -> Result<(&str, DigestKey), Refusal> {
 }
 
 /// What is not carried out whatever the grant says, and what this version can't do.
-fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<Obligations, Refusal> {
+fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(Obligations, Carried), Refusal> {
     let request = matched.request();
     if request.upgrade().is_some() || request.info().is_connect() || wants_upgrade(&head.headers) {
         return Err(Refusal::Connect);
@@ -249,8 +253,8 @@ fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<Obligat
     agent.ours.check(request).map_err(Refusal::Rule)?;
     let obligations = Obligations::of(matched, &agent.disclosable)?;
     check_patch(request, !obligations.fields.is_empty()).map_err(Refusal::Rule)?;
-    restore::check(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))?;
-    Ok(obligations)
+    let carried = Carried::of(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))?;
+    Ok((obligations, carried))
 }
 
 /// Carries a spent grant out. A read is given up with its exchange. A write that was sent is followed to its answer by a task of its own,
@@ -284,8 +288,9 @@ async fn attempt(
     mut report: Report,
 ) -> Result<Response<Incoming>, Refusal> {
     let mut tries: u32 = 0;
+    let granted = Arc::new(granted);
     let grant = &granted.grant;
-    let needed = needed(grant)?;
+    let needed = needed(&granted)?;
     loop {
         let Finished { request, precondition } = prepare(agent, &granted, needed.as_ref()).await?;
         if tries == 0 && !grant.in_time(agent.clock.monotonic().saturating_sub(received)) {
@@ -307,13 +312,13 @@ async fn attempt(
 }
 
 /// The object that has to be read before this is sent: for the version pin, or for the values behind placeholders.
-fn needed(grant: &VerifiedGrant) -> Result<Option<RequestInfo>, Refusal> {
-    let (request, claims) = (grant.request(), grant.claims());
+fn needed(granted: &Granted) -> Result<Option<RequestInfo>, Refusal> {
+    let (request, claims) = (granted.grant.request(), granted.grant.claims());
     let pinned = claims.approval.as_ref().is_some_and(|approval| approval.pin != VersionPin::None);
-    let needed = match (pinned, restore::needed(request)) {
+    let needed = match (pinned, granted.carried.needed()) {
         (true, _) => request.info().live_object().ok_or(Refusal::Read)?,
         (false, _) if Ours::needs_live(request.info()) => return Err(Refusal::Read),
-        (false, Some(source)) => source,
+        (false, Some(source)) => source.clone(),
         (false, None) => return Ok(None),
     };
     if claims.reads.contains(&Target::of(&needed)) { Ok(Some(needed)) } else { Err(Refusal::Read) }
@@ -321,30 +326,38 @@ fn needed(grant: &VerifiedGrant) -> Result<Option<RequestInfo>, Refusal> {
 
 /// What is sent: the approved request, with values where its placeholders were, and with the precondition of the state just read, if that
 /// is the state that was approved.
-async fn prepare(agent: &Agent, granted: &Granted, needed: Option<&RequestInfo>) -> Result<Finished, Refusal> {
-    let Granted { grant, obligations } = granted;
-    let request = grant.request();
+async fn prepare(agent: &Agent, granted: &Arc<Granted>, needed: Option<&RequestInfo>) -> Result<Finished, Refusal> {
+    let (info, claims) = (granted.grant.request().info(), granted.grant.claims());
+    let listed = |info: &RequestInfo| claims.reads.contains(&Target::all_beside(info));
     // What is read may be large, so who may need much of it waits for a turn; a grant that is too old then is refused as late.
-    let large = needed.is_some_and(|info| grant.claims().reads.contains(&Target::all_beside(info)));
+    let large = needed.is_some_and(listed);
     let _turn = if large { Some(agent.releases.acquire().await.map_err(|_| Refusal::Read)?) } else { None };
     let live = match needed {
         Some(info) => read(agent, granted, info).await?,
         None => None,
     };
-    agent.ours.check_live(request.info(), live.as_ref().map(ReadObject::masked)).map_err(Refusal::Rule)?;
-    let pin = grant.claims().approval.as_ref().map_or(&VersionPin::None, |approval| &approval.pin);
-    let mask = agent.mask(request.info(), obligations);
+    agent.ours.check_live(info, live.as_ref().map(ReadObject::masked)).map_err(Refusal::Rule)?;
+    let mask = agent.mask(info, &granted.obligations);
+    let (own, context) = (Arc::clone(granted), mask.clone());
+    let further = move || (own.carried.further(own.grant.request(), live.as_ref(), &context), live);
+    let (further, live) = apart(agent, large, further).await?;
     let mut more = Vec::new();
-    for info in restore::further(request, live.as_ref(), &mask) {
-        if !grant.claims().reads.contains(&Target::all_beside(&info)) {
-            return Err(Refusal::Read);
-        }
-        more.extend(read(agent, granted, &info).await?);
+    for info in further {
+        more.extend(read(agent, granted, Some(&info).filter(|info| listed(info)).ok_or(Refusal::Read)?).await?);
     }
-    let reads = Reads { live: live.as_ref(), more: &more };
-    let Finished { request, precondition } =
-        finish(request.wire().clone(), request.body(), pin, reads, &mask).map_err(Refusal::Finish)?;
-    Ok(Finished { request: obligations.narrow(request)?, precondition })
+    let own = Arc::clone(granted);
+    let finish = move || own.finish(Reads { live: live.as_ref(), more: &more }, &mask);
+    let Finished { request, precondition } = apart(agent, large, finish).await?.map_err(Refusal::Finish)?;
+    Ok(Finished { request: granted.obligations.narrow(request)?, precondition })
+}
+
+/// Work that takes long is done where it holds up nobody.
+async fn apart<T: Send + 'static>(
+    agent: &Agent,
+    long: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    if long { agent.apart.clone().run(work).await.map_err(|_| Refusal::Read) } else { Ok(work()) }
 }
 
 /// One object; `None`: there is none.
@@ -355,11 +368,16 @@ pub(crate) async fn read(agent: &Agent, granted: &Granted, info: &RequestInfo) -
     })?;
     let asked = Asked { info, is_head: false, accept: None };
     let plan = answer::check(&asked, &response).map_err(|_| Refusal::Read)?;
-    object(&agent.mask(info, &granted.obligations), response, plan).await
+    object(agent, agent.mask(info, &granted.obligations), response, plan).await
 }
 
 /// The object in an answer; `None`: there is none. Our own reads are asked for in JSON and as they are.
-async fn object(mask: &MaskContext, response: Response<Incoming>, plan: Plan) -> Result<Option<ReadObject>, Refusal> {
+async fn object(
+    agent: &Agent,
+    mask: MaskContext,
+    response: Response<Incoming>,
+    plan: Plan,
+) -> Result<Option<ReadObject>, Refusal> {
     let readable = Plan { treatment: Treatment::Mask(Format::Json), gzip: false };
     match response.status() {
         StatusCode::OK if plan == readable => {}
@@ -369,7 +387,8 @@ async fn object(mask: &MaskContext, response: Response<Incoming>, plan: Plan) ->
     let body = collect_bounded(response.into_body(), limits::LIVE_OBJECT_BYTES, limits::BODY_WAIT)
         .await
         .map_err(|_| Refusal::Read)?;
-    ReadObject::new(&body, mask).map(Some).map_err(|_| Refusal::Read)
+    let long = body.len() > limits::MASK_APART_BYTES;
+    apart(agent, long, move || ReadObject::new(&body, &mask)).await?.map(Some).map_err(|_| Refusal::Read)
 }
 
 /// The live object as it may be seen, and what the write would do to its values, in words.
@@ -380,7 +399,7 @@ async fn reviewed(
     response: Response<Incoming>,
     plan: Plan,
 ) -> Result<Response<BoxBody>, Refusal> {
-    let live = object(mask, response, plan).await?;
+    let live = object(agent, mask.clone(), response, plan).await?;
     words(&agent.reviews.answer(write, live.as_ref(), mask, agent.clock.monotonic()))
 }
 
@@ -429,7 +448,7 @@ where
             full(Bytes::from(answer::stand_in(head.status).to_json()))
         }
         Treatment::Mask(_) | Treatment::Text | Treatment::Pass => {
-            MaskedBody::new(body, masker, &agent.clock, bounds, agent.metrics.clone()).boxed_unsync()
+            MaskedBody::new(body, masker, &agent.clock, &agent.apart, bounds, agent.metrics.clone()).boxed_unsync()
         }
     };
     headers.insert(wire::header::SENT, Sent::Yes.header());

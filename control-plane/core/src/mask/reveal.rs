@@ -32,6 +32,10 @@ impl Revealer {
         Ok(())
     }
 
+    pub(super) const fn held(&self) -> usize {
+        self.held.len()
+    }
+
     pub(super) fn finish(self, out: &mut Vec<u8>) -> Result<MaskSummary, MaskError> {
         let Self { context, pin, held } = self;
         let mut document: Value = serde_json::from_slice(&held).map_err(|_| MaskError::Fields)?;
