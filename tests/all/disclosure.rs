@@ -279,6 +279,58 @@ async fn a_field_that_policy_masks_is_shown_once_it_is_approved() {
     nothing_is_kept(stack);
 }
 
+const HIDDEN_TOO: &str = "- name: not-theirs
+  match: {apiGroups: [''], resources: [secrets]}
+  hide: [{names: ['kv-*']}, {labels: [tier=back]}]
+";
+
+/// Where policy both hides and discloses, what is hidden is not there, whatever people say, and what is shown is what they approved.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hidden_is_not_disclosed() {
+    let policy = POLICY.replace("names: [db, other]", "names: [db, kv-db, kv-none, back, none]") + HIDDEN_TOO;
+    let setup = Setup { policy: Some(&policy), revealed: Some("*"), ..Setup::default() };
+    let stack = &Stack::with("hidden-too", &setup);
+    fill(stack, &["db", "kv-db", "back"]);
+    let own = stack.namespace();
+    own.admin(&["label", "secret", "back", "tier=back"]);
+    for version in [Version::Old, Version::Newest] {
+        let kubectl = &stack.kubectl(version);
+        // What is hidden is asked about, and answered, as what is not there.
+        for (missing, hidden) in [("kv-none", "kv-db"), ("none", "back")] {
+            let mut told = Vec::new();
+            for name in [missing, hidden] {
+                let mut running = read(kubectl, name).await;
+                let hold = waiting(stack, &mut running).await;
+                let review = stack.cli(&["approvals", "show", id(&hold)]).ok();
+                stack.cli(&["approvals", "approve", id(&hold)]).ok();
+                let said = running.end().await.refused();
+                assert!(said.contains(&format!("secrets \"{name}\" not found")), "{said}");
+                told.push((said.replace(name, "NAME"), hold["pin"].clone(), review.lines().count()));
+            }
+            assert_eq!(told[0], told[1]);
+        }
+        // What is shown, and nothing of it beside what was approved.
+        let got: Value =
+            serde_json::from_str(&approved(stack, kubectl, &["get", "secret", "db", "-o", "json"]).await.ok()).unwrap();
+        assert_eq!(got["data"]["password"], STANDARD.encode(OPEN));
+        assert!(got["data"]["user"].as_str().unwrap().starts_with("c2FsbHlwb3J0"), "{got}");
+        assert!(!got["metadata"].to_string().contains(OPEN), "{got}");
+        let listed = kubectl.run(&["get", "secrets", "-o", "yaml"]).await.ok();
+        let has = |word: &str| listed.contains(word);
+        assert!(has("name: db") && !has("kv-db") && !has("back") && !has(&STANDARD.encode(OPEN)), "{listed}");
+    }
+    // Hidden between their yes and the read: it is another state, and not shown.
+    let kubectl = &stack.kubectl(Version::Newest);
+    let mut running = read(kubectl, "db").await;
+    let hold = waiting(stack, &mut running).await;
+    own.admin(&["label", "secret", "db", "tier=back"]);
+    stack.cli(&["approvals", "approve", id(&hold)]).ok();
+    let done = running.end().await;
+    assert!(!done.stdout.contains(&STANDARD.encode(OPEN)), "{done:?}");
+    done.refused();
+    nothing_is_kept(stack);
+}
+
 /// README's own examples.
 #[test]
 fn policy_says_what_may_be_shown() {

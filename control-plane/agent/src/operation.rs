@@ -337,6 +337,8 @@ async fn prepare(agent: &Agent, granted: &Arc<Granted>, needed: Option<&RequestI
         None => None,
     };
     agent.ours.check_live(info, live.as_ref().map(ReadObject::masked)).map_err(Refusal::Rule)?;
+    // One that is hidden is not there, also for who compares the state that was approved.
+    let live = live.filter(|live| !live.is_hidden(&granted.obligations.hidden));
     let mask = agent.mask(info, &granted.obligations);
     let (own, context) = (Arc::clone(granted), mask.clone());
     let further = move || (own.carried.further(own.grant.request(), live.as_ref(), &context), live);
