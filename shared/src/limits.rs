@@ -378,8 +378,12 @@ pub const RELEASE_READS_OF_REVISIONS: usize = 4;
 /// Writes of Secrets with placeholders for which an agent reads at once: what it reads for one can take a quarter of its memory
 /// ([`RELEASE_READS_OF_REVISIONS`] documents and the live one, each twice).
 pub const RELEASES_AT_ONCE: usize = 1;
-/// Placeholders in one release that is written: each is compared with the names of all revisions, on the thread that everybody waits for.
-/// Charts have a handful of Secrets; with more the write is refused.
+/// Bytes of an answer that is held until it is whole, or of an object that was read, from which on it is masked beside the thread that serves
+/// everybody: so much takes about a millisecond.
+pub const MASK_APART_BYTES: usize = 256 * 1024;
+/// Such pieces of work at once: a release of helm's can take some tens of megabytes while it is opened, and one agent has a core or two.
+pub const MASK_APART_AT_ONCE: usize = 2;
+/// Placeholders in one release that is written: each is compared with the names of all revisions. Charts have a handful of Secrets; with more the write is refused.
 pub const RELEASE_PLACEHOLDERS: usize = 256;
 /// Different values of one release's Secrets that are looked for in its other texts; a release with more of them is masked whole.
 pub const RELEASE_SEARCHED: usize = 2000;

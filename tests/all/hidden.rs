@@ -1,6 +1,8 @@
 //! Objects that policy hides from a job: what a person sees with kubectl, who doesn't know of it.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod clients;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use control_plane_core::finish::{Reads, finish};
 use control_plane_core::mask::{MaskContext, PlaceholderKey, PlaceholderKeys};
 use control_plane_core::request::{Request, WireRequest};
 use control_plane_core::request_info::RequestInfo;
-use control_plane_core::restore::ReadObject;
+use control_plane_core::restore::{Carried, ReadObject};
 use control_plane_core::version_pin::VersionPin;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -100,7 +100,8 @@ fn finished(namespace: &Namespace, case: &Case) -> anyhow::Result<WireRequest> {
     let mask = mask(request.info());
     let live = ReadObject::new(live.to_string().as_bytes(), &mask)?;
     let pin = VersionPin::of(request.info(), Some(live.masked()));
-    Ok(finish(request.wire().clone(), request.body(), &pin, Reads { live: Some(&live), more: &[] }, &mask)?.request)
+    let (carried, reads) = (Carried::of(&request)?, Reads { live: Some(&live), more: &[] });
+    Ok(finish(request.wire().clone(), request.body(), &carried, &pin, reads, &mask)?.request)
 }
 
 #[test]

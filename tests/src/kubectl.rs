@@ -198,7 +198,8 @@ impl Kubectl {
         let mut child = command.spawn().expect("kubectl starts");
         // A kubectl that does not want its input may be gone by now: how it ended says more than a broken pipe.
         drop(child.stdin.take().expect("piped").write_all(input.as_bytes()).await);
-        Running { child, words: words.join(" "), within: self.within, in_pod: self.pod.is_some() }
+        let printed = Vec::new();
+        Running { child, words: words.join(" "), within: self.within, in_pod: self.pod.is_some(), printed }
     }
 }
 
@@ -222,16 +223,19 @@ pub struct Running {
     words: String,
     within: Duration,
     in_pod: bool,
+    /// What it printed until now, as far as that was waited for.
+    printed: Vec<u8>,
 }
 
 impl Running {
     /// Waits for its end; panics past the time limit, or where a runner's is told a secret.
     pub async fn end(self) -> Output {
-        let Self { child, words, within, in_pod } = self;
-        let output = tokio::time::timeout(within, child.wait_with_output())
+        let Self { child, words, within, in_pod, printed } = self;
+        let mut output = tokio::time::timeout(within, child.wait_with_output())
             .await
             .unwrap_or_else(|_| panic!("kubectl {words} did not end within {within:?}"))
             .expect("kubectl can be waited for");
+        output.stdout.splice(..0, printed);
         let told = [&output.stdout, &output.stderr].into_iter().find_map(|printed| canary::found(printed));
         assert!(!in_pod || told.is_none(), "kubectl {words} was told a secret: {told:?}");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("kubectl prints UTF-8");
@@ -240,19 +244,25 @@ impl Running {
 
     /// Reads what it prints until that is enough, and interrupts it; panics past the time limit. For what has no end of its own.
     pub async fn until(mut self, enough: impl Fn(&str) -> bool) -> String {
-        let mut printed = Vec::new();
-        let mut stdout = self.child.stdout.take().expect("it was not read before");
+        let printed = self.printed(enough).await;
+        self.interrupt().await;
+        printed
+    }
+
+    /// The same, and it goes on.
+    pub async fn printed(&mut self, enough: impl Fn(&str) -> bool) -> String {
+        let Self { child, words, within, in_pod, printed } = self;
+        let stdout = child.stdout.as_mut().expect("it is piped");
         let read = async {
-            while !std::str::from_utf8(&printed).is_ok_and(&enough) {
-                let count = stdout.read_buf(&mut printed).await.expect("a pipe can be read");
-                assert!(count > 0, "kubectl {} ended: {}", self.words, String::from_utf8_lossy(&printed));
+            while !std::str::from_utf8(printed).is_ok_and(&enough) {
+                let count = stdout.read_buf(printed).await.expect("a pipe can be read");
+                assert!(count > 0, "kubectl {words} ended: {}", String::from_utf8_lossy(printed));
             }
         };
-        let in_time = tokio::time::timeout(self.within, read).await.is_ok();
-        assert!(!self.in_pod || canary::found(&printed).is_none(), "kubectl {} was told a secret", self.words);
-        let printed = String::from_utf8_lossy(&printed).into_owned();
-        assert!(in_time, "kubectl {} printed no more than {printed}", self.words);
-        self.interrupt().await;
+        let in_time = tokio::time::timeout(*within, read).await.is_ok();
+        assert!(!*in_pod || canary::found(printed).is_none(), "kubectl {words} was told a secret");
+        let printed = String::from_utf8_lossy(printed).into_owned();
+        assert!(in_time, "kubectl {words} printed no more than {printed}");
         printed
     }
 

@@ -19,6 +19,7 @@ use shared_net::{quic, telemetry};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use crate::apart::Apart;
 use crate::config::Config;
 use crate::leases::Leases;
 use crate::leaving::Current;
@@ -90,6 +91,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         upstream,
         clock,
         releases: Semaphore::new(limits::RELEASES_AT_ONCE),
+        apart: Apart::default(),
         tasks: tasks.clone(),
         metrics: AgentMetrics::register(&metrics),
     });

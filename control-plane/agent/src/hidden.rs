@@ -5,43 +5,28 @@
 //! answer is the API server's.
 
 use bytes::Bytes;
-use control_plane_core::grant::{Target, VerifiedGrant};
+use control_plane_core::grant::Target;
 use control_plane_core::hide::{self, Filter, Hidden};
 use control_plane_core::mask::Format;
 use control_plane_core::request_info::{RequestInfo, Verb};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use shared::limits;
 use shared_net::body::collect_bounded;
 
 use crate::answer::{self, AnswerError, Asked, Plan, Treatment};
+use crate::obligations::Granted;
 use crate::operation::Agent;
 use crate::refusal::Refusal;
 
 /// The only form in which one object is judged: asked for in JSON, and as it is.
 const READABLE: Plan = Plan { treatment: Treatment::Mask(Format::Json), gzip: false };
 
-/// What a grant hides.
-pub(crate) fn of(grant: &VerifiedGrant) -> Result<Hidden, Refusal> {
-    Hidden::parse(&grant.claims().hide, grant.request().info()).map_err(|_| Refusal::MaskRules)
-}
-
-/// What the request accepts, as it is sent.
-pub(crate) fn accept(grant: &VerifiedGrant, hidden: &Hidden) -> Result<Option<HeaderValue>, Refusal> {
-    let wire = grant.request().wire();
-    if hidden.is_empty() {
-        return Ok(wire.header(&header::ACCEPT).cloned());
-    }
-    Ok(hidden.narrow(wire.clone()).map_err(Refusal::Hidden)?.header(&header::ACCEPT).cloned())
-}
-
 /// The answer to a request about an object that is hidden, or, of a read, that isn't there; `None`: it may be sent.
-pub(crate) async fn instead(
-    agent: &Agent,
-    grant: &VerifiedGrant,
-    hidden: &Hidden,
-) -> Result<Option<Response<Full<Bytes>>>, Refusal> {
+pub(crate) async fn instead(agent: &Agent, granted: &Granted) -> Result<Option<Response<Full<Bytes>>>, Refusal> {
+    let Granted { grant, obligations, .. } = granted;
+    let hidden = &obligations.hidden;
     let request = grant.request();
     let Some(live) = hide::asked_live(request).filter(|_| !hidden.is_empty()) else { return Ok(None) };
     let target = Target::of(&live);

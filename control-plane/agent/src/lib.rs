@@ -4,6 +4,7 @@
 //! Start reading at [`operation`], which shows the path of one granted request.
 
 pub mod answer;
+pub mod apart;
 pub mod app;
 pub mod config;
 pub mod disclosure;
@@ -16,6 +17,7 @@ pub mod link;
 pub mod lives;
 pub mod masked;
 pub mod metrics;
+mod obligations;
 pub mod operation;
 pub mod refusal;
 pub mod report;

@@ -7,16 +7,16 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use control_plane_core::digest::DigestKey;
-use control_plane_core::finish::{FinishError, Finished, Reads, finish};
-use control_plane_core::grant::{self, Arrived, GrantClaims, MatchedGrant, Purpose, Target, VerifiedGrant, VerifyKeys};
+use control_plane_core::finish::{FinishError, Finished, Reads};
+use control_plane_core::grant::{self, Arrived, MatchedGrant, Purpose, Target, VerifiedGrant, VerifyKeys};
 use control_plane_core::headers::wants_upgrade;
-use control_plane_core::hide::{Filter, Hidden};
+use control_plane_core::hide::Filter;
 use control_plane_core::ledger::Epoch;
 use control_plane_core::mask::changes::SecretWrite;
 use control_plane_core::mask::values::SecretValues;
-use control_plane_core::mask::{AnswerMasker, Format, MaskContext, MaskedFields, PlaceholderKeys};
+use control_plane_core::mask::{AnswerMasker, Format, MaskContext, PlaceholderKeys};
 use control_plane_core::request_info::{RequestInfo, Verb};
-use control_plane_core::restore::{self, ReadObject};
+use control_plane_core::restore::{Carried, ReadObject};
 use control_plane_core::version_pin::VersionPin;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
@@ -29,12 +29,14 @@ use shared_net::tasks::TaskSet;
 use tokio::sync::Semaphore;
 
 use crate::answer::{self, AnswerError, Asked, Plan, Treatment};
+use crate::apart::Apart;
 use crate::disclosure::Disclosable;
 use crate::guard::Guarded;
 use crate::hidden::{self, Shows};
 use crate::lives::SeenLives;
 use crate::masked::{Bounds, MaskedBody};
 use crate::metrics::AgentMetrics;
+use crate::obligations::{Granted, Obligations};
 use crate::refusal::{Refusal, Sent};
 use crate::report::{Report, SharedLedger};
 use crate::review::{self, Ration};
@@ -70,6 +72,8 @@ pub struct Agent {
     pub clock: Clock,
     /// Turns of writes that have values of a release of helm's put back: [`limits::RELEASES_AT_ONCE`].
     pub releases: Semaphore,
+    /// Where long work is done.
+    pub apart: Apart,
     /// Tasks that outlive an exchange: writes that were sent are followed to their answer.
     pub tasks: TaskSet,
     /// Counters.
@@ -131,7 +135,8 @@ where
         now: agent.clock.now(),
     };
     let matched = grant::verify(token, &link.keys, arrived).map_err(Refusal::Verify)?;
-    let reveal = refuse(agent, &head, &matched)?;
+    let (obligations, carried) = refuse(agent, &head, &matched)?;
+    let obligations = Arc::new(obligations);
     review::check(write.as_ref(), &matched)?;
     agent.guarded.check(&matched)?;
     let (grant, mut report) = agent.ledger.spend(matched).map_err(Refusal::Spend)?;
@@ -151,16 +156,17 @@ where
         return guarded(agent, &grant, report).await;
     }
     let lane = if long { Lane::Stream } else { Lane::Call };
-    let hidden = hidden::of(&grant)?;
-    let accept = hidden::accept(&grant, &hidden)?;
-    let mask = agent.mask(&info, grant.claims())?;
+    let granted = Granted { grant, obligations: Arc::clone(&obligations), carried };
+    let Obligations { hidden, reveal, .. } = &*obligations;
+    let accept = obligations.accept(granted.grant.request().wire())?;
+    let mask = agent.mask(&info, &obligations);
     let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
     let asked = Asked { info: &info, is_head, accept: accept.as_ref() };
-    if let Some(response) = hidden::instead(agent, &grant, &hidden).await? {
+    if let Some(response) = hidden::instead(agent, &granted).await? {
         return not_sent(agent, &asked, response, mask, &bounds);
     }
-    let text = text::wanted(agent, &grant).await?;
-    let response = send(agent, grant, received, lane, report).await?;
+    let text = text::wanted(agent, &granted).await?;
+    let response = send(agent, granted, received, lane, report).await?;
 
     agent.metrics.answered(response.status().as_u16());
     let plan = answer::check(&asked, &response).map_err(Refusal::Answer)?;
@@ -170,13 +176,13 @@ where
         return reviewed(agent, &mask, &write, response, plan).await;
     }
     // Only in what the API server calls a success, and that is shown; whatever else comes is masked as ever.
-    let reveal = reveal.filter(|_| response.status() == StatusCode::OK);
+    let reveal = reveal.clone().filter(|_| response.status() == StatusCode::OK);
     let masker = |filter, reveal| masker(plan, mask, text, filter, reveal);
-    match hidden::shows(&hidden, &info, is_head, response.status()) {
+    match hidden::shows(hidden, &info, is_head, response.status()) {
         Shows::All => pass_on(agent, &info, response, plan, masker(None, reveal)?, &bounds),
         Shows::Some(filter) => pass_on(agent, &info, response, plan, masker(Some(*filter), None)?, &bounds),
         Shows::One => {
-            let shown = hidden::shown(&hidden, &info, response, plan).await?;
+            let shown = hidden::shown(hidden, &info, response, plan).await?;
             let reveal = reveal.filter(|_| shown.status() == StatusCode::OK);
             pass_on(agent, &info, shown, plan, masker(None, reveal)?, &bounds)
         }
@@ -238,36 +244,35 @@ fn presented(headers: &HeaderMap) -> Result<(&str, DigestKey), Refusal> {
     Ok((token, DigestKey::new(key)))
 }
 
-/// What is not carried out whatever the grant says, and what this version can't do. The pin of a grant that discloses, if it may.
-fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<Option<VersionPin>, Refusal> {
+/// What is not carried out whatever the grant says, and what this version can't do.
+fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(Obligations, Carried), Refusal> {
     let request = matched.request();
     if request.upgrade().is_some() || request.info().is_connect() || wants_upgrade(&head.headers) {
         return Err(Refusal::Connect);
     }
     agent.ours.check(request).map_err(Refusal::Rule)?;
-    let masked = MaskedFields::parse(&matched.claims().mask).map_err(|_| Refusal::MaskRules)?;
-    Hidden::parse(&matched.claims().hide, request.info()).map_err(|_| Refusal::MaskRules)?;
-    check_patch(request, !masked.is_empty()).map_err(Refusal::Rule)?;
-    restore::check(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))?;
-    agent.disclosable.check(request.info(), matched.claims()).map_err(Refusal::Rule)
+    let obligations = Obligations::of(matched, &agent.disclosable)?;
+    check_patch(request, !obligations.fields.is_empty()).map_err(Refusal::Rule)?;
+    let carried = Carried::of(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))?;
+    Ok((obligations, carried))
 }
 
 /// Carries a spent grant out. A read is given up with its exchange. A write that was sent is followed to its answer by a task of its own,
 /// so that its outcome is known when the control plane asks after a crash.
 async fn send(
     agent: &Arc<Agent>,
-    grant: VerifiedGrant,
+    granted: Granted,
     received: Duration,
     lane: Lane,
     report: Report,
 ) -> Result<Response<Incoming>, Refusal> {
-    if grant.request().info().is_read() {
-        return attempt(agent, grant, received, lane, report).await;
+    if granted.grant.request().info().is_read() {
+        return attempt(agent, granted, received, lane, report).await;
     }
     let (answer, waiting) = tokio::sync::oneshot::channel();
     let own = Arc::clone(agent);
     agent.tasks.spawn("write", async move {
-        let result = attempt(&own, grant, received, lane, report).await;
+        let result = attempt(&own, granted, received, lane, report).await;
         // Nobody waits any more if the exchange was cancelled. The report has the outcome either way.
         drop(answer.send(result));
     });
@@ -277,20 +282,22 @@ async fn send(
 /// Prepares and sends; up to three times again where only the precondition that we wrote was in the way and the pin still holds.
 async fn attempt(
     agent: &Agent,
-    grant: VerifiedGrant,
+    granted: Granted,
     received: Duration,
     lane: Lane,
     mut report: Report,
 ) -> Result<Response<Incoming>, Refusal> {
     let mut tries: u32 = 0;
-    let needed = needed(&grant)?;
+    let granted = Arc::new(granted);
+    let grant = &granted.grant;
+    let needed = needed(&granted)?;
     loop {
-        let Finished { request, precondition } = prepare(agent, &grant, needed.as_ref()).await?;
+        let Finished { request, precondition } = prepare(agent, &granted, needed.as_ref()).await?;
         if tries == 0 && !grant.in_time(agent.clock.monotonic().saturating_sub(received)) {
             return Err(Refusal::Late);
         }
         report.sending();
-        let response = agent.upstream.forward(&grant, &request, lane).await.map_err(|error| {
+        let response = agent.upstream.forward(grant, &request, lane).await.map_err(|error| {
             if error.sent() == Sent::No {
                 report.not_sent();
             }
@@ -305,13 +312,13 @@ async fn attempt(
 }
 
 /// The object that has to be read before this is sent: for the version pin, or for the values behind placeholders.
-fn needed(grant: &VerifiedGrant) -> Result<Option<RequestInfo>, Refusal> {
-    let (request, claims) = (grant.request(), grant.claims());
+fn needed(granted: &Granted) -> Result<Option<RequestInfo>, Refusal> {
+    let (request, claims) = (granted.grant.request(), granted.grant.claims());
     let pinned = claims.approval.as_ref().is_some_and(|approval| approval.pin != VersionPin::None);
-    let needed = match (pinned, restore::needed(request)) {
+    let needed = match (pinned, granted.carried.needed()) {
         (true, _) => request.info().live_object().ok_or(Refusal::Read)?,
         (false, _) if Ours::needs_live(request.info()) => return Err(Refusal::Read),
-        (false, Some(source)) => source,
+        (false, Some(source)) => source.clone(),
         (false, None) => return Ok(None),
     };
     if claims.reads.contains(&Target::of(&needed)) { Ok(Some(needed)) } else { Err(Refusal::Read) }
@@ -319,48 +326,60 @@ fn needed(grant: &VerifiedGrant) -> Result<Option<RequestInfo>, Refusal> {
 
 /// What is sent: the approved request, with values where its placeholders were, and with the precondition of the state just read, if that
 /// is the state that was approved.
-async fn prepare(agent: &Agent, grant: &VerifiedGrant, needed: Option<&RequestInfo>) -> Result<Finished, Refusal> {
-    let request = grant.request();
+async fn prepare(agent: &Agent, granted: &Arc<Granted>, needed: Option<&RequestInfo>) -> Result<Finished, Refusal> {
+    let (info, claims) = (granted.grant.request().info(), granted.grant.claims());
+    let listed = |info: &RequestInfo| claims.reads.contains(&Target::all_beside(info));
     // What is read may be large, so who may need much of it waits for a turn; a grant that is too old then is refused as late.
-    let large = needed.is_some_and(|info| grant.claims().reads.contains(&Target::all_beside(info)));
+    let large = needed.is_some_and(listed);
     let _turn = if large { Some(agent.releases.acquire().await.map_err(|_| Refusal::Read)?) } else { None };
     let live = match needed {
-        Some(info) => read(agent, grant, info).await?,
+        Some(info) => read(agent, granted, info).await?,
         None => None,
     };
-    agent.ours.check_live(request.info(), live.as_ref().map(ReadObject::masked)).map_err(Refusal::Rule)?;
-    let pin = grant.claims().approval.as_ref().map_or(&VersionPin::None, |approval| &approval.pin);
-    let mask = agent.mask(request.info(), grant.claims())?;
+    agent.ours.check_live(info, live.as_ref().map(ReadObject::masked)).map_err(Refusal::Rule)?;
+    // One that is hidden is not there, also for who compares the state that was approved.
+    let live = live.filter(|live| !live.is_hidden(&granted.obligations.hidden));
+    let mask = agent.mask(info, &granted.obligations);
+    let (own, context) = (Arc::clone(granted), mask.clone());
+    let further = move || (own.carried.further(own.grant.request(), live.as_ref(), &context), live);
+    let (further, live) = apart(agent, large, further).await?;
     let mut more = Vec::new();
-    for info in restore::further(request, live.as_ref(), &mask) {
-        if !grant.claims().reads.contains(&Target::all_beside(&info)) {
-            return Err(Refusal::Read);
-        }
-        more.extend(read(agent, grant, &info).await?);
+    for info in further {
+        more.extend(read(agent, granted, Some(&info).filter(|info| listed(info)).ok_or(Refusal::Read)?).await?);
     }
-    let reads = Reads { live: live.as_ref(), more: &more };
-    let Finished { request, precondition } =
-        finish(request.wire().clone(), request.body(), pin, reads, &mask).map_err(Refusal::Finish)?;
-    Ok(Finished { request: hidden::of(grant)?.narrow(request).map_err(Refusal::Hidden)?, precondition })
+    let own = Arc::clone(granted);
+    let finish = move || own.finish(Reads { live: live.as_ref(), more: &more }, &mask);
+    let Finished { request, precondition } = apart(agent, large, finish).await?.map_err(Refusal::Finish)?;
+    Ok(Finished { request: granted.obligations.narrow(request)?, precondition })
+}
+
+/// Work that takes long is done where it holds up nobody.
+async fn apart<T: Send + 'static>(
+    agent: &Agent,
+    long: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    if long { agent.apart.clone().run(work).await.map_err(|_| Refusal::Read) } else { Ok(work()) }
 }
 
 /// One object; `None`: there is none.
-pub(crate) async fn read(
-    agent: &Agent,
-    grant: &VerifiedGrant,
-    info: &RequestInfo,
-) -> Result<Option<ReadObject>, Refusal> {
-    let response = agent.upstream.read(grant, &Target::of(info)).await.map_err(|error| {
+pub(crate) async fn read(agent: &Agent, granted: &Granted, info: &RequestInfo) -> Result<Option<ReadObject>, Refusal> {
+    let response = agent.upstream.read(&granted.grant, &Target::of(info)).await.map_err(|error| {
         tracing::warn!(error = %shared::chain::Chain(&error), "an object that this operation needs can't be read");
         Refusal::Read
     })?;
     let asked = Asked { info, is_head: false, accept: None };
     let plan = answer::check(&asked, &response).map_err(|_| Refusal::Read)?;
-    object(&agent.mask(info, grant.claims())?, response, plan).await
+    object(agent, agent.mask(info, &granted.obligations), response, plan).await
 }
 
 /// The object in an answer; `None`: there is none. Our own reads are asked for in JSON and as they are.
-async fn object(mask: &MaskContext, response: Response<Incoming>, plan: Plan) -> Result<Option<ReadObject>, Refusal> {
+async fn object(
+    agent: &Agent,
+    mask: MaskContext,
+    response: Response<Incoming>,
+    plan: Plan,
+) -> Result<Option<ReadObject>, Refusal> {
     let readable = Plan { treatment: Treatment::Mask(Format::Json), gzip: false };
     match response.status() {
         StatusCode::OK if plan == readable => {}
@@ -370,7 +389,8 @@ async fn object(mask: &MaskContext, response: Response<Incoming>, plan: Plan) ->
     let body = collect_bounded(response.into_body(), limits::LIVE_OBJECT_BYTES, limits::BODY_WAIT)
         .await
         .map_err(|_| Refusal::Read)?;
-    ReadObject::new(&body, mask).map(Some).map_err(|_| Refusal::Read)
+    let long = body.len() > limits::MASK_APART_BYTES;
+    apart(agent, long, move || ReadObject::new(&body, &mask)).await?.map(Some).map_err(|_| Refusal::Read)
 }
 
 /// The live object as it may be seen, and what the write would do to its values, in words.
@@ -381,7 +401,7 @@ async fn reviewed(
     response: Response<Incoming>,
     plan: Plan,
 ) -> Result<Response<BoxBody>, Refusal> {
-    let live = object(mask, response, plan).await?;
+    let live = object(agent, mask.clone(), response, plan).await?;
     words(&agent.reviews.answer(write, live.as_ref(), mask, agent.clock.monotonic()))
 }
 
@@ -430,7 +450,7 @@ where
             full(Bytes::from(answer::stand_in(head.status).to_json()))
         }
         Treatment::Mask(_) | Treatment::Text | Treatment::Pass => {
-            MaskedBody::new(body, masker, &agent.clock, bounds, agent.metrics.clone()).boxed_unsync()
+            MaskedBody::new(body, masker, &agent.clock, &agent.apart, bounds, agent.metrics.clone()).boxed_unsync()
         }
     };
     headers.insert(wire::header::SENT, Sent::Yes.header());
@@ -442,8 +462,8 @@ where
 
 impl Agent {
     /// How answers about this are masked: Secrets whatever the grant says, and the fields that it names.
-    fn mask(&self, info: &RequestInfo, claims: &GrantClaims) -> Result<MaskContext, Refusal> {
-        let fields = MaskedFields::parse(&claims.mask).map_err(|_| Refusal::MaskRules)?;
-        Ok(MaskContext::response(Arc::clone(&self.placeholders), &self.cluster, info).with_fields(fields))
+    fn mask(&self, info: &RequestInfo, obligations: &Obligations) -> MaskContext {
+        let context = MaskContext::response(Arc::clone(&self.placeholders), &self.cluster, info);
+        context.with_fields(obligations.fields.clone())
     }
 }

@@ -72,6 +72,9 @@ pub enum RuleRefusal {
     /// Real values of a Secret that the agent's configuration does not name for that.
     #[error("the agent shows no real value of this Secret: `revealed` of its configuration does not name it")]
     Disclosure,
+    /// Real values in an answer of another form.
+    #[error("real values are shown of one object that is read by its name, and of nothing else")]
+    DisclosureOfOne,
 }
 
 impl RuleRefusal {
@@ -87,7 +90,7 @@ impl RuleRefusal {
             Self::Certificate(_) => "rule-certificate",
             Self::Oracle(_) => "rule-secret-oracle",
             Self::RbacUnreadable => "rule-rbac-unreadable",
-            Self::Disclosure => "rule-disclosure",
+            Self::Disclosure | Self::DisclosureOfOne => "rule-disclosure",
         }
     }
 }

@@ -7,10 +7,11 @@
 
 use std::sync::Arc;
 
-use control_plane_core::grant::{Target, VerifiedGrant};
+use control_plane_core::grant::Target;
 use control_plane_core::mask::values::{self, SecretValues, ValuesError};
 use shared::limits;
 
+use crate::obligations::Granted;
 use crate::operation::{Agent, read};
 use crate::refusal::Refusal;
 
@@ -40,20 +41,21 @@ impl TextError {
 }
 
 /// What is looked for in the text that a request asks for; `None`: it asks for none, or there is no such pod.
-pub(crate) async fn wanted(agent: &Agent, grant: &VerifiedGrant) -> Result<Option<Arc<SecretValues>>, Refusal> {
+pub(crate) async fn wanted(agent: &Agent, granted: &Granted) -> Result<Option<Arc<SecretValues>>, Refusal> {
+    let grant = &granted.grant;
     let Some(pod) = values::pod_of(grant.request().info()) else { return Ok(None) };
     if !grant.claims().reads.contains(&Target::of(&pod)) {
         return Err(Refusal::Read);
     }
     let unread = |_| Refusal::Text(TextError::Unread);
-    let Some(object) = read(agent, grant, &pod).await.map_err(unread)? else { return Ok(None) };
+    let Some(object) = read(agent, granted, &pod).await.map_err(unread)? else { return Ok(None) };
     let names = values::secrets_of(&pod, &object);
     if names.len() > limits::VALUE_SECRETS {
         return Err(Refusal::Text(TextError::TooMany));
     }
     let mut secrets = Vec::with_capacity(names.len());
     for name in &names {
-        secrets.extend(read(agent, grant, name).await.map_err(unread)?);
+        secrets.extend(read(agent, granted, name).await.map_err(unread)?);
     }
     let values = SecretValues::of(&secrets).map_err(|error| Refusal::Text(TextError::Values(error)))?;
     Ok(Some(Arc::new(values)))

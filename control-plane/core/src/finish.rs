@@ -15,7 +15,7 @@ use crate::query::Query;
 use crate::request::agree::DELETE_OPTIONS;
 use crate::request::{WireError, WireRequest};
 use crate::request_info::{RequestInfo, Verb};
-use crate::restore::{ReadObject, RestoreError, Restorer};
+use crate::restore::{Carried, ReadObject, RestoreError, Restorer};
 use crate::version_pin::{PinBroken, VersionPin};
 
 #[cfg(test)]
@@ -27,7 +27,7 @@ pub struct Reads<'a> {
     /// The object that is written ([`RequestInfo::live_object`], or of a create the one that it names); `None`: the API server answered
     /// 404, or nobody needed it.
     pub live: Option<&'a ReadObject>,
-    /// What values are put back from beside it ([`restore::further`](crate::restore::further)).
+    /// What values are put back from beside it ([`Carried::further`]).
     pub more: &'a [ReadObject],
 }
 
@@ -72,20 +72,22 @@ pub enum FinishError {
 
 /// Checks the pin, puts values where placeholders were, and writes the precondition of the state just read into the request.
 ///
-/// `parsed` is the reading of `approved`'s body, `None` if that is empty; `mask` is that of the answers to the reads.
+/// `parsed` is the reading of `approved`'s body, `None` if that is empty, and `carried` what is to be put back in it; `mask` is that of the
+/// answers to the reads.
 ///
 /// # Errors
 /// [`FinishError`]: nothing may be sent then.
 pub fn finish(
     approved: WireRequest,
     parsed: Option<&ParsedBody>,
+    carried: &Carried,
     pin: &VersionPin,
     reads: Reads<'_>,
     mask: &MaskContext,
 ) -> Result<Finished, FinishError> {
     pin.holds(reads.live.map(ReadObject::masked)).map_err(FinishError::Pin)?;
     let (info, query) = approved.read().map_err(FinishError::Wire)?;
-    let restored = restored(&info, parsed, reads, mask)?;
+    let restored = restored(&info, parsed, carried, reads, mask)?;
     let (approved, parsed) = match &restored {
         Some(body) => (with_body(approved, body.encoding, &body.value), Some(body)),
         None => (approved, parsed),
@@ -107,11 +109,13 @@ pub fn finish(
 fn restored(
     info: &RequestInfo,
     parsed: Option<&ParsedBody>,
+    carried: &Carried,
     reads: Reads<'_>,
     mask: &MaskContext,
 ) -> Result<Option<ParsedBody>, FinishError> {
     let Some(parsed) = parsed else { return Ok(None) };
-    let restorer = Restorer { secret: changes::is_secret(info), live: reads.live, more: reads.more, mask };
+    let Reads { live, more } = reads;
+    let restorer = Restorer { secret: changes::is_secret(info), release: carried.release(), live, more, mask };
     let value = restorer.restore(parsed.encoding, &parsed.value).map_err(FinishError::Restore)?;
     Ok(value.map(|value| ParsedBody { encoding: parsed.encoding, value }))
 }

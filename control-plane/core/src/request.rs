@@ -28,7 +28,7 @@ pub use wire::{FORWARDED, WireError, WireRequest};
 pub(crate) use wire::path_and_query;
 
 /// What is asked for where the answer has to be JSON.
-pub(crate) fn accept_json<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> String {
+fn accept_json<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> String {
     accept::rewrite(values, accept::Keep::Json)
 }
 

@@ -41,14 +41,14 @@ pub enum VersionPin {
         /// SHA-256 (hex) of labels, annotations, finalizers and ownerReferences, in canonical JSON.
         metadata_digest: String,
     },
-    /// A read that shows real values of a Secret: of this one, in this state, of these keys and no others.
+    /// A read that shows real values: of this object, in this state, of these keys or fields and no others.
     #[serde(rename_all = "camelCase")]
     Reveal {
         /// `metadata.uid`.
         uid: String,
         /// `metadata.resourceVersion`.
         resource_version: String,
-        /// Keys of `data`, sorted.
+        /// Keys of a Secret's `data`, or fields that policy masks ([`RevealedFields`](crate::mask::RevealedFields)); sorted.
         keys: BTreeSet<String>,
     },
 }
@@ -89,7 +89,7 @@ impl VersionPin {
         }
     }
 
-    /// The pin of a read that is to show the real values of these keys of a Secret (`None`: there is no such Secret, and nothing to show).
+    /// The pin of a read that is to show the real values of these keys or fields of an object (`None`: there is none, and nothing to show).
     pub fn of_reveal(live: Option<&Value>, keys: &BTreeSet<String>) -> Self {
         let Some(live) = live else { return Self::Absent };
         Self::Reveal {
@@ -99,7 +99,7 @@ impl VersionPin {
         }
     }
 
-    /// The keys whose real values it lets out; usually none.
+    /// The keys or fields whose real values it lets out; usually none.
     pub fn revealed(&self) -> Option<&BTreeSet<String>> {
         match self {
             Self::Reveal { keys, .. } => Some(keys),

@@ -254,7 +254,9 @@ async fn tell(client: &Client, operation: &Value) -> anyhow::Result<()> {
     }
     if !text(operation, "/jti").is_empty() {
         // Of a disclosure: what was let out. The value is kept nowhere.
-        disclosed.iter().for_each(|key| line("shown", &format!("the real value of data[{:?}]", safe(key, false))));
+        let secret = (text(operation, "/apiGroup"), text(operation, "/resource")) == ("", "secrets");
+        let name = |name: &String| if secret { format!("data[{:?}]", safe(name, false)) } else { name.clone() };
+        disclosed.iter().for_each(|shown| line("shown", &format!("the real value of {}", name(shown))));
     }
     line("grant", text(operation, "/jti"));
     line("body", operation.get("body").and_then(Value::as_str).unwrap_or_default());

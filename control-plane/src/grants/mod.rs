@@ -11,7 +11,7 @@ use control_plane_core::grant::{self, ApprovalClaim, Grant, GrantError, Signer, 
 use control_plane_core::hide;
 use control_plane_core::lifecycle::{Issued, Life};
 use control_plane_core::mask::values;
-use control_plane_core::restore;
+use control_plane_core::restore::Carried;
 use control_plane_core::version_pin::VersionPin;
 use shared::ids::GrantId;
 use shared::limits;
@@ -93,12 +93,15 @@ impl Grants {
         // The agent reads the live object once more, just before it sends: to compare it with what people saw, and to put its values where
         // the request has their placeholders.
         let pinned = approval.as_ref().is_some_and(|approval| approval.pin != VersionPin::None);
-        let live = if pinned { attributes.info().live_object() } else { restore::needed(attributes.request()) };
+        // What can't be put back whatever is read the agent refuses.
+        let carried = Carried::of(attributes.request()).ok();
+        let carried = carried.as_ref();
+        let live = if pinned { attributes.info().live_object() } else { carried.and_then(Carried::needed).cloned() };
         // The text of a pod is searched for the values of the Secrets that the pod uses; the agent learns them from the pod.
         let pod = values::pod_of(attributes.info());
         // Whether policy hides the object that the request is about, where the answer would not show it.
         let hidden = hide::asked_live(attributes.request()).filter(|_| !allowed.hide().is_empty());
-        let beside = restore::beside(attributes.request()).as_ref().map(Target::all_beside);
+        let beside = carried.and_then(Carried::beside).map(Target::all_beside);
         let mut reads: Vec<Target> =
             live.iter().chain(&hidden).chain(&pod).map(Target::of).chain(beside).chain(more).collect();
         reads.dedup();

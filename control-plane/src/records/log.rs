@@ -201,7 +201,7 @@ impl OperationLog {
         self.claims = serde_json::to_string(claims).ok();
         self.discloses = claims.approval.as_ref().is_some_and(|approval| approval.pin.revealed().is_some());
         if self.discloses {
-            tracing::warn!(operation.id = %self.opening.id, approvers = self.approvers, "real values of a Secret are shown to a job");
+            tracing::warn!(operation.id = %self.opening.id, approvers = self.approvers, "real values are shown to a job");
         }
         self.agent = Some(agent);
         self.sent_at = Some(self.recorder.clock.monotonic());

@@ -1,5 +1,6 @@
 // A client as Go programs are written: client-go's typed clients, which speak protobuf by themselves, with the configuration of a
-// kubeconfig or of a pod. Each command prints what it got as JSON lines; errors end it with code 1. Used by tests/all/clients/typed.rs.
+// kubeconfig or of a pod. Each command prints what it got as JSON lines; errors end it with code 1. Used by tests/all/clients/typed.rs and
+// tests/all/hidden/clients.rs.
 package main
 
 import (
@@ -24,7 +25,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-const usage = "get|list|metadata|create|update|patch|delete|watch|inform|token NAMESPACE [NAME [VALUE]]"
+const usage = "get|list|metadata|create|update|patch|delete|watch|inform|follow|token NAMESPACE [NAME [VALUE]]"
 
 func main() {
 	if len(os.Args) < 3 {
@@ -76,6 +77,8 @@ func run(ctx context.Context, command, namespace, name, value string) error {
 		return err
 	}
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return tapped{next} })
+	// Unset, it is client-go's own choice.
+	config.AcceptContentTypes = os.Getenv("ACCEPT")
 	clientset, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return err
@@ -101,6 +104,8 @@ func run(ctx context.Context, command, namespace, name, value string) error {
 		return watch(ctx, clientset, namespace, name)
 	case "inform":
 		return inform(ctx, clientset, namespace, name)
+	case "follow":
+		return follow(ctx, clientset, namespace, name)
 	case "token":
 		request := &authenticationv1.TokenRequest{}
 		return show(clientset.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name, request, metav1.CreateOptions{}))
@@ -152,6 +157,39 @@ func inform(ctx context.Context, clientset *kubernetes.Clientset, namespace, nam
 		return fmt.Errorf("the informer did not fill")
 	}
 	return show(informer.Lister().Secrets(namespace).Get(name))
+}
+
+// follow prints what the handlers of an informer are told, until there is an object of that name.
+func follow(ctx context.Context, clientset *kubernetes.Clientset, namespace, last string) error {
+	ctx, cancel := context.WithTimeout(ctx, 50*time.Second)
+	defer cancel()
+	factory := informers.NewSharedInformerFactoryWithOptions(clientset, 0, informers.WithNamespace(namespace))
+	told := func(event string, object any) {
+		// Of a deletion that the watch itself did not tell there would be another type.
+		name := object.(*corev1.Secret).Name
+		fmt.Println(event, name)
+		if name == last {
+			cancel()
+		}
+	}
+	handlers, err := factory.Core().V1().Secrets().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { told("ADDED", object) },
+		UpdateFunc: func(_, object any) { told("MODIFIED", object) },
+		DeleteFunc: func(object any) { told("DELETED", object) },
+	})
+	if err != nil {
+		return err
+	}
+	factory.Start(ctx.Done())
+	if !cache.WaitForCacheSync(ctx.Done(), handlers.HasSynced) {
+		return fmt.Errorf("the informer did not fill")
+	}
+	fmt.Println("filled")
+	<-ctx.Done()
+	if ctx.Err() == context.DeadlineExceeded {
+		return fmt.Errorf("%s never came", last)
+	}
+	return nil
 }
 
 func show[T any](object T, err error) error {

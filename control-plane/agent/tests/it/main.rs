@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod apart;
+#[cfg(test)]
 mod api_server;
 #[cfg(test)]
 mod approved;

@@ -26,7 +26,8 @@ fn sent(
     let mask = mask(request.info());
     let live = live.map(|live| ReadObject::new(live.to_string().as_bytes(), &mask).unwrap());
     let reads = Reads { live: live.as_ref(), more: &[] };
-    finish(request.wire().clone(), parsed, pin, reads, &mask).map(|finished| finished.request)
+    let carried = Carried::of(request).map_err(FinishError::Restore)?;
+    finish(request.wire().clone(), parsed, &carried, pin, reads, &mask).map(|finished| finished.request)
 }
 
 /// Finishes against [`live`], pinned to it. Gives path and query, content type, and body of what is sent.

@@ -156,6 +156,11 @@ impl Filter {
         Ok(())
     }
 
+    /// Bytes that wait for the end of an object.
+    pub(crate) const fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// The body has ended.
     ///
     /// # Errors

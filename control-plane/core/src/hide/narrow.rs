@@ -1,10 +1,10 @@
 //! What is asked of the API server where objects are hidden, and what is said of one that is.
 
-use http::{HeaderValue, Method};
+use http::Method;
 use shared::status::{Details, Reason, Status};
 
 use super::Hidden;
-use crate::request::{Request, WireRequest, accept_json};
+use crate::request::{Request, WireRequest};
 use crate::request_info::{RequestInfo, Verb};
 
 /// Why such a request is not sent. `Display` is the sentence for the client.
@@ -49,16 +49,8 @@ impl Hidden {
             let selector: Vec<String> = self.labels.iter().map(super::Requirement::complement).chain(own).collect();
             query = query.with("labelSelector", selector.join(","));
         }
-        Ok(with_json(request, crate::request::path_and_query(&info, &query)))
+        Ok(WireRequest { path_and_query: crate::request::path_and_query(&info, &query), ..request.in_json() })
     }
-}
-
-fn with_json(mut request: WireRequest, path_and_query: String) -> WireRequest {
-    let [accept, ..] = &mut request.headers;
-    let json = accept_json(accept.iter());
-    *accept = Some(HeaderValue::try_from(json).unwrap_or(HeaderValue::from_static("application/json")));
-    request.path_and_query = path_and_query;
-    request
 }
 
 /// The object that has to be read to know whether a request is about one that is hidden; `None`: there is no one object, or the answer

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use shared::limits::MASK_APART_BYTES;
+
 use super::fields::FieldMasker;
 use super::inflate::{Inflate, InflateError};
 use super::protobuf::{Framing, ProtobufMaskError, ProtobufMasker};
@@ -65,7 +67,7 @@ enum Inner {
     Protobuf(Box<ProtobufMasker>),
     /// What a pod printed.
     Text(Box<TextMasker>),
-    /// A Secret of which values are to be seen.
+    /// An object of which values are to be seen.
     Reveal(Box<Revealer>),
 }
 
@@ -111,6 +113,24 @@ impl AnswerMasker {
     /// Whether bytes go out as they come.
     pub const fn is_pass(&self) -> bool {
         self.inflate.is_none() && self.filter.is_none() && matches!(self.inner, Inner::Pass)
+    }
+
+    /// Whether it takes long to take this piece, or, with none, to end: a release of helm's is opened, or a long document read that was held
+    /// until it is whole.
+    pub fn takes_long(&self, piece: &[u8]) -> bool {
+        let last = piece.is_empty();
+        let held = match &self.inner {
+            Inner::Json(masker) => return self.holds_much() || masker.opens_release(piece, self.inflate.is_some()),
+            Inner::Fields(masker) => masker.held(),
+            Inner::Reveal(masker) => masker.held(),
+            Inner::Pass | Inner::Protobuf(_) | Inner::Text(_) => 0,
+        };
+        self.holds_much() || last && held > MASK_APART_BYTES
+    }
+
+    /// An object that is looked at before it is shown.
+    fn holds_much(&self) -> bool {
+        self.filter.as_ref().is_some_and(|hiding| hiding.filter.held() > MASK_APART_BYTES)
     }
 
     /// Takes the next piece of the body and appends what may pass to `out`.

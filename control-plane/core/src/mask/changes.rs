@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::body::Encoding;
 use crate::request::Request;
 use crate::request_info::{RequestInfo, Verb};
-use crate::restore::{ReadObject, Restorer};
+use crate::restore::{self, ReadObject};
 
 use super::MaskContext;
 
@@ -140,8 +140,7 @@ impl SecretWrite {
     /// The words that the agent gives: what is sent has values where the placeholders of its own fields were. With others it will be
     /// refused; until then they are other bytes.
     pub fn changes_of(&self, live: Option<&ReadObject>, mask: &MaskContext) -> Vec<FieldChange> {
-        let restorer = Restorer { secret: true, live, more: &[], mask };
-        let restored = restorer.restore(self.form.encoding(), &self.body).ok().flatten();
+        let restored = restore::of_secret(self.form.encoding(), &self.body, live, mask);
         let real = live.map(ReadObject::real);
         match restored {
             Some(body) => Self { form: self.form, manager: self.manager.clone(), body }.changes(real),

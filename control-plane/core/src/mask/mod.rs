@@ -50,7 +50,7 @@ pub mod values;
 mod tests;
 
 pub use answer::{AnswerMaskError, AnswerMasker, Format};
-pub use fields::{MaskedFields, PatternError};
+pub use fields::{MaskedFields, PatternError, RevealedFields};
 pub use inflate::InflateError;
 pub use masker::Masker;
 pub use oracle::Oracle;

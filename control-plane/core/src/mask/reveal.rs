@@ -1,16 +1,17 @@
-//! The one way past the masks: named values of one Secret in one state, which people have approved (SECURITY.md, disclosure).
+//! The one way past the masks: named values of one object in one state, which people have approved (SECURITY.md, disclosure). Of a Secret they
+//! are keys of its `data`; of any other object fields that policy masks, and never a value of a Secret that stands in it.
 //!
-//! The Secret is held whole, masked as ever, and only then are the named values put back: whatever is not understood stays masked.
+//! The object is held whole, masked as ever, and only then are the named values put back: whatever is not understood stays masked.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 use shared::limits::LIVE_OBJECT_BYTES;
 
-use super::{MaskContext, MaskError, MaskSummary, mask_value};
+use super::{FieldPath, MaskContext, MaskError, MaskSummary, MaskedFields, RevealedFields, fields, mask_value};
 use crate::version_pin::VersionPin;
 
-/// The masker of an answer in which values are to be seen. One per body, of JSON.
+/// The masker of an answer in which values are to be seen. One per body, of JSON: what the API server is asked for then.
 #[derive(Debug)]
 pub(super) struct Revealer {
     context: MaskContext,
@@ -31,30 +32,48 @@ impl Revealer {
         Ok(())
     }
 
+    pub(super) const fn held(&self) -> usize {
+        self.held.len()
+    }
+
     pub(super) fn finish(self, out: &mut Vec<u8>) -> Result<MaskSummary, MaskError> {
-        let mut document: Value = serde_json::from_slice(&self.held).map_err(|_| MaskError::Fields)?;
-        let real = self.pin.revealed().map(|keys| values(&document, &self.pin, keys)).unwrap_or_default();
-        let masked = mask_value(&mut document, &self.context);
-        let shown = real.len();
-        for (key, value) in real {
-            if let Some(field) = document.get_mut("data").and_then(|data| data.get_mut(&key)) {
+        let Self { context, pin, held } = self;
+        let mut document: Value = serde_json::from_slice(&held).map_err(|_| MaskError::Fields)?;
+        let names = pin.revealed().filter(|_| pin.holds(Some(&document)).is_ok());
+        let mut real = Vec::new();
+        if let Some(keys) = names.filter(|_| context.secrets) {
+            real = taken(&document, keys_of_secret(&document, keys));
+        }
+        // Of other objects what is left when values of Secrets are masked, wherever those stand.
+        let mut masked = mask_value(&mut document, &context.clone().with_fields(MaskedFields::default())) as u64;
+        if let Some(names) = names.filter(|_| !context.secrets) {
+            let fields = RevealedFields::parse(names).ok().filter(|fields| fields.is_within(&context.fields));
+            real = taken(&document, fields.map(|fields| fields.places(&document)).unwrap_or_default());
+        }
+        masked += fields::mask(&mut document, &context);
+        let shown = real.len() as u64;
+        for (place, value) in real {
+            if let Some(field) = document.pointer_mut(&place) {
                 *field = value;
             }
         }
         serde_json::to_writer(&mut *out, &document).map_err(|_| MaskError::Fields)?;
-        Ok(MaskSummary { masked: masked.saturating_sub(shown) as u64, documents: 1 })
+        Ok(MaskSummary { masked: masked.saturating_sub(shown), documents: 1 })
     }
 }
 
-/// The named values, if the document is that very Secret in that very state: none otherwise.
-fn values(document: &Value, pin: &VersionPin, keys: &BTreeSet<String>) -> Vec<(String, Value)> {
+/// Where the named values of a Secret stand; nowhere if it is none.
+fn keys_of_secret(document: &Value, keys: &BTreeSet<String>) -> Vec<String> {
     let is = |field: &str, text: &str| document.get(field).and_then(Value::as_str) == Some(text);
-    if !is("kind", "Secret") || !is("apiVersion", "v1") || pin.holds(Some(document)).is_err() {
+    if !is("kind", "Secret") || !is("apiVersion", "v1") {
         return Vec::new();
     }
-    let data = document.get("data").and_then(Value::as_object);
-    let named = data.into_iter().flatten().filter(|(key, value)| keys.contains(*key) && value.is_string());
-    named.map(|(key, value)| (key.clone(), value.clone())).collect()
+    keys.iter().map(|key| FieldPath::from(vec!["data".to_owned(), key.clone()]).to_string()).collect()
+}
+
+fn taken(document: &Value, places: Vec<String>) -> Vec<(String, Value)> {
+    let value = |place: String| document.pointer(&place).cloned().map(|value| (place, value));
+    places.into_iter().filter_map(value).collect()
 }
 
 #[cfg(test)]
@@ -117,6 +136,48 @@ mod tests {
             let shown = shown(&document, pin).to_string();
             assert!(!shown.contains("cmVhbA"), "{shown}");
         }
+    }
+
+    #[test]
+    fn of_other_objects_named_fields_are_seen_and_never_a_secrets() {
+        let pin = |fields: &[&str]| {
+            let live = json!({"metadata": {"uid": "u", "resourceVersion": "5"}});
+            VersionPin::of_reveal(Some(&live), &fields.iter().map(|field| (*field).to_owned()).collect())
+        };
+        let user = |name: &str| json!({"name": name, "token": format!("real-{name}")});
+        let inner = json!({"kind": "Secret", "apiVersion": "v1", "data": {"password": "cmVhbA=="}});
+        let spec = json!({"users": [user("ann"), user("bob")], "admin": {"token": "real-admin", "inner": inner}});
+        let applied = json!({"spec": spec}).to_string();
+        let login = json!({"kind": "Login", "apiVersion": "example.com/v1", "spec": spec, "metadata": {
+            "name": "l", "namespace": "shop", "uid": "u", "resourceVersion": "5",
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": applied}}});
+        let fields = MaskedFields::parse(&["spec.users[*].token", "spec.admin"]).unwrap();
+        let shown = |login: &Value, pin: VersionPin| {
+            let context = context("logins", Verb::Get).with_fields(fields.clone());
+            let mut revealer = Revealer::new(context, pin);
+            revealer.push(login.to_string().as_bytes()).unwrap();
+            let mut out = Vec::new();
+            revealer.finish(&mut out).unwrap();
+            serde_json::from_slice::<Value>(&out).unwrap()
+        };
+        let seen = |shown: &Value| {
+            let text = shown.to_string();
+            assert!(!text.contains("cmVhbA"), "{text}");
+            ["real-ann", "real-bob", "real-admin"].map(|value| text.matches(value).count())
+        };
+        assert_eq!(seen(&shown(&login, pin(&["spec.users[name=ann].token"]))), [1, 0, 0]);
+        assert_eq!(seen(&shown(&login, pin(&["spec.users[*].token"]))), [1, 1, 0]);
+        assert_eq!(seen(&shown(&login, pin(&["spec.admin"]))), [0, 0, 1], "but not the Secret in it");
+        assert_eq!(seen(&shown(&login, pin(&["spec.admin.inner"]))), [0, 0, 0]);
+        // As it is written, and nothing that can be read in two ways.
+        for none in ["spec.Admin", "spec.a*", "spec.users[0].token", "spec.users.token", "metadata.annotations"] {
+            assert_eq!(seen(&shown(&login, pin(&[none]))), [0, 0, 0], "{none}");
+        }
+        let mut other = login.clone();
+        other["metadata"]["resourceVersion"] = json!("6");
+        assert_eq!(seen(&shown(&other, pin(&["spec.admin"]))), [0, 0, 0], "another state");
+        let list = json!({"kind": "LoginList", "apiVersion": "example.com/v1", "metadata": {"resourceVersion": "5"}, "items": [login]});
+        assert_eq!(seen(&shown(&list, pin(&["items[*].spec.admin", "spec.admin"]))), [0, 0, 0], "a list");
     }
 
     #[test]

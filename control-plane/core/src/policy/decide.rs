@@ -10,6 +10,7 @@ use super::question::{Body, Live, Question};
 use super::rule::Rule;
 use crate::decision::{ApprovalTerms, Contribution, Effect, Explanation, Group, Verdict, Weight};
 use crate::hide::{self, Hidden, HideRule};
+use crate::mask::changes;
 use crate::request_info::{RequestInfo, Verb};
 use crate::risk::{self, Findings};
 
@@ -143,7 +144,8 @@ impl<'d> Decider<'d, '_> {
             self.accept(rule);
         }
         let discloses = settles.filter(|rule| rule.effect == Some(Effect::Hold) && !rule.reveal.is_empty());
-        self.findings.contributions.extend(discloses.map(disclosure));
+        let info = self.question.info;
+        self.findings.contributions.extend(discloses.map(|rule| disclosure(rule, info)));
         let risk = risk::score(&self.findings.contributions);
         let (effect, rule) = self.settle(risk, settles);
         if effect != Effect::Deny {
@@ -321,10 +323,12 @@ impl<'d> Decider<'d, '_> {
 const DISCLOSURE: u8 = 70;
 
 /// What a rule that discloses says of itself, first of all that approvers read.
-fn disclosure(rule: &Rule) -> Contribution {
-    let keys: Vec<_> = rule.reveal.iter().map(|key| format!("data[{key:?}]")).collect();
-    let keys = keys.join(", ");
-    let fact = format!("shows this job the REAL VALUES of {keys} of the Secret; it can print, keep and send them");
+fn disclosure(rule: &Rule, info: &RequestInfo) -> Contribution {
+    let secret = changes::is_secret(info);
+    let name = |name: &String| if secret { format!("data[{name:?}]") } else { name.clone() };
+    let names: Vec<_> = rule.reveal.iter().map(name).collect();
+    let (names, kind) = (names.join(", "), if secret { "Secret" } else { "object" });
+    let fact = format!("shows this job the REAL VALUES of {names} of the {kind}; it can print, keep and send them");
     let source = Cow::Owned(format!("rule/{}", rule.name));
     Contribution { source, fact: Cow::Owned(fact), weight: Weight::AtLeast(DISCLOSURE) }
 }

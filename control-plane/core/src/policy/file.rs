@@ -77,7 +77,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node, prefix: &str, patterns: &mu
         file.mask = file_mask::read(reader, node, &path);
     }
     if let Some((node, path)) = fields.get("rules") {
-        file.rules = rules(reader, node, &path, prefix, patterns);
+        file.rules = rules(reader, node, &path, prefix, &file.mask, patterns);
     }
     file
 }
@@ -186,7 +186,14 @@ pub(super) fn account(reader: &mut Reader, node: &Node, path: &str, pattern: &st
     Some((cluster?, namespace?, account?))
 }
 
-fn rules(reader: &mut Reader, node: &Node, path: &str, prefix: &str, patterns: &mut Patterns) -> Vec<Rule> {
+fn rules(
+    reader: &mut Reader,
+    node: &Node,
+    path: &str,
+    prefix: &str,
+    mask: &[MaskRule],
+    patterns: &mut Patterns,
+) -> Vec<Rule> {
     let nodes = reader.list(node, path);
     if nodes.len() > limits::POLICY_RULES {
         reader.wrong(node, path, format!("{} rules, at most {} are read", nodes.len(), limits::POLICY_RULES));
@@ -196,7 +203,7 @@ fn rules(reader: &mut Reader, node: &Node, path: &str, prefix: &str, patterns: &
     let mut names: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
     let mut total: Vec<usize> = Vec::new();
     for (node, path) in nodes {
-        let Some(rule) = file_rule::read(reader, node, &path, prefix, patterns) else { continue };
+        let Some(rule) = file_rule::read(reader, node, &path, prefix, mask, patterns) else { continue };
         if let Some(line) = names.get(&rule.name) {
             reader.wrong(node, &path, format!("the name \"{}\" is taken by the rule on line {line}", rule.name));
         }

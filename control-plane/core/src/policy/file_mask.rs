@@ -23,6 +23,13 @@ impl MaskRule {
     }
 }
 
+/// What of one resource's objects is masked.
+pub(super) fn fields<'r>(rules: &'r [MaskRule], group: &str, resource: &str) -> Vec<&'r str> {
+    let has = |names: &[String], name: &str| names.iter().any(|own| own == name);
+    let about = rules.iter().filter(|rule| has(&rule.groups, group) && has(&rule.resources, resource));
+    about.flat_map(|rule| &rule.fields).map(String::as_str).collect()
+}
+
 /// Reads the list.
 pub(super) fn read(reader: &mut Reader, node: &Node, path: &str) -> Vec<MaskRule> {
     let mut rules = Vec::new();

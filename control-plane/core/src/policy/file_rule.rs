@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::cel::{Condition, Patterns, try_out};
 use super::file;
 use super::file_hide;
+use super::file_mask::MaskRule;
 use super::file_match;
+use super::file_reveal;
 use super::mistake::suggestion;
 use super::reader::{Fields, Reader};
 use super::rule::{Approvers, Rule};
@@ -36,6 +38,7 @@ pub(super) fn read(
     node: &Node,
     path: &str,
     prefix: &str,
+    mask: &[MaskRule],
     patterns: &mut Patterns,
 ) -> Option<Rule> {
     let fields = reader.fields(node, path, &FIELDS);
@@ -61,7 +64,7 @@ pub(super) fn read(
         wait: None,
         group: None,
         hide: fields.get("hide").map(|(node, path)| file_hide::read(reader, node, &path)).unwrap_or_default(),
-        reveal: fields.get("reveal").map(|(node, path)| reveal(reader, node, &path)).unwrap_or_default(),
+        reveal: BTreeSet::new(),
         budget: fields.get("budget").and_then(|(node, path)| reader.number(node, &path, 1, 1_000_000)),
     };
     if let Some((node, path)) = fields.get("description") {
@@ -83,6 +86,9 @@ pub(super) fn read(
             &path,
             "is not said of a rule: fields are masked whoever reads them, by `mask` beside `rules`",
         );
+    }
+    if let Some((node, path)) = fields.get("reveal") {
+        rule.reveal = file_reveal::read(reader, node, &path, &rule.matcher, mask);
     }
     if let Some((node, path)) = fields.get("when") {
         rule.when = condition(reader, node, &path, &rule, patterns);
@@ -142,25 +148,6 @@ fn accept(reader: &mut Reader, node: &Node, path: &str) -> BTreeSet<String> {
         names.insert(name);
     }
     names
-}
-
-/// Keys of a Secret's `data`, each by its whole name.
-fn reveal(reader: &mut Reader, node: &Node, path: &str) -> BTreeSet<String> {
-    let mut keys = BTreeSet::new();
-    for (node, path, key) in reader.texts(node, path) {
-        // What a key of a Secret may be (Kubernetes: validation of Secret data): no pattern is one.
-        let fits = !key.is_empty()
-            && key.len() <= 253
-            && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-        if !fits {
-            reader.wrong(node, &path, format!("{key:?} is no key of a Secret; each is named whole, without `*`"));
-        }
-        keys.insert(key);
-    }
-    if keys.is_empty() {
-        reader.wrong(node, path, "names no key");
-    }
-    keys
 }
 
 fn group(reader: &mut Reader, node: &Node, path: &str) -> Option<Group> {
@@ -237,8 +224,8 @@ fn sensible(reader: &mut Reader, node: &Node, path: &str, fields: &Fields<'_>, r
     );
     only(
         "reveal",
-        rule.matcher.is_get_of_secrets(),
-        "only of one Secret at a time: match exactly `apiGroups: ['']`, `resources: [secrets]`, `verbs: [get]`",
+        rule.matcher.one_get().is_some(),
+        "only of one object at a time: match exactly one group, one resource and `verbs: [get]`; lists and watches stay masked",
     );
     only("impersonate", rule.effect == Some(Effect::Allow), "only a rule with `effect: allow` chooses the group");
 }

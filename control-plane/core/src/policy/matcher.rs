@@ -93,15 +93,14 @@ impl Match {
         self.groups.is_none() && self.resources.is_none() && self.namespaces.is_none() && self.names.is_none()
     }
 
-    /// Whether it is about nothing but reads of Secrets one by one.
-    pub(super) fn is_get_of_secrets(&self) -> bool {
-        let core = |group: &Glob| matches!(group, Glob::Exact(name) if name.is_empty());
-        let secrets = |pattern: &ResourcePattern| {
-            pattern.resource.as_deref() == Some("secrets") && pattern.subresource.as_deref() == Some("")
+    /// Group and resource, if it is about nothing but reads of objects of one kind, one by one.
+    pub(super) fn one_get(&self) -> Option<(&str, &str)> {
+        let [Glob::Exact(group)] = self.groups.as_deref()? else { return None };
+        let [ResourcePattern { resource: Some(resource), subresource: Some(below) }] = self.resources.as_deref()?
+        else {
+            return None;
         };
-        self.groups.as_ref().is_some_and(|groups| groups.iter().all(core))
-            && self.resources.as_ref().is_some_and(|resources| resources.iter().all(secrets))
-            && self.verbs == Some(Verbs::of(Verb::Get))
+        (below.is_empty() && self.verbs == Some(Verbs::of(Verb::Get))).then_some((group, resource))
     }
 
     /// Whether the request is what the rule is about.

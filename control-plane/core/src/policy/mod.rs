@@ -39,6 +39,7 @@ mod file;
 mod file_hide;
 mod file_mask;
 mod file_match;
+mod file_reveal;
 mod file_rule;
 mod fuzz;
 pub(crate) mod glob;

@@ -24,7 +24,7 @@ pub(super) struct Rule {
     pub(super) group: Option<Group>,
     /// What is not shown of what the rule is about.
     pub(super) hide: Vec<HideRule>,
-    /// Keys of a Secret whose values the rule lets people disclose.
+    /// Keys of a Secret, or fields that are masked, whose values the rule lets people disclose.
     pub(super) reveal: BTreeSet<String>,
     pub(super) budget: Option<u64>,
 }

@@ -96,6 +96,15 @@ impl WireRequest {
         &self.body
     }
 
+    /// The same, answered in JSON: each client takes it, and some answers can be read in that alone.
+    #[must_use]
+    pub fn in_json(mut self) -> Self {
+        let [accept, ..] = &mut self.headers;
+        let json = super::accept_json(accept.iter());
+        *accept = Some(HeaderValue::try_from(json).unwrap_or(HeaderValue::from_static("application/json")));
+        self
+    }
+
     /// The request digest: over everything here, under the operation's key.
     pub fn digest(&self, key: &DigestKey) -> Digest {
         let mut parts: Vec<&[u8]> = vec![self.method.as_str().as_bytes(), self.path_and_query.as_bytes()];

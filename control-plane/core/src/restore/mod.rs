@@ -9,6 +9,7 @@
 //! [`finish`](crate::finish::finish) alone, for the digests of grant and approval are of what the client sent, and by the comparison of
 //! values for approvers ([`changes`]).
 
+mod carried;
 mod document;
 mod read;
 mod release;
@@ -21,14 +22,13 @@ use serde_json::Value;
 #[cfg(doc)]
 use shared::limits;
 
+pub use carried::Carried;
 pub(crate) use document::go_text;
 pub use read::{ReadError, ReadObject};
-pub use walk::Restorer;
+pub(crate) use walk::Restorer;
 
 use crate::body::Encoding;
-use crate::mask::{MaskContext, changes, find_placeholder};
-use crate::request::Request;
-use crate::request_info::{RequestInfo, Verb};
+use crate::mask::{MaskContext, find_placeholder};
 
 /// Why a write that carries a placeholder is not sent. `Display` is the sentence for the client; there is no value in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,68 +90,13 @@ pub enum Why {
     Unreadable,
 }
 
-/// Whether a request carries a placeholder, so that an object has to be read before it can be sent. `None`: it carries none, or nothing
-/// that could be read would help ([`check`] says so).
-pub fn needed(request: &Request) -> Option<RequestInfo> {
-    let carries = find_placeholder(&request.body()?.value).is_some() || release::written(request).ok()?.is_some();
-    if carries { source(request) } else { None }
-}
-
-/// Where more may have to be read: a placeholder in a write of a Secret may be of a release of helm's in the same namespace, or of a Secret
-/// whose value a chart looked up. Which ones only the agent can tell ([`further`]).
-pub fn beside(request: &Request) -> Option<RequestInfo> {
-    needed(request).filter(|_| changes::is_secret(request.info()))
-}
-
-/// What has to be read beside the object that is written.
-pub fn further(request: &Request, live: Option<&ReadObject>, mask: &MaskContext) -> Vec<RequestInfo> {
-    let Some(own) = beside(request) else { return Vec::new() };
-    let names = release::further(request, live, mask).into_iter();
-    names.map(|name| RequestInfo { name, ..own.clone() }).collect()
-}
-
-/// Refuses what can't be restored whatever is read.
-///
-/// # Errors
-/// The first place with a placeholder.
-pub fn check(request: &Request) -> Result<(), RestoreError> {
-    release::written(request)?;
-    let found = request.body().and_then(|body| find_placeholder(&body.value));
-    match found {
-        Some(field) if source(request).is_none() => Err(RestoreError { field: field.to_string(), why: Why::Elsewhere }),
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// The object whose values a request may put back: the one that it writes. A create names it in its body; if there is none, nothing fits.
-fn source(request: &Request) -> Option<RequestInfo> {
-    let info = request.info();
-    match info.verb {
-        Verb::Update | Verb::Patch => info.live_object(),
-        Verb::Create if changes::is_secret(info) && !request.object_name().is_empty() => {
-            let name = request.object_name().to_owned();
-            RequestInfo { name, ..info.clone() }.live_object()
-        }
-        Verb::Create
-        | Verb::Get
-        | Verb::List
-        | Verb::Watch
-        | Verb::Delete
-        | Verb::DeleteCollection
-        | Verb::Post
-        | Verb::Put
-        | Verb::Head
-        | Verb::Options => None,
-    }
-}
-
 impl Restorer<'_> {
     /// The body with values where its placeholders were; `None`: it has none.
     ///
     /// # Errors
     /// The first placeholder that can't be restored; then nothing may be sent.
-    pub fn restore(&self, encoding: Encoding, body: &Value) -> Result<Option<Value>, RestoreError> {
-        let payload = self.payload(encoding, body)?;
+    pub(crate) fn restore(&self, encoding: Encoding, body: &Value) -> Result<Option<Value>, RestoreError> {
+        let payload = self.release.map(|payload| self.payload(payload, body)).transpose()?;
         if payload.is_none() && find_placeholder(body).is_none() {
             return Ok(None);
         }
@@ -170,4 +115,19 @@ impl Restorer<'_> {
         }
         Ok(Some(restored))
     }
+}
+
+/// The body of a write of a Secret with values where its placeholders were, as far as the Secret itself has them; `None`: it has none, or it
+/// will be refused.
+pub(crate) fn of_secret(
+    encoding: Encoding,
+    body: &Value,
+    live: Option<&ReadObject>,
+    mask: &MaskContext,
+) -> Option<Value> {
+    let named = body.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Value::as_str);
+    let name = named.or_else(|| Some(live?.place().1)).unwrap_or_default();
+    let release = release::payload(name, encoding, body).ok()?;
+    let restorer = Restorer { secret: true, release: release.as_ref(), live, more: &[], mask };
+    restorer.restore(encoding, body).ok().flatten()
 }

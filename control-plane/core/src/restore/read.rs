@@ -7,6 +7,7 @@ use zeroize::Zeroize;
 
 use super::release::StoredRelease;
 use super::walk::value;
+use crate::hide::Hidden;
 use crate::mask::{MaskContext, MaskError, Masker};
 
 /// It never leaves the process, and its texts are wiped when it goes. `Debug` shows nothing of it.
@@ -48,6 +49,11 @@ impl ReadObject {
     /// As it may be seen.
     pub const fn masked(&self) -> &Value {
         &self.masked
+    }
+
+    /// Whether policy hides it.
+    pub fn is_hidden(&self, hidden: &Hidden) -> bool {
+        hidden.hides_value(&self.real)
     }
 
     /// As it is.

@@ -92,12 +92,14 @@ fn decoded(placeholder: &Value) -> String {
 
 /// What is sent while this is the live object.
 fn finished(request: &Request, live: Option<&Value>) -> Result<Finished, FinishError> {
-    let path = needed(request).map_or_else(|| request.info().path(), |info| info.path());
+    let carried = Carried::of(request).map_err(FinishError::Restore)?;
+    let path = carried.needed().unwrap_or_else(|| request.info()).path();
     let context = context(&path);
     let live = live.map(|live| read(live, &context));
     finish(
         request.wire().clone(),
         request.body(),
+        &carried,
         &VersionPin::None,
         Reads { live: live.as_ref(), more: &[] },
         &context,

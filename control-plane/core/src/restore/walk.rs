@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::read::ReadObject;
+use super::release::Payload;
 use super::{RestoreError, Why, document};
 use crate::mask::changes::pointer;
 use crate::mask::placeholder::PLACEHOLDER_BYTES;
@@ -13,16 +14,18 @@ use crate::mask::release::SecretField;
 use crate::mask::{FieldPath, LAST_APPLIED, MaskContext, contains_placeholder, find_placeholder, is_placeholder};
 
 /// What restoring needs to know beside the body.
-#[derive(Clone, Copy, Debug)]
-pub struct Restorer<'a> {
+#[derive(Clone, Copy)]
+pub(crate) struct Restorer<'a> {
     /// The request writes a Secret; elsewhere only whole annotations go back.
-    pub secret: bool,
+    pub(crate) secret: bool,
+    /// The release of helm's in it, opened.
+    pub(crate) release: Option<&'a Payload>,
     /// The object that is written, as it is; `None`: there is none.
-    pub live: Option<&'a ReadObject>,
+    pub(crate) live: Option<&'a ReadObject>,
     /// What was read beside it: revisions of the release that it belongs to, and Secrets of that.
-    pub more: &'a [ReadObject],
+    pub(crate) more: &'a [ReadObject],
     /// Keys and cluster.
-    pub mask: &'a MaskContext,
+    pub(crate) mask: &'a MaskContext,
 }
 
 /// The two sections of a Secret: the API server joins them, so both are the same fields.
@@ -95,50 +98,67 @@ impl Restorer<'_> {
     }
 }
 
-impl Walk<'_> {
-    /// No deeper than a body is read, so the recursion is bounded.
+/// Who says what becomes of the texts of a document that carry placeholders.
+pub(super) trait Visit {
+    /// Where in the document it is.
+    fn path(&mut self) -> &mut Vec<String>;
+
+    /// What this text becomes, which stands there.
+    fn text(&mut self, text: &str) -> Result<Value, RestoreError>;
+
+    /// What is wrong there.
+    fn error(&self, why: Why) -> RestoreError;
+
+    /// Looks at each text once, and at the names of members. No deeper than a document is read, so the recursion is bounded.
     fn value(&mut self, value: &mut Value) -> Result<(), RestoreError> {
         match value {
             Value::String(text) if contains_placeholder(text.as_bytes()) => {
-                *text = self.text(text)?;
+                *value = self.text(text)?;
                 Ok(())
             }
             Value::Array(items) => items.iter_mut().enumerate().try_for_each(|(index, item)| {
-                self.path.push(index.to_string());
+                self.path().push(index.to_string());
                 self.value(item)?;
-                self.path.truncate(self.path.len().saturating_sub(1));
+                self.path().pop();
                 Ok(())
             }),
             Value::Object(members) => members.iter_mut().try_for_each(|(name, member)| {
-                self.path.push(name.clone());
+                self.path().push(name.clone());
                 if contains_placeholder(name.as_bytes()) {
                     return Err(self.error(Why::Elsewhere));
                 }
                 self.value(member)?;
-                self.path.truncate(self.path.len().saturating_sub(1));
+                self.path().pop();
                 Ok(())
             }),
             Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
         }
+    }
+}
+
+impl Visit for Walk<'_> {
+    fn path(&mut self) -> &mut Vec<String> {
+        &mut self.path
     }
 
     fn error(&self, why: Why) -> RestoreError {
         RestoreError { field: FieldPath::from(self.path.clone()).to_string(), why }
     }
 
-    /// What a text becomes that carries a placeholder.
-    fn text(&self, text: &str) -> Result<String, RestoreError> {
+    fn text(&mut self, text: &str) -> Result<Value, RestoreError> {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         let field = match path.as_slice() {
             ["data", key] if self.restorer.secret => self.field(Section::Data, key, text),
             ["stringData", key] if self.restorer.secret => self.field(Section::StringData, key, text),
-            ["metadata", "annotations", name] => return self.annotation(name, text),
+            ["metadata", "annotations", name] => return self.annotation(name, text).map(Value::String),
             _ if self.restorer.mask.has_fields() => self.configured(text),
             _ => Err(Why::Elsewhere),
         };
-        field.map_err(|why| self.error(why))
+        field.map(Value::String).map_err(|why| self.error(why))
     }
+}
 
+impl Walk<'_> {
     fn field(&self, section: Section, key: &str, text: &str) -> Result<String, Why> {
         let live = self.restorer.live;
         if live.is_none() && self.restorer.more.is_empty() {

@@ -42,6 +42,11 @@ impl FieldMasker {
         Ok(())
     }
 
+    /// Bytes that wait for the end.
+    pub(in crate::mask) const fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// The body has ended: writes what was held.
     pub(in crate::mask) fn finish(mut self, out: &mut Vec<u8>) -> Result<MaskSummary, MaskError> {
         let summary = self.masker.finish()?;

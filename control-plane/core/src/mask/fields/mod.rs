@@ -11,6 +11,7 @@
 
 mod buffered;
 mod pattern;
+mod revealed;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use serde_json::{Map, Value};
 pub(super) use buffered::FieldMasker;
 pub use pattern::PatternError;
 use pattern::{Pattern, Step, fits};
+pub use revealed::RevealedFields;
 
 use super::placeholder::{Field, FieldPath, Scope};
 use super::{LAST_APPLIED, MaskContext};

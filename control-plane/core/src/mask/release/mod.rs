@@ -28,6 +28,8 @@ pub(crate) use texts::is_data;
 
 use super::masker::{Carrier, Masker};
 use super::open::Fate;
+use super::scan::State;
+use super::text::Use;
 use super::{MaskContext, value};
 use texts::Texts;
 
@@ -67,6 +69,12 @@ impl Masker {
         let namespace = std::str::from_utf8(&subject.namespace).ok()?;
         let namespace = if namespace.is_empty() { &self.context.namespace } else { namespace };
         revision(name).map(|_| (namespace.to_owned(), name.to_owned()))
+    }
+
+    /// Whether the payload that is being read may end in this piece of input. Where that is packed nobody can tell. (One that begins and
+    /// ends in one piece is short.)
+    pub(super) fn opens_release(&self, piece: &[u8], packed: bool) -> bool {
+        self.text_use == Use::Release && self.state == State::InString && (packed || piece.contains(&b'"'))
     }
 
     /// The payload is complete.

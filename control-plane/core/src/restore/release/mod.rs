@@ -24,12 +24,13 @@ pub(super) use stored::StoredRelease;
 pub(super) use wanted::further;
 
 use super::read::ReadObject;
-use super::walk::Section;
+use super::walk::{Section, Visit};
 use super::{RestoreError, Restorer, Why};
 use crate::body::Encoding;
 use crate::mask::changes::{self, pointer};
 use crate::mask::placeholder::{PLACEHOLDER_BYTES, count_placeholders, without_codes};
-use crate::mask::release::{self, Payload, Piece, SecretField};
+pub(super) use crate::mask::release::Payload;
+use crate::mask::release::{self, Piece, SecretField};
 use crate::mask::{FieldPath, MaskContext, contains_placeholder, find_placeholder, is_placeholder};
 use crate::request::Request;
 
@@ -163,14 +164,11 @@ impl Restorer<'_> {
             .any(|now| now.is_ok_and(|now| now == value))
     }
 
-    /// The payload with values where its placeholders were, as it stands in the body; `None`: it has none.
-    pub(super) fn payload(&self, encoding: Encoding, body: &Value) -> Result<Option<String>, RestoreError> {
-        if !self.secret {
-            return Ok(None);
-        }
+    /// The payload with values where its placeholders were, as it stands in the body.
+    pub(super) fn payload(&self, shown: &Payload, body: &Value) -> Result<String, RestoreError> {
         let named = body.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Value::as_str);
         let name = named.or_else(|| Some(self.live?.place().1)).unwrap_or_default();
-        let Some(mut payload) = payload(name, encoding, body)? else { return Ok(None) };
+        let mut payload = shown.clone();
         let mut release = Release {
             restorer: *self,
             namespace: self.mask.namespace(),
@@ -178,10 +176,9 @@ impl Restorer<'_> {
             whole: Vec::new(),
             room: Cell::new(RELEASE_DOCUMENT_BYTES),
         };
-        let shown = payload.document.clone();
         release.value(&mut payload.document)?;
-        release.hides_as_before(&shown, &payload.document, name)?;
-        payload.write().map(Some).ok_or_else(|| release.error(Why::Unreadable))
+        release.hides_as_before(&shown.document, &payload.document, name)?;
+        payload.write().ok_or_else(|| release.error(Why::Unreadable))
     }
 }
 
@@ -210,35 +207,15 @@ impl Release<'_> {
         self.room.set(self.room.get().checked_sub(bytes).ok_or(Why::Many)?);
         Ok(())
     }
+}
+
+impl Visit for Release<'_> {
+    fn path(&mut self) -> &mut Vec<String> {
+        &mut self.path
+    }
 
     fn error(&self, why: Why) -> RestoreError {
         RestoreError { field: format!("{PLACE}{}", self.pointer()), why }
-    }
-
-    /// No deeper than a payload is read.
-    fn value(&mut self, value: &mut Value) -> Result<(), RestoreError> {
-        match value {
-            Value::String(text) if contains_placeholder(text.as_bytes()) => {
-                *value = self.text(text)?;
-                Ok(())
-            }
-            Value::Array(items) => items.iter_mut().enumerate().try_for_each(|(index, item)| {
-                self.path.push(index.to_string());
-                self.value(item)?;
-                self.path.truncate(self.path.len().saturating_sub(1));
-                Ok(())
-            }),
-            Value::Object(members) => members.iter_mut().try_for_each(|(name, member)| {
-                self.path.push(name.clone());
-                if contains_placeholder(name.as_bytes()) {
-                    return Err(self.error(Why::Elsewhere));
-                }
-                self.value(member)?;
-                self.path.truncate(self.path.len().saturating_sub(1));
-                Ok(())
-            }),
-            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
-        }
     }
 
     fn text(&mut self, text: &str) -> Result<Value, RestoreError> {
@@ -265,7 +242,9 @@ impl Release<'_> {
             _ => Err(self.error(Why::Elsewhere)),
         }
     }
+}
 
+impl Release<'_> {
     fn notes(&self, text: &str) -> Result<String, RestoreError> {
         let mut notes = text.to_owned();
         for (code, value) in self.restorer.objects().flat_map(ReadObject::codes) {

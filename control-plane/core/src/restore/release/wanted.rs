@@ -3,10 +3,10 @@
 use serde_json::Value;
 use shared::limits::{RELEASE_READS, RELEASE_READS_OF_REVISIONS, RELEASE_REVISIONS};
 
-use super::{carries, code, found, owns, written};
+use super::{carries, code, found, owns};
 use crate::body::Encoding;
 use crate::mask::changes::pointer;
-use crate::mask::release::{self, SecretField};
+use crate::mask::release::{self, Payload, SecretField};
 use crate::mask::{MaskContext, find_placeholder, is_placeholder};
 use crate::request::Request;
 use crate::restore::read::ReadObject;
@@ -18,13 +18,17 @@ const RELEASE_NAMES: [(&str, &str); 2] =
     [("annotations", "meta.helm.sh/release-name"), ("labels", "app.kubernetes.io/instance")];
 
 /// What has to be read beside the object that is written, by the names in its placeholders. Where nothing fits, nothing is read.
-pub(in crate::restore) fn further(request: &Request, live: Option<&ReadObject>, mask: &MaskContext) -> Vec<String> {
+pub(in crate::restore) fn further(
+    request: &Request,
+    release: Option<&Payload>,
+    live: Option<&ReadObject>,
+    mask: &MaskContext,
+) -> Vec<String> {
     let (namespace, name) = (request.object_namespace(), request.object_name());
     let mut wanted = Wanted { mask, namespace, names: Vec::new() };
-    match written(request) {
-        Ok(Some(payload)) => wanted.of_release(name, &payload.document),
-        Ok(None) => wanted.of_secret(request, live),
-        Err(_) => {}
+    match release {
+        Some(payload) => wanted.of_release(name, &payload.document),
+        None => wanted.of_secret(request, live),
     }
     let mut names = wanted.names;
     let mut revisions = 0;

@@ -55,17 +55,18 @@ impl World {
 
     /// What is sent of a request, as the agent does it.
     fn send(&self, request: &Request) -> Result<Value, String> {
-        check(request).map_err(|error| error.to_string())?;
-        let own = needed(request).map(|info| (info.path(), info.name));
+        let carried = Carried::of(request).map_err(|error| error.to_string())?;
+        let own = carried.needed().map(|info| (info.path(), info.name.clone()));
         let read_one = |path: &str, name: &str| self.get(name).map(|secret| read(secret, &context(path)));
         let live = own.as_ref().and_then(|(path, name)| read_one(path, name));
         let context = context(&request.info().path());
-        let more: Vec<_> = further(request, live.as_ref(), &context)
+        let more: Vec<_> = carried
+            .further(request, live.as_ref(), &context)
             .iter()
             .filter_map(|info| read_one(&info.path(), &info.name))
             .collect();
         let reads = Reads { live: live.as_ref(), more: &more };
-        match finish(request.wire().clone(), request.body(), &VersionPin::None, reads, &context) {
+        match finish(request.wire().clone(), request.body(), &carried, &VersionPin::None, reads, &context) {
             Ok(finished) => serde_json::from_slice(finished.request.body()).map_err(|error| error.to_string()),
             Err(FinishError::Restore(error)) => Err(error.to_string()),
             Err(error) => panic!("{error:?}"),
@@ -386,7 +387,7 @@ fn m7_what_fits_nothing_reads_nothing() {
     let request = request("PATCH", &format!("{SECRETS}/db"), "application/merge-patch+json", patch.to_string());
     let context = context(&format!("{SECRETS}/db"));
     let live = read(world.get("db").unwrap(), &context);
-    assert!(further(&request, Some(&live), &context).is_empty());
+    assert!(Carried::of(&request).unwrap().further(&request, Some(&live), &context).is_empty());
     assert!(world.send(&request).unwrap_err().contains("another object or field"));
 }
 

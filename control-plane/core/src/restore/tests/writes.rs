@@ -33,8 +33,9 @@ fn m6_a_protobuf_body_is_put_back_too() {
     let request = request("PUT", SECRET, "application/json", shown.to_string());
     let context = context(SECRET);
     let read = read(&live(), &context);
-    let reads = Reads { live: Some(&read), more: &[] };
-    let sent = finish(request.wire().clone(), Some(&body), &VersionPin::None, reads, &context).unwrap().request;
+    let (carried, reads) = (Carried::of(&request).unwrap(), Reads { live: Some(&read), more: &[] });
+    let sent =
+        finish(request.wire().clone(), Some(&body), &carried, &VersionPin::None, reads, &context).unwrap().request;
     assert_eq!(serde_json::from_slice::<Value>(sent.body()).unwrap(), live());
     assert_eq!(sent.header(&CONTENT_TYPE).unwrap(), "application/json");
 }
@@ -183,6 +184,7 @@ fn m6_a_placeholder_of_before_a_rotation_is_put_back() {
         finish(
             request.wire().clone(),
             request.body(),
+            &Carried::of(&request).unwrap(),
             &VersionPin::None,
             Reads { live: Some(&read), more: &[] },
             &context,
@@ -214,7 +216,7 @@ fn m6_the_clients_own_version_counts_and_a_conflict_over_it_is_its_own() {
 #[test]
 fn m6_a_create_of_what_is_there_goes_to_the_api_server() {
     let request = request("POST", "/api/v1/namespaces/default/secrets", "application/json", shown(&live()).to_string());
-    assert_eq!(needed(&request).unwrap().path(), SECRET);
+    assert_eq!(Carried::of(&request).unwrap().needed().unwrap().path(), SECRET);
     let finished = finished(&request, Some(&live())).unwrap();
     assert!(!finished.precondition);
     assert_eq!(serde_json::from_slice::<Value>(finished.request.body()).unwrap(), live());
@@ -223,7 +225,7 @@ fn m6_a_create_of_what_is_there_goes_to_the_api_server() {
 #[test]
 fn without_placeholders_nothing_is_read_and_nothing_changes() {
     let request = request("PUT", SECRET, "application/json", live().to_string());
-    assert_eq!(needed(&request), None);
+    assert_eq!(Carried::of(&request).unwrap().needed(), None);
     assert_eq!(finished(&request, None).unwrap().request, *request.wire());
 }
 

@@ -1,0 +1,130 @@
+//! Work that takes long holds up nobody: releases of helm's are opened beside the thread that serves everybody.
+
+use std::sync::mpsc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::api_server::{Step, chunk, chunked_head, json as answer};
+use crate::control_plane::{AgentLink, Call, PATIENCE, text};
+use crate::world::World;
+
+const SECRETS: &str = "/api/v1/namespaces/ns/secrets";
+const NAME: &str = "sh.helm.release.v1.web.v1";
+const POD: &str = "/api/v1/namespaces/ns/pods/p";
+const CANARY: &str = "canary-in-a-release";
+
+/// A runtime as the agent's own, with one thread more for long work.
+fn run(story: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(story);
+}
+
+/// Keeps the thread for long work until the value goes.
+fn occupied() -> mpsc::Sender<()> {
+    let (open, opened) = mpsc::channel();
+    drop(tokio::task::spawn_blocking(move || opened.recv().ok()));
+    open
+}
+
+/// A Secret with a release that comes in many pieces.
+fn revision() -> String {
+    let manifest =
+        format!("kind: Secret\napiVersion: v1\nmetadata: {{name: s}}\ndata: {{k: {}}}\n", STANDARD.encode(CANARY));
+    let values = json!({"long": "x".repeat(100_000)});
+    let release = json!({"name": "web", "version": 1, "manifest": manifest, "chart": {"values": values}}).to_string();
+    let payload = STANDARD.encode(STANDARD.encode(release));
+    let metadata = json!({"name": NAME, "namespace": "ns", "uid": "u", "resourceVersion": "3"});
+    // As the API server writes it: what it is comes first.
+    format!(r#"{{"kind":"Secret","apiVersion":"v1","metadata":{metadata},"data":{{"release":"{payload}"}}}}"#)
+}
+
+fn in_pieces(body: &str) -> Vec<Step> {
+    let pieces = body.as_bytes().chunks(8192).map(|piece| chunk(std::str::from_utf8(piece).unwrap()));
+    std::iter::once(chunked_head()).chain(pieces).chain([Step::Write(b"0\r\n\r\n".to_vec())]).collect()
+}
+
+/// So many calls that whatever could end on the serving thread has ended.
+async fn others(world: &World, link: &AgentLink) {
+    for _ in 0..20 {
+        world.api.on(&format!("GET {POD} "), answer("200 OK", r#"{"kind":"Pod","apiVersion":"v1"}"#));
+        let (head, _) = text(world.control_plane.granted(link, &Call::new("GET", POD, "")).await).await;
+        assert_eq!(head.status, 200);
+    }
+}
+
+/// What this gives; until the others are answered it gives nothing.
+async fn after_others<T>(world: &World, link: &AgentLink, work: impl Future<Output = T>) -> T {
+    let open = occupied();
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        biased;
+        _ = &mut work => panic!("it was done on the thread that serves everybody"),
+        () = others(world, link) => drop(open),
+    }
+    work.await
+}
+
+#[test]
+fn others_are_answered_while_releases_are_opened() {
+    run(async {
+        let (world, link) = World::start().await;
+        others(&world, &link).await;
+        // helm list.
+        let list = format!(r#"{{"kind":"SecretList","apiVersion":"v1","items":[{0},{0}]}}"#, revision());
+        world.api.on(&format!("GET {SECRETS} "), in_pieces(&list));
+        let call = Call::new("GET", SECRETS, "");
+        let listed = async { text(world.control_plane.granted(&link, &call).await).await };
+        let (head, body) = after_others(&world, &link, listed).await;
+        assert_eq!(head.status, 200);
+        let mut list: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(list["items"][0]["data"], list["items"][1]["data"]);
+        let shown = list["items"][0].take();
+        let payload = STANDARD.decode(STANDARD.decode(shown["data"]["release"].as_str().unwrap()).unwrap()).unwrap();
+        let release: Value = serde_json::from_slice(&payload).unwrap();
+        let manifest = release["manifest"].as_str().unwrap();
+        assert!(manifest.contains("k: c2FsbHlwb3J0") && !manifest.contains(&STANDARD.encode(CANARY)), "{manifest}");
+
+        // And helm writes it back.
+        let call = Call::new("PUT", &format!("{SECRETS}/{NAME}"), &shown.to_string());
+        let mut claims = world.control_plane.claims(&link, &call);
+        let read =
+            |name| json!({"apiGroup": "", "apiVersion": "v1", "namespace": "ns", "resource": "secrets", "name": name});
+        claims["reads"] = json!([read(NAME), read("")]);
+        world.api.on(&format!("GET {SECRETS}/"), answer("200 OK", &revision()));
+        world.api.on("PUT ", answer("200 OK", r#"{"kind":"Secret","apiVersion":"v1"}"#));
+        let written = async { text(link.send(&call, &world.control_plane.sign(&claims)).await).await };
+        let (head, body) = after_others(&world, &link, written).await;
+        assert_eq!(head.status, 200, "{body}");
+        let sent = world.api.seen().into_iter().find(|seen| seen.line.starts_with("PUT ")).unwrap();
+        let (sent, real): (Value, Value) =
+            (serde_json::from_str(&sent.body).unwrap(), serde_json::from_str(&revision()).unwrap());
+        assert_eq!(sent["data"], real["data"]);
+    });
+}
+
+/// Fields that policy masks can stand anywhere, so such a list is held whole.
+#[test]
+fn others_are_answered_while_a_long_list_is_read() {
+    run(async {
+        let (world, link) = World::start().await;
+        others(&world, &link).await;
+        let map = json!({"metadata": {"name": "m"}, "data": {"password": CANARY, "long": "x".repeat(300_000)}});
+        let list = format!(r#"{{"kind":"ConfigMapList","apiVersion":"v1","items":[{map}]}}"#);
+        world.api.on("GET /api/v1/namespaces/ns/configmaps ", in_pieces(&list));
+        let call = Call::new("GET", "/api/v1/namespaces/ns/configmaps", "");
+        let token = || {
+            let mut claims = world.control_plane.claims(&link, &call);
+            claims["mask"] = json!(["data.password"]);
+            world.control_plane.sign(&claims)
+        };
+        let listed = async { text(link.send(&call, &token()).await).await };
+        let (head, body) = after_others(&world, &link, listed).await;
+        assert!(head.status == 200 && !body.contains(CANARY) && body.len() > 300_000, "{head:?}");
+        // One that isn't whole ends in an error also there.
+        world.api.on("GET /api/v1/namespaces/ns/configmaps ", in_pieces(list.trim_end_matches('}')));
+        let body = link.send(&call, &token()).await.into_body();
+        assert!(shared_net::body::collect_bounded(body, 1 << 20, PATIENCE).await.is_err());
+    });
+}
