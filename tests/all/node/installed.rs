@@ -130,6 +130,15 @@ impl Installed {
         staying.next().expect("it runs").take()
     }
 
+    /// Names of the Pods of a part of ours that are there to stay.
+    pub(super) fn names(&self, part: &str) -> Vec<String> {
+        let selector = format!("app.kubernetes.io/name=sallyport-{part}");
+        let pods = self.node.get_json(&["-n", "sallyport", "pods", "-l", &selector]);
+        let all = pods["items"].as_array().expect("a list").iter().map(|pod| &pod["metadata"]);
+        let staying = all.filter(|metadata| metadata.get("deletionTimestamp").is_none());
+        staying.filter_map(|metadata| metadata["name"].as_str()).map(str::to_owned).collect()
+    }
+
     /// Our command line in the control plane's own pod, over its local socket.
     pub(super) fn cli(&self, arguments: &[&str]) -> Output {
         let command = [&["/sallyport"], arguments].concat();

@@ -13,6 +13,7 @@ mod installed;
 mod intruders;
 mod leaves;
 mod life;
+mod memory;
 mod network;
 mod pods;
 mod ports;
