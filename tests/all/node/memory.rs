@@ -92,9 +92,9 @@ fn an_agent_that_takes_too_much_memory_is_ended_by_the_kernel_and_what_it_had_is
     });
     assert!(told.code != Some(0) && told.stderr.contains("nobody can say whether it was carried out"), "{told:?}");
     node.admin(&["delete", "validatingwebhookconfiguration", "silent"]);
-    let end = eventually(|| match last_end(on, first) {
-        Value::Null => Err(node.pod("sallyport", first)["status"].to_string()),
-        end => Ok(end),
+    let end = eventually(|| {
+        let end = last_end(on, first);
+        if end.is_null() { Err(node.pod("sallyport", first)["status"].to_string()) } else { Ok(end) }
     });
     assert_eq!((end["reason"].as_str(), end["exitCode"].as_u64()), (Some("OOMKilled"), Some(137)), "{end}");
     assert_eq!(last_end(on, other), Value::Null, "nothing has ended the other one");
