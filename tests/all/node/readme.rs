@@ -37,7 +37,7 @@ until (exec 3<>/dev/tcp/127.0.0.1/8443); do sleep 0.2; done
 {asked}
 HELD=$!
 until {list} >listed && grep {namespace} listed; do sleep 0.2; done
-ID=$(grep {namespace} listed | cut -d' ' -f1)
+read -r ID _ < <(grep {namespace} listed)
 {approve}
 wait "$HELD"
 "#,
