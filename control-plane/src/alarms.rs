@@ -37,7 +37,7 @@ pub struct Alarm {
     pub since: Timestamp,
     /// The ways that are open to it.
     pub open: Vec<Route>,
-    /// What is not as it was installed, a sentence each.
+    /// What is not as it was installed, or that nobody can tell, a sentence each.
     pub changed: Vec<String>,
 }
 
@@ -72,7 +72,7 @@ impl Alarms {
         );
         metrics.register(
             "changed_protections",
-            "Policies, webhooks and roles of ours that are not as they were installed",
+            "Policies, webhooks and roles of ours that are not as they were installed, and clusters in which nobody can tell",
             changed.clone(),
         );
         Self {
@@ -132,10 +132,14 @@ impl Alarms {
         Some(self.raise(alarm))
     }
 
-    /// What protects a cluster is not as it was installed.
+    /// What protects a cluster is not as it was installed, or nobody can tell.
     pub async fn changed(self: &Arc<Self>, cluster: &str, changed: Vec<String>) -> Raised {
         let what = changed.join("; ");
-        tracing::error!(cluster, what, "ALARM: what protects the cluster is not as it was installed");
+        tracing::error!(
+            cluster,
+            what,
+            "ALARM: what protects the cluster is not as it was installed, or nobody can tell"
+        );
         let since = self.clock.now();
         let found = Rejected {
             at: since,
@@ -144,7 +148,7 @@ impl Alarms {
             stage: "guard",
             status: 0,
             what: what.chars().take(limits::CLIENT_TEXT_CHARS).collect(),
-            why: "what protects the cluster was changed by somebody else".to_owned(),
+            why: "what protects the cluster was changed by somebody else, or nobody can tell".to_owned(),
         };
         self.record(found).await;
         let open = Vec::new();

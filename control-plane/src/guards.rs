@@ -1,10 +1,12 @@
 //! Watches what protects each cluster: network policies, webhooks, admission policies and our roles, compared by the agent with what was
-//! installed. What is deleted or otherwise is an alarm until it is back.
+//! installed. What is deleted or otherwise is an alarm until it is back; and so is a cluster in which nobody can tell, though agents carry
+//! out what jobs ask for. (Without an agent nothing is carried out, and it is not known how things are.)
 //!
 //! It asks whether or not there are runners: on an idle cluster nobody else would notice.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use shared::chain::Chain;
@@ -14,7 +16,7 @@ use shared::time::Timestamp;
 use shared_net::clock::Clock;
 use shared_net::tasks::TaskSet;
 
-use crate::agents::Agents;
+use crate::agents::{Agents, InternalError};
 use crate::alarms::{Alarms, Raised};
 use crate::authn::Authn;
 
@@ -59,17 +61,15 @@ impl Guards {
     /// Watches one cluster for ever.
     pub async fn watch(self: Arc<Self>, cluster: String) {
         let mut raised: Option<(Vec<String>, Raised)> = None;
+        let mut failing: Option<Duration> = None;
         let mut changes = self.agents.changes();
         loop {
             match self.agents.guard_read(&cluster).await {
-                Ok(watched) => self.judge(&cluster, &watched, &mut raised).await,
-                Err(error) => {
-                    // What was wrong stays wrong until somebody has seen that it is not.
-                    let why = Chain(&error).to_string();
-                    tracing::debug!(cluster, error = why, "what protects the cluster could not be looked at");
-                    let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-                    known.entry(cluster.clone()).or_default().error = Some(why);
+                Ok(watched) => {
+                    failing = None;
+                    self.judge(&cluster, &watched, &mut raised).await;
                 }
+                Err(error) => self.unseen(&cluster, &error, &mut failing, &mut raised).await,
             }
             tokio::select! {
                 () = tokio::time::sleep(limits::GUARD_EVERY) => {}
@@ -84,6 +84,48 @@ impl Guards {
         let guard =
             Guard { at: Some(self.clock.now()), objects: watched.len(), complaints: complaints.clone(), error: None };
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(cluster.to_owned(), guard);
+        self.alarm(cluster, complaints, raised).await;
+    }
+
+    /// Nobody could look. What was wrong stays wrong until somebody has seen that it is not.
+    async fn unseen(
+        &self,
+        cluster: &str,
+        error: &InternalError,
+        failing: &mut Option<Duration>,
+        raised: &mut Option<(Vec<String>, Raised)>,
+    ) {
+        let why = Chain(error).to_string();
+        tracing::debug!(cluster, error = why, "what protects the cluster could not be looked at");
+        let mut complaints = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let guard = known.entry(cluster.to_owned()).or_default();
+            guard.error = Some(why.clone());
+            guard.complaints.clone()
+        };
+        let now = self.clock.monotonic();
+        let for_long = now.saturating_sub(*failing.get_or_insert(now)) >= limits::GUARD_EVERY;
+        let alarming = match error {
+            InternalError::NoAgent(_) => {
+                *failing = None;
+                false
+            }
+            InternalError::OldAgents => true,
+            // An agent may just be going: the next look is another's.
+            InternalError::NotMade(_)
+            | InternalError::NotRecorded
+            | InternalError::NoAnswer
+            | InternalError::NoRight
+            | InternalError::Status(_)
+            | InternalError::Unreadable => for_long,
+        };
+        if alarming {
+            complaints.push(format!("nobody can tell whether what protects it is as it was installed: {why}"));
+            self.alarm(cluster, complaints, raised).await;
+        }
+    }
+
+    async fn alarm(&self, cluster: &str, complaints: Vec<String>, raised: &mut Option<(Vec<String>, Raised)>) {
         if complaints.is_empty() {
             *raised = None;
         } else if raised.as_ref().is_none_or(|(known, _)| *known != complaints) {

@@ -139,17 +139,7 @@ struct Refusing {
 impl Refusing {
     /// Joins beside the stack's own agents. It takes nothing at all, or nothing once it was asked whether it lives.
     async fn join(stack: &Stack, what: Refuses) -> Self {
-        let text = std::fs::read_to_string(stack.agent_config("agent")).unwrap();
-        let config = config::parse(&text, &InCluster::default()).unwrap();
-        let identity = Identity::self_signed(Clock::system().now(), pki::CA_LIFE).unwrap();
-        let endpoint = Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-        let dialled = quic::client_config(&identity, config.pin).unwrap();
-        let connection = endpoint.connect(stack.quic(), dialled).await.unwrap();
-        let token = std::fs::read_to_string(&config.token_file).unwrap();
-        let hello =
-            json!({"token": token.trim(), "agent": Uuid::new_v4(), "clusterUid": config.cluster_uid, "life": 0});
-        assert_eq!(call(&connection, wire::path::AGENT, &hello.to_string()).await, StatusCode::OK);
-
+        let (endpoint, connection) = as_agent(stack).await;
         let tasks = TaskSet::new();
         let (trigger, drain) = drain::channel();
         if what == Refuses::All {
@@ -173,6 +163,20 @@ impl Refusing {
         });
         Self { _endpoint: endpoint, _tasks: CancelOnDrop(tasks) }
     }
+}
+
+/// A connection that is an agent's, by the token of the stack's own.
+pub(crate) async fn as_agent(stack: &Stack) -> (Endpoint, Connection) {
+    let text = std::fs::read_to_string(stack.agent_config("agent")).unwrap();
+    let config = config::parse(&text, &InCluster::default()).unwrap();
+    let identity = Identity::self_signed(Clock::system().now(), pki::CA_LIFE).unwrap();
+    let endpoint = Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let dialled = quic::client_config(&identity, config.pin).unwrap();
+    let connection = endpoint.connect(stack.quic(), dialled).await.unwrap();
+    let token = std::fs::read_to_string(&config.token_file).unwrap();
+    let hello = json!({"token": token.trim(), "agent": Uuid::new_v4(), "clusterUid": config.cluster_uid, "life": 0});
+    assert_eq!(call(&connection, wire::path::AGENT, &hello.to_string()).await, StatusCode::OK);
+    (endpoint, connection)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

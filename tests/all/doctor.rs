@@ -12,6 +12,8 @@ use tests::cluster::{Cluster, program};
 use tests::kubectl::Output;
 use tests::stack::Stack;
 
+mod elsewhere;
+
 const INSTALL: [&str; 6] =
     ["--cluster", "production", "--set", "network.apiServerPorts=[6443]", "--runner-namespace", "jobs"];
 /// What is red and what is left out where there is no node: nothing runs, so nobody answers for Pods.

@@ -1,11 +1,23 @@
 //! What protects a cluster is watched: a policy that is weakened or deleted is an alarm, also where there is no runner.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use serde_json::{Value, json};
+use shared::wire;
+use shared_net::endpoint::Endpoint;
+use shared_net::tasks::{CancelOnDrop, TaskSet};
+use shared_net::{drain, exchange};
 use tests::cluster::Cluster;
 use tests::stack::{Setup, Stack, get};
+
+use crate::agents::as_agent;
 
 /// A policy as `sallyport install` writes one for a namespace of runners.
 fn policy(namespace: &str) -> Value {
@@ -87,4 +99,75 @@ async fn a_policy_that_is_weakened_or_deleted_is_an_alarm() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     panic!("{said}");
+}
+
+/// An agent that answers the question what it guards so, and whatever else it is asked with nothing.
+struct Unknowing {
+    _endpoint: Endpoint,
+    _tasks: CancelOnDrop,
+}
+
+impl Unknowing {
+    async fn join(stack: &Stack, answer: StatusCode) -> Self {
+        let (endpoint, connection) = as_agent(stack).await;
+        let tasks = TaskSet::new();
+        let serving = tasks.clone();
+        tasks.spawn("answer", async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let mut response = Response::new(Full::<Bytes>::default());
+                if request.uri().path() == wire::path::GUARDED {
+                    *response.status_mut() = answer;
+                }
+                std::future::ready(Ok::<_, Infallible>(response))
+            });
+            let (_trigger, drain) = drain::channel();
+            exchange::serve(&connection, service, &serving, drain).await;
+        });
+        Self { _endpoint: endpoint, _tasks: CancelOnDrop(tasks) }
+    }
+}
+
+/// Nobody who could say that all is well is not the same as all being well: agents of a version that knows nothing of it, or whose answer
+/// makes no sense.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_can_tell_is_an_alarm_too() {
+    let place = Cluster::get().namespace("untold");
+    let wanted = policy(&place);
+    place.cluster().apply(&wanted.to_string());
+    let guarded = json!([wanted]).to_string();
+    let mut stack = Stack::with("untold", &Setup { guarded: Some(guarded), ..Setup::default() });
+    for (answer, told) in [
+        (StatusCode::NOT_FOUND, "no agent of the cluster is of a version that can tell"),
+        (StatusCode::INTERNAL_SERVER_ERROR, "the cluster answered 500"),
+    ] {
+        stack.kill_agent();
+        stack.kill_control_plane();
+        stack.start_control_plane();
+        let unknowing = Unknowing::join(&stack, answer).await;
+        let alarm = until_alarm(&stack, true).await;
+        let sentence = format!("nobody can tell whether what protects it is as it was installed: {told}");
+        assert!(alarm.contains(&sentence), "{alarm}");
+        assert!(!get(stack.admin_port(), "/readyz/protection"), "monitoring sees it");
+        let log = stack.log("control-plane").text();
+        assert!(log.contains("ALARM: what protects the cluster") && log.contains(&sentence), "{log}");
+
+        // Beside one that can tell, it is asked nothing.
+        stack.start_agent();
+        until_alarm(&stack, false).await;
+        assert_eq!(until(&stack, |guard| guard["error"].is_null()).await["objects"], 1);
+        drop(unknowing);
+    }
+}
+
+/// Waits until there is an alarm, or none; gives what people are told.
+async fn until_alarm(stack: &Stack, on: bool) -> String {
+    let mut printed = String::new();
+    for _ in 0..450 {
+        printed = stack.cli(&["sessions", "alarms"]).ok();
+        if printed.contains("ALARM") == on {
+            return printed;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("not within a minute and a half: {printed}; {}", stack.log("control-plane").text());
 }

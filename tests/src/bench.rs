@@ -17,16 +17,18 @@ mod holds;
 pub(crate) mod listen;
 pub mod machine;
 mod masking;
+mod pods;
 mod policy;
 mod reads;
 pub mod report;
 mod sidecar;
 mod stats;
+mod steady;
 pub(crate) mod upstream;
 mod watches;
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -46,6 +48,8 @@ pub struct Extent {
     pub throughput_rounds: usize,
     /// How long each contestant's turn is there.
     pub throughput: Duration,
+    /// How long a thousand reads a second go on.
+    pub steady: Duration,
     /// Events of each watch.
     pub events: usize,
     /// Operations held and approved.
@@ -56,6 +60,8 @@ pub struct Extent {
     pub starts: usize,
     /// Sidecars at one control plane.
     pub crowd: usize,
+    /// Rounds of Pods that start, with a sidecar and without.
+    pub pods: usize,
 }
 
 impl Extent {
@@ -65,11 +71,13 @@ impl Extent {
         reads: 400,
         throughput_rounds: 3,
         throughput: Duration::from_millis(500),
+        steady: Duration::from_secs(5),
         events: 500,
         holds: 40,
         lists: 4,
         starts: 10,
         crowd: 100,
+        pods: 8,
     };
     /// About two minutes.
     pub const WHOLE: Self = Self {
@@ -77,22 +85,29 @@ impl Extent {
         reads: 800,
         throughput_rounds: 5,
         throughput: Duration::from_secs(1),
+        steady: Duration::from_secs(15),
         events: 2000,
         holds: 200,
         lists: 10,
         starts: 50,
         crowd: 1000,
+        pods: 20,
     };
 }
 
-/// Measures everything, or only the parts whose name contains a word.
+/// Measures everything, or only the parts whose name contains a word; Pods where there is a node, whose folder it is.
 ///
 /// # Errors
 /// Something that is measured does not work.
-pub async fn run(extent: &Extent, small_sidecar: PathBuf, only: &str) -> Result<Report> {
+pub async fn run(extent: &Extent, small_sidecar: PathBuf, only: &str, node: Option<&Path>) -> Result<Report> {
     let wanted = |part: &str| part.contains(only);
     let mut report = Report::default();
     let (stolen, busy) = (Share::read(), load());
+    if let Some(node) = node
+        && wanted("pods")
+    {
+        pods::measure(node, extent, &mut report).await?;
+    }
     if wanted("policy") {
         policy::measure(&mut report)?;
     }
@@ -102,7 +117,7 @@ pub async fn run(extent: &Extent, small_sidecar: PathBuf, only: &str) -> Result<
     if wanted("admission") {
         admission::measure(extent, &mut report)?;
     }
-    let parts = ["reads", "watches", "lists", "throughput", "sidecar", "crowd", "holds", "real"];
+    let parts = ["reads", "watches", "lists", "throughput", "steady", "sidecar", "crowd", "holds", "real"];
     if parts.into_iter().any(wanted) {
         progress("starting the API server and the contestants");
         contestants::prepare_cluster();
@@ -115,6 +130,9 @@ pub async fn run(extent: &Extent, small_sidecar: PathBuf, only: &str) -> Result<
         }
         if wanted("throughput") {
             reads::many_at_once(&field, &path, extent, &mut report).await?;
+        }
+        if wanted("steady") {
+            steady::measure(&field, &path, extent, &mut report).await?;
         }
         if wanted("watches") {
             watches::measure(&field, extent, &mut report).await?;

@@ -2,6 +2,7 @@
 //! wants. It can also behave as no issuer should.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -77,20 +78,25 @@ impl std::fmt::Debug for Issuer {
 impl Issuer {
     /// Starts one on a free loopback port.
     pub fn start() -> Self {
+        Self::start_at([127, 0, 0, 1].into())
+    }
+
+    /// Starts one on a free port of this address, where a node's Pods find it.
+    pub fn start_at(address: IpAddr) -> Self {
         let folder = TempDir::new().expect("there is room for a folder");
         let now = Timestamp(u64::try_from(now().as_millis()).expect("this century"));
         let day = Duration::from_secs(24 * 3600);
         let ca = Ca::load_or_create(folder.path(), "issuer", now).expect("a CA can be made");
-        let identity = ca.issue_server(&["localhost"], &[[127, 0, 0, 1].into()], now, day).expect("a certificate");
+        let identity = ca.issue_server(&["localhost"], &[address], now, day).expect("a certificate");
         let config = rustls::ServerConfig::builder_with_provider(shared_net::crypto::provider())
             .with_safe_default_protocol_versions()
             .expect("TLS versions")
             .with_no_client_auth()
             .with_single_cert(identity.chain().to_vec(), identity.key())
             .expect("a certificate of our own");
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
+        let listener = std::net::TcpListener::bind((address, 0)).expect("there is a free port");
         listener.set_nonblocking(true).expect("a socket can be");
-        let url = format!("https://127.0.0.1:{}", listener.local_addr().expect("it has an address").port());
+        let url = format!("https://{}", listener.local_addr().expect("it has an address"));
         let first = State { manner: Manner::Well, signs: Key::new("key-1"), key_sets: 0, requests: 0 };
         let state = Arc::new(Mutex::new(first));
         let (stop, stopped) = tokio::sync::oneshot::channel();

@@ -17,6 +17,8 @@ use shared_net::clock::Clock;
 use crate::cluster::{Cluster, Kind, facts, program, root};
 use crate::kubectl::Output;
 
+mod memory;
+
 /// An image with a shell, the usual tools and kubectl, as a job has them.
 pub const RUNNER: &str = "localhost/runner:1";
 /// The same with `intruder`, which calls the control plane's port by itself ([`crate::intruder`]); see [`Node::load_intruder`].
@@ -112,9 +114,14 @@ python3 "$root/scripts/image/archive.py" --name localhost/intruder:1 --output "$
         self.enter(&[&["nsenter", "--target", &pid, "--net", "--"], command].concat())
     }
 
-    /// Kills the first process of a Pod's container, as the kernel does with who takes too much memory.
+    /// Kills the first process of a Pod's container.
     pub fn kill(&self, namespace: &str, pod: &str, container: &str) {
-        self.enter(&["kill", "-KILL", &self.process(namespace, pod, container)]).ok();
+        self.signal("KILL", namespace, pod, container);
+    }
+
+    /// Sends a signal to the first process of a Pod's container.
+    pub fn signal(&self, signal: &str, namespace: &str, pod: &str, container: &str) {
+        self.enter(&["kill", "-s", signal, &self.process(namespace, pod, container)]).ok();
     }
 
     /// The first process of a Pod's container, as the machine numbers it.

@@ -20,9 +20,15 @@ use super::{AgentLink, Agents};
 impl Agents {
     /// How the objects of a cluster are that its agent guards. Empty: the agent was not told of any.
     pub async fn guard_read(&self, cluster: &str) -> Result<Vec<Watched>, InternalError> {
-        let link = self.pick(cluster).ok_or_else(|| InternalError::NoAgent(cluster.to_owned()))?;
-        let asked = tokio::time::timeout(limits::SESSION_WAIT, guarded(&link));
-        let targets = asked.await.map_err(|_| InternalError::NoAnswer)??;
+        let mut link = self.pick(cluster).ok_or_else(|| InternalError::NoAgent(cluster.to_owned()))?;
+        let targets = match guarded(&link).await {
+            // While agents are updated one of the others may be newer.
+            Err(InternalError::OldAgents) => {
+                link = self.pick_but(cluster, Some(link.epoch)).ok_or(InternalError::OldAgents)?;
+                guarded(&link).await?
+            }
+            asked => asked?,
+        };
         let mut watched = Vec::new();
         // An operation for as many objects as one grant can list.
         for some in targets.chunks(limits::GRANT_READS.saturating_add(1)) {
@@ -33,7 +39,7 @@ impl Agents {
             let session = SessionId::new(Uuid::nil());
             let attributes = internal::guard_read(cluster, id, session, first).map_err(not_made)?;
             let beside = Beside::Reads(rest.to_vec());
-            let (status, body) = self.ask_cluster(Purpose::GuardRead, attributes, None, cluster, beside).await?;
+            let (status, body) = self.ask_through(Purpose::GuardRead, attributes, None, &link, beside).await?;
             if status != StatusCode::OK {
                 return Err(InternalError::Status(status.as_u16()));
             }
@@ -49,10 +55,13 @@ async fn guarded(link: &AgentLink) -> Result<Vec<Target>, InternalError> {
     let request =
         http::Request::get(wire::path::GUARDED).header(HOST, wire::HOST_CONTROL).body(Full::new(Bytes::new()));
     let request = request.map_err(|error| InternalError::NotMade(Box::new(error)))?;
-    let response = exchange::send(&link.connection, request).await.map_err(|_| InternalError::NoAnswer)?;
-    // An agent of a version that knows nothing of it.
-    if response.status() == StatusCode::NOT_FOUND {
-        return Ok(Vec::new());
+    let asked = tokio::time::timeout(limits::SESSION_WAIT, exchange::send(&link.connection, request)).await;
+    let response = asked.ok().and_then(Result::ok).ok_or(InternalError::NoAnswer)?;
+    match response.status() {
+        StatusCode::OK => {}
+        // An agent of a version that knows nothing of it: not the same as one that was told of nothing.
+        StatusCode::NOT_FOUND => return Err(InternalError::OldAgents),
+        other => return Err(InternalError::Status(other.as_u16())),
     }
     let body = collect_bounded(response.into_body(), limits::LIVE_OBJECT_BYTES, limits::SESSION_WAIT).await;
     let body = body.map_err(|error| InternalError::NotMade(Box::new(error)))?;

@@ -66,6 +66,9 @@ pub enum InternalError {
     /// Not what was asked for.
     #[error("the answer is not an object")]
     Unreadable,
+    /// An agent that knows nothing of the question.
+    #[error("no agent of the cluster is of a version that can tell; sallyport upgrade brings one")]
+    OldAgents,
 }
 
 fn not_made(error: impl std::error::Error + Send + Sync + 'static) -> InternalError {
@@ -141,7 +144,19 @@ impl Agents {
         beside: Beside,
     ) -> Result<(StatusCode, Bytes), InternalError> {
         let link = self.pick_or_wait(cluster).await.ok_or_else(|| InternalError::NoAgent(cluster.to_owned()))?;
-        tokio::time::timeout(WAIT, self.ask_agent(what, attributes, parent, &link, beside))
+        self.ask_through(what, attributes, parent, &link, beside).await
+    }
+
+    /// The same, of a certain agent first.
+    pub(super) async fn ask_through(
+        &self,
+        what: Purpose,
+        attributes: Attributes,
+        parent: Option<OperationId>,
+        link: &Arc<AgentLink>,
+        beside: Beside,
+    ) -> Result<(StatusCode, Bytes), InternalError> {
+        tokio::time::timeout(WAIT, self.ask_agent(what, attributes, parent, link, beside))
             .await
             .map_err(|_| InternalError::NoAnswer)?
     }

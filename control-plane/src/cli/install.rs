@@ -11,7 +11,7 @@ use shared::config::Problems;
 use shared_net::clock::Clock;
 use shared_net::enrolment::EnrolmentToken;
 
-use crate::install::{self, Cluster, Form, Installation, Kubectl, Rotate, Settings};
+use crate::install::{self, Changes, Cluster, Form, Installation, Kubectl, LeftOut, Rotate, Settings};
 
 /// Which cluster, and as whom: as kubectl has it.
 #[derive(Args, Clone)]
@@ -122,11 +122,14 @@ pub(super) fn upgrade(wanted: Wanted) -> anyhow::Result<()> {
         anyhow::bail!("Sallyport is not installed here: `sallyport install` is what you want");
     }
     say(installation.notes());
-    let (changes, gone) = install::changes(&kubectl, &installation)?;
-    if changes.is_empty() {
+    let Changes { lines, gone, left_out } = install::changes(&kubectl, &installation)?;
+    if lines.is_empty() && left_out.is_empty() {
         say(&["Nothing changes.".to_owned()]);
     }
-    say(&changes);
+    say(&lines);
+    for LeftOut { sentence, line } in left_out {
+        say(&[format!("{sentence}: it tells ports apart by their numbers alone. When it is done, type"), line]);
+    }
     if let Some(gone) = gone {
         say(&["kubectl apply removes nothing. When it is done, delete what is no longer installed:".to_owned()]);
         say(&[format!("kubectl delete --ignore-not-found -f - <<'YAML'\n{gone}YAML")]);

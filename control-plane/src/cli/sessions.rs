@@ -113,7 +113,9 @@ async fn alarms(client: &Client) -> anyhow::Result<()> {
         let changed = changed.collect::<Vec<_>>().join("; ");
         if !changed.is_empty() {
             print(&safe(
-                &format!("ALARM since {since}: what protects {cluster} is not as it was installed: {changed}"),
+                &format!(
+                    "ALARM since {since}: what protects {cluster} is not as it was installed, or nobody can tell: {changed}"
+                ),
                 false,
             ));
         }

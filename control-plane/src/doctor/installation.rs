@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::check::{Check, Report};
 use super::cluster::Seen;
 use super::{last_line, list, text};
-use crate::install::{ENROLMENT, GUARDED, NAMESPACE, changes};
+use crate::install::{Changes, ENROLMENT, GUARDED, NAMESPACE, changes};
 
 pub(super) fn look(seen: &Seen, report: &mut Report) {
     report.push(pinned(seen));
@@ -102,16 +102,21 @@ fn up_to_date(seen: &Seen) -> Check {
     };
     match changes(&seen.kubectl, &seen.installation) {
         Err(error) => check.fail(last_line(&format!("{error:#}"))).remedy("sallyport upgrade --values FILE says more"),
-        Ok((lines, _)) => {
+        Ok(Changes { lines, left_out, .. }) => {
             let plain = |line: &String| match line.split_once(' ').map(|(change, what)| (change, what.trim())) {
                 Some(("added", what)) => format!("{what} is missing"),
                 Some(("changed", what)) => format!("{what} is not as this version has it"),
                 Some((_, what)) => format!("{what} is of Sallyport and is no longer installed"),
                 None => line.clone(),
             };
+            let again = "sallyport upgrade --values FILE shows what changes and what to delete; pipe it into kubectl apply -f -";
+            let by_hand = left_out.iter().map(|one| one.line.as_str());
+            let changed = lines.iter().filter(|line| !elsewhere(line)).map(plain).collect::<Vec<_>>();
+            let remedies = (!changed.is_empty()).then_some(again).into_iter().chain(by_hand).collect::<Vec<_>>();
             check
-                .fail_each(lines.iter().filter(|line| !elsewhere(line)).map(plain))
-                .remedy("sallyport upgrade --values FILE shows what changes and what to delete; pipe it into kubectl apply -f -")
+                .fail_each(changed)
+                .fail_each(left_out.iter().map(|one| one.sentence.clone()))
+                .remedy(remedies.join("; then "))
         }
     }
 }

@@ -13,6 +13,7 @@ mod fields;
 mod keys;
 mod kubectl;
 mod network;
+mod ports;
 mod remove;
 mod render;
 mod settings;
@@ -36,11 +37,12 @@ use keys::Keys;
 pub use keys::{ENROLMENT, Rotate};
 pub use kubectl::{Kubectl, Missing};
 use network::Egress;
+pub use ports::LeftOut;
 pub use remove::{Removal, removal};
 pub(crate) use settings::INSIDE;
 use settings::{ControlPlane, Inside, Mode, Pinned, QUIC};
 pub use settings::{Settings, read, set};
-pub use upgrade::changes;
+pub use upgrade::{Changes, changes};
 
 /// The oldest API server that we run on: native sidecars, and a pod's wait before its end.
 pub const OLDEST_MINOR: u32 = 30;

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::cluster::items;
 use super::kubectl::Kubectl;
+use super::ports::{self, LeftOut};
 use super::{Form, Installation, remove, yaml};
 
 /// What the API server writes by itself, or kubectl to remember.
@@ -15,11 +16,22 @@ const NOT_OURS: [&str; 5] = [
     "/status",
 ];
 
-/// What changes, a line each; and what is in the cluster and no longer installed, for `kubectl delete -f -`.
+/// What another apply would change, and what it would not.
+#[derive(Debug)]
+pub struct Changes {
+    /// What changes, a line each.
+    pub lines: Vec<String>,
+    /// What is in the cluster and no longer installed, for `kubectl delete -f -`.
+    pub gone: Option<String>,
+    /// Ports that the apply leaves out.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Asks.
 ///
 /// # Errors
 /// What kubectl said: the API server refuses an object, for one.
-pub fn changes(kubectl: &Kubectl, installation: &Installation) -> anyhow::Result<(Vec<String>, Option<String>)> {
+pub fn changes(kubectl: &Kubectl, installation: &Installation) -> anyhow::Result<Changes> {
     let manifests = installation.print(Form::Manifests);
     let list = |arguments: &[&str]| -> anyhow::Result<Vec<Value>> {
         let text = kubectl.run(arguments, &manifests)?;
@@ -39,7 +51,8 @@ pub fn changes(kubectl: &Kubectl, installation: &Installation) -> anyhow::Result
     let installed = remove::installed(kubectl)?;
     let gone: Vec<_> = installed.into_iter().filter(|one| !after.iter().any(|other| same(one, other))).collect();
     lines.extend(gone.iter().map(|object| format!("removed  {}", name(object))));
-    Ok((lines, (!gone.is_empty()).then(|| yaml::file(&gone))))
+    let left_out = ports::left_out(installation.objects(), &after);
+    Ok(Changes { lines, gone: (!gone.is_empty()).then(|| yaml::file(&gone)), left_out })
 }
 
 pub(super) fn comparable(object: &Value) -> Value {

@@ -10,7 +10,7 @@ use super::{Name, by_name, objects};
 /// The test cluster listens on loopback, which no EndpointSlice can say.
 const COMMON: [&str; 4] = ["--cluster", "production", "--set", "network.apiServerPorts=[6443]"];
 
-fn sallyport(cluster: &Cluster, arguments: &[&str]) -> Output {
+pub(super) fn sallyport(cluster: &Cluster, arguments: &[&str]) -> Output {
     let facts = cluster.facts();
     let mut command = Command::new(program("sallyport"));
     command.args(arguments).arg("--kubectl").arg(&facts.kubectl).arg("--kubeconfig").arg(&facts.admin_kubeconfig);
@@ -22,7 +22,7 @@ fn sallyport(cluster: &Cluster, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn printed(cluster: &Cluster, arguments: &[&str]) -> (String, String) {
+pub(super) fn printed(cluster: &Cluster, arguments: &[&str]) -> (String, String) {
     let output = sallyport(cluster, arguments);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let (out, err) = (text(output.stdout), text(output.stderr));
@@ -30,7 +30,7 @@ fn printed(cluster: &Cluster, arguments: &[&str]) -> (String, String) {
     (out, err)
 }
 
-fn with<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub(super) fn with<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&[command], COMMON.as_slice(), more].concat()
 }
 

@@ -5,6 +5,7 @@ mod enrolment;
 mod forms;
 mod life;
 mod mistakes;
+mod ports;
 mod processes;
 mod rotation;
 

@@ -4,15 +4,23 @@ use std::process::Command;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde_json::Value;
+use tempfile::TempDir;
 use tests::cluster::{Namespace, program, root};
+use tests::issuer::Issuer;
 use tests::kubectl::Output;
 use tests::node::{Node, eventually};
 
-/// What differs from the built-in policy: nobody stands behind these jobs, and while a way round is open people are asked about everything.
+/// Beside the node: an issuer of approvers' tokens. What differs from the built-in policy: nobody stands behind these jobs, and while a
+/// way round is open people are asked about everything.
 const VALUES: &str = "
 cluster: test
 images: {pullPolicy: Never}
 controlPlane:
+  approverIssuers:
+  - {issuer: 'ISSUER', audience: sallyport, groups: groups, ca: people.crt, dangerAllowPrivateAddress: true}
+  files:
+    people.crt: |
+      AUTHORITY
   localSocket: {groups: [sallyport-approvers], dangerSingleLocalVote: true}
   policy: |
     apiVersion: sallyport.dev/v1alpha1
@@ -29,6 +37,8 @@ pub(super) struct Installed {
     pub(super) node: &'static Node,
     /// A namespace of runners, as the installation was told.
     pub(super) runners: Namespace,
+    /// Whose tokens approvers have.
+    pub(super) people: Issuer,
     values: String,
 }
 
@@ -42,31 +52,22 @@ impl Installed {
     /// Installs it on a node that has nothing of it, with this kind of network policies.
     pub(super) fn install(node: &'static Node, network: &str) -> Self {
         let runners = node.namespace("runners");
-        let values = format!("{VALUES}network: {{mode: {network}, runnerNamespaces: [{}]}}\n", &*runners);
-        let this = Self { node, runners, values };
+        let people = Issuer::start_at(node.host_address().parse().expect("it is an address"));
+        let authority = std::fs::read_to_string(people.ca()).expect("it has a certificate").replace('\n', "\n      ");
+        let values = VALUES.replace("ISSUER", people.url()).replace("AUTHORITY", &authority);
+        let values = format!("{values}network: {{mode: {network}, runnerNamespaces: [{}]}}\n", &*runners);
+        let this = Self { node, runners, people, values };
         this.as_the_readme_says();
         this
     }
 
-    /// Types what README.md gives for one's own cluster, in a folder with values of ours. Left out is what a person does afterwards, who
-    /// has a token of an OIDC issuer.
+    /// Types what README.md gives for one's own cluster up to where it is installed, in a folder with values of ours. The rest is
+    /// `super::readme`'s.
     fn as_the_readme_says(&self) {
-        let readme = std::fs::read_to_string(root().join("README.md")).expect("it is there");
-        let (_, section) = readme.split_once("\n## On your own cluster\n").expect("it has the section");
-        let (_, lines) = section.split_once("\n$ sallyport install --values values.yaml").expect("and its first line");
-        let (lines, _) = lines.split_once("\n```").expect("and their end");
-        let lines = format!("$ sallyport install --values values.yaml{lines}");
-        let typed = lines.lines().filter_map(|line| line.strip_prefix("$ "));
-        let typed: Vec<_> = typed.take_while(|line| !line.contains("port-forward")).collect();
-        assert_eq!(typed.len(), 4, "{typed:?}");
-
-        let folder = tempfile::tempdir().expect("there is room for a folder");
-        let (facts, path) = (self.node.facts(), folder.path().join("bin"));
-        std::fs::create_dir(&path).expect("there is room for a folder");
+        let (typed, _) = readme();
+        let folder = self.folder();
         std::fs::write(folder.path().join("values.yaml"), &self.values).expect("the folder takes files");
-        for (name, target) in [("kubectl", facts.kubectl.clone()), ("sallyport", program("sallyport"))] {
-            std::os::unix::fs::symlink(target, path.join(name)).expect("the folder takes links");
-        }
+        let (facts, path) = (self.node.facts(), folder.path().join("bin"));
         let output = Command::new("bash")
             .args(["-euxo", "pipefail", "-c", &typed.join("\n")])
             .current_dir(&folder)
@@ -81,6 +82,17 @@ impl Installed {
         let authority = std::fs::read_to_string(folder.path().join("sallyport-ca.crt")).expect("it was written");
         assert!(authority.starts_with("-----BEGIN CERTIFICATE-----"), "{authority}");
         self.rolled_out();
+    }
+
+    /// A folder with our programs in `bin`, for who types.
+    pub(super) fn folder(&self) -> TempDir {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let path = folder.path().join("bin");
+        std::fs::create_dir(&path).expect("there is room for a folder");
+        for (name, target) in [("kubectl", self.node.facts().kubectl.clone()), ("sallyport", program("sallyport"))] {
+            std::os::unix::fs::symlink(target, path.join(name)).expect("the folder takes links");
+        }
+        folder
     }
 
     /// Has `sallyport install` or `upgrade` print manifests of the same values, applies them, and waits until all is ready; gives what was
@@ -130,6 +142,15 @@ impl Installed {
         staying.next().expect("it runs").take()
     }
 
+    /// Names of the Pods of a part of ours that are there to stay.
+    pub(super) fn names(&self, part: &str) -> Vec<String> {
+        let selector = format!("app.kubernetes.io/name=sallyport-{part}");
+        let pods = self.node.get_json(&["-n", "sallyport", "pods", "-l", &selector]);
+        let all = pods["items"].as_array().expect("a list").iter().map(|pod| &pod["metadata"]);
+        let staying = all.filter(|metadata| metadata.get("deletionTimestamp").is_none());
+        staying.filter_map(|metadata| metadata["name"].as_str()).map(str::to_owned).collect()
+    }
+
     /// Our command line in the control plane's own pod, over its local socket.
     pub(super) fn cli(&self, arguments: &[&str]) -> Output {
         let command = [&["/sallyport"], arguments].concat();
@@ -153,6 +174,21 @@ impl Installed {
                 .ok_or_else(|| format!("nothing waits: {holds}"))
         })
     }
+}
+
+/// What README.md has people type for a cluster of their own: to install, and afterwards.
+pub(super) fn readme() -> (Vec<String>, Vec<String>) {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("it is there");
+    let (_, section) = readme.split_once("\n## On your own cluster\n").expect("it has the section");
+    let (_, lines) = section.split_once("\n$ sallyport install --values values.yaml").expect("and its first line");
+    let (lines, _) = lines.split_once("\n```").expect("and their end");
+    let lines = format!("$ sallyport install --values values.yaml{lines}");
+    let typed = lines.lines().filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned);
+    let (before, after): (Vec<_>, Vec<_>) = typed.enumerate().partition(|(place, _)| *place < 4);
+    let text = |lines: Vec<(usize, String)>| lines.into_iter().map(|(_, line)| line).collect::<Vec<_>>();
+    let (before, after) = (text(before), text(after));
+    assert!(after.len() == 6 && after[0].contains("port-forward"), "{before:?} {after:?}");
+    (before, after)
 }
 
 /// Our command line with the administrator's rights in the cluster.

@@ -35,8 +35,8 @@ fn it_goes_on(on: &Installed, namespace: &str) {
     });
 }
 
-/// Updates of agents and control plane: no read of a job fails. An agent that is killed, as the kernel kills who takes too much memory:
-/// the one read that it had is told that nobody knows. What waits for people goes on waiting all the while, and is done once.
+/// Updates of agents and control plane: no read of a job fails. An agent that is killed: the one read that it had is told that nobody
+/// knows. What waits for people goes on waiting all the while, and is done once.
 #[test]
 fn neither_updates_nor_a_killed_agent_lose_a_call_or_a_hold() {
     let Some(on) = Installed::get() else { return };
@@ -79,7 +79,7 @@ fn neither_updates_nor_a_killed_agent_lose_a_call_or_a_hold() {
 }
 
 /// The sessions of a pod's sidecar, with their operations.
-fn sessions(on: &Installed, namespace: &str, pod: &str) -> Vec<Value> {
+pub(super) fn sessions(on: &Installed, namespace: &str, pod: &str) -> Vec<Value> {
     let all = on.json(&["sessions", "list"]);
     let of = |session: &&Value| {
         let identity = &session["identity"]["pod"];

@@ -13,9 +13,11 @@ mod installed;
 mod intruders;
 mod leaves;
 mod life;
+mod memory;
 mod network;
 mod pods;
 mod ports;
+mod readme;
 mod shapes;
 mod story;
 

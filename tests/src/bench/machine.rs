@@ -56,6 +56,15 @@ pub fn memory(pid: u32, key: &str) -> Result<f64> {
     Ok(kb.with_context(|| format!("{path} has no {key}"))? * 1024.0)
 }
 
+/// From now on `VmHWM` of a process is of what comes.
+///
+/// # Errors
+/// It is not ours.
+pub(super) fn forget_peak(pid: u32) -> Result<()> {
+    let path = format!("/proc/{pid}/clear_refs");
+    std::fs::write(&path, "5").with_context(|| path)
+}
+
 /// Load of the last minute.
 pub(super) fn load() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();

@@ -14,6 +14,7 @@ fn main() -> anyhow::Result<()> {
         return result;
     }
     let (mut extent, mut json, mut sidecar, mut only) = (Extent::WHOLE, None, None, String::new());
+    let mut node = None;
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
@@ -22,12 +23,16 @@ fn main() -> anyhow::Result<()> {
             "--json" => json = Some(PathBuf::from(value()?)),
             "--sidecar" => sidecar = Some(PathBuf::from(value()?)),
             "--only" => only = value()?,
-            _ => bail!("unknown argument {argument}: --quick, --json FILE, --only PART, --sidecar PROGRAM"),
+            "--node" => node = Some(PathBuf::from(value()?)),
+            _ => bail!("unknown argument {argument}: --quick, --json FILE, --only PART, --node DIR, --sidecar PROGRAM"),
         }
+    }
+    if only == "pods" && node.is_none() {
+        bail!("pods: --node DIR names the folder of a node");
     }
     let sidecar = sidecar.context("--sidecar: which one is shipped?")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(bench::run(&extent, sidecar, &only))?;
+    let report = runtime.block_on(bench::run(&extent, sidecar, &only, node.as_deref()))?;
     eprintln!();
     print!("{report}");
     match report.missed() {
