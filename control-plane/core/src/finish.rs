@@ -86,6 +86,10 @@ pub fn finish(
     mask: &MaskContext,
 ) -> Result<Finished, FinishError> {
     pin.holds(reads.live.map(ReadObject::masked)).map_err(FinishError::Pin)?;
+    // Most requests: nothing to put back, and no state to demand.
+    if parsed.is_none() && matches!(pin, VersionPin::None | VersionPin::Absent | VersionPin::Reveal { .. }) {
+        return Ok(Finished { request: approved, precondition: false });
+    }
     let (info, query) = approved.read().map_err(FinishError::Wire)?;
     let restored = restored(&info, parsed, carried, reads, mask)?;
     let (approved, parsed) = match &restored {

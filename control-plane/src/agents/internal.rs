@@ -212,7 +212,7 @@ impl Agents {
         loop {
             let issued = if log.is_durable() { Some(self.issued(log, &link).await?) } else { None };
             let outgoing = self.grants.issue_with(allowed, issued, &link, reads.clone()).map_err(not_made)?;
-            log.sent(outgoing.grant.claims(), link.id);
+            log.sent(&outgoing.grant, link.id);
             let unspent = match forward_with(&link, outgoing, review.clone()).await {
                 Ok(response) => return Ok(response),
                 Err(ForwardError::NotSent { unspent, source }) => {

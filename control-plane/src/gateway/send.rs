@@ -55,7 +55,7 @@ impl Gateway {
             if let Some(taken) = taken.take() {
                 taken.keep();
             }
-            log.sent(outgoing.grant.claims(), link.id);
+            log.sent(&outgoing.grant, link.id);
             let error = match forward(&link, outgoing).await {
                 Ok(response) => return Ok(self.answered(response, log, link)),
                 Err(error) => error,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use control_plane_core::decision::{ApprovalRef, Explanation};
 use control_plane_core::digest::{DigestKey, DigestStream};
-use control_plane_core::grant::GrantClaims;
+use control_plane_core::grant::Grant;
 use control_plane_core::lifecycle::{NewIssue, NotSent, OperationKey, Outcome, Unknown};
 use shared::ids::{AgentId, GrantId, HoldId};
 use shared::limits;
@@ -196,9 +196,10 @@ impl OperationLog {
     }
 
     /// Notes the grant, just before it is sent: from here on a sudden end is an unknown outcome.
-    pub(crate) fn sent(&mut self, claims: &GrantClaims, agent: AgentId) {
+    pub(crate) fn sent(&mut self, grant: &Grant, agent: AgentId) {
+        let claims = grant.claims();
         self.jti = Some(claims.jti);
-        self.claims = serde_json::to_string(claims).ok();
+        self.claims = Some(grant.written().to_owned());
         self.discloses = claims.approval.as_ref().is_some_and(|approval| approval.pin.revealed().is_some());
         if self.discloses {
             tracing::warn!(operation.id = %self.opening.id, approvers = self.approvers, "real values are shown to a job");

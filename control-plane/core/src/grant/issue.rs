@@ -41,6 +41,7 @@ pub struct Terms<'a> {
 pub struct Grant {
     token: String,
     claims: GrantClaims,
+    written: String,
     allowed: Allowed,
 }
 
@@ -50,9 +51,14 @@ impl Grant {
         &self.token
     }
 
-    /// What it says, for the record.
+    /// What it says.
     pub const fn claims(&self) -> &GrantClaims {
         &self.claims
+    }
+
+    /// The same in JSON, byte for byte as it was signed: for the record.
+    pub fn written(&self) -> &str {
+        &self.written
     }
 
     /// What to send with it.
@@ -145,13 +151,13 @@ pub fn issue(
         reads: terms.reads,
         approval: terms.approval,
     };
-    let bytes = serde_json::to_vec(&claims).map_err(|_| GrantError::Serialise)?;
+    let written = serde_json::to_string(&claims).map_err(|_| GrantError::Serialise)?;
     let token = match read_key {
-        Some(key) if claims.is_plain_read() => key.token(&bytes),
-        Some(_) | None => signer.token(&bytes),
+        Some(key) if claims.is_plain_read() => key.token(written.as_bytes()),
+        Some(_) | None => signer.token(written.as_bytes()),
     };
     bound("token", token.len() as u128, limits::GRANT_BYTES as u128)?;
-    Ok(Grant { token, claims, allowed })
+    Ok(Grant { token, claims, written, allowed })
 }
 
 impl GrantClaims {
