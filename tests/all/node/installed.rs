@@ -73,7 +73,7 @@ impl Installed {
             .current_dir(&folder)
             .env_clear()
             .env("PATH", format!("{}:/usr/bin:/bin", path.display()))
-            .env("HOME", &facts.folder)
+            .env("HOME", folder.path())
             .env("KUBECONFIG", &facts.admin_kubeconfig)
             .output()
             .expect("bash starts");
@@ -202,6 +202,7 @@ pub(super) fn sallyport(node: &Node, arguments: &[&str]) -> Output {
         .arg(&facts.admin_kubeconfig)
         .env_clear()
         .env("HOME", &facts.folder)
+        .env("KUBECACHEDIR", facts.folder.join("kubectl-cache"))
         .output()
         .expect("sallyport starts");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
