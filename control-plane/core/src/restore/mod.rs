@@ -7,7 +7,7 @@
 //!
 //! Pure: values come from what the agent read inside the operation ([`ReadObject`]), by the grant's `reads`. Called by
 //! [`finish`](crate::finish::finish) alone, for the digests of grant and approval are of what the client sent, and by the comparison of
-//! values for approvers ([`changes`]).
+//! values for approvers ([`crate::mask::changes`]).
 
 mod carried;
 mod document;
