@@ -118,6 +118,11 @@ pub const REPEATS: u32 = 1;
 pub const RESTART_WAIT: Duration = Duration::from_secs(60);
 /// An attempt that lasted so long was waiting for people; losing its connection starts the sidecar's patience anew.
 pub const WAITED: Duration = Duration::from_secs(10);
+/// A sidecar that starts serves within some twenty milliseconds, whatever the control plane does; one that has not after this has failed,
+/// and is started again.
+pub const READY_WAIT: Duration = Duration::from_secs(30);
+/// Between two looks at whether it does: what a Pod's start waits for nothing.
+pub const READY_LOOK: Duration = Duration::from_millis(5);
 /// Opening or renewing a session: the control plane may ask an agent for a TokenReview.
 pub const SESSION_WAIT: Duration = Duration::from_secs(15);
 /// First attempt at a handshake; doubles with each failure up to [`HANDSHAKE`], because a fresh attempt meets a restarted peer sooner

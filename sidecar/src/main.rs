@@ -1,4 +1,4 @@
-//! `sallyport-sidecar [ready | check-config | probe]`; everything else is said by the environment.
+//! `sallyport-sidecar [ready | wait | check-config | probe]`; everything else is said by the environment.
 
 use std::process::ExitCode;
 
@@ -27,8 +27,11 @@ fn main() -> ExitCode {
             signals::block_on(async { app::build(config, Clock::system()).await?.run(signals::stop()).await })
         }),
         Some("ready") => signals::block_on(async { Ok(ready::check(&config).await?) }),
+        Some("wait") => signals::block_on(async { Ok(ready::wait(&config).await?) }),
         Some("check-config") => Ok(()),
-        Some(other) => Err(anyhow::anyhow!("unknown command {other:?}; expected ready, check-config, probe, or none")),
+        Some(other) => {
+            Err(anyhow::anyhow!("unknown command {other:?}; expected ready, wait, check-config, probe, or none"))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,5 @@
-//! `sallyport-sidecar ready`: whether the sidecar of this configuration serves, for a startup probe. There is no port for it.
+//! `sallyport-sidecar ready`: whether the sidecar of this configuration serves, for a startup probe; and `wait`, which ends when it does, for
+//! a hook after its start. There is no port for it.
 
 use std::io;
 use std::path::PathBuf;
@@ -61,4 +62,22 @@ pub async fn check(config: &Config) -> Result<(), NotReady> {
         connected.map(drop).map_err(NotReady::Other)
     };
     tokio::time::timeout(limits::HANDSHAKE, handshake).await.unwrap_or(Err(NotReady::Slow))
+}
+
+/// Ends when it is ready, as [`check`] means it.
+///
+/// # Errors
+/// It was not within [`limits::READY_WAIT`]; the last reason.
+pub async fn wait(config: &Config) -> Result<(), NotReady> {
+    let mut last = NotReady::Slow;
+    let ready = async {
+        while let Err(error) = check(config).await {
+            last = error;
+            tokio::time::sleep(limits::READY_LOOK).await;
+        }
+    };
+    match tokio::time::timeout(limits::READY_WAIT, ready).await {
+        Ok(()) => Ok(()),
+        Err(_) => Err(last),
+    }
 }

@@ -1,3 +1,4 @@
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -279,6 +280,32 @@ async fn stopping_finishes_what_runs() {
     assert_eq!(answer.unwrap().status(), StatusCode::OK);
     sidecar.ended().await;
     assert!(matches!(ready::check(&sidecar.config).await, Err(ready::NotReady::NoListener(_))));
+}
+
+/// What the kubelet runs right after the sidecar's start, and whose end the next container waits for.
+#[tokio::test]
+async fn the_hook_after_the_start_ends_when_it_serves() {
+    let fake = Fake::echo();
+    let there = Sidecar::start(&fake).await;
+    soon(ready::wait(&there.config)).await.unwrap();
+    let ca = there.config.serve_dir.join("ca.crt");
+    let text = std::fs::read(&ca).unwrap();
+    std::fs::remove_file(&ca).unwrap();
+    let (seen, look) = oneshot::channel();
+    let mut waiting = pin!(ready::wait(&there.config));
+    let written = async {
+        look.await.unwrap();
+        std::fs::write(&ca, &text).unwrap();
+    };
+    // It has looked in vain before the file is there.
+    tokio::select! {
+        biased;
+        waited = &mut waiting => panic!("{waited:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    seen.send(()).unwrap();
+    let (waited, ()) = soon(async { tokio::join!(waiting, written) }).await;
+    waited.unwrap();
 }
 
 #[tokio::test]

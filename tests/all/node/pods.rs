@@ -28,7 +28,7 @@ spec:
     - {{name: SALLYPORT_CONTROL_PLANE_PIN, value: "pin-sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}}
     - {{name: SALLYPORT_POD_TOKEN_FILE, value: /var/run/sallyport/identity/token}}
     - {{name: SALLYPORT_SERVE_DIR, value: /var/run/sallyport/serve}}
-    startupProbe: {{exec: {{command: [/sallyport-sidecar, ready]}}, periodSeconds: 1, failureThreshold: 30}}
+    lifecycle: {{postStart: {{exec: {{command: [/sallyport-sidecar, wait]}}}}}}
     securityContext: &restricted
       allowPrivilegeEscalation: false
       readOnlyRootFilesystem: true

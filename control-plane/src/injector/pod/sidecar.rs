@@ -104,7 +104,7 @@ fn container(config: &Config, options: &Options) -> Value {
     if options.wait {
         env.push(json!({"name": "SALLYPORT_START_WITHOUT_CONTROL_PLANE", "value": "false"}));
     }
-    json!({
+    let mut container = json!({
         "name": SIDECAR,
         "image": config.image,
         "imagePullPolicy": config.image_pull_policy,
@@ -112,13 +112,6 @@ fn container(config: &Config, options: &Options) -> Value {
         "env": env,
         "volumeMounts": mounts,
         "resources": options.resources.to_json(),
-        "startupProbe": {
-            "exec": {"command": [PROGRAM, "ready"]},
-            "periodSeconds": 1,
-            "timeoutSeconds": 2,
-            "successThreshold": 1,
-            "failureThreshold": if options.wait { 600 } else { 60 },
-        },
         "securityContext": {
             "allowPrivilegeEscalation": false,
             "capabilities": {"drop": ["ALL"]},
@@ -132,5 +125,27 @@ fn container(config: &Config, options: &Options) -> Value {
         },
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
-    })
+    });
+    if let Some(container) = container.as_object_mut() {
+        let (key, check) = start(options.wait);
+        container.insert(key.to_owned(), check);
+    }
+    container
+}
+
+/// What holds the next container back until the sidecar serves. A hook holds it for just as long as that takes, while the kubelet looks at a
+/// startup probe once a second, so that each Pod would start a second later. But the kubelet does nothing else for a Pod in the meantime: one
+/// that waits for a control plane, which may take minutes, must be deletable, and is probed.
+fn start(waits: bool) -> (&'static str, Value) {
+    if waits {
+        let check = json!({
+            "exec": {"command": [PROGRAM, "ready"]},
+            "periodSeconds": 1,
+            "timeoutSeconds": 2,
+            "successThreshold": 1,
+            "failureThreshold": 600,
+        });
+        return ("startupProbe", check);
+    }
+    ("lifecycle", json!({"postStart": {"exec": {"command": [PROGRAM, "wait"]}}}))
 }

@@ -64,7 +64,8 @@ fn an_ordinary_pod_gets_its_sidecar_and_loses_its_token() {
     assert_eq!(spec["automountServiceAccountToken"], false);
     let sidecar = &spec["initContainers"][0];
     assert_eq!((&sidecar["name"], &sidecar["restartPolicy"]), (&json!("sallyport"), &json!("Always")));
-    assert_eq!(sidecar["startupProbe"]["exec"]["command"], json!(["/sallyport-sidecar", "ready"]));
+    assert_eq!(sidecar["lifecycle"]["postStart"]["exec"]["command"], json!(["/sallyport-sidecar", "wait"]));
+    assert_eq!(sidecar["startupProbe"], Value::Null);
     assert_eq!(sidecar["securityContext"]["runAsNonRoot"], true);
     let volumes: Vec<_> = spec["volumes"].as_array().unwrap().iter().map(|volume| &volume["name"]).collect();
     assert_eq!(volumes, ["sallyport-service-account", "sallyport-identity"]);
@@ -132,6 +133,9 @@ fn annotations_are_taken() {
     let env =
         |name: &str| sidecar["env"].as_array().unwrap().iter().find(|e| e["name"] == name).map(|e| text(e, "value"));
     assert_eq!(env("SALLYPORT_LISTEN"), Some("127.0.0.1:7000"));
+    // It may wait for long, and must be deletable meanwhile.
+    assert_eq!(sidecar["startupProbe"]["exec"]["command"], json!(["/sallyport-sidecar", "ready"]));
+    assert_eq!(sidecar["lifecycle"], Value::Null);
     assert_eq!(env("SALLYPORT_CI_TOKEN_FILE"), Some("/var/run/sallyport/ci/tokens/oidc"));
     assert_eq!(env("SALLYPORT_START_WITHOUT_CONTROL_PLANE"), Some("false"));
     let mount = json!({"name": "builds", "mountPath": "/var/run/sallyport/ci", "readOnly": true, "subPath": "job"});
