@@ -1,5 +1,5 @@
-//! The body of an answer on its way out: masked piece by piece as it arrives, in constant memory (of protobuf, one object), and ended by an error whenever it is
-//! not certain to be whole. What takes long is done beside this thread ([`Apart`]); until then the body is one that waits.
+//! The body of an answer on its way out: masked piece by piece as it arrives, in constant memory (of protobuf, one object), and ended by an
+//! error whenever it is not certain to be whole. What takes long is done beside this thread ([`Apart`]); until then the body is one that waits.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -100,7 +100,8 @@ impl<B> MaskedBody<B> {
     /// The upstream has nothing more. Gives what the masker held until now.
     fn end(&mut self) -> Result<Vec<u8>, BodyEnd> {
         self.upstream = None;
-        self.masker.take().map_or(Ok(Vec::new()), finish)
+        // Without its masker it has no end that anybody could vouch for.
+        self.masker.take().ok_or(BodyEnd::BrokenOff(BrokenOff)).and_then(finish)
     }
 
     /// Has the next piece masked beside this thread; with none, what was held until the end.
@@ -205,20 +206,22 @@ where
         };
         self.heard();
         match self.masker.take() {
+            Some(masker) if masker.is_pass() => {
+                self.masker = Some(masker);
+                Poll::Ready(Some(Ok(data)))
+            }
             Some(masker) if masker.takes_long(&data) && !data.is_empty() => {
                 self.set_apart(masker, Some(data));
                 Poll::Ready(Some(Ok(Bytes::new())))
             }
-            Some(mut masker) if !masker.is_pass() => {
+            Some(mut masker) => {
                 let mut out = Vec::with_capacity(data.len());
                 let pushed = masker.push(&data, &mut out).map_err(BodyEnd::Mask);
                 self.masker = Some(masker);
                 Poll::Ready(Some(pushed.map(|()| out.into())))
             }
-            masker => {
-                self.masker = masker;
-                Poll::Ready(Some(Ok(data)))
-            }
+            // It is elsewhere, and nobody reads on meanwhile; if somebody did, nothing would pass as it is.
+            None => Poll::Ready(Some(Err(BodyEnd::BrokenOff(BrokenOff)))),
         }
     }
 
