@@ -121,7 +121,7 @@ pub const WAITED: Duration = Duration::from_secs(10);
 /// A sidecar that starts serves within some twenty milliseconds, whatever the control plane does; one that has not after this has failed,
 /// and is started again.
 pub const READY_WAIT: Duration = Duration::from_secs(30);
-/// Between two looks at whether it does: what a Pod's start waits for nothing.
+/// Between two looks at whether it does: so much of a Pod's start, at most, is spent waiting for nothing.
 pub const READY_LOOK: Duration = Duration::from_millis(5);
 /// Opening or renewing a session: the control plane may ask an agent for a TokenReview.
 pub const SESSION_WAIT: Duration = Duration::from_secs(15);
@@ -388,7 +388,8 @@ pub const RELEASES_AT_ONCE: usize = 1;
 pub const MASK_APART_BYTES: usize = 256 * 1024;
 /// Such pieces of work at once: a release of helm's can take some tens of megabytes while it is opened, and one agent has a core or two.
 pub const MASK_APART_AT_ONCE: usize = 2;
-/// Placeholders in one release that is written: each is compared with the names of all revisions. Charts have a handful of Secrets; with more the write is refused.
+/// Placeholders in one release that is written: each is compared with the names of all revisions. Charts have a handful of Secrets; with
+/// more the write is refused.
 pub const RELEASE_PLACEHOLDERS: usize = 256;
 /// Different values of one release's Secrets that are looked for in its other texts; a release with more of them is masked whole.
 pub const RELEASE_SEARCHED: usize = 2000;

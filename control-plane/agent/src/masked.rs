@@ -210,7 +210,7 @@ where
                 self.masker = Some(masker);
                 Poll::Ready(Some(Ok(data)))
             }
-            Some(masker) if masker.takes_long(&data) && !data.is_empty() => {
+            Some(masker) if masker.takes_long(Some(&data)) => {
                 self.set_apart(masker, Some(data));
                 Poll::Ready(Some(Ok(Bytes::new())))
             }
@@ -234,7 +234,7 @@ where
 
     fn at_end(&mut self) -> Result<Bytes, BodyEnd> {
         match self.masker.take() {
-            Some(masker) if masker.takes_long(&[]) => {
+            Some(masker) if masker.takes_long(None) => {
                 self.upstream = None;
                 self.set_apart(masker, None);
                 Ok(Bytes::new())

@@ -115,17 +115,17 @@ impl AnswerMasker {
         self.inflate.is_none() && self.filter.is_none() && matches!(self.inner, Inner::Pass)
     }
 
-    /// Whether it takes long to take this piece, or, with none, to end: a release of helm's is opened, or a long document read that was held
-    /// until it is whole.
-    pub fn takes_long(&self, piece: &[u8]) -> bool {
-        let last = piece.is_empty();
-        let held = match &self.inner {
-            Inner::Json(masker) => return self.holds_much() || masker.opens_release(piece, self.inflate.is_some()),
-            Inner::Fields(masker) => masker.held(),
-            Inner::Reveal(masker) => masker.held(),
-            Inner::Pass | Inner::Protobuf(_) | Inner::Text(_) => 0,
+    /// Whether it takes long to take this piece, or, with `None`, to end: a release of helm's is opened, or a long document read that was
+    /// held until it is whole.
+    pub fn takes_long(&self, piece: Option<&[u8]>) -> bool {
+        let packed = self.inflate.is_some();
+        let long = match &self.inner {
+            Inner::Json(masker) => piece.is_some_and(|piece| masker.opens_release(piece, packed)),
+            Inner::Fields(masker) => piece.is_none() && masker.held() > MASK_APART_BYTES,
+            Inner::Reveal(masker) => piece.is_none() && masker.held() > MASK_APART_BYTES,
+            Inner::Pass | Inner::Protobuf(_) | Inner::Text(_) => false,
         };
-        self.holds_much() || last && held > MASK_APART_BYTES
+        long || self.holds_much()
     }
 
     /// An object that is looked at before it is shown.

@@ -125,9 +125,13 @@ pub(crate) fn of_secret(
     live: Option<&ReadObject>,
     mask: &MaskContext,
 ) -> Option<Value> {
-    let named = body.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Value::as_str);
-    let name = named.or_else(|| Some(live?.place().1)).unwrap_or_default();
-    let release = release::payload(name, encoding, body).ok()?;
+    let release = release::payload(name_of(body, live), encoding, body).ok()?;
     let restorer = Restorer { secret: true, release: release.as_ref(), live, more: &[], mask };
     restorer.restore(encoding, body).ok().flatten()
+}
+
+/// The name of what a body writes: a patch need not say it.
+fn name_of<'a>(body: &'a Value, live: Option<&'a ReadObject>) -> &'a str {
+    let named = body.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Value::as_str);
+    named.or_else(|| Some(live?.place().1)).unwrap_or_default()
 }

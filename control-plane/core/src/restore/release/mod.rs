@@ -25,7 +25,7 @@ pub(super) use wanted::further;
 
 use super::read::ReadObject;
 use super::walk::{Section, Visit};
-use super::{RestoreError, Restorer, Why};
+use super::{RestoreError, Restorer, Why, name_of};
 use crate::body::Encoding;
 use crate::mask::changes::{self, pointer};
 use crate::mask::placeholder::{PLACEHOLDER_BYTES, count_placeholders, without_codes};
@@ -166,8 +166,7 @@ impl Restorer<'_> {
 
     /// The payload with values where its placeholders were, as it stands in the body.
     pub(super) fn payload(&self, shown: &Payload, body: &Value) -> Result<String, RestoreError> {
-        let named = body.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Value::as_str);
-        let name = named.or_else(|| Some(self.live?.place().1)).unwrap_or_default();
+        let name = name_of(body, self.live);
         let mut payload = shown.clone();
         let mut release = Release {
             restorer: *self,
