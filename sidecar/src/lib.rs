@@ -15,9 +15,9 @@ pub mod probe;
 mod prober;
 pub mod ready;
 mod refusal;
+pub mod runtime;
 mod serve_dir;
 mod session;
-pub mod signals;
 mod translate;
 mod tunnel;
 

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use shared::chain::Chain;
 use shared::config::EXIT_CONFIG;
 use shared_net::clock::Clock;
+use shared_net::signals;
 use sidecar::config::{Config, Network};
-use sidecar::{app, probe, ready, signals};
+use sidecar::{app, probe, ready, runtime};
 
 #[expect(clippy::print_stderr, reason = "a command line program says why it ends")]
 fn main() -> ExitCode {
@@ -24,10 +25,13 @@ fn main() -> ExitCode {
     shared_net::crypto::install_default();
     let result = match command.as_deref() {
         None => shared_net::telemetry::init(&config.log).map_err(Into::into).and_then(|()| {
-            signals::block_on(async { app::build(config, Clock::system()).await?.run(signals::stop()).await })
+            runtime::block_on(async {
+                let stop = signals::stop()?;
+                app::build(config, Clock::system()).await?.run(stop).await
+            })
         }),
-        Some("ready") => signals::block_on(async { Ok(ready::check(&config).await?) }),
-        Some("wait") => signals::block_on(async { Ok(ready::wait(&config).await?) }),
+        Some("ready") => runtime::block_on(async { Ok(ready::check(&config).await?) }),
+        Some("wait") => runtime::block_on(async { Ok(ready::wait(&config).await?) }),
         Some("check-config") => Ok(()),
         Some(other) => {
             Err(anyhow::anyhow!("unknown command {other:?}; expected ready, wait, check-config, probe, or none"))
@@ -53,7 +57,7 @@ fn probe() -> ExitCode {
         }
     };
     shared_net::crypto::install_default();
-    let probed = signals::block_on(async { Ok(serde_json::to_string(&probe::run(&network).await)?) });
+    let probed = runtime::block_on(async { Ok(serde_json::to_string(&probe::run(&network).await)?) });
     match probed {
         Ok(line) => {
             println!("{line}");

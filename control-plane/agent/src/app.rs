@@ -205,20 +205,4 @@ pub fn start_logging(config: &Config) -> anyhow::Result<()> {
     telemetry::init(&config.log).map_err(|error| anyhow::anyhow!("logging can't be started: {error}"))
 }
 
-/// Resolves on SIGTERM or SIGINT.
-///
-/// # Errors
-/// Signals can't be caught.
-pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut term = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
 const _: () = assert!(limits::AGENT_SILENCE.as_millis() < limits::IDLE.as_millis());

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use agent::{app, config};
 use shared::config::EXIT_CONFIG;
 use shared_net::clock::Clock;
+use shared_net::signals;
 
 #[expect(clippy::print_stderr, reason = "logging can't be started without a configuration")]
 fn main() -> ExitCode {
@@ -34,7 +35,7 @@ fn run(config: config::Config) -> anyhow::Result<()> {
     app::start_logging(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let stop = app::stop_signal()?;
+        let stop = signals::stop()?;
         let bound = app::build(config, Clock::system()).await?;
         tracing::info!(admin = %bound.admin_address()?, "started");
         bound.run(stop).await

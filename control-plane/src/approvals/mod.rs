@@ -32,7 +32,8 @@ pub struct Approvals {
     clock: Clock,
     mode: Mode,
     metrics: Arc<GatewayMetrics>,
-    waiters: Mutex<HashMap<HoldId, watch::Sender<u64>>>,
+    /// Who waits on a hold, and how it was told last to be.
+    waiters: Mutex<HashMap<HoldId, watch::Sender<Option<Arc<HoldRecord>>>>>,
     paused: watch::Sender<bool>,
     events: Events,
 }
@@ -104,20 +105,24 @@ impl Approvals {
         }
     }
 
-    /// Waits until the hold changes; `None` once it is over for good or unknown.
-    pub(crate) async fn approved(&self, id: HoldId, until: Option<Timestamp>) -> Result<HoldRecord, Refusal> {
+    /// Waits until people have said yes, and gives the hold as it was then; its approval may have been spent by another try since.
+    pub(crate) async fn approved(&self, id: HoldId, until: Option<Timestamp>) -> Result<Arc<HoldRecord>, Refusal> {
         let mut changes = self.watch(id);
         loop {
-            changes.borrow_and_update();
-            let row = self.store.hold(id).await.map_err(Refusal::Record)?;
-            let Some(row) = row else { return Err(Refusal::Internal("the hold is gone")) };
-            match row.record.phase() {
-                Phase::Approved { .. } | Phase::Spent { .. } => return Ok(row.record),
+            let told = changes.borrow_and_update().clone();
+            // A yes that was just put on record isn't read again: whether it is still one is asked where it is spent. Of everything else
+            // the record has the word, since two changes may be told the wrong way round.
+            let record = match told.filter(|told| matches!(told.phase(), Phase::Approved { .. })) {
+                Some(told) => return Ok(told),
+                None => self.record(id).await?,
+            };
+            match record.phase() {
+                Phase::Approved { .. } | Phase::Spent { .. } => return Ok(Arc::new(record)),
                 Phase::Waiting { .. } => {}
-                Phase::Denied { .. } | Phase::Expired { .. } | Phase::Void { .. } => return Err(over(&row.record)),
+                Phase::Denied { .. } | Phase::Expired { .. } | Phase::Void { .. } => return Err(over(&record)),
             }
             let now = self.clock.now();
-            let deadline = until.map_or_else(|| row.record.deadline(), |until| until.min(row.record.deadline()));
+            let deadline = until.map_or_else(|| record.deadline(), |until| until.min(record.deadline()));
             let mut paused = self.paused.subscribe();
             tokio::select! {
                 _ = changes.changed() => {}
@@ -133,19 +138,23 @@ impl Approvals {
         }
     }
 
-    /// Judges an approved hold again and spends its approval for this operation, on record before this answers. An operation that has
-    /// spent it, under a grant that came back unspent, gets another grant.
+    /// A hold as it is on record.
+    pub(crate) async fn record(&self, id: HoldId) -> Result<HoldRecord, Refusal> {
+        let row = self.store.hold(id).await.map_err(Refusal::Record)?;
+        Ok(row.ok_or(Refusal::Internal("the hold is gone"))?.record)
+    }
+
+    /// Judges an approved hold again, by its votes as they were when it was approved, and spends its approval for this operation, on record
+    /// before this answers. An operation that has spent it, under a grant that came back unspent, gets another grant.
     pub(crate) async fn claim(
         &self,
         hold: BoundHold,
+        approved: &HoldRecord,
         today: &Verdict,
         new: NewIssue,
     ) -> Result<(Allowed, Issued), ClaimFailure> {
         let (id, key) = (hold.bound().hold(), hold.bound().operation());
-        let Some(row) = self.store.hold(id).await.map_err(|e| ClaimFailure::Refused(Refusal::Record(e)))? else {
-            return Err(ClaimFailure::Refused(Refusal::Internal("the hold is gone")));
-        };
-        let fine = match lifecycle::recheck(&row.record, today, self.mode) {
+        let fine = match lifecycle::recheck(approved, today, self.mode) {
             Recheck::StillFine(fine) => fine,
             Recheck::NewHold(_) | Recheck::Denied => {
                 // This operation goes on: it is denied, or waits on a hold under the new terms.
@@ -177,9 +186,7 @@ impl Approvals {
         today: &Verdict,
         new: NewIssue,
     ) -> Result<Issued, Refusal> {
-        let row = self.store.hold(id).await.map_err(Refusal::Record)?;
-        let row = row.ok_or(Refusal::Internal("the hold is gone"))?;
-        let fine = match lifecycle::recheck(&row.record, today, self.mode) {
+        let fine = match lifecycle::recheck(&self.record(id).await?, today, self.mode) {
             Recheck::StillFine(fine) => fine,
             Recheck::NewHold(_) | Recheck::Denied => {
                 return Err(Refusal::Outdated("policy is stricter than when it was approved".to_owned()));
@@ -274,16 +281,16 @@ impl Approvals {
         Ok(())
     }
 
-    fn watch(&self, id: HoldId) -> watch::Receiver<u64> {
+    fn watch(&self, id: HoldId) -> watch::Receiver<Option<Arc<HoldRecord>>> {
         let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
         waiters.retain(|_, sender| sender.receiver_count() > 0);
-        waiters.entry(id).or_insert_with(|| watch::Sender::new(0)).subscribe()
+        waiters.entry(id).or_insert_with(|| watch::Sender::new(None)).subscribe()
     }
 
     /// Wakes those who wait on a hold, and those who look.
     fn tell(&self, record: &HoldRecord) {
         if let Some(sender) = self.waiters.lock().unwrap_or_else(PoisonError::into_inner).get(&record.id()) {
-            sender.send_modify(|n| *n += 1);
+            sender.send_replace(Some(Arc::new(record.clone())));
         }
         self.events.announce(Event::Hold { hold: record.id(), phase: record.phase().as_str() });
         self.metrics.hold_changes.inc();

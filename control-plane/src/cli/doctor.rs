@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use shared::time::Timestamp;
 use shared_net::clock::Clock;
-use tokio::signal::unix::{SignalKind, signal};
+use shared_net::signals;
 
 use super::client::Client;
 use super::text::safe;
@@ -71,11 +71,10 @@ pub(super) async fn run(wanted: Wanted) -> anyhow::Result<ExitCode> {
     let (tell, stop) = mpsc::channel();
     let looking = tokio::task::spawn_blocking(move || doctor::run(&question, &Stop::new(stop)));
     tokio::pin!(looking);
-    let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let signal = signals::stop()?;
     let interrupted = tokio::select! {
         report = &mut looking => return Ok(show(&report?, json, now)),
-        _ = int.recv() => true,
-        _ = term.recv() => true,
+        () = signal => true,
     };
     // What was started is taken away first. A further signal does not hurry it: that takes seconds.
     tell.send(()).ok();

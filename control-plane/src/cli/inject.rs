@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use shared_net::clock::Clock;
+use shared_net::signals;
 use shared_net::telemetry::{self, Format, LogConfig};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::injector::app;
 use crate::injector::config::Config;
@@ -22,16 +22,10 @@ pub(super) fn run(path: &Path, check: bool) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     // One thread: an answer takes a fraction of a millisecond, and a Pod is created a few times a second at most.
     super::wait(async {
+        let stop = signals::stop()?;
         let app = app::build(config, Clock::system()).await?;
         let (webhook, admin) = app.addresses()?;
         tracing::info!(%webhook, %admin, "injector is up");
-        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        app.run(async move {
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
-            }
-        })
-        .await
+        app.run(stop).await
     })
 }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use shared_net::clock::Clock;
 use shared_net::pki::Ca;
+use shared_net::signals;
 use shared_net::telemetry::{self, Format, LogConfig};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app;
 use crate::config::Config;
@@ -27,17 +27,11 @@ fn start(path: &Path, how: Start) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build()?;
     runtime.block_on(async {
+        let stop = signals::stop()?;
         let app = app::build(config, how, Clock::system()).await?;
         let at = app.addresses()?;
         tracing::info!(quic = %at.quic, web = %at.web, admin = %at.admin, pin = %at.pin, "control plane is up");
-        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        app.run(async move {
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
-            }
-        })
-        .await
+        app.run(stop).await
     })
 }
 

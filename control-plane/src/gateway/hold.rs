@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use control_plane_core::attributes::Attributes;
 use control_plane_core::decision::{BoundHold, Decision, Hold, Verdict};
-use control_plane_core::lifecycle::{ApprovalUse, NewIssue, OperationKey};
+use control_plane_core::lifecycle::{ApprovalUse, HoldRecord, NewIssue, OperationKey};
 use control_plane_core::request_info::RequestInfo;
 use control_plane_core::version_pin::VersionPin;
 use http::Response;
@@ -30,6 +30,8 @@ const BEFORE_TIMEOUT: Duration = Duration::from_secs(1);
 /// An approved operation that may go on, if it is still fine.
 struct Approved {
     bound: BoundHold,
+    /// As it was when people had said yes.
+    hold: Arc<HoldRecord>,
     /// Judged again, with what was read for that.
     verdict: Verdict,
     today: Live,
@@ -70,23 +72,27 @@ impl Gateway {
                 Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
             };
             log.held(id);
-            if let Err(refusal) = self.approved(session, id, until).await {
-                if matches!(refusal, Refusal::GoingAway) {
+            let approved = match self.approved(session, id, until).await {
+                Ok(approved) => approved,
+                Err(Refusal::GoingAway) => {
                     // Nothing is closed: the hold goes on in the next life.
                     log.forget();
-                    return Err(Refused { refusal, log: None });
+                    return Err(Refused { refusal: Refusal::GoingAway, log: None });
                 }
-                log.released();
-                return Err(Refused { refusal, log: Some(log) });
-            }
-            // Judged again with today's policy and session.
-            let (verdict, today) = self.judge(session, bound.attributes()).await;
+                Err(refusal) => {
+                    log.released();
+                    return Err(Refused { refusal, log: Some(log) });
+                }
+            };
             let cluster = bound.attributes().cluster().to_owned();
-            let Some(link) = self.agents.pick_answering(&cluster).await else {
+            // Judged again with today's policy and session, while an agent is looked for.
+            let ((verdict, today), link) =
+                tokio::join!(self.judge(session, bound.attributes()), self.agents.pick_answering(&cluster));
+            let Some(link) = link else {
                 return Err(Refused { refusal: Refusal::NoAgent(cluster), log: Some(log) });
             };
             let new = link.new_issue(self.recorder.store.life());
-            let approved = Approved { bound, verdict, today, new, link, log, running };
+            let approved = Approved { bound, hold: approved, verdict, today, new, link, log, running };
             let back = match self.go_on(session, approved).await? {
                 Went::On(response) => return Ok(response),
                 Went::Back(back) => *back,
@@ -131,17 +137,16 @@ impl Gateway {
         };
         let (verdict, today) = self.judge(session, &attributes).await;
         let approved = async {
-            let hold = self.recorder.store.hold(mine.hold).await.map_err(Refusal::Record)?;
-            let hold = hold.ok_or(Refusal::Internal("the hold is gone"))?.record;
+            let hold = self.approvals.record(mine.hold).await?;
             let bound = hold.bound_again(key).ok_or(Refusal::Internal("the approval is another operation's"))?;
-            Ok::<_, Refusal>(attributes.waiting_again(&verdict, hold.terms(), bound))
+            Ok::<_, Refusal>((attributes.waiting_again(&verdict, hold.terms(), bound), Arc::new(hold)))
         };
-        let bound = match approved.await {
-            Ok(bound) => bound,
+        let (bound, hold) = match approved.await {
+            Ok(approved) => approved,
             Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
         };
         let new = link.new_issue(self.recorder.store.life());
-        let approved = Approved { bound, verdict, today, new, link, log, running };
+        let approved = Approved { bound, hold, verdict, today, new, link, log, running };
         match self.go_on(session, approved).await? {
             Went::On(response) => Ok(response),
             Went::Back(back) => {
@@ -166,14 +171,14 @@ impl Gateway {
     }
 
     async fn spend(self: &Arc<Self>, session: Arc<Session>, approved: Approved) -> Result<Went, Refused> {
-        let Approved { bound, verdict, today, new, link, mut log, running } = approved;
+        let Approved { bound, hold, verdict, today, new, link, mut log, running } = approved;
         // All of this took time.
         if let Err(error) = session.is_good(self.recorder.clock.now()) {
             log.released();
             return Err(Refused { refusal: Refusal::Session(error), log: Some(log) });
         }
         log.issuing(&new);
-        match self.approvals.claim(bound, &verdict, new).await {
+        match self.approvals.claim(bound, &hold, &verdict, new).await {
             Ok((allowed, issued)) => {
                 log.released();
                 session.note_approved(allowed.attributes(), verdict.cost());
@@ -186,7 +191,7 @@ impl Gateway {
             }
             Err(ClaimFailure::Stricter(bound)) => {
                 log.released();
-                Ok(Went::Back(Box::new(Approved { bound: *bound, verdict, today, new, link, log, running })))
+                Ok(Went::Back(Box::new(Approved { bound: *bound, hold, verdict, today, new, link, log, running })))
             }
         }
     }
@@ -194,7 +199,12 @@ impl Gateway {
 
 impl Gateway {
     /// Waits for enough votes, in a session that lives.
-    async fn approved(&self, session: &Session, id: HoldId, until: Option<Timestamp>) -> Result<(), Refusal> {
+    async fn approved(
+        &self,
+        session: &Session,
+        id: HoldId,
+        until: Option<Timestamp>,
+    ) -> Result<Arc<HoldRecord>, Refusal> {
         let approved = tokio::select! {
             approved = self.approvals.approved(id, until) => approved,
             why = session.ended() => Err(Refusal::Session(SessionError::Over(why))),
@@ -202,10 +212,10 @@ impl Gateway {
         if matches!(approved, Err(Refusal::HoldDenied { .. })) {
             session.note_denied();
         }
-        approved?;
+        let approved = approved?;
         // A yes that comes as the session ends is no yes for this session any more.
         session.is_good(self.recorder.clock.now()).map_err(Refusal::Session)?;
-        Ok(())
+        Ok(approved)
     }
 }
 
