@@ -76,7 +76,7 @@ async fn the_javascript_client_works_unchanged() {
     std::os::unix::fs::symlink(Path::new(&installed).join("node_modules"), client.home().join("node_modules")).unwrap();
     std::fs::copy(root().join("tests/all/clients/story.mjs"), client.home().join("story.mjs")).unwrap();
     let running = client.spawn(&["story.mjs"], "").await;
-    let done = approving(&stack, running, &["of-js", "by-js-bot"]).await;
+    let done = approving(&stack, running, &["of-js", "by-js"]).await;
     let expected = "created by-js
 listed by-js
 got a=1
@@ -86,6 +86,7 @@ strategic {\"a\":\"2\"}
 merge {\"a\":\"3\"}
 json {\"a\":\"4\"}
 applied {\"a\":\"4\",\"b\":\"5\"}
+forced {\"a\":\"5\",\"b\":\"5\"}
 replaced a=6
 secret is masked
 written back true
@@ -99,6 +100,7 @@ gone 404
     assert_eq!((&after["data"], &after["metadata"]["labels"]["by"]), (&before["data"], &Value::from("js")));
     for (name, what, times) in [
         ("by-js", "patch configmaps as sallyport:write", 4),
+        ("by-js", "patch configmaps as sallyport:approved", 1),
         ("by-js", "update configmaps as sallyport:write", 1),
         ("by-js", "delete configmaps as sallyport:write", 1),
         ("of-js", "update secrets as sallyport:approved", 1),

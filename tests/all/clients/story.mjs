@@ -43,6 +43,9 @@ console.log("merge", await patch(MergePatch, { data: { a: "3" } }));
 console.log("json", await patch(JsonPatch, [{ op: "replace", path: "/data/a", value: "4" }]));
 const applied = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: map.name }, data: { b: "5" } };
 console.log("applied", await patch(ServerSideApply, applied, { fieldManager: "story" }));
+// What another manager owns.
+const taken = { ...applied, data: { a: "5", b: "5" } };
+console.log("forced", await patch(ServerSideApply, taken, { fieldManager: "story", force: true }));
 const whole = await core.readNamespacedConfigMap(map);
 whole.data.a = "6";
 console.log("replaced a=" + (await core.replaceNamespacedConfigMap({ ...map, body: whole })).data.a);
