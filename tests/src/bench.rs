@@ -17,6 +17,7 @@ mod holds;
 pub(crate) mod listen;
 pub mod machine;
 mod masking;
+mod masking_rivals;
 mod pods;
 mod policy;
 mod reads;
@@ -188,7 +189,7 @@ pub fn role(arguments: &[String]) -> Option<Result<()>> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (role, rest) = words.split_first()?;
     Some(match (*role, rest) {
-        ("mask", [bytes]) => bytes.parse().map_err(Into::into).and_then(masking::role),
+        ("mask", [body]) => masking::role(body),
         ("upstream", [real, real_ca, ca]) => one_thread(upstream::run(real, real_ca.as_ref(), ca.as_ref())),
         ("middle", []) => many_threads(chain::middle()),
         ("front", [middle, pin, ca]) => match (middle.parse(), pin.parse()) {

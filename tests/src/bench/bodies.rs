@@ -45,13 +45,25 @@ pub(super) fn pod() -> Vec<u8> {
 
 /// A list of Secrets whose values are of so many bytes, at least [`LIST`] long.
 pub(super) fn secrets(bytes: usize) -> Vec<u8> {
+    list("SecretList", |index| secret(index, bytes))
+}
+
+/// A list of Pods as clusters have them, at least [`LIST`] long.
+pub(super) fn pods() -> Vec<u8> {
+    // In lines for readers; the API server writes none, and no blanks.
+    let pod: String = include_str!("pod.json").lines().map(str::trim).collect();
+    list("PodList", |index| pod.replace("x2x7k", &format!("{index:05}")))
+}
+
+fn list(kind: &str, object: impl Fn(usize) -> String) -> Vec<u8> {
     let mut list =
-        br#"{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"123456"},"items":["#.to_vec();
+        format!(r#"{{"kind":"{kind}","apiVersion":"v1","metadata":{{"resourceVersion":"123456"}},"items":["#)
+            .into_bytes();
     for index in 0.. {
         if index > 0 {
             list.push(b',');
         }
-        list.extend_from_slice(secret(index, bytes).as_bytes());
+        list.extend_from_slice(object(index).as_bytes());
         if list.len() > LIST {
             break;
         }
@@ -194,6 +206,10 @@ mod tests {
         assert!((900..1200).contains(&pod().len()), "{}", pod().len());
         let list: serde_json::Value = serde_json::from_slice(&secrets(1024)).unwrap();
         assert!(list["items"].as_array().unwrap().len() > 10_000);
+        let list: serde_json::Value = serde_json::from_slice(&pods()).unwrap();
+        let pods = list["items"].as_array().unwrap();
+        assert!((LIST / 7000..LIST / 4000).contains(&pods.len()), "{}", pods.len());
+        assert_ne!(pods[0]["metadata"]["name"], pods[1]["metadata"]["name"]);
         assert_eq!(sent(&event(1234)), Some(1234));
         assert_eq!(sent(b"{}"), None);
     }

@@ -80,18 +80,30 @@ impl Client {
     /// # Errors
     /// Any answer but 200.
     pub(super) async fn read(&mut self, path: &str) -> Result<(f64, usize)> {
+        let (_, took, bytes) = self.read_timed(path).await?;
+        Ok((took, bytes))
+    }
+
+    /// The same, with the time until the first byte of the body before the whole time.
+    ///
+    /// # Errors
+    /// Any answer but 200.
+    pub(super) async fn read_timed(&mut self, path: &str) -> Result<(f64, f64, usize)> {
         let start = now();
         let mut response = self.send(Method::GET, path, Bytes::new()).await?;
         let status = response.status();
-        let mut bytes = 0;
+        let (mut bytes, mut first) = (0, 0.0);
         while let Some(frame) = response.body_mut().frame().await {
+            if bytes == 0 {
+                first = micros_since(start);
+            }
             bytes += frame?.data_ref().map_or(0, Bytes::len);
         }
         let took = micros_since(start);
         if status != StatusCode::OK {
             bail!("GET {path}: {status}");
         }
-        Ok((took, bytes))
+        Ok((first, took, bytes))
     }
 
     /// Sends a request and gives the head of the answer.

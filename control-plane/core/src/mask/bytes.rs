@@ -1,49 +1,6 @@
-//! Byte-level helpers: where the plain part of a JSON string ends, escapes, UTF-8 across chunks, numbers, escaping.
+//! Byte-level helpers: escapes, UTF-8 across chunks, numbers, escaping.
 
-use memchr::memchr2;
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// Lowest bit of each flagged byte is its high bit; bytes above the first flagged one may be flagged wrongly.
-const fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & HIGH
-}
-
-/// How many bytes from the start are neither a quote, a backslash nor a control character (RFC 8259 §7). If `no_controls`, the caller
-/// knows that there are none of the last.
-#[inline]
-pub(super) fn plain_run(bytes: &[u8], no_controls: bool) -> usize {
-    // Short strings (names of members) end within a few words, which is over before a call of memchr has begun.
-    let mut at = 0;
-    for chunk in bytes.chunks_exact(8).take(6) {
-        let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
-        let stop = zero_bytes(word ^ (ONES * 0x22))
-            | zero_bytes(word ^ (ONES * 0x5c))
-            | (word.wrapping_sub(ONES * 0x20) & !word & HIGH);
-        if stop != 0 {
-            return at + (stop.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let rest = bytes.get(at..).unwrap_or_default();
-    let end = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-    let rest = rest.get(..end).unwrap_or_default();
-    if no_controls || !survey(rest).0 {
-        return at + end;
-    }
-    at + rest.iter().position(|&byte| byte < 0x20).unwrap_or(end)
-}
-
-/// One pass over a chunk, in vector registers: is there a control character, and is there a byte above ASCII?
-pub(super) fn survey(bytes: &[u8]) -> (bool, bool) {
-    let (mut low, mut high) = (u8::MAX, 0);
-    for &byte in bytes {
-        low = low.min(byte);
-        high = high.max(byte);
-    }
-    (low < 0x20, high >= 0x80)
-}
+use super::stops::plain_run;
 
 /// Checks UTF-8 (RFC 3629) over chunks that may cut a character.
 #[derive(Clone, Copy, Debug, Default)]
@@ -208,7 +165,7 @@ impl Number {
 /// Appends UTF-8 text as the inside of a JSON string.
 pub(super) fn escape_into(mut text: &[u8], out: &mut Vec<u8>) {
     loop {
-        let (plain, rest) = text.split_at(plain_run(text, false));
+        let (plain, rest) = text.split_at(plain_run(text));
         out.extend_from_slice(plain);
         let Some((&byte, after)) = rest.split_first() else { return };
         match byte {

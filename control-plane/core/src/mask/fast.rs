@@ -10,7 +10,7 @@
 
 use shared::limits::MASK_DEPTH;
 
-use super::bytes::plain_run;
+use super::MaskError;
 use super::frame::{Key, Role};
 use super::masker::Masker;
 use super::scan::{Cursor, State};
@@ -33,52 +33,81 @@ impl Masker {
             )
     }
 
-    /// Reads members from the quote of a name on. False if it could not get past the first name.
-    pub(super) fn members(&mut self, cursor: &mut Cursor<'_>) -> bool {
-        let role = self.top.role;
-        let no_controls = self.no_controls;
+    /// Reads members from the quote of a name on. False if it stands on the quote of a name that it can't get past.
+    #[inline(never)]
+    pub(super) fn members(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<bool, MaskError> {
         let input = cursor.input;
-        let mut at = cursor.at;
-        let mut moved = false;
         loop {
-            // `at` stands on the quote of a name, and everything before it is done.
-            let rest = input.get(at + 1..).unwrap_or_default();
-            let length = plain_run(rest, no_controls);
-            let [b'"', b':', value @ ..] = rest.get(length..).unwrap_or_default() else {
-                break;
-            };
-            let Some(key) = key_of(role, rest.get(..length).unwrap_or_default()) else {
-                break;
-            };
-            let start = at + length + 3;
-            let end = match (key, role) {
-                // What is put in the place of a field's value stands there already.
-                (Key::Other, Role::FieldsOfData) => value.starts_with(b"{}").then_some(2),
-                (Key::Other, _) => plain_value(value, no_controls),
-                _ => None,
-            };
-            let Some(end) = end.map(|end| start + end) else {
-                self.key = key;
-                self.state = State::Value;
-                cursor.at = start;
-                return true;
-            };
-            moved = true;
-            match input.get(end..).unwrap_or_default() {
-                [b',', b'"', ..] => at = end + 1,
-                _ => {
-                    self.key = Key::Other;
-                    self.state = State::CommaOrEnd;
-                    cursor.at = end;
-                    return true;
+            let role = self.top.role;
+            let told = told(role);
+            let mut stops = cursor.stops.walk(cursor.at);
+            let mut at = cursor.at;
+            let special = loop {
+                // `at` stands on the quote of a name, which is the next stop, and everything before it is done.
+                stops.step();
+                let close = stops.step();
+                let value = input.get(close..).and_then(<[u8]>::first_chunk);
+                let (Some(&[b'"', b':', first]), Some(name)) = (value, input.get(at + 1..close)) else {
+                    return Ok(self.stuck(at, cursor));
+                };
+                let Some(key) = key_of(role, name) else {
+                    return Ok(self.stuck(at, cursor));
+                };
+                let start = close + 2;
+                let end = if first == b'"' {
+                    stops.step();
+                    let close = stops.step();
+                    (told & key.bit() == 0 && input.get(close) == Some(&b'"')).then_some(close + 1)
+                } else if key == Key::Other {
+                    end_of_plain(role, input.get(start..).unwrap_or_default()).map(|length| start + length)
+                } else {
+                    None
+                };
+                match end {
+                    Some(end) if input.get(end..).and_then(<[u8]>::first_chunk) == Some(b",\"") => at = end + 1,
+                    Some(end) => {
+                        self.key = Key::Other;
+                        self.state = State::CommaOrEnd;
+                        cursor.at = end;
+                        break None;
+                    }
+                    None => {
+                        self.key = key;
+                        self.state = State::Value;
+                        cursor.at = start;
+                        break Some(first);
+                    }
                 }
+            };
+            match special {
+                // Blanks.
+                Some(first) if first <= b' ' => return Ok(true),
+                Some(first) => self.begin_value(first, cursor, out)?,
+                None => {}
+            }
+            if !self.next_name(cursor, out)? {
+                return Ok(true);
             }
         }
-        if moved {
-            self.state = State::Key;
-            cursor.at = at;
-        }
+    }
+
+    fn stuck(&mut self, at: usize, cursor: &mut Cursor<'_>) -> bool {
+        self.state = State::Key;
+        cursor.at = at;
         false
+    }
+
+    /// Goes on over what only opens and closes. True if it has come to the name of a member that may be plain.
+    fn next_name(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<bool, MaskError> {
+        loop {
+            match (self.state, cursor.peek()) {
+                (State::Key | State::KeyOrEnd, Some(b'"')) => return Ok(self.is_plain_map()),
+                (State::Value | State::ValueOrEnd, Some(b'{')) => self.open(true, cursor, out)?,
+                (State::KeyOrEnd | State::CommaOrEnd, Some(b'}')) => self.pop(b'}', cursor)?,
+                (State::ValueOrEnd | State::CommaOrEnd, Some(b']')) => self.pop(b']', cursor)?,
+                _ => return Ok(false),
+            }
+        }
     }
 }
 
@@ -89,20 +118,30 @@ fn key_of(role: Role, name: &[u8]) -> Option<Key> {
         Role::Inert => Some(Key::Other),
         // Labels of values and of list elements, which hold values.
         Role::FieldsOfData => (!name.starts_with(b"v:") && !name.starts_with(b"k:")).then_some(Key::Other),
-        Role::ManagedEntry => Some(if name == b"fieldsV1" { Key::FieldsV1 } else { Key::Other }),
         _ => Some(Key::of(name)),
     }
 }
 
-/// The length of a value that is plain and seen whole: a string without escapes, an integer, a word, an empty container.
-#[inline]
-fn plain_value(value: &[u8], no_controls: bool) -> Option<usize> {
-    match value {
-        [b'"', text @ ..] => {
-            let length = plain_run(text, no_controls);
-            (text.get(length) == Some(&b'"')).then_some(length + 2)
+/// The names in such a map by which a string is more than copied, a bit each.
+const fn told(role: Role) -> u32 {
+    match role {
+        Role::Inert | Role::ManagedEntry | Role::FieldsV1 => 0,
+        Role::Metadata => Key::Name.bit() | Key::Namespace.bit(),
+        Role::Object | Role::Plain => {
+            Key::Kind.bit() | Key::ApiVersion.bit() | Key::Message.bit() | Key::Data.bit() | Key::StringData.bit()
         }
-        [b'{', b'}', ..] | [b'[', b']', ..] => Some(2),
+        _ => u32::MAX,
+    }
+}
+
+/// The length of a value that is plain and seen whole: an integer, a word, an empty container.
+#[inline]
+fn end_of_plain(role: Role, value: &[u8]) -> Option<usize> {
+    match value {
+        [b'{', b'}', ..] => Some(2),
+        // What is put in the place of a field's value stands there already; no other may stay.
+        _ if role == Role::FieldsOfData => None,
+        [b'[', b']', ..] => Some(2),
         [b'1'..=b'9', ..] => {
             let length = value.iter().position(|byte| !byte.is_ascii_digit())?;
             matches!(value.get(length), Some(b',' | b'}')).then_some(length)

@@ -31,7 +31,14 @@ pub(super) enum Key {
 }
 
 impl Key {
+    /// Its place in a set of them.
+    #[inline]
+    pub(super) const fn bit(self) -> u32 {
+        1 << self as u8
+    }
+
     /// The decoded name. `data` is matched without regard to case: the API server is exact, but masking too much costs nothing here.
+    #[inline(always)]
     pub(super) fn of(name: &[u8]) -> Self {
         // By length first: within an arm every comparison is one of integers.
         match name.len() {

@@ -3,12 +3,16 @@
 //! Invariant: between two calls everything that came has been judged and written, except for the one string, if any, that is held back
 //! (a `Status` message, a document in an annotation). So a complete watch event is out when its last byte was in.
 
-use super::bytes::{Escape, Surrogates, Utf8, survey};
+use super::bytes::{Escape, Surrogates, Utf8};
 use super::frame::{Frame, Key, Presumed, Role};
 use super::placeholder::{Field, Scope, ScopeKey};
 use super::scan::{Cursor, State};
+use super::stops::Stops;
 use super::text::Use;
 use super::{MaskContext, MaskError, MaskSummary};
+
+/// Bytes that are looked over at once before they are read: what is noted of them (a bit each) stays small whatever comes in.
+const PIECE: usize = 16 * 1024;
 
 /// How many documents may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +104,7 @@ pub struct Masker {
     pub(super) scratch: Vec<u8>,
 
     utf8: Utf8,
-    pub(super) no_controls: bool,
+    stops: Stops,
     pub(super) consumed: u64,
     failed: Option<MaskError>,
     pub(super) summary: MaskSummary,
@@ -153,7 +157,7 @@ impl Masker {
             inner: None,
             scratch: Vec::new(),
             utf8: Utf8::default(),
-            no_controls: false,
+            stops: Stops::default(),
             consumed: 0,
             failed: None,
             summary: MaskSummary::default(),
@@ -192,7 +196,7 @@ impl Masker {
             return Err(error);
         }
         let before = out.len();
-        let result = self.take(input, out);
+        let result = input.chunks(PIECE).try_for_each(|piece| self.take(piece, out));
         if let Err(error) = result {
             out.truncate(before);
             self.failed = Some(error);
@@ -216,7 +220,7 @@ impl Masker {
             && self.stack.is_empty()
             && number.is_whole()
         {
-            self.end_value(&mut Cursor { input: &[], at: 0, kept: 0 });
+            self.end_value(&mut Cursor { input: &[], stops: &Stops::default(), at: 0, kept: 0 });
         }
         let none = self.summary.documents == 0 && self.documents == Documents::One;
         if self.state != State::Top || none || !self.utf8.is_whole() {
@@ -226,17 +230,18 @@ impl Masker {
     }
 
     fn take(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), MaskError> {
-        let (controls, high) = survey(input);
-        self.no_controls = !controls;
+        let mut stops = std::mem::take(&mut self.stops);
+        let high = stops.read(input);
         if high || !self.utf8.is_whole() {
             self.utf8.check(input).map_err(|good| MaskError::Utf8 { offset: self.consumed + good as u64 })?;
         }
-        let mut cursor = Cursor { input, at: 0, kept: 0 };
+        let mut cursor = Cursor { input, stops: &stops, at: 0, kept: 0 };
         self.run(&mut cursor, out)?;
         if !self.muted {
             cursor.keep(out);
         }
         self.consumed += input.len() as u64;
+        self.stops = stops;
         Ok(())
     }
 

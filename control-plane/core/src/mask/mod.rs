@@ -42,6 +42,7 @@ pub(crate) mod release;
 mod reveal;
 mod scan;
 mod status;
+mod stops;
 mod text;
 mod value;
 pub mod values;

@@ -93,6 +93,16 @@ impl Masker {
 
     /// A map or an array begins.
     pub(super) fn open(&mut self, map: bool, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+        // What most are: nothing follows from where they stand.
+        let plain = match (self.top.role, self.key) {
+            (Role::Inert, _) => Some(Role::Inert),
+            (Role::FieldsV1, key) if key != Key::FieldsOfData => Some(Role::Inert),
+            (Role::Plain | Role::Object | Role::Metadata, Key::Other) => Some(Role::Plain),
+            _ => None,
+        };
+        if let Some(role) = plain {
+            return self.push_frame(Frame::new(role, map, Presumed::NotSecret), cursor);
+        }
         let frame = match self.fate() {
             Fate::Section if map => {
                 self.section = section_of(self.key);

@@ -19,6 +19,10 @@ const SENTENCE: &str = "sallyport: masked value; write it back unchanged or leav
 const MAC_BYTES: usize = 27;
 /// The MAC in base64url.
 const MAC_CHARS: usize = MAC_BYTES / 3 * 4;
+/// Bytes of a scope's key, cut from an HMAC of 32.
+const SCOPE_KEY_BYTES: usize = 16;
+/// Bytes that four numbers of 64 bits can take.
+const HEAD_BYTES: usize = 4 * 10;
 /// Bytes of every placeholder.
 pub const PLACEHOLDER_BYTES: usize = (SENTENCE.len() + MAC_CHARS) / 3 * 4;
 
@@ -47,8 +51,8 @@ impl PlaceholderKey {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part.as_bytes());
         }
-        let mut key = [0; 32];
-        key.copy_from_slice(context.sign().as_ref());
+        let mut key = [0; SCOPE_KEY_BYTES];
+        key.iter_mut().zip(context.sign().as_ref()).for_each(|(to, byte)| *to = *byte);
         ScopeKey(Secret::new(key))
     }
 }
@@ -134,9 +138,9 @@ pub struct Field<'a> {
     pub key: &'a [u8],
 }
 
-/// The key of a [`Scope`], drawn once for all fields of a namespace in a list.
+/// The key of a [`Scope`], drawn once for all fields of a namespace in a list: 128 bits.
 #[derive(Clone, Debug)]
-pub(super) struct ScopeKey(Secret<[u8; 32]>);
+pub(super) struct ScopeKey(Secret<[u8; SCOPE_KEY_BYTES]>);
 
 impl ScopeKey {
     /// Appends the placeholder of a field.
@@ -144,33 +148,29 @@ impl ScopeKey {
     /// The MAC is SHA-256 over the scope's key and the length-prefixed parts, cut to 216 bits. A keyed hash is safe here although it
     /// isn't HMAC: no two inputs are prefixes of one another (lengths come first), which makes the cascade a pseudo-random function
     /// (Bellare, Canetti, Krawczyk, FOCS 1996), and the cut leaves nothing to extend. An HMAC per field would be half of the masker's
-    /// whole time.
+    /// whole time. Key and numbers are short so that the usual field (35 bytes of names) is one block of the hash.
     pub(super) fn write(&self, field: &Field<'_>, out: &mut Vec<u8>) {
+        let parts: [&[u8]; 3] = [field.name.as_bytes(), field.section.as_bytes(), field.key];
+        let numbers = [field.ordinal, parts[0].len() as u64, parts[1].len() as u64, parts[2].len() as u64];
         // One buffer on the stack for the usual field: the one-shot digest is twice as fast as an incremental one.
         let mut fixed = [0; 192];
-        let lengths = [field.name.len(), field.section.len(), field.key.len()];
-        let parts: [&[u8]; 3] = [field.name.as_bytes(), field.section.as_bytes(), field.key];
-        let mut head = [0; 32 + 8 + 12];
-        let (key, rest) = head.split_at_mut(32);
-        key.copy_from_slice(self.0.expose());
-        let (ordinal, sizes) = rest.split_at_mut(8);
-        ordinal.copy_from_slice(&field.ordinal.to_be_bytes());
-        for (to, length) in sizes.chunks_exact_mut(4).zip(lengths) {
-            // Names and keys are bounded far below 4 GiB.
-            to.copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-        }
-        let total = head.len() + lengths.iter().sum::<usize>();
-        let mac = if let Some(input) = fixed.get_mut(..total) {
-            let mut left: &mut [u8] = input;
-            for part in [head.as_slice()].into_iter().chain(parts) {
-                let (to, after) = left.split_at_mut(part.len());
-                to.copy_from_slice(part);
-                left = after;
-            }
-            digest::digest(&digest::SHA256, input)
+        let mut room = fixed.as_mut_slice();
+        let whole = put(&mut room, self.0.expose())
+            && numbers.iter().all(|&number| put_number(&mut room, number))
+            && parts.iter().all(|part| put(&mut room, part));
+        let left = room.len();
+        let mac = if whole {
+            digest::digest(&digest::SHA256, fixed.get(..fixed.len() - left).unwrap_or_default())
         } else {
+            let mut head = [0; HEAD_BYTES];
+            let mut room = head.as_mut_slice();
+            for number in numbers {
+                put_number(&mut room, number);
+            }
+            let left = room.len();
             let mut context = digest::Context::new(&digest::SHA256);
-            context.update(&head);
+            context.update(self.0.expose());
+            context.update(head.get(..HEAD_BYTES - left).unwrap_or_default());
             for part in parts {
                 context.update(part);
             }
@@ -178,6 +178,27 @@ impl ScopeKey {
         };
         write_text(mac.as_ref(), out);
     }
+}
+
+/// Moves bytes to the front of what is left of a buffer; false if they don't fit.
+#[inline]
+fn put(room: &mut &mut [u8], bytes: &[u8]) -> bool {
+    let Some((to, left)) = std::mem::take(room).split_at_mut_checked(bytes.len()) else { return false };
+    to.copy_from_slice(bytes);
+    *room = left;
+    true
+}
+
+/// A number in groups of seven bits, all but the last of which are marked: what it is made of shows where it ends.
+#[inline]
+fn put_number(room: &mut &mut [u8], mut number: u64) -> bool {
+    while number > 0x7f {
+        if !put(room, &[number as u8 | 0x80]) {
+            return false;
+        }
+        number >>= 7;
+    }
+    put(room, &[number as u8])
 }
 
 /// What all placeholders begin with.
@@ -201,11 +222,12 @@ pub(crate) fn without_codes(text: &[u8]) -> Vec<u8> {
 
 fn write_text(mac: &[u8], out: &mut Vec<u8>) {
     let mut chars = [0; MAC_CHARS];
-    let mut text = [0; MAC_CHARS / 3 * 4];
+    let mut text = [0; PLACEHOLDER_BYTES];
+    let (start, rest) = text.split_at_mut(START.len());
+    start.copy_from_slice(&START);
     let cut = mac.get(..MAC_BYTES).unwrap_or(mac);
     // Both buffers have exactly the encoded size, so neither call can fail; a failure would leave zeros, which is not base64.
-    if URL_SAFE_NO_PAD.encode_slice(cut, &mut chars).is_ok() && STANDARD.encode_slice(chars, &mut text).is_ok() {
-        out.extend_from_slice(&START);
+    if URL_SAFE_NO_PAD.encode_slice(cut, &mut chars).is_ok() && STANDARD.encode_slice(chars, rest).is_ok() {
         out.extend_from_slice(&text);
     }
 }

@@ -8,10 +8,11 @@
 use shared::limits::{MASK_DEPTH, MASK_KEY_BYTES};
 
 use super::MaskError;
-use super::bytes::{Number, Surrogates, plain_run};
+use super::bytes::{Number, Surrogates};
 use super::frame::{Frame, Key, Presumed, Role};
 use super::masker::{Documents, Masker};
 use super::open::Fate;
+use super::stops::Stops;
 
 /// What the next byte must belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub(super) enum State {
 /// The input of one call: where it stands, and from where on it is yet to be copied.
 pub(super) struct Cursor<'a> {
     pub(super) input: &'a [u8],
+    pub(super) stops: &'a Stops,
     pub(super) at: usize,
     pub(super) kept: usize,
 }
@@ -51,6 +53,12 @@ impl<'a> Cursor<'a> {
         self.input.get(self.at..).unwrap_or_default()
     }
 
+    /// What comes before the next byte that a string can't hold as it is; maybe all that is left.
+    #[inline]
+    pub(super) fn plain(&self) -> &'a [u8] {
+        self.input.get(self.at..self.stops.from(self.at)).unwrap_or_default()
+    }
+
     /// Steps over that byte, if it comes next.
     #[inline]
     pub(super) fn take(&mut self, byte: u8) -> bool {
@@ -62,20 +70,16 @@ impl<'a> Cursor<'a> {
     /// Steps over a string as far as it can be seen whole. True if its closing quote was read; else something is left that only
     /// [`Masker::decode`] understands: an escape that is not simple, the end of the input, an error.
     #[inline]
-    pub(super) fn skip_string(&mut self, no_controls: bool) -> bool {
+    pub(super) fn skip_string(&mut self) -> bool {
         loop {
-            let rest = self.rest();
-            let length = plain_run(rest, no_controls);
-            match rest.get(length..).unwrap_or_default() {
+            self.at = self.stops.from(self.at);
+            match self.rest() {
                 [b'"', ..] => {
-                    self.at += length + 1;
+                    self.at += 1;
                     return true;
                 }
-                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => self.at += length + 2,
-                _ => {
-                    self.at += length;
-                    return false;
-                }
+                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => self.at += 2,
+                _ => return false,
             }
         }
     }
@@ -143,7 +147,12 @@ impl Masker {
         self.begin_value(byte, cursor, out)
     }
 
-    fn begin_value(&mut self, byte: u8, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+    pub(super) fn begin_value(
+        &mut self,
+        byte: u8,
+        cursor: &mut Cursor<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), MaskError> {
         match byte {
             b'"' => self.begin_string(cursor, out),
             b'{' | b'[' => {
@@ -241,18 +250,16 @@ impl Masker {
     /// A member's name begins.
     #[inline]
     fn begin_key(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
-        if self.is_plain_map() && self.members(cursor) {
+        if self.is_plain_map() && self.members(cursor, out)? {
             return Ok(());
         }
         cursor.at += 1;
-        if self.top.role == Role::Inert && cursor.skip_string(self.no_controls) {
+        if self.top.role == Role::Inert && cursor.skip_string() {
             return self.after_key(cursor, out);
         }
-        let rest = cursor.rest();
-        let length = plain_run(rest, self.no_controls);
-        if rest.get(length) == Some(&b'"') {
-            let name = rest.get(..length).unwrap_or_default();
-            cursor.at += length + 1;
+        let name = cursor.plain();
+        if cursor.input.get(cursor.at + name.len()) == Some(&b'"') {
+            cursor.at += name.len() + 1;
             self.member(name, cursor)?;
             return self.after_key(cursor, out);
         }
@@ -328,7 +335,7 @@ impl Masker {
         Ok(())
     }
 
-    fn pop(&mut self, byte: u8, cursor: &mut Cursor<'_>) -> Result<(), MaskError> {
+    pub(super) fn pop(&mut self, byte: u8, cursor: &mut Cursor<'_>) -> Result<(), MaskError> {
         if self.top.map != (byte == b'}') {
             return Err(self.syntax(cursor));
         }

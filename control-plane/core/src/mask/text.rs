@@ -7,7 +7,7 @@
 
 use shared::limits::{MASK_KEY_BYTES, MASK_LOOKAHEAD_BYTES, MASK_MESSAGE_BYTES, MASK_NESTED_DOCUMENTS, RELEASE_BYTES};
 
-use super::bytes::{Escape, Surrogates, Unescaped, escape_into, plain_run};
+use super::bytes::{Escape, Surrogates, Unescaped, escape_into};
 use super::frame::{Key, Role};
 use super::masker::Masker;
 use super::open::Fate;
@@ -83,7 +83,7 @@ impl Masker {
         };
         if kept {
             cursor.at += 1;
-            if cursor.skip_string(self.no_controls) {
+            if cursor.skip_string() {
                 self.end_value(cursor);
             } else {
                 self.text_use = Use::Keep;
@@ -111,12 +111,11 @@ impl Masker {
         };
         match text_use {
             Use::Keep | Use::Read(_) if matches!(fate, Fate::Pass | Fate::Empty) => {
-                let rest = cursor.rest();
-                let length = plain_run(rest, self.no_controls);
-                if rest.get(length) == Some(&b'"') {
-                    cursor.at += length + 1;
+                let text = cursor.plain();
+                if cursor.input.get(cursor.at + text.len()) == Some(&b'"') {
+                    cursor.at += text.len() + 1;
                     if let Use::Read(fact) = text_use {
-                        self.learn(fact, rest.get(..length).unwrap_or_default(), cursor)?;
+                        self.learn(fact, text, cursor)?;
                     }
                     self.end_value(cursor);
                     return Ok(());
@@ -126,7 +125,7 @@ impl Masker {
             Use::Keep => {
                 cursor.keep(out);
                 self.replace(fate, out);
-                if cursor.skip_string(self.no_controls) {
+                if cursor.skip_string() {
                     cursor.kept = cursor.at - 1;
                     self.end_value(cursor);
                     return Ok(());
@@ -252,7 +251,7 @@ impl Masker {
 
     /// Reads on in a string whose text isn't wanted.
     fn skip(&mut self, cursor: &mut Cursor<'_>) -> Result<bool, MaskError> {
-        if self.escape == Escape::None && cursor.skip_string(self.no_controls) {
+        if self.escape == Escape::None && cursor.skip_string() {
             return Ok(true);
         }
         self.decode(cursor, |_, _| ())
@@ -329,14 +328,13 @@ impl Masker {
                 return Ok(true);
             }
             // In blocks where the sink may want to stop.
-            let rest = cursor.rest();
-            let rest = rest.get(..block.min(rest.len())).unwrap_or_default();
-            let length = plain_run(rest, self.no_controls);
-            if length == 0 {
+            let plain = cursor.plain();
+            let plain = plain.get(..block).unwrap_or(plain);
+            if plain.is_empty() {
                 return Err(self.syntax(cursor));
             }
-            go_on = sink(rest.get(..length).unwrap_or_default(), &mut self.overflow);
-            cursor.at += length;
+            go_on = sink(plain, &mut self.overflow);
+            cursor.at += plain.len();
         }
         Ok(false)
     }

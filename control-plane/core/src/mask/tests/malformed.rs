@@ -85,6 +85,43 @@ fn m4_syntax() {
 }
 
 #[test]
+fn m4_wherever_a_block_ends() {
+    let long = "l".repeat(70);
+    for (stop, offset) in [("\u{1}", Some(0)), ("\\x", Some(1)), ("\\\"", None), ("\\u00e9", None), ("é", None)] {
+        let text =
+            format!(r#"{{"kind":"Secret","a":"{long}","{long}":{{"b":"{stop}{long}"}},"data":{{"p":"{CANARY}"}}}}"#);
+        let at = text.find(stop).unwrap() as u64;
+        for before in 0..130 {
+            let result = run(&context("widgets", Verb::Get), &[" ".repeat(before).as_bytes(), text.as_bytes()]);
+            let joined = run(&context("widgets", Verb::Get), &[(" ".repeat(before) + &text).as_bytes()]);
+            assert_eq!(result, joined, "{stop} after {before}");
+            match (offset, joined) {
+                (None, Ok((out, summary))) => assert!(!out.contains(CANARY) && summary.masked == 1, "{out}"),
+                (Some(offset), Err(MaskError::Syntax { offset: told, .. })) => {
+                    assert_eq!(told, before as u64 + at + offset, "{stop}");
+                }
+                (_, other) => panic!("{stop} after {before}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn m4_long_inputs_are_read_in_pieces() {
+    // What is looked over at once ends within a value, a name and a string that passes.
+    for before in [16 * 1024 - 200, 16 * 1024 - 60, 16 * 1024 - 20, 32 * 1024 - 90] {
+        let text = format!(
+            r#"{{"kind":"Secret","a":"{}","metadata":{{"name":"n","labels":{{"app":"web"}}}},"data":{{"first-key":"{CANARY}","second-key":"{CANARY}"}}}}"#,
+            "x".repeat(before),
+        );
+        let whole = run(&context("secrets", Verb::Get), &[text.as_bytes()]).unwrap();
+        assert!(!whole.0.contains(CANARY) && whole.1.masked == 2, "{}", whole.0);
+        let pieces: Vec<&[u8]> = text.as_bytes().chunks(1000).collect();
+        assert_eq!(run(&context("secrets", Verb::Get), &pieces).unwrap(), whole);
+    }
+}
+
+#[test]
 fn m4_utf8() {
     for text in [
         &b"\"\xff\""[..],

@@ -15,14 +15,17 @@ enum Json {
 }
 
 impl Json {
-    fn print(&self, out: &mut String) {
+    /// With blanks wherever there may be some.
+    fn print(&self, blank: &str, out: &mut String) {
         match self {
             Self::Plain(value) => out.push_str(&value.to_string()),
             Self::Array(items) => {
                 out.push('[');
                 for (index, item) in items.iter().enumerate() {
-                    out.push_str(if index > 0 { ", " } else { "" });
-                    item.print(out);
+                    out.push_str(if index > 0 { "," } else { "" });
+                    out.push_str(blank);
+                    item.print(blank, out);
+                    out.push_str(blank);
                 }
                 out.push(']');
             }
@@ -30,15 +33,15 @@ impl Json {
                 out.push('{');
                 for (index, (name, value)) in members.iter().enumerate() {
                     out.push_str(if index > 0 { "," } else { "" });
-                    out.push_str(&Value::from(*name).to_string());
-                    out.push(':');
-                    value.print(out);
+                    out.push_str(&format!("{blank}{}{blank}:{blank}", Value::from(*name)));
+                    value.print(blank, out);
+                    out.push_str(blank);
                 }
                 out.push('}');
             }
             Self::Text(document) => {
                 let mut text = String::new();
-                document.print(&mut text);
+                document.print(blank, &mut text);
                 out.push_str(&Value::from(text).to_string());
             }
         }
@@ -103,6 +106,7 @@ fn json(names: &'static [&'static str]) -> impl Strategy<Value = Json> {
         4 => prop::sample::select(vec!["Secret", "SecretList", "List", "ConfigMap", "v1", "apps/v1", "Table"])
             .prop_map(|text| Json::Plain(Value::from(text))),
         4 => "[a-zA-Z0-9\"\\\\ é]{6,20}".prop_map(|text| Json::Plain(Value::from(text))),
+        1 => "[a-zA-Z0-9]{50,140}[\"\\\\\n é]?[a-z]{0,70}".prop_map(|text| Json::Plain(Value::from(text))),
         1 => any::<i32>().prop_map(|number| Json::Plain(Value::from(number))),
         1 => any::<Option<bool>>().prop_map(|value| Json::Plain(Value::from(value))),
     ];
@@ -117,7 +121,7 @@ fn json(names: &'static [&'static str]) -> impl Strategy<Value = Json> {
 
 fn printed(json: &Json) -> String {
     let mut text = String::new();
-    json.print(&mut text);
+    json.print("", &mut text);
     text
 }
 
@@ -158,6 +162,24 @@ proptest! {
                 let out: Value = serde_json::from_str(&out).unwrap();
                 prop_assert_eq!(leveled(&out), leveled(&expected), "{}", text);
             }
+        }
+    }
+
+    #[test]
+    fn m1_blanks_and_where_blocks_end_do_not_matter(
+        document in json(NAMES),
+        blank in prop::sample::select(vec!["", " ", "\n\t "]),
+        before in 0..130_usize,
+    ) {
+        let mut text = " ".repeat(before);
+        document.print(blank, &mut text);
+        fuzz_mask(text.as_bytes());
+        for resource in ["secrets", "widgets"] {
+            let context = context(resource, Verb::Get);
+            let leveled = |text: &str| {
+                run(&context, &[text.as_bytes()]).ok().map(|(out, _)| leveled(&serde_json::from_str(&out).unwrap()))
+            };
+            prop_assert_eq!(leveled(&text), leveled(&printed(&document)), "{}", text);
         }
     }
 
