@@ -77,13 +77,12 @@ async fn a_cluster_is_enrolled_once_and_stays_so() {
     stack.start_second_agent();
     stack.kill_agent();
     stack.start_agent();
+    // Until the one that was killed is missed: a read that is given to it has no answer.
+    until(&stack, "both agents", |known| known["clusters"][0]["agents"] == 2).await;
     kubectl.run(&["get", "configmap", "through"]).await.ok();
     for process in ["agent", "second-agent"] {
         stack.log(process).assert_without("refused the greeting");
     }
-
-    // Until the one that was killed is missed.
-    until(&stack, "both agents", |known| known["clusters"][0]["agents"] == 2).await;
     let known = clusters(&stack);
     let (test, token) = (&known["clusters"][0], std::fs::read_to_string(stack.enrolment().join("token")).unwrap());
     assert_eq!((known["clusters"].as_array().unwrap().len(), &known["waiting"]), (1, &json!([])), "{known}");
