@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 ///
 /// A process calls this before it does anything else. Until then a signal has its default effect, and for the first process of a container,
 /// which all of ours are, the default is to ignore it (signal(7), pid_namespaces(7)): the Pod would then be gone only after its whole grace
-/// period.
+/// period. So it is of a signal in the few microseconds in which signal-hook-registry has its handler in place and not yet its list.
 ///
 /// # Errors
 /// Signals can't be listened for.
