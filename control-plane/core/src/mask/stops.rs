@@ -24,20 +24,9 @@ impl Stops {
     /// The first of them at or after that place.
     #[inline]
     pub(super) fn from(&self, at: usize) -> usize {
-        let mut word = at / BLOCK;
-        let mut bits = self.0.get(word).map_or(0, |bits| bits & (u64::MAX << (at % BLOCK)));
-        while bits == 0 {
-            word += 1;
-            match self.0.get(word) {
-                Some(&next) => bits = next,
-                None => return at,
-            }
-        }
-        word * BLOCK + bits.trailing_zeros() as usize
+        self.walk(at).step()
     }
-}
 
-impl Stops {
     /// One after the other, the first at or after that place.
     #[inline]
     pub(super) fn walk(&self, at: usize) -> Walk<'_> {
