@@ -1,10 +1,11 @@
 //! The one connection to the control plane: made again whenever it is lost, with a session on it.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::chain::Chain;
@@ -25,7 +26,6 @@ use crate::session::{self, Session, SessionError, TokenFiles, Verdict};
 pub(crate) struct Up {
     pub(crate) connection: Connection,
     pub(crate) session: Session,
-    endpoint: Endpoint,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +59,7 @@ struct Signals {
     waiting: AtomicUsize,
     wake: Notify,
     renew: Notify,
+    leave: Notify,
 }
 
 /// The task that keeps the connection.
@@ -68,6 +69,8 @@ pub(crate) struct Keeper {
     config: quinn::ClientConfig,
     tokens: TokenFiles,
     clock: Clock,
+    /// The socket of the last attempt, with the connection that came of it.
+    endpoint: Mutex<Option<Endpoint>>,
     state: watch::Sender<State>,
     signals: Arc<Signals>,
 }
@@ -136,15 +139,12 @@ impl Link {
         self.signals.renew.notify_one();
     }
 
-    /// Says goodbye and waits until it was heard.
+    /// Has goodbye said, and waits until it was heard. There is no connection any more, and no other one will be made.
     pub(crate) async fn close(&self) {
-        let endpoint = match &*self.state.borrow() {
-            State::Up(up) => Some(up.endpoint.clone()),
-            State::Refused(_) | State::Over(_) | State::Down(_) => None,
-        };
-        if let Some(endpoint) = endpoint {
-            endpoint.close(wire::code::SHUTDOWN, "sidecar stops").await;
-        }
+        self.signals.leave.notify_one();
+        let mut state = self.state.clone();
+        // The keeper has the other end of this, and ends after its goodbye.
+        while state.changed().await.is_ok() {}
     }
 }
 
@@ -159,7 +159,8 @@ pub(crate) fn new(
     let config = quic::client_config(identity, pin)?;
     let (sender, state) = watch::channel(State::Down("not tried yet".into()));
     let signals = Arc::new(Signals::default());
-    let keeper = Keeper { address, config, tokens, clock, state: sender, signals: Arc::clone(&signals) };
+    let endpoint = Mutex::new(None);
+    let keeper = Keeper { address, config, tokens, clock, endpoint, state: sender, signals: Arc::clone(&signals) };
     Ok((Link { state, signals }, keeper))
 }
 
@@ -177,12 +178,26 @@ enum AttemptError {
 }
 
 impl Keeper {
-    /// Keeps the connection for the life of the process.
+    /// Keeps the connection until [`Link::close`], then says goodbye on whatever there is, be it without a session yet: a control plane
+    /// that was not told takes the peer for alive until [`limits::IDLE`], and so long its own end would wait.
     pub(crate) async fn run(self) {
+        tokio::select! {
+            never = self.keep_trying() => match never {},
+            () = self.signals.leave.notified() => {}
+        }
+        let endpoint = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(endpoint) = endpoint {
+            // It is sent at once; what takes longer is to see that it was heard, by a peer that may not be there.
+            let goodbye = endpoint.close(wire::code::SHUTDOWN, "sidecar stops");
+            drop(tokio::time::timeout(limits::PEER_SETTLE, goodbye).await);
+        }
+    }
+
+    async fn keep_trying(&self) -> Infallible {
         let mut backoff = Backoff::default();
         loop {
             match self.connect(backoff.patience(self.clock.monotonic())).await {
-                Ok((endpoint, connection)) => self.keep(endpoint, connection, &mut backoff).await,
+                Ok(connection) => self.keep(connection, &mut backoff).await,
                 Err(error) => self.down(&Chain(&error)),
             }
             backoff.failed(self.clock.monotonic());
@@ -195,7 +210,7 @@ impl Keeper {
         self.state.send_replace(State::Down(why.to_string().into()));
     }
 
-    async fn connect(&self, wait: Duration) -> Result<(Endpoint, Connection), AttemptError> {
+    async fn connect(&self, wait: Duration) -> Result<Connection, AttemptError> {
         let Address { host, port } = &self.address;
         let addresses = tokio::net::lookup_host((host.as_str(), *port))
             .await
@@ -208,8 +223,9 @@ impl Keeper {
                 SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
             };
             let endpoint = Endpoint::client(any).map_err(AttemptError::Bind)?;
+            *self.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint.clone());
             match endpoint.dial(address, self.config.clone(), wait).await {
-                Ok(connection) => return Ok((endpoint, connection)),
+                Ok(connection) => return Ok(connection),
                 Err(error) => last = AttemptError::Connect(address, Box::new(error)),
             }
         }
@@ -217,7 +233,7 @@ impl Keeper {
     }
 
     /// Opens the session, renews it in time, and returns when the connection is lost.
-    async fn keep(&self, endpoint: Endpoint, connection: Connection, backoff: &mut Backoff) {
+    async fn keep(&self, connection: Connection, backoff: &mut Backoff) {
         let mut up = false;
         loop {
             let tokens = self.tokens.read();
@@ -242,11 +258,7 @@ impl Keeper {
                             dial::tell(&connection);
                         }
                         up = true;
-                        self.state.send_replace(State::Up(Up {
-                            connection: connection.clone(),
-                            session,
-                            endpoint: endpoint.clone(),
-                        }));
+                        self.state.send_replace(State::Up(Up { connection: connection.clone(), session }));
                         self.renewal(&session, &tokens).await;
                     }
                     Err(error) => {

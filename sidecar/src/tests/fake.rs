@@ -133,6 +133,11 @@ impl Inner {
         }
     }
 
+    /// All that were ever made and not cut.
+    pub(super) fn connections(&self) -> Vec<Connection> {
+        self.connections.lock().unwrap().iter().map(|(connection, _)| connection.clone()).collect()
+    }
+
     /// Takes nothing new on the connections that there are, as a process that goes away.
     pub(super) fn go_away(&self) {
         for (_, trigger) in &*self.connections.lock().unwrap() {

@@ -282,6 +282,28 @@ async fn stopping_finishes_what_runs() {
     assert!(matches!(ready::check(&sidecar.config).await, Err(ready::NotReady::NoListener(_))));
 }
 
+/// Also one that gives it no session: it would take the sidecar for alive, and its own end would wait for it.
+#[tokio::test]
+async fn a_control_plane_is_told_that_it_stops() {
+    for refused in [false, true] {
+        let fake = Fake::echo();
+        if refused {
+            *fake.inner.refuse.lock().unwrap() = Some((StatusCode::UNAUTHORIZED, "nobody knows you".to_owned()));
+        }
+        let mut sidecar = Sidecar::start(&fake).await;
+        let mut sessions = fake.inner.sessions.subscribe();
+        soon(sessions.wait_for(|sessions| !sessions.is_empty())).await.unwrap();
+        sidecar.ask_to_stop();
+        sidecar.ended().await;
+        let connections = fake.inner.connections();
+        assert_eq!(connections.len(), 1, "it goes, and makes no other one");
+        for connection in connections {
+            soon(connection.closed()).await;
+            assert_eq!(connection.peer_close_code(), Some(shared::wire::code::SHUTDOWN.into()), "refused: {refused}");
+        }
+    }
+}
+
 /// What the kubelet runs right after the sidecar's start, and whose end the next container waits for.
 #[tokio::test]
 async fn the_hook_after_the_start_ends_when_it_serves() {
