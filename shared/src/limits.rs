@@ -195,6 +195,8 @@ pub const ASKER_HOLDS: usize = 32;
 pub const HOLDS: usize = 10_000;
 /// Longest that a hold may wait, whatever policy says.
 pub const HOLD_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How often whoever waits on a hold looks at its record, though nobody has told of a change.
+pub const HOLD_LOOK: Duration = Duration::from_secs(5);
 /// How long after its approval a hold may be claimed.
 pub const CLAIM_WAIT: Duration = Duration::from_secs(600);
 /// How long a session's same request meets the same denial without people being asked again (SECURITY.md P9).

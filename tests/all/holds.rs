@@ -1,9 +1,12 @@
 //! How the wait for people ends, other than by a yes to a client that waits for it.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use http::Method;
+use rusqlite::Connection;
 use serde_json::Value;
 use tests::cluster::Cluster;
 use tests::gate::Gate;
@@ -79,6 +82,30 @@ async fn a_clients_own_limit_ends_its_wait_and_not_the_hold() {
         assert!(live(&stack).is_empty(), "no other hold was opened");
     }
     assert_eq!(creations(&stack, "serviceaccounts").len(), 2);
+}
+
+/// Whoever votes and is gone before the answer has voted: the operation is told, and does not wait until its approval is too old.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vote_whose_caller_has_left_counts() {
+    let stack = Stack::start("leaves");
+    let (running, id) = hold(&stack, Version::Newest, &BOT).await;
+    let told = |phase: &str| stack.cli(&["approvals", "show", &id, "--json"]).ok().contains(phase);
+    while told("\"waiting\"") {
+        // The vote can't be written before its caller has left.
+        let database = Connection::open(stack.data().join("sallyport.db")).unwrap();
+        database.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut approver = UnixStream::connect(stack.socket()).unwrap();
+        let head = "HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n";
+        write!(approver, "POST /v1/approvals/{id}/approve {head}").unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        drop(approver);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        database.execute_batch("COMMIT").unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert_eq!(running.end().await.ok(), "serviceaccount/bot created\n");
+    let log = stack.log("control-plane").text();
+    assert!(log.lines().any(|line| line.contains("\"vote\"") && line.contains(&id)), "the call ended with its caller");
 }
 
 /// A job that is run again is the same asker, though its sidecar has another key.

@@ -1,8 +1,9 @@
 //! Where operations wait for people. The rules are in `core::lifecycle` and `core::four_eyes`; here are the transactions around them
 //! and the waking of those who wait.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod waiters;
+
+use std::sync::Arc;
 
 use control_plane_core::attributes::Attributes;
 use control_plane_core::decision::{Allowed, BoundHold, Hold, Verdict};
@@ -25,6 +26,9 @@ use crate::events::{Event, Events};
 use crate::gateway::refusal::Refusal;
 use crate::metrics::GatewayMetrics;
 use crate::store::{HoldTransaction, Store, StoreError};
+use waiters::{Told, Waiters, is_yes};
+
+pub(crate) use waiters::Yes;
 
 /// The holds of this process.
 pub struct Approvals {
@@ -32,8 +36,7 @@ pub struct Approvals {
     clock: Clock,
     mode: Mode,
     metrics: Arc<GatewayMetrics>,
-    /// Who waits on a hold, and how it was told last to be.
-    waiters: Mutex<HashMap<HoldId, watch::Sender<Option<Arc<HoldRecord>>>>>,
+    waiters: Waiters,
     paused: watch::Sender<bool>,
     events: Events,
 }
@@ -61,15 +64,7 @@ enum Opened {
 impl Approvals {
     /// Waits for nobody yet; holds of earlier lives are in the store.
     pub fn new(store: Store, clock: Clock, mode: Mode, metrics: Arc<GatewayMetrics>, events: Events) -> Self {
-        Self {
-            store,
-            clock,
-            mode,
-            metrics,
-            waiters: Mutex::new(HashMap::new()),
-            paused: watch::Sender::new(false),
-            events,
-        }
+        Self { store, clock, mode, metrics, waiters: Waiters::default(), paused: watch::Sender::new(false), events }
     }
 
     /// Lets go of everybody who waits: the process ends. Their holds stay, and their sidecars ask again under the same ids.
@@ -105,19 +100,20 @@ impl Approvals {
         }
     }
 
-    /// Waits until people have said yes, and gives the hold as it was then; its approval may have been spent by another try since.
-    pub(crate) async fn approved(&self, id: HoldId, until: Option<Timestamp>) -> Result<Arc<HoldRecord>, Refusal> {
-        let mut changes = self.watch(id);
+    /// Waits until people have said yes.
+    pub(crate) async fn approved(&self, id: HoldId, until: Option<Timestamp>) -> Result<Yes, Refusal> {
+        let mut changes = self.waiters.watch(id);
         loop {
             let told = changes.borrow_and_update().clone();
-            // A yes that was just put on record isn't read again: whether it is still one is asked where it is spent. Of everything else
-            // the record has the word, since two changes may be told the wrong way round.
-            let record = match told.filter(|told| matches!(told.phase(), Phase::Approved { .. })) {
-                Some(told) => return Ok(told),
-                None => self.record(id).await?,
+            // A yes isn't read again: whether it is still one is asked where it is spent. Of everything else the record has the word, since
+            // two changes may be told the wrong way round.
+            let record = match told {
+                Told::Written(hold) if is_yes(&hold) => return Ok(Yes::written(hold, changes)),
+                Told::OnRecord(hold) if is_yes(&hold) => return Ok(Yes::on_record(hold)),
+                Told::Written(_) | Told::OnRecord(_) | Told::Look => self.record(id).await?,
             };
             match record.phase() {
-                Phase::Approved { .. } | Phase::Spent { .. } => return Ok(Arc::new(record)),
+                Phase::Approved { .. } | Phase::Spent { .. } => return Ok(Yes::on_record(Arc::new(record))),
                 Phase::Waiting { .. } => {}
                 Phase::Denied { .. } | Phase::Expired { .. } | Phase::Void { .. } => return Err(over(&record)),
             }
@@ -127,7 +123,11 @@ impl Approvals {
             tokio::select! {
                 _ = changes.changed() => {}
                 () = async { drop(paused.wait_for(|paused| *paused).await) } => return Err(Refusal::GoingAway),
-                () = self.clock.sleep(deadline.since(now)) => {
+                // It looks from time to time, though nobody has told anything: a commit that took too long for its caller tells nobody.
+                () = self.clock.sleep(deadline.since(now).min(limits::HOLD_LOOK)) => {
+                    if self.clock.now() < deadline {
+                        continue;
+                    }
                     if until.is_some_and(|until| self.clock.now() >= until) {
                         let why = "nobody has approved it before the client's own time limit; it still waits".to_owned();
                         return Err(Refusal::HoldOver { hold: id, why });
@@ -205,7 +205,7 @@ impl Approvals {
         voter: Voter,
         ballot: Ballot,
     ) -> Result<(VoteEffect, HoldRecord), BallotError> {
-        let (mode, now) = (self.mode, self.clock.now());
+        let (mode, now, waiters) = (self.mode, self.clock.now(), self.waiters.clone());
         let approval = ApprovalId::new(Uuid::new_v4());
         let voted = self.store.change(move |t| {
             let Some(hold) = t.hold(id)? else { return Ok(Err(BallotError::Unknown)) };
@@ -215,11 +215,19 @@ impl Approvals {
                     t.save_hold(&step.state)?;
                     // Also those whose client has left: nobody else would end them after a no.
                     settle(t, &step.state, None, now)?;
+                    // What waits is judged again while the disk works.
+                    if is_yes(&step.state) {
+                        waiters.tell(id, Told::Written(Arc::new(step.state.clone())));
+                    }
                     Ok((step.effects, step.state))
                 }
             })
         });
-        let (effect, record) = voted.await??;
+        let voted = voted.await;
+        if voted.is_err() {
+            self.waiters.tell(id, Told::Look);
+        }
+        let (effect, record) = voted??;
         self.tell(&record);
         Ok((effect.assert_durable(), record))
     }
@@ -281,17 +289,9 @@ impl Approvals {
         Ok(())
     }
 
-    fn watch(&self, id: HoldId) -> watch::Receiver<Option<Arc<HoldRecord>>> {
-        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-        waiters.retain(|_, sender| sender.receiver_count() > 0);
-        waiters.entry(id).or_insert_with(|| watch::Sender::new(None)).subscribe()
-    }
-
     /// Wakes those who wait on a hold, and those who look.
     fn tell(&self, record: &HoldRecord) {
-        if let Some(sender) = self.waiters.lock().unwrap_or_else(PoisonError::into_inner).get(&record.id()) {
-            sender.send_replace(Some(Arc::new(record.clone())));
-        }
+        self.waiters.tell(record.id(), Told::OnRecord(Arc::new(record.clone())));
         self.events.announce(Event::Hold { hold: record.id(), phase: record.phase().as_str() });
         self.metrics.hold_changes.inc();
     }

@@ -20,7 +20,7 @@ use super::judge::Live;
 use super::refusal::Refusal;
 use super::serve::{Ready, Refused};
 use crate::agents::AgentLink;
-use crate::approvals::ClaimFailure;
+use crate::approvals::{ClaimFailure, Yes};
 use crate::records::OperationLog;
 use crate::sessions::{Running, Session, SessionError, Taken};
 
@@ -72,7 +72,7 @@ impl Gateway {
                 Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
             };
             log.held(id);
-            let approved = match self.approved(session, id, until).await {
+            let (approved, verdict, today, link) = match self.approved(session, bound.attributes(), id, until).await {
                 Ok(approved) => approved,
                 Err(Refusal::GoingAway) => {
                     // Nothing is closed: the hold goes on in the next life.
@@ -84,12 +84,9 @@ impl Gateway {
                     return Err(Refused { refusal, log: Some(log) });
                 }
             };
-            let cluster = bound.attributes().cluster().to_owned();
-            // Judged again with today's policy and session, while an agent is looked for.
-            let ((verdict, today), link) =
-                tokio::join!(self.judge(session, bound.attributes()), self.agents.pick_answering(&cluster));
             let Some(link) = link else {
-                return Err(Refused { refusal: Refusal::NoAgent(cluster), log: Some(log) });
+                let refusal = Refusal::NoAgent(bound.attributes().cluster().to_owned());
+                return Err(Refused { refusal, log: Some(log) });
             };
             let new = link.new_issue(self.recorder.store.life());
             let approved = Approved { bound, hold: approved, verdict, today, new, link, log, running };
@@ -198,24 +195,38 @@ impl Gateway {
 }
 
 impl Gateway {
-    /// Waits for enough votes, in a session that lives.
+    /// Waits for enough votes, and judges again with today's policy and session, while an agent is looked for and while the last vote is on
+    /// its way to the disk.
     async fn approved(
-        &self,
-        session: &Session,
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        attributes: &Attributes,
         id: HoldId,
         until: Option<Timestamp>,
-    ) -> Result<Arc<HoldRecord>, Refusal> {
-        let approved = tokio::select! {
-            approved = self.approvals.approved(id, until) => approved,
+    ) -> Result<(Arc<HoldRecord>, Verdict, Live, Option<Arc<AgentLink>>), Refusal> {
+        loop {
+            let yes = self.said_yes(session, id, until).await?;
+            let ((verdict, today), link) =
+                tokio::join!(self.judge(session, attributes), self.agents.pick_answering(attributes.cluster()));
+            if let Some(hold) = yes.recorded().await {
+                return Ok((hold, verdict, today, link));
+            }
+        }
+    }
+
+    /// Waits for enough votes, in a session that lives.
+    async fn said_yes(&self, session: &Session, id: HoldId, until: Option<Timestamp>) -> Result<Yes, Refusal> {
+        let yes = tokio::select! {
+            yes = self.approvals.approved(id, until) => yes,
             why = session.ended() => Err(Refusal::Session(SessionError::Over(why))),
         };
-        if matches!(approved, Err(Refusal::HoldDenied { .. })) {
+        if matches!(yes, Err(Refusal::HoldDenied { .. })) {
             session.note_denied();
         }
-        let approved = approved?;
+        let yes = yes?;
         // A yes that comes as the session ends is no yes for this session any more.
         session.is_good(self.recorder.clock.now()).map_err(Refusal::Session)?;
-        Ok(approved)
+        Ok(yes)
     }
 }
 

@@ -21,7 +21,7 @@ use shared_net::drain::Drain;
 use shared_net::tasks::TaskSet;
 use shared_net::tls::ServerKeys;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_rustls::TlsAcceptor;
 use warp::path::FullPath;
 use warp::reply::Response;
@@ -43,7 +43,8 @@ pub struct Web {
     tcp: TcpListener,
     tls: TlsAcceptor,
     local: Option<(UnixListener, LocalSocket)>,
-    door: Arc<Door>,
+    parts: Parts,
+    names: Vec<String>,
 }
 
 /// What every call needs.
@@ -51,6 +52,9 @@ struct Door {
     parts: Parts,
     /// Host names that we answer to.
     names: Vec<String>,
+    /// Where calls run that change something.
+    tasks: TaskSet,
+    drain: Drain,
 }
 
 /// Binds.
@@ -64,8 +68,7 @@ pub async fn build(config: &Config, keys: Arc<ServerKeys>, parts: Parts) -> anyh
     let mut tls = builder.with_cert_resolver(keys);
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let local = config.local_socket.as_ref().map(bind_local).transpose()?;
-    let door = Arc::new(Door { parts, names: config.web_names() });
-    Ok(Web { tcp, tls: TlsAcceptor::from(Arc::new(tls)), local, door })
+    Ok(Web { tcp, tls: TlsAcceptor::from(Arc::new(tls)), local, parts, names: config.web_names() })
 }
 
 fn bind_local(socket: &LocalSocket) -> anyhow::Result<(UnixListener, LocalSocket)> {
@@ -92,8 +95,9 @@ impl Web {
 
     /// Serves until draining begins.
     pub async fn run(self, tasks: TaskSet, mut drain: Drain) {
-        let Self { tcp, tls, local, door } = self;
+        let Self { tcp, tls, local, parts, names } = self;
         let connections = tasks.child();
+        let door = Arc::new(Door { parts, names, tasks, drain: drain.clone() });
         // The local socket has places of its own: whoever floods HTTPS keeps nobody out who sits at the machine.
         let (places, local_places) =
             (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(LOCAL_CONNECTIONS)));
@@ -229,7 +233,7 @@ fn filter(
 
 /// Who asks comes first; a stranger's body is not read.
 async fn answer<B: Buf>(
-    door: &Door,
+    door: &Arc<Door>,
     asked: Asked<'_>,
     host: Option<&Authority>,
     peer: Option<LocalPeer>,
@@ -242,7 +246,18 @@ async fn answer<B: Buf>(
     known.store(true, Ordering::Release);
     let body = tokio::time::timeout(limits::OPEN_STREAM, read(body)).await;
     let body = body.map_err(|_| Problem::Bad("the body did not arrive in time".to_owned()))??;
-    call.answer(&door.parts, &body).await
+    if !call.changes() {
+        return call.answer(&door.parts, &body).await;
+    }
+    // What changes something runs to its end, also where its caller leaves and where a drain begins: a vote that is on record, and whose
+    // operation nobody has told, would be worth nothing.
+    let (answer, answered) = oneshot::channel();
+    let (own, guard) = (Arc::clone(door), door.drain.guard());
+    door.tasks.spawn("call", async move {
+        let _guard = guard;
+        drop(answer.send(call.answer(&own.parts, &body).await));
+    });
+    answered.await.unwrap_or(Err(Problem::Unavailable))
 }
 
 async fn read<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Result<Vec<u8>, Problem> {

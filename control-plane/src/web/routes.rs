@@ -216,24 +216,20 @@ pub(super) struct Asked<'a> {
 }
 
 /// A call by somebody who is known. Its body has not been read yet: nothing of a stranger's is.
-pub(super) struct Known<'a> {
+pub(super) struct Known {
     caller: Caller,
     route: &'static Route,
-    id: &'a str,
-    query: &'a str,
+    id: String,
+    query: String,
 }
 
 /// Authentication first: to a stranger every path looks the same.
-pub(super) async fn identify<'a>(
-    parts: &Parts,
-    asked: Asked<'a>,
-    local: Option<LocalPeer>,
-) -> Result<Known<'a>, Problem> {
+pub(super) async fn identify(parts: &Parts, asked: Asked<'_>, local: Option<LocalPeer>) -> Result<Known, Problem> {
     let Asked { method, path, query, headers } = asked;
     let caller = caller::authenticate(parts, headers, local).await?;
     let (route, id) = find(method, path)?;
     caller::check_type(method, headers)?;
-    Ok(Known { caller, route, id, query })
+    Ok(Known { caller, route, id: id.to_owned(), query: query.to_owned() })
 }
 
 /// The route, and what stands for `{id}`. Paths are compared as they are: there is one way to write each.
@@ -257,11 +253,16 @@ fn fit<'a>(template: &str, path: &'a str) -> Option<&'a str> {
     (!id.is_empty() && !id.contains('/')).then_some(id)
 }
 
-impl Known<'_> {
+impl Known {
+    /// Whether it changes anything.
+    pub(super) fn changes(&self) -> bool {
+        matches!(self.route.method, How::Post)
+    }
+
     /// Carries it out.
     pub(super) async fn answer(self, parts: &Parts, body: &[u8]) -> Result<Answer, Problem> {
         let Self { caller, route, id, query } = self;
-        let query = Query::read(query, route)?;
+        let (id, query) = (id.as_str(), Query::read(&query, route)?);
         let may_read = caller.may_read(parts);
         may_call(route.call, &caller, may_read)?;
         if route.body.is_none() && !body.is_empty() {
