@@ -27,7 +27,7 @@ use uuid::Uuid;
 use super::forward::{self, ForwardError, Sent, forward_with};
 use super::{AgentLink, Agents};
 use crate::authn::AuthnError;
-use crate::records::{OperationLog, opening};
+use crate::records::{Opens, OperationLog, opening};
 
 /// An internal operation may take so long in all.
 const WAIT: Duration = Duration::from_secs(10);
@@ -172,11 +172,11 @@ impl Agents {
         beside: Beside,
     ) -> Result<(StatusCode, Bytes), InternalError> {
         let key = DigestKey::new(shared_net::crypto::random());
-        let durable = !attributes.info().is_read();
+        let opens = if attributes.info().is_read() { Opens::Soon } else { Opens::WithGrant };
         let asker = attributes.identity().asker().to_string();
         let rule = what.rule().unwrap_or_default();
         let opening = opening::internal(rule, &attributes, parent, &key, &self.recorder);
-        let opened = OperationLog::open(&self.recorder, opening, &key, asker, durable).await;
+        let opened = OperationLog::open(&self.recorder, opening, &key, asker, opens).await;
         let (mut log, _) = opened.map_err(not_made)?;
         let allowed = internal::allow(what, attributes).map_err(not_made)?;
         log.decided(allowed.explanation());

@@ -13,7 +13,7 @@ use super::Gateway;
 use super::refusal::Refusal;
 use super::serve::Refused;
 use crate::approvals;
-use crate::records::OperationLog;
+use crate::records::{Opens, OperationLog};
 use crate::sessions::Use;
 use crate::store::OperationRow;
 
@@ -22,8 +22,7 @@ pub(super) struct Run {
     pub(super) attributes: Attributes,
     /// Of a plain read that ran before: that run, from which this one has its own id.
     pub(super) first: Option<OperationId>,
-    /// Whether it is on record before it goes on.
-    pub(super) durable: bool,
+    pub(super) opens: Opens,
 }
 
 /// What became of a repetition.
@@ -47,9 +46,9 @@ impl Gateway {
     /// an outcome to keep (it changes something, or waits for people) is compared with that by [`Self::repeat`].
     pub(super) async fn run_of(&self, attributes: Attributes, used: Use) -> Result<Run, Refused> {
         if !attributes.info().is_read() {
-            return Ok(Run { attributes, first: None, durable: true });
+            return Ok(Run { attributes, first: None, opens: Opens::First });
         }
-        let plain = |attributes| Run { attributes, first: None, durable: false };
+        let plain = |attributes| Run { attributes, first: None, opens: Opens::Soon };
         if used == Use::First {
             return Ok(plain(attributes));
         }
@@ -58,11 +57,11 @@ impl Gateway {
         let row = row.map_err(|error| Refused { refusal: Refusal::Record(error), log: None })?;
         match row {
             None => Ok(plain(attributes)),
-            Some(row) if row.record.is_some() => Ok(Run { attributes, first: None, durable: true }),
+            Some(row) if row.record.is_some() => Ok(Run { attributes, first: None, opens: Opens::First }),
             Some(row) if self.is_same(&row, &attributes) => Ok(Run {
                 attributes: attributes.again(OperationId::new(Uuid::now_v7())),
                 first: Some(id),
-                durable: false,
+                opens: Opens::Soon,
             }),
             Some(_) => Err(Refused { refusal: Refusal::OtherContent, log: None }),
         }

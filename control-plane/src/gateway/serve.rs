@@ -98,11 +98,11 @@ impl Gateway {
         used: Use,
     ) -> Result<Response<BoxBody>, Refused> {
         // open
-        let Run { attributes, first, durable } = self.run_of(attributes, used).await?;
+        let Run { attributes, first, opens } = self.run_of(attributes, used).await?;
         let key = DigestKey::new(shared_net::crypto::random());
         let opening = Opening { parent: first, ..opening::of(&attributes, &key, &self.recorder) };
         let asker = attributes.identity().asker().to_string();
-        let opened = OperationLog::open(&self.recorder, opening, &key, asker, durable).await;
+        let opened = OperationLog::open(&self.recorder, opening, &key, asker, opens).await;
         let (mut log, known) = opened.map_err(|error| Refused { refusal: Refusal::Record(error), log: None })?;
         if let Some(row) = known {
             match Box::pin(self.repeat(*row, &attributes, log)).await? {

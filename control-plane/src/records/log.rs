@@ -50,6 +50,17 @@ enum Progress {
     Closed,
 }
 
+/// When an intent is on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opens {
+    /// Of a plain read: soon.
+    Soon,
+    /// Before anything else.
+    First,
+    /// Of an operation of ours, whose id is new: with its grant, before that is sent.
+    WithGrant,
+}
+
 /// The proof that the intent is on record, and the place where everything after is noted.
 pub(crate) struct OperationLog {
     recorder: Recorder,
@@ -80,24 +91,26 @@ pub(crate) struct OperationLog {
 }
 
 impl OperationLog {
-    /// The open stage. Mutations, streams and reveals are durable before this answers; a read is with the writer.
+    /// The open stage. Mutations, streams and reveals of runners are durable before this answers; everything else is with the writer.
     /// Gives the earlier record too, where the session has an operation of this id already.
     pub(crate) async fn open(
         recorder: &Recorder,
         opening: Opening,
         key: &DigestKey,
         asker: String,
-        durable: bool,
+        opens: Opens,
     ) -> Result<(Self, Option<Box<OperationRow>>), StoreError> {
         let opening = Arc::new(opening);
-        let (known, read) = if durable {
-            match recorder.store.open_operation(Opening::clone(&opening)).await? {
-                Opened::New => (None, None),
-                Opened::Known(row) => (Some(row), None),
+        let (mut known, mut read) = (None, None);
+        match opens {
+            Opens::Soon => read = Some(recorder.store.open_read(Arc::clone(&opening)).await?),
+            Opens::WithGrant => recorder.store.open_with_grant(Opening::clone(&opening)).await?,
+            Opens::First => {
+                if let Opened::Known(row) = recorder.store.open_operation(Opening::clone(&opening)).await? {
+                    known = Some(row);
+                }
             }
-        } else {
-            (None, Some(recorder.store.open_read(Arc::clone(&opening)).await?))
-        };
+        }
         recorder.metrics.running.inc();
         let run = recorder.runs.add(OperationKey { session: opening.session, operation: opening.id });
         let log = Self {
@@ -107,7 +120,7 @@ impl OperationLog {
             opening,
             read,
             asker,
-            durable,
+            durable: opens != Opens::Soon,
             progress: Progress::Opened,
             held_at: None,
             waited: Duration::ZERO,
@@ -293,15 +306,15 @@ impl OperationLog {
         reason: Option<String>,
     ) -> Option<impl Future<Output = ()> + Send + use<>> {
         let closing = self.close_waiting(outcome, status, reason)?;
-        let (store, durable) = (self.recorder.store.clone(), self.durable);
+        let (store, durable, ours) = (self.recorder.store.clone(), self.durable, self.opening.is_ours());
         let (session, id) = (self.opening.session, self.opening.id);
         let run = self.run.take();
         Some(async move {
             let _run = run;
-            let result = if durable {
-                store.close_operation(session, id, closing).await.map(drop)
-            } else {
-                store.close_read(session, id, closing).await
+            let result = match (durable, ours) {
+                (false, _) => store.close_read(session, id, closing).await,
+                (true, true) => store.close_unhurried(session, id, closing).await.map(drop),
+                (true, false) => store.close_operation(session, id, closing).await.map(drop),
             };
             if let Err(error) = result {
                 let error = shared::chain::Chain(&error).to_string();
@@ -353,11 +366,11 @@ impl OperationLog {
         let decision = self.explanation.as_ref().map_or("none", |e| e.effect.as_str());
         metrics.running.dec();
         metrics.seconds.observe(total.saturating_sub(self.waited).as_secs_f64());
-        let class = match (self.opening.kind.as_str(), info.is_connect(), info.is_read()) {
-            ("runner", true, _) => "connect",
-            ("runner", false, true) => "read",
-            ("runner", false, false) => "write",
-            _ => "internal",
+        let class = match (self.opening.is_ours(), info.is_connect(), info.is_read()) {
+            (true, _, _) => "internal",
+            (false, true, _) => "connect",
+            (false, false, true) => "read",
+            (false, false, false) => "write",
         };
         let labels = OperationLabels { class, decision, outcome: outcome.word() };
         metrics.operations.get_or_create(&labels).inc();

@@ -5,7 +5,7 @@ mod mask;
 pub(crate) mod opening;
 mod running;
 
-pub(crate) use log::OperationLog;
 pub use log::Recorder;
+pub(crate) use log::{Opens, OperationLog};
 pub use mask::RequestMask;
 pub use running::Runs;

@@ -8,11 +8,11 @@ use http::Method;
 use shared::ids::OperationId;
 
 use super::Recorder;
-use crate::store::Opening;
+use crate::store::{Opening, RUNNER};
 
 /// The opening of a runner's operation.
 pub(crate) fn of(attributes: &Attributes, key: &DigestKey, recorder: &Recorder) -> Opening {
-    Opening { body: recorder.mask.body(attributes), ..without_body("runner", attributes, key, recorder) }
+    Opening { body: recorder.mask.body(attributes), ..without_body(RUNNER, attributes, key, recorder) }
 }
 
 /// The opening of an internal operation, for the operation that needs it. Its body is ours and may hold a runner's token: it is not kept.

@@ -25,7 +25,7 @@ pub use lives::Start;
 use rusqlite::{Connection, OpenFlags};
 use shared::time::Timestamp;
 
-pub use operations::{Closing, Filter, OpenOperation, Opened, Opening, OperationRow, Response};
+pub use operations::{Closing, Filter, OpenOperation, Opened, Opening, OperationRow, RUNNER, Response};
 pub use reads::OpenRead;
 pub use rejected::{Rejected, RejectedRow};
 pub use seal::SealingKey;

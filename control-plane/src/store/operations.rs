@@ -13,6 +13,9 @@ use super::closing::close;
 use super::sessions::{ms, time, uuid};
 use super::{Store, StoreError};
 
+/// Kind of the operations that runners ask for.
+pub const RUNNER: &str = "runner";
+
 /// The record's first half: the intent, before it is judged.
 #[derive(Clone, Debug)]
 pub struct Opening {
@@ -26,7 +29,7 @@ pub struct Opening {
     pub issuer: Option<String>,
     /// When it arrived.
     pub opened: Timestamp,
-    /// `runner`, or `internal/<name>`.
+    /// [`RUNNER`], or `internal/<name>`.
     pub kind: String,
     /// For an internal one, the operation it serves; for a read that its sidecar asked for again, the first run.
     pub parent: Option<OperationId>,
@@ -50,6 +53,13 @@ pub struct Opening {
     pub digest_key: Vec<u8>,
     /// Bytes of the request body.
     pub bytes_in: u64,
+}
+
+impl Opening {
+    /// Whether it is an internal operation.
+    pub fn is_ours(&self) -> bool {
+        self.kind != RUNNER
+    }
 }
 
 /// The record's second half.
@@ -280,6 +290,18 @@ impl Store {
             .await
     }
 
+    /// Records the intent of an operation whose id is new for certain; it is on disk with the next that must be, as its grant is.
+    pub async fn open_with_grant(&self, opening: Opening) -> Result<(), StoreError> {
+        self.writer
+            .lazy(move |c| {
+                let key = OperationKey { session: opening.session, operation: opening.id };
+                let record = OperationRecord::open(key, opening.digest, opening.opened);
+                let inserted = insert(c, &opening, Some(&record), None)?;
+                inserted.then_some(()).ok_or(StoreError::Corrupt("two operations under one new id"))
+            })
+            .await
+    }
+
     /// Makes a recorded read one with a record of its own, durably: it will wait for people, and run under their approval.
     pub async fn promote_read(&self, opening: Opening) -> Result<Opened, StoreError> {
         self.writer
@@ -309,6 +331,11 @@ impl Store {
     /// Closes an operation durably. `false`: it had its one outcome already.
     pub async fn close_operation(&self, s: SessionId, id: OperationId, closing: Closing) -> Result<bool, StoreError> {
         self.writer.durable(move |c| close(c, s, id, &closing)).await
+    }
+
+    /// The same where nobody waits for it.
+    pub async fn close_unhurried(&self, s: SessionId, id: OperationId, closing: Closing) -> Result<bool, StoreError> {
+        self.writer.unhurried(move |c| close(c, s, id, &closing)).await
     }
 
     /// One operation, with all that was written of it before this, reads included.

@@ -21,7 +21,8 @@ type Finish = Box<dyn FnOnce(bool) + Send>;
 
 struct Command {
     job: Job,
-    durable: bool,
+    /// Somebody waits for the disk.
+    hurry: bool,
     /// Held until the commit, so that the queue is bounded by [`limits::RECORD_QUEUE`].
     permit: OwnedSemaphorePermit,
 }
@@ -61,6 +62,23 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.written(f, true).await
+    }
+
+    /// The same for what nobody waits for but its own end: it hurries no commit, and costs those who wait none.
+    pub(crate) async fn unhurried<T, F>(&self, f: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.written(f, false).await
+    }
+
+    async fn written<T, F>(&self, f: F, hurry: bool) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| match f(connection) {
             Ok(value) => Some(Box::new(move |committed| {
@@ -72,7 +90,7 @@ impl Writer {
                 None
             }
         });
-        self.send(job, true).await?;
+        self.send(job, hurry).await?;
         tokio::time::timeout(limits::RECORD_WAIT, answer)
             .await
             .map_err(|_| StoreError::Slow)?
@@ -97,14 +115,14 @@ impl Writer {
         self.send(job, false).await
     }
 
-    async fn send(&self, job: Job, durable: bool) -> Result<(), StoreError> {
+    async fn send(&self, job: Job, hurry: bool) -> Result<(), StoreError> {
         let permits = Arc::clone(&self.permits);
         let permit = tokio::time::timeout(limits::RECORD_WAIT, permits.acquire_owned())
             .await
             .map_err(|_| StoreError::Slow)?
             .map_err(|_| StoreError::Unavailable)?;
-        self.commands.send(Command { job, durable, permit }).map_err(|_| StoreError::Unavailable)?;
-        if durable || self.permits.available_permits() < limits::RECORD_QUEUE / 2 {
+        self.commands.send(Command { job, hurry, permit }).map_err(|_| StoreError::Unavailable)?;
+        if hurry || self.permits.available_permits() < limits::RECORD_QUEUE / 2 {
             self.thread.unpark();
         }
         Ok(())
@@ -129,7 +147,7 @@ fn gather(queue: &Receiver<Command>, batch: &mut Vec<Command>) {
             Ok(command) => batch.push(command),
             Err(TryRecvError::Disconnected) => return,
             Err(TryRecvError::Empty) => {
-                if naps_left == 0 || batch.iter().any(|command| command.durable) {
+                if naps_left == 0 || batch.iter().any(|command| command.hurry) {
                     return;
                 }
                 naps_left -= 1;
@@ -162,7 +180,7 @@ fn transact(
     permits: &mut Vec<OwnedSemaphorePermit>,
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for Command { job, durable: _, permit } in batch {
+    for Command { job, hurry: _, permit } in batch {
         permits.push(permit);
         transaction.prepare_cached("SAVEPOINT one")?.execute([])?;
         match job(&transaction) {
