@@ -6,8 +6,10 @@ use serde_json::json;
 
 use super::stats::Dice;
 
-/// Bytes of the long list.
+/// Bytes of a long list: of Secrets whose values have a KiB, and of Pods.
 pub(super) const LIST: usize = 32 * 1024 * 1024;
+/// Objects of a list of Secrets.
+const SECRETS: usize = 10_000;
 /// Name of the canned Pod.
 pub(super) const POD: &str = "canned";
 
@@ -43,30 +45,30 @@ pub(super) fn pod() -> Vec<u8> {
     pod.to_string().into_bytes()
 }
 
-/// A list of Secrets whose values are of so many bytes, at least [`LIST`] long.
+/// A list of Secrets whose values are of so many bytes: about [`LIST`] for a KiB, a sixth of it for 32 bytes.
 pub(super) fn secrets(bytes: usize) -> Vec<u8> {
-    list("SecretList", |index| secret(index, bytes))
+    list("SecretList", |index| secret(index, bytes), |index, _| index < SECRETS)
 }
 
 /// A list of Pods as clusters have them, at least [`LIST`] long.
 pub(super) fn pods() -> Vec<u8> {
     // In lines for readers; the API server writes none, and no blanks.
     let pod: String = include_str!("pod.json").lines().map(str::trim).collect();
-    list("PodList", |index| pod.replace("x2x7k", &format!("{index:05}")))
+    list("PodList", |index| pod.replace("x2x7k", &format!("{index:05}")), |_, bytes| bytes < LIST)
 }
 
-fn list(kind: &str, object: impl Fn(usize) -> String) -> Vec<u8> {
+/// Objects as long as there is to be another one, of that index, after so many bytes.
+fn list(kind: &str, object: impl Fn(usize) -> String, goes_on: impl Fn(usize, usize) -> bool) -> Vec<u8> {
     let mut list =
         format!(r#"{{"kind":"{kind}","apiVersion":"v1","metadata":{{"resourceVersion":"123456"}},"items":["#)
             .into_bytes();
-    for index in 0.. {
+    let mut index = 0;
+    while goes_on(index, list.len()) {
         if index > 0 {
             list.push(b',');
         }
         list.extend_from_slice(object(index).as_bytes());
-        if list.len() > LIST {
-            break;
-        }
+        index += 1;
     }
     list.extend_from_slice(b"]}\n");
     list
@@ -205,7 +207,7 @@ mod tests {
     fn the_bodies_are_what_they_say() {
         assert!((900..1200).contains(&pod().len()), "{}", pod().len());
         let list: serde_json::Value = serde_json::from_slice(&secrets(1024)).unwrap();
-        assert!(list["items"].as_array().unwrap().len() > 10_000);
+        assert_eq!(list["items"].as_array().unwrap().len(), SECRETS);
         let list: serde_json::Value = serde_json::from_slice(&pods()).unwrap();
         let pods = list["items"].as_array().unwrap();
         assert!((LIST / 7000..LIST / 4000).contains(&pods.len()), "{}", pods.len());

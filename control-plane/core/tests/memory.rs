@@ -1,0 +1,86 @@
+//! What masking takes of memory beside what goes through it: bounded, and the same for a list of any length. Counted by the allocator, so
+//! this test has a process to itself.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::sync::Arc;
+
+use control_plane_core::mask::{AnswerMasker, Format, MaskContext, PlaceholderKey, PlaceholderKeys};
+use control_plane_core::request_info::{RequestInfo, Verb};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// Bytes of a piece, as a connection delivers them.
+const PIECE: usize = 16 * 1024;
+const EXTRA: usize = 256 * 1024;
+
+fn context(resource: &str, verb: Verb) -> MaskContext {
+    let info = RequestInfo {
+        is_resource_request: true,
+        non_resource_path: String::new(),
+        verb,
+        api_group: String::new(),
+        api_version: "v1".to_owned(),
+        namespace: String::new(),
+        resource: resource.to_owned(),
+        subresource: String::new(),
+        name: String::new(),
+        proxy_path: String::new(),
+    };
+    let keys = PlaceholderKeys::new(PlaceholderKey::new([7; 32]), None);
+    MaskContext::response(Arc::new(keys), "test", &info)
+}
+
+/// The most bytes that masking held at once: `first`, `again` so many times, `last`.
+fn most(context: MaskContext, [first, again, last]: [&str; 3], times: usize) -> usize {
+    let mut out = Vec::with_capacity(16 * PIECE);
+    let before = MEMORY.current_usage();
+    MEMORY.reset_peak_usage();
+    let mut masker = AnswerMasker::new(context, Format::Json);
+    let mut push = |text: &str| {
+        for piece in text.as_bytes().chunks(PIECE) {
+            out.clear();
+            masker.push(piece, &mut out).unwrap();
+            assert!(out.len() <= 16 * PIECE, "the caller's buffer has grown");
+        }
+    };
+    push(first);
+    (0..times).for_each(|_| push(again));
+    push(last);
+    masker.finish(&mut out).unwrap();
+    MEMORY.peak_usage().saturating_sub(before)
+}
+
+fn secret(value: usize) -> String {
+    let value = "QUJD".repeat(value / 3);
+    format!(
+        r#"{{"metadata":{{"name":"a","namespace":"b","annotations":{{"kubectl.kubernetes.io/last-applied-configuration":"{{\"kind\":\"Secret\",\"data\":{{\"password\":\"{value}\"}}}}"}},"managedFields":[{{"fieldsV1":{{"f:data":{{"f:password":{{}}}}}}}}]}},"data":{{"password":"{value}","user":"{value}"}}}}"#
+    )
+}
+
+#[test]
+fn memory_does_not_grow_with_the_list() {
+    let pod = r#"{"metadata":{"name":"a","namespace":"b"},"spec":{"containers":[{"name":"c","env":[{"name":"PASSWORD","value":"hunter2"}]}]}}"#;
+    let list = |kind: &str| format!(r#"{{"kind":"{kind}","apiVersion":"v1","metadata":{{}},"items":["#);
+    let event = |object: &str| {
+        format!(r#"{{"type":"ADDED","object":{{"kind":"Secret","apiVersion":"v1",{}}}"#, object.trim_start_matches('{'))
+            + "\n"
+    };
+    let last = |object: &str| format!("{object}]}}");
+    let objects = |object: &str| format!("{object},").repeat(100);
+    let mut cases = Vec::new();
+    for bytes in [32, 1024] {
+        let secret = secret(bytes);
+        cases.push(("secrets", Verb::List, [list("SecretList"), objects(&secret), last(&secret)]));
+        cases.push(("secrets", Verb::Watch, [event(&secret), event(&secret).repeat(100), event(&secret)]));
+    }
+    cases.push(("pods", Verb::List, [list("PodList"), objects(pod), last(pod)]));
+    for (resource, verb, texts) in cases {
+        let texts = texts.each_ref().map(String::as_str);
+        let [short, long] = [5, 50].map(|times| most(context(resource, verb), texts, times));
+        let what = format!("{verb:?} of {resource}, {} bytes at a time", texts[1].len());
+        assert!(long <= EXTRA, "{what}: {long} bytes");
+        assert!(long <= short, "{what}: {short} bytes for a short one, {long} for one ten times as long");
+    }
+}
