@@ -21,7 +21,7 @@ use shared_net::body::{self, BoxBody, collect_bounded};
 use shared_net::drain::Drain;
 use shared_net::endpoint::Connection;
 use shared_net::exchange;
-use shared_net::strangers::{Place, Strangers};
+use shared_net::strangers::{Place, Places, Strangers};
 use shared_net::tasks::TaskSet;
 use shared_net::telemetry;
 
@@ -43,7 +43,9 @@ pub struct Peers {
     authn: Arc<Authn>,
     alarms: Arc<Alarms>,
     enrolments: Arc<Enrolments>,
-    strangers: Arc<Strangers>,
+    strangers: Strangers,
+    /// Pods whose token was signed by their cluster, and is still to be reviewed there.
+    shown: Arc<Places<String>>,
     tasks: TaskSet,
     drain: Drain,
 }
@@ -54,6 +56,12 @@ enum Role {
     Agent(Arc<AgentLink>),
 }
 
+/// What is known of a connection without a role. While it lasts it takes up a place of its kind.
+enum Standing {
+    Stranger(#[expect(dead_code, reason = "given back when it is dropped")] Place<IpAddr>),
+    Shown(#[expect(dead_code, reason = "given back when it is dropped")] Place<String>),
+}
+
 struct Peer {
     peers: Arc<Peers>,
     connection: Connection,
@@ -61,7 +69,7 @@ struct Peer {
     /// Counts it where it has a role.
     counted: OnceLock<LinkCount>,
     /// Its place among those that have no role yet.
-    place: Mutex<Option<Place>>,
+    place: Mutex<Option<Standing>>,
     /// What its runner reaches without us; it is forgotten with the connection.
     alarm: Mutex<Option<Raised>>,
 }
@@ -77,8 +85,9 @@ impl Peers {
         tasks: TaskSet,
         drain: Drain,
     ) -> Self {
-        let (agents, strangers) = (Arc::clone(&gateway.agents), Arc::default());
-        Self { gateway, sessions, agents, authn, alarms, enrolments, strangers, tasks, drain }
+        let (agents, strangers) = (Arc::clone(&gateway.agents), Strangers::default());
+        let shown = Places::new(limits::UNREVIEWED_PER_POD);
+        Self { gateway, sessions, agents, authn, alarms, enrolments, strangers, shown, tasks, drain }
     }
 
     /// Serves one connection until it ends.
@@ -89,7 +98,7 @@ impl Peers {
             return connection.close(wire::code::PROTOCOL, "too many connections without a role");
         };
         let peer = Arc::new(Peer {
-            place: Mutex::new(Some(place)),
+            place: Mutex::new(Some(Standing::Stranger(place))),
             peers: Arc::clone(&self),
             connection: connection.clone(),
             role: OnceLock::new(),
@@ -137,6 +146,18 @@ impl Peer {
             self.counted.get_or_init(|| self.peers.gateway.recorder.metrics.link(word, self.connection.way()));
         }
         first
+    }
+
+    /// Its pod's token has the cluster's signature: it is no stranger any more, though the cluster has to be asked whether the token is
+    /// alive. Where all runners come from one address that may take long, as it does without an agent, and the agent that would be asked
+    /// comes from there too: it needs one of those places.
+    fn shows(&self, pod_uid: &str) {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.is_some()
+            && let Some(shown) = self.peers.shown.admit(pod_uid.to_owned())
+        {
+            *place = Some(Standing::Shown(shown));
+        }
     }
 
     fn address(&self) -> IpAddr {
@@ -188,7 +209,7 @@ impl Peer {
             Ok(request) => request,
             Err(why) => return refuse(Reason::BadRequest, why, None).await,
         };
-        match self.peers.sessions.open(&self.connection, request).await {
+        match self.peers.sessions.open(&self.connection, request, |pod| self.shows(pod)).await {
             Ok((session, reply)) => {
                 // Set by the first call; a renewal finds the same session, for it belongs to the same key.
                 let _first = self.becomes(Role::Sidecar(Here::new(session)));

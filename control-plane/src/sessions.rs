@@ -118,15 +118,17 @@ impl Sessions {
         Self { authn, agents, store, clock, open, seats, coming }
     }
 
-    /// Opens the session of a connection's key, or renews it.
+    /// Opens the session of a connection's key, or renews it. `shown_by` is told the uid of the pod once its token's signature is good.
     pub async fn open(
         &self,
         connection: &Connection,
         request: SessionRequest,
+        shown_by: impl FnOnce(&str),
     ) -> Result<(Arc<Session>, SessionReply), OpenError> {
         let now = self.clock.now();
         let token = request.pod_token.expose();
         let (cluster, pod) = self.authn.pod(token, now)?;
+        shown_by(&pod.value().pod_uid);
         let shown = Shown { address: seat::address(connection), token_expires: pod.expires() };
         let ci_token = request.ci_token.as_ref().map(|token| token.expose().as_str());
         let identity = self.authn.identity(&cluster, pod, ci_token, now).await?;

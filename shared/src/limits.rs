@@ -78,6 +78,8 @@ pub const ROLE_WAIT: Duration = Duration::from_secs(15);
 /// Connections of one address (of a /64 in IPv6) that have not proven anything yet: all runners behind one NAT come from there, and
 /// each is a stranger for some milliseconds only.
 pub const STRANGERS_PER_ADDRESS: usize = 512;
+/// Connections that show the token of one pod and wait for its review: more count as strangers. A sidecar has one, and one that it has lost.
+pub const UNREVIEWED_PER_POD: usize = 4;
 /// A client's request body, without progress.
 pub const BODY_WAIT: Duration = Duration::from_secs(60);
 /// A client's request body, from its first byte to its last: the largest at 32 KiB/s, and no reason to be at it for longer.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::HOST;
 use http_body_util::Full;
 use serde_json::{Value, json};
-use shared::wire;
+use shared::{limits, wire};
 use shared_net::body::collect_bounded;
 use shared_net::clock::Clock;
 use shared_net::endpoint::{Connection, Endpoint};
@@ -83,6 +83,36 @@ async fn a_key_alone_gets_nothing_and_little_is_written() {
     stack.kubectl(Version::Newest).run(&["get", "configmaps"]).await.ok();
     stack.log("sidecar").assert_quiet(&[]);
     stack.log("agent").assert_quiet(&[]);
+}
+
+/// All sidecars of a cluster behind one NAT come back at once, and its agent from the same address: while nobody can review their tokens they
+/// must not take up the places that it needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_a_signed_token_keeps_no_strangers_place() {
+    let stack = Stack::start("signed");
+    let token = stack.runner_tokens().remove(0);
+    let shown = async || {
+        let (endpoint, connection) = connect(&stack).await;
+        let request = http::Request::post(wire::path::SESSION)
+            .header(HOST, wire::HOST_CONTROL)
+            .body(Full::new(Bytes::from(json!({"podToken": token}).to_string())));
+        let (status, said) = answer(&connection, request.unwrap()).await;
+        // Signed by the cluster, and yet no session: its pod has one.
+        assert_eq!(status, 403, "{said}");
+        (endpoint, connection)
+    };
+    let known = tokio::join!(shown(), shown());
+    let identity = Identity::self_signed(Clock::system().now(), Duration::from_secs(3600)).unwrap();
+    let config = quic::client_config(&identity, stack.pin().parse().unwrap()).unwrap();
+    let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let mut strangers = Vec::new();
+    for _ in 0..limits::STRANGERS_PER_ADDRESS {
+        strangers.push(endpoint.connect(stack.quic(), config.clone()).await.expect("any key gets a connection"));
+    }
+    let (status, said) = ask(strangers.last().unwrap(), wire::HOST_CONTROL, "/v1/rejected").await;
+    assert_eq!(status, 404, "it is refused as any stranger's call is, and not as one too many: {said}");
+    drop((known, strangers));
+    stack.kubectl(Version::Newest).run(&["get", "configmaps"]).await.ok();
 }
 
 /// A ServiceAccount token of the cluster whose keys the issuer plays.

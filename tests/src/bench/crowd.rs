@@ -1,6 +1,6 @@
 //! Many sidecars at one control plane: what each costs it, and how soon all of them are back after it was killed.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,11 +38,10 @@ pub(super) async fn measure(
     let pods: Vec<String> = (0..extent.crowd).map(|number| format!("crowd-{number}")).collect();
     field.stack.namespace().pods(&pods);
     let mut children = Vec::new();
-    for (number, pod) in pods.iter().enumerate() {
+    for (number, (pod, address)) in pods.iter().zip(addresses(pods.len())?).enumerate() {
         if number % 50 == 0 {
             progress(&format!("sidecars: {number} of {}", pods.len()));
         }
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let command = field.stack.sidecar_of(pod, program, address, &folder.join(pod));
         children.push(Started::new(command, address)?);
     }
@@ -63,6 +62,13 @@ pub(super) async fn measure(
     report.add(Metric::new("crowd_memory_each", each, "KiB", Better::Lower).target(60.0).goal(40.0));
     report.add(Metric::new("crowd_all_back_after_a_kill", back, "s", Better::Lower).target(10.0).goal(10.0));
     Ok(())
+}
+
+/// So many addresses that nobody listens on. All are chosen before the first is used: of a thousand ports drawn one by one some would be
+/// drawn twice before their sidecars have them.
+fn addresses(count: usize) -> Result<Vec<SocketAddr>> {
+    let held: Vec<_> = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
+    Ok(held.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?)
 }
 
 fn control_plane(field: &Contestants) -> Result<u32> {

@@ -54,14 +54,14 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) struct Listener {
     listener: TcpListener,
     config: ServerConfig,
-    strangers: Arc<Strangers>,
+    strangers: Strangers,
 }
 
 impl Listener {
     pub(crate) fn new(listener: TcpListener, config: &ServerConfig) -> Self {
         let mut config = config.clone();
         config.transport_config(Arc::new(quic::transport_over_tcp(false))).migration(false);
-        Self { listener, config, strangers: Arc::default() }
+        Self { listener, config, strangers: Strangers::default() }
     }
 
     /// Takes connections for as long as it is polled; see [`crate::endpoint::Endpoint::accept`].
