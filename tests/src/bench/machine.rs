@@ -35,6 +35,20 @@ pub(super) fn cpu(pid: u32) -> Result<Duration> {
     ticks(&text).and_then(|ticks| TICK.checked_mul(ticks)).with_context(|| format!("{path} can't be read"))
 }
 
+/// Time that the threads of a process that are there have been on a core. Finer than [`cpu`], which counts in ticks of the kernel.
+///
+/// # Errors
+/// There is no such process.
+pub(super) fn on_cores(pid: u32) -> Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+        let nanos = text.split_whitespace().next().and_then(|number| number.parse().ok());
+        sum += Duration::from_nanos(nanos.context("a thread's time on a core")?);
+    }
+    Ok(sum)
+}
+
 /// Fields 14 and 15. The second field is the program's name, in which anything may stand.
 fn ticks(stat: &str) -> Option<u32> {
     let (_, after) = stat.rsplit_once(')')?;

@@ -10,7 +10,7 @@ use shared_net::tasks::TaskSet;
 
 use super::client::{Client, Place};
 use super::contestants::{Contestants, sidecar_place};
-use super::machine::{memory, micros_since, now};
+use super::machine::{memory, micros_since, now, on_cores};
 use super::report::{Better, Metric, Report};
 use super::stats::{median, percentile};
 use super::{Extent, progress};
@@ -38,7 +38,8 @@ pub(super) async fn measure(
     let bytes = std::fs::metadata(program).with_context(|| format!("{} is not built", program.display()))?.len();
     report.add(Metric::new("sidecar_binary", bytes as f64 / 1e6, "MB", Better::Lower).target(7.0).goal(6.0));
     let tasks = TaskSet::new();
-    let (mut serving, mut times, mut idle, mut kubectl) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut serving, mut times, mut busy) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut idle, mut kubectl) = (Vec::new(), Vec::new());
     for start in 0..extent.starts {
         progress(&format!("start of a sidecar: {} of {}", start + 1, extent.starts));
         let files = folder.join(format!("sidecar-{start}"));
@@ -52,6 +53,7 @@ pub(super) async fn measure(
         let mut client = Client::connect(&place, &tasks).await?;
         client.read(path).await?;
         times.push(micros_since(begun) / 1e3);
+        busy.push(on_cores(child.child.id())?.as_secs_f64() * 1e3);
         drop(client);
         kubectl.push(start_of_kubectl()?);
         // Idle: one client came and went.
@@ -66,6 +68,7 @@ pub(super) async fn measure(
     report.add(metric("sidecar_start_to_first_byte_p99", percentile(&times, 0.99), "ms"));
     // Its own part of it. The rest is a handshake, a session (whose token the cluster reviews) and a read.
     report.add(metric("sidecar_start_to_serving_p50", median(&serving), "ms"));
+    report.add(metric("sidecar_start_cpu", median(&busy), "ms").target(10.0).goal(10.0));
     report.add(metric("sidecar_memory_idle", median(&idle), "MB").target(8.0).goal(6.0));
     Ok(())
 }
