@@ -6,9 +6,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Listens for SIGTERM and SIGINT from now on; the future resolves on the first of them, also where that came before it was polled.
 ///
-/// A process calls this first of all that it does in its runtime. Until then a signal has its default effect, and for the first process of a container,
-/// which all of ours are, the default is to ignore it (signal(7), pid_namespaces(7)): the Pod would then be gone only after its whole grace
-/// period. So it is of a signal in the few microseconds in which signal-hook-registry has its handler in place and not yet its list.
+/// A process calls this first of all that it does in its runtime. Until then a signal has its default effect, and for the first process of
+/// a container, which all of ours are, the default is to ignore it (signal(7), pid_namespaces(7)): the Pod would then be gone only after its
+/// whole grace period. A signal is lost too in the few microseconds in which signal-hook-registry has its handler in place and not yet its
+/// list.
 ///
 /// # Errors
 /// Signals can't be listened for.
