@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use control_plane_core::mask::{AnswerMasker, Format, MaskContext, PlaceholderKey, PlaceholderKeys};
-use control_plane_core::request_info::{RequestInfo, Verb};
+use control_plane_core::query::Query;
+use control_plane_core::request_info::RequestInfo;
+use http::Method;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -15,19 +17,8 @@ static MEMORY: PeakAlloc = PeakAlloc;
 const PIECE: usize = 16 * 1024;
 const EXTRA: usize = 256 * 1024;
 
-fn context(resource: &str, verb: Verb) -> MaskContext {
-    let info = RequestInfo {
-        is_resource_request: true,
-        non_resource_path: String::new(),
-        verb,
-        api_group: String::new(),
-        api_version: "v1".to_owned(),
-        namespace: String::new(),
-        resource: resource.to_owned(),
-        subresource: String::new(),
-        name: String::new(),
-        proxy_path: String::new(),
-    };
+fn context(path: &str, query: &str) -> MaskContext {
+    let info = RequestInfo::parse(&Method::GET, path, &Query::parse(query).unwrap()).unwrap();
     let keys = PlaceholderKeys::new(PlaceholderKey::new([7; 32]), None);
     MaskContext::response(Arc::new(keys), "test", &info)
 }
@@ -72,14 +63,14 @@ fn memory_does_not_grow_with_the_list() {
     let mut cases = Vec::new();
     for bytes in [32, 1024] {
         let secret = secret(bytes);
-        cases.push(("secrets", Verb::List, [list("SecretList"), objects(&secret), last(&secret)]));
-        cases.push(("secrets", Verb::Watch, [event(&secret), event(&secret).repeat(100), event(&secret)]));
+        cases.push(("/api/v1/secrets", "", [list("SecretList"), objects(&secret), last(&secret)]));
+        cases.push(("/api/v1/secrets", "watch=true", [event(&secret), event(&secret).repeat(100), event(&secret)]));
     }
-    cases.push(("pods", Verb::List, [list("PodList"), objects(pod), last(pod)]));
-    for (resource, verb, texts) in cases {
+    cases.push(("/api/v1/pods", "", [list("PodList"), objects(pod), last(pod)]));
+    for (path, query, texts) in cases {
         let texts = texts.each_ref().map(String::as_str);
-        let [short, long] = [5, 50].map(|times| most(context(resource, verb), texts, times));
-        let what = format!("{verb:?} of {resource}, {} bytes at a time", texts[1].len());
+        let [short, long] = [5, 50].map(|times| most(context(path, query), texts, times));
+        let what = format!("{path}?{query}, {} bytes at a time", texts[1].len());
         assert!(long <= EXTRA, "{what}: {long} bytes");
         assert!(long <= short, "{what}: {short} bytes for a short one, {long} for one ten times as long");
     }
