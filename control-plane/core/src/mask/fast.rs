@@ -8,11 +8,13 @@
     reason = "the arm that names nothing is the plain one: the name is read, and what matters is left to the general way"
 )]
 
-use shared::limits::MASK_DEPTH;
+use shared::limits::{MASK_DEPTH, MASK_KEY_BYTES};
 
 use super::MaskError;
-use super::frame::{Key, Role};
+use super::frame::Role;
+use super::key::Key;
 use super::masker::Masker;
+use super::release;
 use super::scan::{Cursor, State};
 
 impl Masker {
@@ -42,52 +44,93 @@ impl Masker {
             let told = told(role);
             let mut stops = cursor.stops.walk(cursor.at);
             let mut at = cursor.at;
-            let special = loop {
+            loop {
                 // `at` stands on the quote of a name, which is the next stop, and everything before it is done.
                 stops.step();
                 let close = stops.step();
-                let value = input.get(close..).and_then(<[u8]>::first_chunk);
-                let (Some(&[b'"', b':', first]), Some(name)) = (value, input.get(at + 1..close)) else {
+                let (Some(&[b'"', b':', first]), Some(name)) = (bytes_at(input, close), input.get(at + 1..close))
+                else {
                     return Ok(self.stuck(at, cursor));
                 };
                 let Some(key) = key_of(role, name) else {
                     return Ok(self.stuck(at, cursor));
                 };
                 let start = close + 2;
-                let end = if first == b'"' {
+                let mut end = None;
+                if first == b'"' && told & key.bit() == 0 {
                     stops.step();
                     let close = stops.step();
-                    (told & key.bit() == 0 && input.get(close) == Some(&b'"')).then_some(close + 1)
-                } else if key == Key::Other {
-                    end_of_plain(role, input.get(start..).unwrap_or_default()).map(|length| start + length)
-                } else {
-                    None
-                };
-                match end {
-                    Some(end) if input.get(end..).and_then(<[u8]>::first_chunk) == Some(b",\"") => at = end + 1,
-                    Some(end) => {
-                        self.key = Key::Other;
-                        self.state = State::CommaOrEnd;
-                        cursor.at = end;
-                        break None;
+                    match bytes_at(input, close) {
+                        Some(b"\",\"") => {
+                            at = close + 2;
+                            continue;
+                        }
+                        Some(&[b'"', _, _]) => end = Some(close + 1),
+                        _ => {}
                     }
-                    None => {
-                        self.key = key;
-                        self.state = State::Value;
-                        cursor.at = start;
-                        break Some(first);
+                } else if key == Key::Other {
+                    end = end_of_plain(role, input.get(start..).unwrap_or_default()).map(|length| start + length);
+                    if let Some(end) = end
+                        && bytes_at(input, end) == Some(b",\"")
+                    {
+                        at = end + 1;
+                        continue;
                     }
                 }
-            };
-            match special {
-                // Blanks.
-                Some(first) if first <= b' ' => return Ok(true),
-                Some(first) => self.begin_value(first, cursor, out)?,
-                None => {}
+                if let Some(end) = end {
+                    self.key = Key::Other;
+                    self.state = State::CommaOrEnd;
+                    cursor.at = end;
+                    break;
+                }
+                self.key = key;
+                self.state = State::Value;
+                cursor.at = start;
+                // A blank.
+                if first <= b' ' {
+                    return Ok(true);
+                }
+                self.begin_value(first, cursor, out)?;
+                break;
             }
             if !self.next_name(cursor, out)? {
                 return Ok(true);
             }
+        }
+    }
+
+    /// Masks members of a Secret's `data` from the quote of a name on. False if it stands on the quote of a name that it can't get past.
+    pub(super) fn fields(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> bool {
+        let input = cursor.input;
+        let owner = self.stack.len().saturating_sub(1);
+        let mut stops = cursor.stops.walk(cursor.at);
+        loop {
+            // As in `members`.
+            stops.step();
+            let close = stops.step();
+            let Some(name) = input.get(cursor.at + 1..close).filter(|name| name.len() <= MASK_KEY_BYTES) else {
+                return false;
+            };
+            stops.step();
+            let end = stops.step();
+            // Names of releases of helm's are looked at, and what is not a string.
+            if input.get(close..close + 3) != Some(br#"":""#)
+                || input.get(end) != Some(&b'"')
+                || name == release::FIELD.as_bytes()
+            {
+                return false;
+            }
+            cursor.at = close + 3;
+            cursor.keep(out);
+            self.placeholder_of("Secret", self.section, name, Some(owner), out);
+            cursor.kept = end;
+            cursor.at = end + 1;
+            if input.get(cursor.at..cursor.at + 2) != Some(b",\"") {
+                self.state = State::CommaOrEnd;
+                return true;
+            }
+            cursor.at += 1;
+            self.state = State::Key;
         }
     }
 
@@ -109,6 +152,12 @@ impl Masker {
             }
         }
     }
+}
+
+/// So many bytes from there on; none if the piece ends before.
+#[inline]
+fn bytes_at<const N: usize>(input: &[u8], at: usize) -> Option<&[u8; N]> {
+    input.get(at..)?.first_chunk()
 }
 
 /// What a name means in such a map; `None` if that is for the general way to say.

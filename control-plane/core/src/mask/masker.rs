@@ -4,7 +4,9 @@
 //! (a `Status` message, a document in an annotation). So a complete watch event is out when its last byte was in.
 
 use super::bytes::{Escape, Surrogates, Utf8};
-use super::frame::{Frame, Key, Presumed, Role};
+use super::frame::{Frame, Presumed, Role};
+use super::key::Key;
+use super::managed::Known;
 use super::placeholder::{Field, Scope, ScopeKey};
 use super::scan::{Cursor, State};
 use super::stops::Stops;
@@ -102,6 +104,7 @@ pub struct Masker {
 
     pub(super) inner: Option<Box<Self>>,
     pub(super) scratch: Vec<u8>,
+    pub(super) known: Known,
 
     utf8: Utf8,
     stops: Stops,
@@ -156,6 +159,7 @@ impl Masker {
             message_passed: false,
             inner: None,
             scratch: Vec::new(),
+            known: Known::default(),
             utf8: Utf8::default(),
             stops: Stops::default(),
             consumed: 0,
@@ -241,12 +245,28 @@ impl Masker {
             cursor.keep(out);
         }
         self.consumed += input.len() as u64;
+        self.known.end_piece();
         self.stops = stops;
         Ok(())
     }
 
     /// Writes the placeholder of the value that begins here. `owner` is the index of the frame of the object it belongs to.
     pub(super) fn placeholder(&mut self, kind: &'static str, section: &str, owner: Option<usize>, out: &mut Vec<u8>) {
+        let name = std::mem::take(&mut self.name);
+        let keyed = matches!(self.top.role, Role::SecretData | Role::Annotations);
+        self.placeholder_of(kind, section, if keyed { &name } else { b"" }, owner, out);
+        self.name = name;
+    }
+
+    /// The same of the member of that name.
+    pub(super) fn placeholder_of(
+        &mut self,
+        kind: &'static str,
+        section: &str,
+        key: &[u8],
+        owner: Option<usize>,
+        out: &mut Vec<u8>,
+    ) {
         self.summary.masked += 1;
         let subject = self.live.checked_sub(1).and_then(|last| self.subjects.get(last));
         let subject = subject.filter(|subject| owner.is_none_or(|owner| owner == subject.depth));
@@ -263,31 +283,19 @@ impl Masker {
                 named = true;
             }
         }
-        let cached = match self.scope.take() {
-            Some(cached) if cached.kind == kind && cached.namespace == namespace && cached.own == own => cached,
-            _ => {
-                let nothing = Carrier::default();
-                let carrier = if own { &nothing } else { &self.carrier };
-                CachedScope {
-                    key: self.context.keys.scope(&carrier.scope(
-                        &self.context.cluster,
-                        str::from_utf8(namespace).unwrap_or_default(),
-                        kind,
-                    )),
-                    namespace: namespace.to_vec(),
-                    kind,
-                    own,
-                }
-            }
-        };
-        let keyed = matches!(self.top.role, Role::SecretData | Role::Annotations);
-        let field = Field {
-            name: str::from_utf8(name).unwrap_or_default(),
-            ordinal: if named { 0 } else { self.ordinal },
-            section,
-            key: if keyed { &self.name } else { &[] },
-        };
-        cached.key.write(&field, out);
-        self.scope = Some(cached);
+        let field = Field { name, ordinal: if named { 0 } else { self.ordinal }, section, key };
+        if let Some(cached) = &self.scope
+            && cached.kind == kind
+            && cached.namespace == namespace
+            && cached.own == own
+        {
+            return cached.key.write(&field, out);
+        }
+        let nothing = Carrier::default();
+        let carrier = if own { &nothing } else { &self.carrier };
+        let scope = carrier.scope(&self.context.cluster, str::from_utf8(namespace).unwrap_or_default(), kind);
+        let key = self.context.keys.scope(&scope);
+        key.write(&field, out);
+        self.scope = Some(CachedScope { namespace: namespace.to_vec(), kind, own, key });
     }
 }

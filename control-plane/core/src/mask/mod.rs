@@ -33,6 +33,8 @@ mod fields;
 mod frame;
 mod fuzz;
 mod inflate;
+mod key;
+mod managed;
 mod masker;
 mod open;
 mod oracle;
@@ -141,7 +143,7 @@ impl MaskContext {
     /// Whether a text is the placeholder of a field of a Secret itself, as it stands there or in its last-applied annotation.
     pub(crate) fn is_own(&self, namespace: &str, name: &str, section: &str, key: &str, text: &str) -> bool {
         let scope = Scope { cluster: &self.cluster, namespace, kind: "Secret", ..Scope::default() };
-        self.keys.fits(&scope, &Field { name, ordinal: 0, section, key: key.as_bytes() }, text)
+        self.keys.fits(&scope, &Field { name: name.as_bytes(), ordinal: 0, section, key: key.as_bytes() }, text)
     }
 
     /// The same of a Secret in a release of helm's: `carrier` is namespace and name of the Secret in which helm keeps that.
@@ -157,18 +159,18 @@ impl MaskContext {
         let (carrier_namespace, carrier_name) = carrier;
         let place = release::FIELD;
         let scope = Scope { cluster: &self.cluster, carrier_namespace, carrier_name, place, namespace, kind: "Secret" };
-        self.keys.fits(&scope, &Field { name, ordinal: 0, section, key: key.as_bytes() }, text)
+        self.keys.fits(&scope, &Field { name: name.as_bytes(), ordinal: 0, section, key: key.as_bytes() }, text)
     }
 
     /// What stands for a value where a release of helm's has it as a text of its own. It says nothing of where else the value is.
     pub(crate) fn value_code(&self, carrier: (&str, &str), index: u64) -> String {
         self.keys
-            .placeholder(&self.value_scope(carrier), &Field { name: "", ordinal: index, section: "value", key: b"" })
+            .placeholder(&self.value_scope(carrier), &Field { name: b"", ordinal: index, section: "value", key: b"" })
     }
 
     /// Whether it is one of those.
     pub(crate) fn is_value(&self, carrier: (&str, &str), text: &str) -> bool {
-        let field = |ordinal| Field { name: "", ordinal, section: "value", key: b"" };
+        let field = |ordinal| Field { name: b"", ordinal, section: "value", key: b"" };
         self.keys.fits_any(&self.value_scope(carrier), (0..shared::limits::RELEASE_VALUES as u64).map(field), text)
     }
 

@@ -6,7 +6,8 @@
 )]
 
 use super::MaskError;
-use super::frame::{Frame, Key, Kind, Presumed, Role};
+use super::frame::{Frame, Kind, Presumed, Role};
+use super::key::Key;
 use super::masker::{Masker, Subject};
 use super::scan::Cursor;
 
@@ -93,6 +94,11 @@ impl Masker {
 
     /// A map or an array begins.
     pub(super) fn open(&mut self, map: bool, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+        if map && self.top.role == Role::ManagedEntry && self.key == Key::FieldsV1 && self.is_known(cursor) {
+            self.key = Key::Other;
+            self.end_value(cursor);
+            return Ok(());
+        }
         // What most are: nothing follows from where they stand.
         let plain = match (self.top.role, self.key) {
             (Role::Inert, _) => Some(Role::Inert),

@@ -9,7 +9,8 @@ use shared::limits::{MASK_DEPTH, MASK_KEY_BYTES};
 
 use super::MaskError;
 use super::bytes::{Number, Surrogates};
-use super::frame::{Frame, Key, Presumed, Role};
+use super::frame::{Frame, Presumed, Role};
+use super::key::Key;
 use super::masker::{Documents, Masker};
 use super::open::Fate;
 use super::stops::Stops;
@@ -250,7 +251,9 @@ impl Masker {
     /// A member's name begins.
     #[inline]
     fn begin_key(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
-        if self.is_plain_map() && self.members(cursor, out)? {
+        if self.is_plain_map() && self.members(cursor, out)?
+            || self.top.role == Role::SecretData && self.fields(cursor, out)
+        {
             return Ok(());
         }
         cursor.at += 1;
@@ -345,9 +348,12 @@ impl Masker {
         {
             self.live -= 1;
         }
-        self.top = self.stack.pop().unwrap_or(Frame::TOP);
+        let closed = std::mem::replace(&mut self.top, self.stack.pop().unwrap_or(Frame::TOP));
         self.key = Key::Other;
         cursor.at += 1;
+        if closed.role == Role::FieldsV1 {
+            self.remember(cursor);
+        }
         self.end_value(cursor);
         Ok(())
     }

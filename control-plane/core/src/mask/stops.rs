@@ -1,6 +1,6 @@
 //! Where strings may end: one pass over a piece in vector registers, before the scanner reads it.
 
-use wide::u8x16;
+use fearless_simd::{Level, Simd, SimdBase, SimdMask, dispatch, u8x64};
 
 /// Bytes of which one word of bits tells.
 const BLOCK: usize = 64;
@@ -12,13 +12,23 @@ pub(super) struct Stops(Vec<u64>);
 impl Stops {
     /// Reads the next piece. True if it has bytes above ASCII.
     pub(super) fn read(&mut self, piece: &[u8]) -> bool {
+        self.read_at(Level::new(), piece)
+    }
+
+    fn read_at(&mut self, level: Level, piece: &[u8]) -> bool {
         let (blocks, rest) = piece.as_chunks();
-        let mut all = u8x16::splat(0);
-        self.0.clear();
-        self.0.extend(blocks.iter().map(|block| of_block(block, &mut all)));
-        let bits = of_block(&padded(rest), &mut all);
-        self.0.push(bits | 1 << rest.len());
-        all.to_bitmask() != 0
+        self.0.resize(blocks.len() + 1, 0);
+        dispatch!(level, simd => {
+            let mut all = u8x64::splat(simd, 0);
+            let mut words = self.0.iter_mut();
+            for (block, word) in blocks.iter().zip(words.by_ref()) {
+                *word = of_block(simd, block, &mut all);
+            }
+            if let Some(last) = words.next() {
+                *last = of_block(simd, &padded(rest), &mut all) | 1 << rest.len();
+            }
+            all.simd_ge(u8x64::splat(simd, 0x80)).any_true()
+        })
     }
 
     /// The first of them at or after that place.
@@ -62,16 +72,22 @@ impl Walk<'_> {
 
 /// How many bytes from the start are none of those.
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
-    let mut all = u8x16::splat(0);
+    plain_run_at(Level::new(), bytes)
+}
+
+fn plain_run_at(level: Level, bytes: &[u8]) -> usize {
     let (blocks, rest) = bytes.as_chunks();
-    for (index, block) in blocks.iter().enumerate() {
-        let bits = of_block(block, &mut all);
-        if bits != 0 {
-            return index * BLOCK + bits.trailing_zeros() as usize;
+    dispatch!(level, simd => {
+        let mut all = u8x64::splat(simd, 0);
+        for (index, block) in blocks.iter().enumerate() {
+            let bits = of_block(simd, block, &mut all);
+            if bits != 0 {
+                return index * BLOCK + bits.trailing_zeros() as usize;
+            }
         }
-    }
-    let bits = of_block(&padded(rest), &mut all) | 1 << rest.len();
-    blocks.len() * BLOCK + bits.trailing_zeros() as usize
+        let bits = of_block(simd, &padded(rest), &mut all) | 1 << rest.len();
+        blocks.len() * BLOCK + bits.trailing_zeros() as usize
+    })
 }
 
 /// A block with blanks behind what is left of a piece.
@@ -83,40 +99,52 @@ fn padded(rest: &[u8]) -> [u8; BLOCK] {
     block
 }
 
-#[inline]
-fn of_block(block: &[u8; BLOCK], all: &mut u8x16) -> u64 {
-    let (quote, backslash, control) = (u8x16::splat(b'"'), u8x16::splat(b'\\'), u8x16::splat(0x1f));
-    let mut bits = 0;
-    let (lanes, _) = block.as_chunks::<16>();
-    for (index, lane) in lanes.iter().enumerate() {
-        let bytes = u8x16::new(*lane);
-        *all |= bytes;
-        let stops = bytes.simd_eq(quote) | bytes.simd_eq(backslash) | bytes.min(control).simd_eq(bytes);
-        bits |= u64::from(stops.to_bitmask()) << (16 * index);
-    }
-    bits
+/// Must become a part of its caller, which alone is compiled for the processor's registers.
+#[inline(always)]
+fn of_block<S: Simd>(simd: S, block: &[u8; BLOCK], all: &mut u8x64<S>) -> u64 {
+    let bytes = u8x64::from_slice(simd, block);
+    *all |= bytes;
+    let splat = |byte| u8x64::splat(simd, byte);
+    let stops = bytes.simd_eq(splat(b'"')) | bytes.simd_eq(splat(b'\\')) | bytes.simd_lt(splat(b' '));
+    stops.to_bitmask()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What a processor may be able to do, as far as this one can.
+    fn levels() -> Vec<Level> {
+        let mut levels = vec![Level::baseline(), Level::new()];
+        #[cfg(target_arch = "x86_64")]
+        levels.extend(
+            [Level::new().as_sse4_2().map(Level::Sse4_2), Level::new().as_avx2().map(Level::Avx2)]
+                .into_iter()
+                .flatten(),
+        );
+        levels
+    }
+
     /// Every byte at every place of three blocks, in pieces that end anywhere.
     #[test]
     fn m4_no_stop_is_overlooked() {
+        levels().into_iter().for_each(overlooks_none);
+    }
+
+    fn overlooks_none(level: Level) {
         for length in 0..3 * BLOCK {
             let mut stops = Stops::default();
-            assert!(!stops.read(&vec![b'a'; length]));
+            assert!(!stops.read_at(level, &vec![b'a'; length]));
             assert!((0..=length).all(|at| stops.from(at) == length), "{length}");
             for at in [0, length / 2, length.saturating_sub(1)] {
                 for byte in 0..=u8::MAX {
                     let mut bytes = vec![b'a'; length];
                     let Some(place) = bytes.get_mut(at) else { continue };
                     *place = byte;
-                    assert_eq!(stops.read(&bytes), !byte.is_ascii(), "{byte} at {at} of {length}");
+                    assert_eq!(stops.read_at(level, &bytes), !byte.is_ascii(), "{byte} at {at} of {length}");
                     let stop = if byte < 0x20 || byte == b'"' || byte == b'\\' { at } else { length };
                     assert_eq!(
-                        (stops.from(0), stops.from(at), plain_run(&bytes)),
+                        (stops.from(0), stops.from(at), plain_run_at(level, &bytes)),
                         (stop, stop, stop),
                         "{byte} at {at}"
                     );

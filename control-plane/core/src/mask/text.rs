@@ -8,7 +8,8 @@
 use shared::limits::{MASK_KEY_BYTES, MASK_LOOKAHEAD_BYTES, MASK_MESSAGE_BYTES, MASK_NESTED_DOCUMENTS, RELEASE_BYTES};
 
 use super::bytes::{Escape, Surrogates, Unescaped, escape_into};
-use super::frame::{Key, Role};
+use super::frame::Role;
+use super::key::Key;
 use super::masker::Masker;
 use super::open::Fate;
 use super::scan::{Cursor, State};

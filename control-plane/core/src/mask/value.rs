@@ -9,7 +9,8 @@
 use serde_json::{Map, Value};
 use shared::limits::MASK_NESTED_DOCUMENTS;
 
-use super::frame::{Frame, Key, Kind, Presumed, Role};
+use super::frame::{Frame, Kind, Presumed, Role};
+use super::key::Key;
 use super::masker::Carrier;
 use super::placeholder::Field;
 use super::{LAST_APPLIED, MaskContext, fields, status};
@@ -303,8 +304,12 @@ impl Walk<'_> {
             (&self.carrier, &self.namespace, &self.name)
         };
         let scope = carrier.scope(&self.context.cluster, namespace, kind);
-        let field =
-            Field { name, ordinal: if self.named || own { 0 } else { self.ordinal }, section, key: key.as_bytes() };
+        let field = Field {
+            name: name.as_bytes(),
+            ordinal: if self.named || own { 0 } else { self.ordinal },
+            section,
+            key: key.as_bytes(),
+        };
         *value = Value::String(self.context.keys.placeholder(&scope, &field));
     }
 }

@@ -195,7 +195,10 @@ impl Walk<'_> {
         let MaskContext { keys, cluster, resource, .. } = self.context;
         let scope = Scope { cluster, namespace: &self.namespace, kind: resource, ..Scope::default() };
         let place = FieldPath::from(self.path.clone()).to_string();
-        keys.placeholder(&scope, &Field { name: &self.name, ordinal: 0, section: "field", key: place.as_bytes() })
+        keys.placeholder(
+            &scope,
+            &Field { name: self.name.as_bytes(), ordinal: 0, section: "field", key: place.as_bytes() },
+        )
     }
 }
 

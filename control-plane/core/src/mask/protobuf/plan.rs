@@ -10,7 +10,8 @@ use memchr::{memchr_iter, memmem};
 
 use crate::body::BodyError;
 use crate::mask::MaskContext;
-use crate::mask::frame::{Frame, Key, Kind as ObjectKind, Role};
+use crate::mask::frame::{Frame, Kind as ObjectKind, Role};
+use crate::mask::key::Key;
 use crate::protobuf::{Envelope, Field, Kind, Message, ProtobufProblem, Shape, Table, table};
 
 /// By message: whether annotations or raw JSON stand in it at some depth.

@@ -263,6 +263,48 @@ fn m2_annotations_longer_than_the_look_ahead() {
     }
 }
 
+/// A `fieldsV1` that was read before is known again, but only where it means the same.
+#[test]
+fn m2_managed_fields_that_were_read_before() {
+    let object = |kind: &str, fields: &str| {
+        let entry = format!(r#"{{"manager":"kubectl","fieldsV1":{fields}}}"#);
+        format!(
+            r#"{{"kind":"{kind}","apiVersion":"v1","metadata":{{"name":"db","managedFields":[{entry},{entry}]}},"data":{{"p":"{CANARY}"}}}}"#
+        )
+    };
+    let list = |items: &[String]| format!(r#"{{"kind":"List","apiVersion":"v1","items":[{}]}}"#, items.join(","));
+    let usual = r#"{"f:data":{".":{},"f:p":{}},"f:type":{}}"#;
+    let (out, summary) = mask(&context("secrets", Verb::Get), &list(&vec![object("Secret", usual); 12])).unwrap();
+    assert_eq!((out.matches(usual).count(), summary.masked, out.contains(CANARY)), (24, 12, false));
+
+    // What passes for a ConfigMap is emptied for a Secret, whichever comes first.
+    let value = format!(r#"{{"f:data":{{"f:p":"{CANARY}"}}}}"#);
+    let kinds = |kinds: &[&str], fields: &str| list(&kinds.iter().map(|kind| object(kind, fields)).collect::<Vec<_>>());
+    for order in [["ConfigMap", "ConfigMap", "Secret"], ["Secret", "ConfigMap", "Secret"]] {
+        let (out, _) = mask(&context("pods", Verb::Get), &kinds(&order, &value)).unwrap();
+        let secrets = order.iter().filter(|kind| **kind == "Secret").count();
+        // A ConfigMap has it in `data` and twice in `managedFields`.
+        assert_eq!(out.matches(CANARY).count(), 3 * (3 - secrets), "{out}");
+        assert_eq!(out.matches(r#""fieldsV1":{"f:data":{"f:p":{}}}"#).count(), 2 * secrets, "{out}");
+    }
+    let label = format!(r#"{{"f:data":{{"v:\"{CANARY}\"":{{}}}}}}"#);
+    assert!(mask(&context("pods", Verb::Get), &kinds(&["ConfigMap", "ConfigMap"], &label)).is_ok());
+    let refused = mask(&context("pods", Verb::Get), &kinds(&["ConfigMap", "ConfigMap", "Secret"], &label));
+    assert!(matches!(refused, Err(MaskError::ManagedFields { .. })));
+
+    // Known or not, what comes behind one is read.
+    let broken = list(&[object("Secret", usual), object("Secret", &format!("{usual}}}"))]);
+    assert!(matches!(mask(&context("secrets", Verb::Get), &broken), Err(MaskError::Syntax { .. })));
+    // One that is longer than what is remembered, and more of them than are.
+    let fields = |index: usize, names: usize| {
+        let names: Vec<_> = (0..names).map(|name| format!(r#""f:{index}-{name}":{{}}"#)).collect();
+        format!(r#"{{"f:metadata":{{{}}}}}"#, names.join(","))
+    };
+    let many: Vec<_> =
+        (0..30).map(|index| object("ConfigMap", &fields(index % 10, if index == 5 { 500 } else { 3 }))).collect();
+    passes("configmaps", &list(&many));
+}
+
 #[test]
 fn m2_managed_fields() {
     let fields = |fields: &str| {

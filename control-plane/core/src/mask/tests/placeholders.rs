@@ -124,7 +124,7 @@ fn m5_valid_base64_of_a_sentence() {
 fn m5_two_keys_during_a_rotation() {
     let (old, new) = (PlaceholderKey::new([1; 32]), PlaceholderKey::new([2; 32]));
     let scope = Scope { cluster: "prod", namespace: "default", kind: "Secret", ..Scope::default() };
-    let field = Field { name: "db", ordinal: 0, section: "data", key: b"p" };
+    let field = Field { name: b"db", ordinal: 0, section: "data", key: b"p" };
     let before = PlaceholderKeys::new(old.clone(), None).placeholder(&scope, &field);
     let rotating = PlaceholderKeys::new(new.clone(), Some(old));
     assert!(rotating.fits(&scope, &field, &before));
@@ -136,7 +136,7 @@ fn m5_two_keys_during_a_rotation() {
     let long = "l".repeat(300);
     let keys = keys();
     let all = [("ab", "c"), ("a", "bc"), (long.as_str(), ""), ("", long.as_str())]
-        .map(|(name, key)| keys.placeholder(&scope, &Field { name, key: key.as_bytes(), ..field }));
+        .map(|(name, key)| keys.placeholder(&scope, &Field { name: name.as_bytes(), key: key.as_bytes(), ..field }));
     for (index, one) in all.iter().enumerate() {
         assert_eq!(one.len(), PLACEHOLDER_BYTES);
         assert!(!all[index + 1..].contains(one));

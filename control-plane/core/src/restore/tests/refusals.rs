@@ -1,5 +1,7 @@
 //! Each trick with a placeholder, by name. What is refused is not sent, and the sentence names the field.
 
+use crate::mask::placeholder::MAC_CHARS;
+
 use super::*;
 
 fn refusal(request: &Request, live: Option<&Value>) -> (String, Why) {
@@ -68,8 +70,8 @@ fn another_cluster() {
 #[test]
 fn made_up() {
     let text = decoded(&password());
-    let (start, _) = text.split_at(text.len() - 36);
-    let forged = STANDARD.encode(format!("{start}{}", "A".repeat(36)));
+    let (start, _) = text.split_at(text.len() - MAC_CHARS);
+    let forged = STANDARD.encode(format!("{start}{}", "A".repeat(MAC_CHARS)));
     patch_refused(&json!({"data": {"password": forged}}), "/data/password", Why::Other);
 }
 
