@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::limits;
 
 use super::cel::Patterns;
+use super::default_mask;
 use super::file_hide;
 use super::file_mask::{self, MaskRule};
 use super::glob::Glob;
@@ -34,7 +35,18 @@ pub(super) fn read(reader: &mut Reader, root: &Node, prefix: &str, patterns: &mu
     let fields = reader.fields(
         root,
         "",
-        &["apiVersion", "kind", "thresholds", "defaults", "defaultRules", "protect", "noPersonBehind", "mask", "rules"],
+        &[
+            "apiVersion",
+            "kind",
+            "thresholds",
+            "defaults",
+            "defaultRules",
+            "protect",
+            "noPersonBehind",
+            "defaultMask",
+            "mask",
+            "rules",
+        ],
     );
     match fields.get("apiVersion") {
         Some((node, path)) => {
@@ -73,8 +85,13 @@ pub(super) fn read(reader: &mut Reader, root: &Node, prefix: &str, patterns: &mu
     if let Some((node, path)) = fields.get("noPersonBehind") {
         file.no_person = no_person(reader, node, &path);
     }
+    if let Some((node, path)) = fields.get("defaultMask")
+        && reader.flag(node, &path) == Some(true)
+    {
+        file.mask = default_mask::rules();
+    }
     if let Some((node, path)) = fields.get("mask") {
-        file.mask = file_mask::read(reader, node, &path);
+        file_mask::read(reader, node, &path, &mut file.mask);
     }
     if let Some((node, path)) = fields.get("rules") {
         file.rules = rules(reader, node, &path, prefix, &file.mask, patterns);

@@ -12,8 +12,8 @@ use crate::request_info::RequestInfo;
 /// One entry: these fields of these resources, whoever reads them.
 #[derive(Debug)]
 pub(super) struct MaskRule {
-    groups: Vec<String>,
-    resources: Vec<String>,
+    pub(super) groups: Vec<String>,
+    pub(super) resources: Vec<String>,
     pub(super) fields: Vec<String>,
 }
 
@@ -30,10 +30,8 @@ pub(super) fn fields<'r>(rules: &'r [MaskRule], group: &str, resource: &str) -> 
     about.flat_map(|rule| &rule.fields).map(String::as_str).collect()
 }
 
-/// Reads the list.
-pub(super) fn read(reader: &mut Reader, node: &Node, path: &str) -> Vec<MaskRule> {
-    let mut rules = Vec::new();
-    let mut count = 0;
+/// Reads the list, whose entries are added to `rules`.
+pub(super) fn read(reader: &mut Reader, node: &Node, path: &str, rules: &mut Vec<MaskRule>) {
     for (node, path) in reader.list(node, path) {
         let fields = reader.fields(node, &path, &["apiGroups", "resources", "fields"]);
         for name in ["apiGroups", "resources", "fields"] {
@@ -53,13 +51,21 @@ pub(super) fn read(reader: &mut Reader, node: &Node, path: &str) -> Vec<MaskRule
                 reader.wrong(node, path, error.to_string());
             }
         }
-        count += patterns.len();
-        if count > limits::GRANT_MASK_PATHS {
-            reader.wrong(node, &path, format!("names more than {} fields in all", limits::GRANT_MASK_PATHS));
+        let fields = patterns.into_iter().map(|(_, _, text)| text).collect();
+        rules.push(MaskRule { groups, resources, fields });
+        if let Some(resource) = rules.last().and_then(|rule| too_many(rules, rule)) {
+            let limit = limits::GRANT_MASK_PATHS;
+            reader.wrong(node, &path, format!("with it, more than {limit} fields of {resource} are named"));
         }
-        rules.push(MaskRule { groups, resources, fields: patterns.into_iter().map(|(_, _, text)| text).collect() });
     }
-    rules
+}
+
+/// A resource of this rule of whose fields more are named than a grant can carry.
+fn too_many<'r>(rules: &[MaskRule], rule: &'r MaskRule) -> Option<&'r String> {
+    let most = |group: &String| {
+        rule.resources.iter().find(|resource| fields(rules, group, resource).len() > limits::GRANT_MASK_PATHS)
+    };
+    rule.groups.iter().find_map(most)
 }
 
 /// Checked as a rule's are. A star would mask less than somebody thinks, or more than anybody can read: each is named.

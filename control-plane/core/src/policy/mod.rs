@@ -35,6 +35,7 @@
 mod access;
 mod cel;
 mod decide;
+mod default_mask;
 mod file;
 mod file_hide;
 mod file_mask;

@@ -30,8 +30,21 @@ use crate::restore::go_text;
 
 /// What stands in a cell of a table.
 const CELL: &str = "(masked)";
-/// Resources whose columns, as the API server prints them, show no text of a field that anybody would mask.
-const PRINTED: [&str; 2] = ["pods", "configmaps"];
+/// Resources whose columns, as the API server prints them (pkg/printers/internalversion/printers.go), show no text of a field that anybody
+/// would mask: names, numbers, images, selectors.
+const PRINTED: [&str; 11] = [
+    "pods",
+    "configmaps",
+    "podtemplates",
+    "replicationcontrollers",
+    "controllerrevisions.apps",
+    "daemonsets.apps",
+    "deployments.apps",
+    "replicasets.apps",
+    "statefulsets.apps",
+    "cronjobs.batch",
+    "jobs.batch",
+];
 
 /// The fields of one resource.
 #[derive(Clone, Debug, Default)]

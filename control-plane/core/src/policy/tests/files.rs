@@ -3,6 +3,7 @@
 use super::super::Policy;
 use super::support::{bare, built_in, person, request, with_rules};
 use crate::decision::Effect;
+use crate::mask::MaskedFields;
 
 fn mistakes(text: &str) -> Vec<String> {
     Policy::parse(text).unwrap_err().iter().map(ToString::to_string).collect()
@@ -46,7 +47,7 @@ rules:
 ";
     let expected = [
         "2:1: there is no field \"threshold\" here, only apiVersion, kind, thresholds, defaults, defaultRules, protect, \
-         noPersonBehind, mask, rules; did you mean \"thresholds\"?",
+         noPersonBehind, defaultMask, mask, rules; did you mean \"thresholds\"?",
         "3:22: thresholds.holdAt: expected a number from 1 to 100, found 140",
         "3:35: thresholds.denyAt: expected a number from 1 to 100, found yes",
         "4:32: defaults.approvers.quorum: expected a number from 1 to 16, found 0",
@@ -96,6 +97,44 @@ fn what_is_not_carried_out_is_refused_when_it_is_read() {
     );
     let [only] = found.as_slice() else { panic!("{found:?}") };
     assert!(only.starts_with("6:9: rules[0].mask: is not said of a rule"), "{only}");
+}
+
+#[test]
+fn usual_names_are_masked_where_a_file_says_so() {
+    let masked = |text: &str, line: &str| {
+        let text = format!("apiVersion: sallyport.dev/v1alpha1\n{text}");
+        Policy::parse(&text).unwrap().masked_fields(&request(line).info)
+    };
+    let own = "mask:\n- {apiGroups: [''], resources: [pods], fields: [spec.nodeName]}\n";
+    for text in ["", "defaultMask: false\n"] {
+        assert!(masked(text, "list pods default").is_empty() && masked(text, "get configmaps default/x").is_empty());
+        assert_eq!(masked(&format!("{text}{own}"), "list pods default"), ["spec.nodeName"]);
+    }
+    let all = masked(&format!("defaultMask: true\n{own}"), "list pods default");
+    assert!(all.iter().any(|field| field == "spec.nodeName"), "{all:?}");
+    for (line, field) in [
+        ("list pods default", "spec.*containers[*].env[name=*password*].value"),
+        ("get deployments.apps default/x", "spec.template.spec.*containers[*].env[name=*api*key*].value"),
+        ("watch cronjobs.batch", "spec.jobTemplate.spec.template.spec.*containers[*].env[name=*token*].value"),
+        ("get controllerrevisions.apps a/b", "data.spec.template.spec.*containers[*].env[name=*secret*].value"),
+        ("get configmaps default/x", "data.*credential*"),
+    ] {
+        let all = masked("defaultMask: true\n", line);
+        assert!(all.iter().any(|named| named == field), "{line}: {all:?}");
+        assert!(MaskedFields::parse(&all).is_ok(), "{line}");
+    }
+    assert!(masked("defaultMask: true\n", "get services default/x").is_empty());
+    // A grant has room for so many, with those.
+    let many = |count: usize| {
+        let fields: Vec<_> = (0..count).map(|index| format!("data.key-{index}")).collect();
+        format!("mask:\n- {{apiGroups: [''], resources: [configmaps], fields: [{}]}}\n", fields.join(", "))
+    };
+    assert_eq!(masked(&many(64), "get configmaps default/x").len(), 64);
+    for text in [many(65), format!("defaultMask: true\n{}", many(60))] {
+        let found = mistakes(&format!("apiVersion: sallyport.dev/v1alpha1\n{text}"));
+        let [only] = found.as_slice() else { panic!("{found:?}") };
+        assert!(only.contains("mask[0]: with it, more than 64 fields of configmaps are named"), "{only}");
+    }
 }
 
 #[test]
