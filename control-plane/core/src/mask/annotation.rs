@@ -28,7 +28,8 @@ impl Masker {
             Ok(summary) => self.summary.masked += summary.masked,
             Err(error) => {
                 out.truncate(mark);
-                if strict || !error.is_not_json() || may_quote_secret(&text) {
+                let of_secret = self.carrier_is_secret() != Some(false);
+                if strict || !error.is_not_json() || is_bracketed(&text) && (of_secret || may_quote_secret(&text)) {
                     self.placeholder("Annotation", "annotation", None, out);
                 } else {
                     self.escape(&text, out);
@@ -83,22 +84,33 @@ impl Masker {
         self.text.clear();
         self.overflow = false;
         self.text_use = if fed.is_ok() { Use::Feed } else { Use::Cut };
-        if fed.is_err() {
+        if let Err(error) = fed {
+            self.check_late(error)?;
             self.summary.masked += inner.summary.masked + 1;
         }
         self.inner = Some(inner);
         Ok(())
     }
 
+    /// What a cut hides nothing of: it was passed on before it showed what it is.
+    fn check_late(&self, error: MaskError) -> Result<(), MaskError> {
+        if matches!(error, MaskError::TooLate { .. }) {
+            Err(MaskError::TooLate { offset: self.consumed })
+        } else {
+            Ok(())
+        }
+    }
+
     /// A fed annotation is complete.
-    pub(super) fn end_feed(&mut self, out: &mut Vec<u8>) {
-        let Some(mut inner) = self.inner.take() else { return };
+    pub(super) fn end_feed(&mut self, out: &mut Vec<u8>) -> Result<(), MaskError> {
+        let Some(mut inner) = self.inner.take() else { return Ok(()) };
         let text = std::mem::take(&mut self.text);
         let result = self.feed(&mut inner, &text, out).and_then(|()| inner.close());
         self.text = text;
         // Nothing more comes, so a document that is cut off here has been masked as far as it goes.
         self.summary.masked += inner.summary.masked + u64::from(result.is_err());
         self.inner = Some(inner);
+        result.map_or_else(|error| self.check_late(error), |_| Ok(()))
     }
 
     /// The nested masker, ready for a new text; made once and kept.
@@ -131,7 +143,16 @@ impl Masker {
     }
 }
 
-/// Whether a text that isn't JSON may still be a Secret's manifest, as YAML in braces is.
-fn may_quote_secret(text: &[u8]) -> bool {
-    matches!(text.trim_ascii_start(), [b'{' | b'[', ..]) && memmem::find(text, b"Secret").is_some()
+/// Whether a text begins as JSON does.
+pub(super) fn is_bracketed(text: &[u8]) -> bool {
+    matches!(text.trim_ascii_start(), [b'{' | b'[', ..])
+}
+
+/// Whether such a text that isn't JSON may still be a Secret's manifest, as YAML in braces is: it has the word in it, or what may hide it.
+/// Templates, as alerts have them, begin with two braces, and no manifest does.
+pub(super) fn may_quote_secret(text: &[u8]) -> bool {
+    const WORD: &[u8] = b"secret";
+    let named = || text.windows(WORD.len()).any(|window| window.eq_ignore_ascii_case(WORD));
+    let escaped = || memmem::find(text, b"\\u").is_some() || memmem::find(text, b"\\x").is_some();
+    !text.trim_ascii_start().starts_with(b"{{") && (named() || escaped())
 }

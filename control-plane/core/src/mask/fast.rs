@@ -174,8 +174,9 @@ fn key_of(role: Role, name: &[u8]) -> Option<Key> {
 /// The names in such a map by which a string is more than copied, a bit each.
 const fn told(role: Role) -> u32 {
     match role {
-        Role::Inert | Role::ManagedEntry | Role::FieldsV1 => 0,
-        Role::Metadata => Key::Name.bit() | Key::Namespace.bit(),
+        Role::Inert | Role::ManagedEntry => 0,
+        Role::FieldsV1 => Key::FieldsOfData.bit(),
+        Role::Metadata => Key::Name.bit() | Key::Namespace.bit() | Key::Data.bit() | Key::StringData.bit(),
         Role::Object | Role::Plain => {
             Key::Kind.bit() | Key::ApiVersion.bit() | Key::Message.bit() | Key::Data.bit() | Key::StringData.bit()
         }

@@ -63,7 +63,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Api {
     Unknown,
-    /// No group: `v1`, and whatever else has no slash.
+    /// No group: `v1`, and whatever else has nothing before a slash.
     Core,
     /// A named group.
     Foreign,
@@ -137,7 +137,7 @@ impl Frame {
         }
         match (self.kind, self.api) {
             (Kind::Secret, api) => api != Api::Foreign,
-            (Kind::Unknown, Api::Core) => guess && (self.role != Role::Object || self.presumed == Presumed::Anything),
+            (Kind::Unknown, Api::Core) => guess,
             (Kind::Unknown, Api::Unknown) => guess && self.role == Role::Object && self.presumed == Presumed::Anything,
             (Kind::Unknown, Api::Foreign) => false,
             (Kind::List | Kind::Status | Kind::Token | Kind::Other, _) => false,
@@ -179,9 +179,9 @@ impl Frame {
         self.check()
     }
 
-    /// Takes in an `apiVersion`. Of several the core one counts.
+    /// Takes in an `apiVersion`. Of several the core one counts. `/v1` is the core group's too (Go's `schema.ParseGroupVersion`).
     pub(super) fn set_api(&mut self, text: &[u8]) -> Result<(), TooLate> {
-        if !text.contains(&b'/') {
+        if text.iter().position(|byte| *byte == b'/').is_none_or(|at| at == 0) {
             if self.api == Api::Foreign && (self.passed_data || self.passed_items) {
                 return Err(TooLate);
             }

@@ -39,6 +39,13 @@ impl Masker {
             }
             Role::TokenHolder if self.key == Key::Token => Fate::Token,
             Role::FieldsOfData => Fate::Empty,
+            // None of these has such a member; what has one is a Secret where nobody expects any.
+            Role::Metadata | Role::Annotations | Role::Row | Role::Details | Role::Cause | Role::TokenHolder
+                if matches!(self.key, Key::Data | Key::StringData) =>
+            {
+                Fate::Section
+            }
+            Role::FieldsV1 if self.key == Key::FieldsOfData && self.carrier_is_secret() != Some(false) => Fate::Empty,
             _ => Fate::Pass,
         }
     }
@@ -109,7 +116,12 @@ impl Masker {
         if let Some(role) = plain {
             return self.push_frame(Frame::new(role, map, Presumed::NotSecret), cursor);
         }
+        if self.top.role == Role::Annotations {
+            // Annotations are texts: only here does it matter what the name of one is.
+            self.key = Key::of(&self.name);
+        }
         let frame = match self.fate() {
+            Fate::Empty if map && self.top.role == Role::FieldsV1 => self.child(map),
             Fate::Section if map => {
                 self.section = section_of(self.key);
                 self.ordinal += 1;
@@ -146,7 +158,6 @@ impl Masker {
             },
             Role::ManagedFields if map => plain(Role::ManagedEntry),
             Role::ManagedEntry if map && self.key == Key::FieldsV1 => plain(Role::FieldsV1),
-            Role::ManagedFields | Role::ManagedEntry => plain(Role::Inert),
             Role::FieldsV1 if self.key == Key::FieldsOfData && self.carrier_is_secret() != Some(false) => {
                 plain(Role::FieldsOfData)
             }

@@ -9,6 +9,7 @@ mod inflate;
 mod malformed;
 mod placeholders;
 mod properties;
+mod unexpected;
 
 /// Stands for a value; must never come out.
 pub(super) const CANARY: &str = "Q0FOQVJZLXZhbHVl";

@@ -209,7 +209,7 @@ impl Masker {
                 self.unmute(cursor);
             }
             Use::Feed => {
-                self.end_feed(out);
+                self.end_feed(out)?;
                 self.unmute(cursor);
             }
         }

@@ -168,7 +168,7 @@ impl Walk<'_> {
         for (name, value) in row.as_object_mut().into_iter().flatten() {
             match value {
                 Value::Object(object) if name == "object" => self.map(object, Some(presumed), false),
-                _ => self.plain(value),
+                _ => self.misplaced(name, value),
             }
         }
     }
@@ -178,7 +178,7 @@ impl Walk<'_> {
             if name == "token" {
                 self.replace(value, "Token", "token", "", false);
             } else {
-                self.plain(value);
+                self.misplaced(name, value);
             }
         }
     }
@@ -202,11 +202,29 @@ impl Walk<'_> {
         for (name, value) in metadata.iter_mut() {
             match (Key::of(name.as_bytes()), &mut *value) {
                 (Key::Annotations, Value::Object(annotations)) => self.annotations(frame.is_secret(false), annotations),
-                (Key::ManagedFields, Value::Array(entries)) if frame.is_secret(true) => {
-                    entries.iter_mut().for_each(empty_fields_of_data);
+                (Key::ManagedFields, Value::Array(entries)) => {
+                    entries.iter_mut().for_each(|entry| self.managed(frame.is_secret(true), entry));
                 }
-                // Names of fields, no objects.
-                (Key::ManagedFields, Value::Array(_)) => {}
+                _ => self.misplaced(name, value),
+            }
+        }
+    }
+
+    /// A member of what has no `data` of its own: where it has one, that is a Secret's where nobody expects any.
+    fn misplaced(&mut self, name: &str, value: &mut Value) {
+        match Key::of(name.as_bytes()) {
+            Key::Data | Key::StringData => self.section(name, value, false),
+            _ => self.plain(value),
+        }
+    }
+
+    /// Names of fields, no objects; anything else is looked at.
+    fn managed(&mut self, of_secret: bool, entry: &mut Value) {
+        let Value::Object(members) = entry else { return self.plain(entry) };
+        for (name, value) in members {
+            match value {
+                Value::Object(fields) if name == "fieldsV1" && of_secret => empty_fields_of_data(fields),
+                Value::Object(_) if name == "fieldsV1" => {}
                 _ => self.plain(value),
             }
         }
@@ -222,7 +240,7 @@ impl Walk<'_> {
                         self.document(name, of_secret && strict, strict, value);
                     }
                 }
-                Value::Object(_) | Value::Array(_) => self.plain(value),
+                Value::Object(_) | Value::Array(_) => self.misplaced(name, value),
                 Value::Null | Value::Bool(_) | Value::Number(_) => {}
             }
         }
@@ -272,13 +290,13 @@ impl Walk<'_> {
             self.context.guards_messages() || ["secret", "secrets"].contains(&kind.to_ascii_lowercase().as_str());
         for (name, value) in details.iter_mut() {
             let Some(causes) = value.as_array_mut().filter(|_| name == "causes") else {
-                self.plain(value);
+                self.misplaced(name, value);
                 continue;
             };
             for (name, value) in causes.iter_mut().filter_map(Value::as_object_mut).flatten() {
                 match value {
                     Value::String(message) if name == "message" => self.message(message, about_secret),
-                    _ => self.plain(value),
+                    _ => self.misplaced(name, value),
                 }
             }
         }
@@ -315,11 +333,14 @@ impl Walk<'_> {
 }
 
 /// Below `f:data` of a Secret stand names; a value there would be one of the Secret's.
-fn empty_fields_of_data(entry: &mut Value) {
-    let fields = entry.get_mut("fieldsV1").and_then(Value::as_object_mut);
-    for (_, below) in fields.into_iter().flatten().filter(|(name, _)| *name == "f:data" || *name == "f:stringData") {
-        for (_, value) in below.as_object_mut().into_iter().flatten() {
-            *value = Value::Object(Map::new());
+fn empty_fields_of_data(fields: &mut Map<String, Value>) {
+    for (_, below) in fields.iter_mut().filter(|(name, _)| *name == "f:data" || *name == "f:stringData") {
+        match below {
+            Value::Object(members) => members.values_mut().for_each(|value| *value = Value::Object(Map::new())),
+            Value::Null => {}
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                *below = Value::Object(Map::new())
+            }
         }
     }
 }
