@@ -375,8 +375,8 @@ pub const RELEASE_DOCUMENT_BYTES: usize = 8 * 1024 * 1024;
 pub const RELEASE_VALUE_BYTES_MIN: usize = 12;
 /// Revisions of a release that a placeholder is compared with to learn of which one it is; helm counts on with every upgrade.
 pub const RELEASE_REVISIONS: u64 = 1000;
-/// Values of one release that have a placeholder by themselves, with which one from a user's values is compared: charts have a handful. That
-/// many for each revision take a tenth of a second.
+/// Texts of one release that are a Secret's value and have a placeholder by themselves, with which one from a user's values is compared: charts
+/// have a handful. That many for each revision take a tenth of a second.
 pub const RELEASE_VALUES: usize = 64;
 /// Stored revisions and Secrets that one write has values put back from, beside the object that it writes: an upgrade needs the Secrets that
 /// its chart looks up.
@@ -397,6 +397,16 @@ pub const MASK_APART_AT_ONCE: usize = 2;
 pub const RELEASE_PLACEHOLDERS: usize = 256;
 /// Different values of one release's Secrets that are looked for in its other texts; a release with more of them is masked whole.
 pub const RELEASE_SEARCHED: usize = 2000;
+/// Releases of helm's with placeholders that are refused in one namespace in a row, each of which may tell whether a guess is right. Who
+/// mends a chart needs two or three.
+pub const RELEASE_REFUSALS: u32 = 5;
+/// How long it takes until one more may be tried. A refusal can tell a letter, so a password takes weeks, and each refusal is on record.
+pub const RELEASE_REFUSAL_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// Namespaces for which that is counted; in others none is looked at until some are forgotten.
+pub const RELEASE_REFUSALS_NAMESPACES: usize = 1024;
+/// Bytes of Secrets' values that the users' values of one release are compared with, to find those that are a part of one: a tenth of a second.
+/// Charts need some kilobytes; a release that needs more is masked whole.
+pub const RELEASE_COMPARED_BYTES: usize = 128 * 1024 * 1024;
 /// Bytes of one name, and of all names, that a value may be a part of without being hidden: labels and names of objects have 253 at most.
 /// Further names don't count, so more is hidden.
 pub const RELEASE_NAME_BYTES: usize = 253;

@@ -27,8 +27,8 @@ use crate::link::{self, Dialler};
 use crate::lives::SeenLives;
 use crate::metrics::AgentMetrics;
 use crate::operation::Agent;
+use crate::ration::{Ration, RefusedReleases};
 use crate::report::SharedLedger;
-use crate::review::Ration;
 use crate::rules::Ours;
 use crate::spent::SpentLeases;
 use crate::upstream::{REFRESH, Upstream};
@@ -85,7 +85,8 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         disclosable: config.disclosable,
         guarded: config.guarded,
         ledger: SharedLedger::new(),
-        reviews: Ration::default(),
+        reviews: Ration::of_reviews(),
+        refused_releases: RefusedReleases::default(),
         lives: SeenLives::new(leases.clone(), &config.pin),
         spent: SpentLeases::new(leases),
         upstream,

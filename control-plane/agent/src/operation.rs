@@ -37,9 +37,10 @@ use crate::lives::SeenLives;
 use crate::masked::{Bounds, MaskedBody};
 use crate::metrics::AgentMetrics;
 use crate::obligations::{Granted, Obligations};
+use crate::ration::{Ration, RefusedReleases};
 use crate::refusal::{Refusal, Sent};
 use crate::report::{Report, SharedLedger};
-use crate::review::{self, Ration};
+use crate::review;
 use crate::rules::{Ours, check_patch};
 use crate::spent::SpentLeases;
 use crate::text;
@@ -62,6 +63,8 @@ pub struct Agent {
     pub ledger: SharedLedger,
     /// What may still be told of masked values.
     pub reviews: Ration,
+    /// Releases of helm's whose values can't be put back.
+    pub refused_releases: RefusedReleases,
     /// The control plane's lives that the cluster has seen.
     pub lives: SeenLives,
     /// The cluster's own ledger of approvals.
@@ -328,6 +331,11 @@ fn needed(granted: &Granted) -> Result<Option<RequestInfo>, Refusal> {
 /// is the state that was approved.
 async fn prepare(agent: &Agent, granted: &Arc<Granted>, needed: Option<&RequestInfo>) -> Result<Finished, Refusal> {
     let (info, claims) = (granted.grant.request().info(), granted.grant.claims());
+    // Whether one is refused tells whether a guess in it is right. Of one that was approved somebody knows.
+    let guess = granted.carried.is_release() && claims.approval.is_none();
+    if guess && !agent.refused_releases.has_room(&info.namespace, agent.clock.monotonic()) {
+        return Err(Refusal::Releases);
+    }
     let listed = |info: &RequestInfo| claims.reads.contains(&Target::all_beside(info));
     // What is read may be large, so who may need much of it waits for a turn; a grant that is too old then is refused as late.
     let large = needed.is_some_and(listed);
@@ -349,7 +357,11 @@ async fn prepare(agent: &Agent, granted: &Arc<Granted>, needed: Option<&RequestI
     }
     let own = Arc::clone(granted);
     let finish = move || own.finish(Reads { live: live.as_ref(), more: &more }, &mask);
-    let Finished { request, precondition } = apart(agent, large, finish).await?.map_err(Refusal::Finish)?;
+    let finished = apart(agent, large, finish).await?;
+    if guess && matches!(finished, Err(FinishError::Restore(_))) {
+        agent.refused_releases.count(&info.namespace, agent.clock.monotonic());
+    }
+    let Finished { request, precondition } = finished.map_err(Refusal::Finish)?;
     Ok(Finished { request: granted.obligations.narrow(request)?, precondition })
 }
 
@@ -402,7 +414,7 @@ async fn reviewed(
     plan: Plan,
 ) -> Result<Response<BoxBody>, Refusal> {
     let live = object(agent, mask.clone(), response, plan).await?;
-    words(&agent.reviews.answer(write, live.as_ref(), mask, agent.clock.monotonic()))
+    words(&review::answer(&agent.reviews, write, live.as_ref(), mask, agent.clock.monotonic()))
 }
 
 /// What becomes of the bytes of an answer.

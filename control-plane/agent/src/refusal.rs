@@ -86,6 +86,13 @@ pub enum Refusal {
     /// The pin does not hold, a placeholder can't be put back, or the precondition can't be written.
     #[error("what was approved can't be sent as it was approved")]
     Finish(#[source] FinishError),
+    /// Of the releases of helm's in this namespace too many were refused whose values can't be put back.
+    #[error(
+        "too many releases with placeholders were refused in this namespace, and whether one is tells something of the values; one more is \
+         looked at every {} hours, or once people have approved it (a rule of policy can hold it)",
+        shared::limits::RELEASE_REFUSAL_EVERY.as_secs() / 3600
+    )]
+    Releases,
     /// Preparing took longer than the grant lives.
     #[error("the grant's time was over before the request could be sent")]
     Late,
@@ -123,6 +130,7 @@ impl Refusal {
             Self::Finish(FinishError::Pin(_)) => "pin-broken",
             Self::Finish(FinishError::Restore(_)) => "placeholder",
             Self::Finish(_) => "finish",
+            Self::Releases => "releases-refused",
             Self::Late => "late",
             Self::Upstream(error) => error.label(),
             Self::Answer(error) => error.label(),
@@ -148,6 +156,7 @@ impl Refusal {
             | Self::Text(_)
             | Self::Hidden(_)
             | Self::Finish(_)
+            | Self::Releases
             | Self::Late
             | Self::Upstream(_)
             | Self::Answer(_) => false,
@@ -173,6 +182,7 @@ impl Refusal {
             | Self::Text(_)
             | Self::Hidden(_)
             | Self::Finish(_)
+            | Self::Releases
             | Self::Late => Sent::No,
         }
     }
@@ -187,6 +197,7 @@ impl Refusal {
             | Self::Spend(_)
             | Self::ApprovalSpent
             | Self::Finish(_)
+            | Self::Releases
             | Self::Late
             | Self::Connect => Reason::Forbidden,
             Self::Body(BodyError::TooLarge { .. }) => Reason::RequestEntityTooLarge,
@@ -220,6 +231,7 @@ impl Refusal {
             | Self::LedgerClosed
             | Self::Read
             | Self::Finish(_)
+            | Self::Releases
             | Self::Late => self.to_string(),
         }
     }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use shared::wire;
+use shared::{limits, wire};
 
 use crate::api_server::json as answer;
 use crate::control_plane::{AgentLink, Call, text};
@@ -153,6 +153,51 @@ async fn a_value_goes_back_from_a_stored_revision() {
     assert!(seen[seen.len() - 2].line.contains("/secrets/sh.helm.release.v1.web.v1"), "{}", seen[seen.len() - 2].line);
     let sent: Value = serde_json::from_str(&seen.last().unwrap().body).unwrap();
     assert_eq!((&sent["data"]["k"], &sent["metadata"]["resourceVersion"]), (&json!("b2xkLWNhbmFyeQ=="), &json!("5")));
+}
+
+/// Whether a release is refused tells whether a guess in it is right, so few are: none is looked at after them, whatever is in it.
+#[tokio::test]
+async fn releases_that_are_refused_are_rationed() {
+    let (world, link) = World::start().await;
+    let code = got(&world, &link).await["data"]["k"].as_str().unwrap().to_owned();
+    let write = |namespace: &str, guess: &str| {
+        let manifest = format!("kind: Secret\napiVersion: v1\nmetadata: {{name: s}}\ndata: {{k: {code}}}\n");
+        let release = json!({"name": "web", "version": 1, "namespace": namespace, "manifest": manifest, "config": {"guess": guess}});
+        let payload = STANDARD.encode(STANDARD.encode(release.to_string()));
+        let metadata = json!({"name": "sh.helm.release.v1.web.v1", "namespace": namespace});
+        let body = json!({"kind": "Secret", "apiVersion": "v1", "metadata": metadata, "data": {"release": payload}});
+        Call::new("POST", &format!("/api/v1/namespaces/{namespace}/secrets"), &body.to_string())
+    };
+    let reads = |namespace: &str| {
+        let read = |name: &str| json!({"apiGroup": "", "apiVersion": "v1", "namespace": namespace, "resource": "secrets", "name": name});
+        json!([read("sh.helm.release.v1.web.v1"), read("")])
+    };
+    let absent = r#"{"kind":"Status","apiVersion":"v1","code":404}"#;
+    let one_read = || {
+        world.api.on("GET ", answer("404 Not Found", absent));
+        world.api.on("GET ", answer("200 OK", &live("5")));
+    };
+    one_read();
+    world.api.on("POST ", answer("201 Created", &live("6")));
+    let (status, refused, body) = send(&world, &link, &write("ns", "wrong-one"), reads("ns")).await;
+    assert_eq!((status, refused.as_str()), (201, ""), "{body}");
+    for _ in 0..limits::RELEASE_REFUSALS {
+        one_read();
+        let (status, refused, body) = send(&world, &link, &write("ns", "canary"), reads("ns")).await;
+        assert_eq!((status, refused.as_str()), (403, "placeholder"), "{body}");
+    }
+    let before = world.api.seen().len();
+    for guess in ["canary", "wrong-one"] {
+        let (status, refused, body) = send(&world, &link, &write("ns", guess), reads("ns")).await;
+        assert_eq!((status, refused.as_str()), (403, "releases-refused"), "{body}");
+        assert!(body.contains("every 24 hours"), "{body}");
+    }
+    assert_eq!(world.api.seen().len(), before, "nothing is read for it");
+    // Other namespaces have their own.
+    world.api.on("GET ", answer("404 Not Found", absent));
+    world.api.on("GET ", answer("404 Not Found", absent));
+    let (_, refused, body) = send(&world, &link, &write("other", "wrong-one"), reads("other")).await;
+    assert_eq!(refused, "placeholder", "{body}");
 }
 
 /// A hostile control plane signs it, and it is refused all the same.

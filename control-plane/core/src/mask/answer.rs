@@ -123,7 +123,8 @@ impl AnswerMasker {
             Inner::Json(masker) => piece.is_some_and(|piece| masker.opens_release(piece, packed)),
             Inner::Fields(masker) => piece.is_none() && masker.held() > MASK_APART_BYTES,
             Inner::Reveal(masker) => piece.is_none() && masker.held() > MASK_APART_BYTES,
-            Inner::Pass | Inner::Protobuf(_) | Inner::Text(_) => false,
+            Inner::Protobuf(masker) => masker.may_open_release(),
+            Inner::Pass | Inner::Text(_) => false,
         };
         long || self.holds_much()
     }

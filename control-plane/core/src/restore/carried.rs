@@ -54,6 +54,11 @@ impl Carried {
         names.map(|name| RequestInfo { name, ..own.clone() }).collect()
     }
 
+    /// Whether it is a release of helm's with placeholders in it.
+    pub const fn is_release(&self) -> bool {
+        self.release.is_some()
+    }
+
     /// The release of helm's that is written, if there is a placeholder in it.
     pub(crate) const fn release(&self) -> Option<&Payload> {
         self.release.as_ref()

@@ -79,6 +79,11 @@ impl ProtobufMasker {
         Self { context, framing, held: Vec::new(), summary: MaskSummary::default(), failed: None }
     }
 
+    /// Whether any piece may end an object with a release of helm's in it.
+    pub(super) const fn may_open_release(&self) -> bool {
+        self.context.secrets
+    }
+
     /// As [`Masker::push`](super::Masker::push). Events are written as soon as they are whole, an object by [`Self::finish`].
     pub(super) fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), ProtobufMaskError> {
         if let Some(error) = &self.failed {

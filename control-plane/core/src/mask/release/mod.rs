@@ -19,6 +19,7 @@ mod texts;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::PAD;
 use base64::{Engine as _, alphabet};
+use memchr::{memchr, memmem};
 use serde_json::Value;
 use zeroize::Zeroize;
 
@@ -60,7 +61,7 @@ impl Masker {
     /// Namespace and name of the release of helm's whose payload begins here.
     pub(super) fn release(&self) -> Option<(String, String)> {
         // First, for it is asked of every value of every Secret, and hardly ever so.
-        if self.name != FIELD.as_bytes() || self.level > 0 || self.section != "data" {
+        if self.name != FIELD.as_bytes() || !self.context.secrets || self.level > 0 || self.section != "data" {
             return None;
         }
         let owner = self.stack.len().checked_sub(1)?;
@@ -71,10 +72,12 @@ impl Masker {
         revision(name).map(|_| (namespace.to_owned(), name.to_owned()))
     }
 
-    /// Whether the payload that is being read may end in this piece of input. Where that is packed nobody can tell. (One that begins and
-    /// ends in one piece is short.)
+    /// Whether the payload of a release may end in this piece of input, also one that begins there: a short one can take long. Where that is
+    /// packed nobody can tell.
     pub(super) fn opens_release(&self, piece: &[u8], packed: bool) -> bool {
-        self.text_use == Use::Release && self.state == State::InString && (packed || piece.contains(&b'"'))
+        let ends = || self.text_use == Use::Release && self.state == State::InString && memchr(b'"', piece).is_some();
+        let begins = || self.state == State::InKey || memmem::find(piece, br#""release""#).is_some();
+        self.context.secrets && (packed || ends() || begins())
     }
 
     /// The payload is complete.
@@ -140,7 +143,8 @@ pub(crate) fn mask_document(
         written.push((pointer, parts));
     }
     texts.publish_release(document);
-    let search = texts.search(&found, |index| context.value_code((namespace, name), index))?;
+    let code = |index| context.value_code((namespace, name), index);
+    let mut search = texts.search(&found, &code)?;
     let mut masked = found.len() as u64;
     for (pointer, parts) in written {
         let mut manifest = String::new();

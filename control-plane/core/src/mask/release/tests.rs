@@ -367,3 +367,20 @@ fn m7_a_users_password_that_is_a_part_of_a_secret() {
     assert!(is_placeholder(shown["config"]["database"]["passwords"][0].as_str().unwrap()), "{shown}");
     assert_eq!(shown["config"]["database"]["host"], "db:5432");
 }
+
+/// A short one can take long, too, and so can one that nobody sees yet.
+#[test]
+fn m7_whatever_may_open_a_release_is_said_to_take_long() {
+    use crate::mask::{AnswerMasker, Format};
+    let json = |resource: &str| AnswerMasker::new(context(resource, Verb::List), Format::Json);
+    let secret = secret_named("sh.helm.release.v1.web.v1", &field(&release("")));
+    let (start, end) = secret.as_bytes().split_at(secret.find("lease\":").unwrap());
+    assert!(json("secrets").takes_long(Some(secret.as_bytes())));
+    assert!(!json("secrets").takes_long(Some(start)) && !json("pods").takes_long(Some(secret.as_bytes())));
+    let mut cut = json("secrets");
+    cut.push(start, &mut Vec::new()).unwrap();
+    assert!(cut.takes_long(Some(end)), "its name came in two pieces");
+    assert!(json("secrets").inflating().takes_long(Some(b"\x1f")));
+    assert!(AnswerMasker::new(context("secrets", Verb::Get), Format::Protobuf).takes_long(None));
+    assert!(!AnswerMasker::new(context("pods", Verb::Get), Format::Protobuf).takes_long(Some(b"k8s")));
+}

@@ -1,5 +1,6 @@
 //! The values of a release's Secrets in its other texts.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 use serde_json::Value;
 use shared::limits::{
-    RELEASE_NAME_BYTES, RELEASE_NAMES_BYTES, RELEASE_SEARCHED, RELEASE_VALUE_BYTES_MIN, RELEASE_VALUES, VALUE_BYTES_MIN,
+    RELEASE_COMPARED_BYTES, RELEASE_NAME_BYTES, RELEASE_NAMES_BYTES, RELEASE_SEARCHED, RELEASE_VALUE_BYTES_MIN,
+    RELEASE_VALUES, VALUE_BYTES_MIN,
 };
 
 use super::Found;
@@ -23,10 +25,13 @@ pub(super) struct Texts {
 }
 
 /// Ready to be searched for.
-pub(super) struct Search {
-    /// What stands for a text that is a value: the placeholder, decoded where the value is.
-    whole: HashMap<String, String>,
-    /// The same placeholders, and the values.
+pub(super) struct Search<'c> {
+    /// Texts that are a value, and whether they are it as it is, not in base64.
+    whole: HashMap<String, (&'c [u8], bool)>,
+    /// What stands for the text of that number, counted as they are found. It says where the text stands, and not which value it is: whoever
+    /// reads a release that he wrote would learn from equal placeholders that a guess of his is a value which was put back.
+    code: &'c dyn Fn(u64) -> String,
+    /// Those that were used, and the values.
     pub(super) codes: Vec<(String, Vec<u8>)>,
     /// Values that are looked for where chart and user wrote texts of their own.
     all: Arc<SecretValues>,
@@ -35,11 +40,16 @@ pub(super) struct Search {
     /// What stands in a text for a value in it.
     mark: String,
     /// The values that are texts.
-    texts: Vec<String>,
+    texts: Vec<&'c str>,
+    /// Bytes that users' values may still be compared with; `None`: with more, and the release can't be shown.
+    left: Cell<Option<usize>>,
 }
 
 /// What the name of a user's value says if it may be a part of a Secret's value.
 const TELLING: [&str; 7] = ["pass", "pwd", "token", "secret", "key", "cred", "auth"];
+
+/// So many bytes' time is what each comparison takes beside its own.
+const COMPARISON: usize = 64;
 
 /// Whether a release has a file there, in base64 (`[]byte` in Go).
 pub(crate) fn is_data(path: &[&str]) -> bool {
@@ -78,12 +88,12 @@ impl Texts {
     }
 
     /// `None`: there is more than can be searched for.
-    pub(super) fn search(&self, found: &[Found], code: impl Fn(u64) -> String) -> Option<Search> {
+    pub(super) fn search<'c>(&self, found: &'c [Found], code: &'c dyn Fn(u64) -> String) -> Option<Search<'c>> {
         let mut whole = HashMap::new();
-        let mut codes: Vec<(String, Vec<u8>)> = Vec::new();
         let mut values = BTreeSet::new();
         let mut seen = BTreeSet::new();
-        for Found { placeholder, value } in found {
+        let public = self.joined();
+        for Found { value, .. } in found {
             let plain = std::str::from_utf8(value).ok();
             if value.trim_ascii().len() < VALUE_BYTES_MIN || !seen.insert(value.as_slice()) {
                 continue;
@@ -91,58 +101,62 @@ impl Texts {
             if seen.len() > RELEASE_SEARCHED {
                 return None;
             }
-            if plain.is_some_and(|text| self.is_public(text)) {
+            if plain.is_some_and(|text| is_public(&public, text)) {
                 continue;
             }
             values.insert(value.as_slice());
-            let mut shown = placeholder.clone();
-            if codes.len() < RELEASE_VALUES {
-                shown = code(codes.len() as u64);
-                codes.push((shown.clone(), value.clone()));
-            }
-            let sentence = String::from_utf8(STANDARD.decode(&shown).ok()?).ok()?;
-            whole.entry(STANDARD.encode(value)).or_insert(shown);
+            whole.entry(STANDARD.encode(value)).or_insert((value.as_slice(), false));
             if let Some(text) = plain {
-                whole.entry(text.to_owned()).or_insert(sentence);
+                whole.entry(text.to_owned()).or_insert((value.as_slice(), true));
             }
         }
         let longer = values.iter().filter(|value| value.trim_ascii().len() >= RELEASE_VALUE_BYTES_MIN);
         let long = Arc::new(SecretValues::new(longer.copied()).ok()?);
         let all = Arc::new(SecretValues::new(values.iter().copied()).ok()?);
         let mark = found.first().map(|found| found.placeholder.clone()).unwrap_or_default();
-        let texts = values.iter().filter_map(|value| std::str::from_utf8(value).ok().map(str::to_owned)).collect();
-        Some(Search { whole, codes, all, long, mark, texts })
+        let texts = values.iter().filter_map(|value| std::str::from_utf8(value).ok()).collect();
+        let left = Cell::new(Some(RELEASE_COMPARED_BYTES));
+        Some(Search { whole, code, codes: Vec::new(), all, long, mark, texts, left })
     }
 
-    /// A value that is a part of a name tells nothing that the name doesn't.
-    fn is_public(&self, value: &str) -> bool {
-        let value = value.trim();
-        self.public.iter().any(|public| memmem::find(public.as_bytes(), value.as_bytes()).is_some())
+    /// All names in one text, with something between them that is in none.
+    fn joined(&self) -> String {
+        self.public.iter().flat_map(|name| [name.as_str(), "\0"]).collect()
     }
 }
 
-impl Search {
+/// A value that is a part of a name tells nothing that the name doesn't.
+fn is_public(names: &str, value: &str) -> bool {
+    let value = value.trim();
+    !value.contains('\0') && memmem::find(names.as_bytes(), value.as_bytes()).is_some()
+}
+
+impl Search<'_> {
     /// A text of another object, masked; `None`: there is no value in it.
     pub(super) fn other(&self, text: &str) -> Option<String> {
         self.replaced(&self.long, text)
     }
 
-    /// Everything but the manifests, which are masked already. `None`: a name of a member is a value.
-    pub(super) fn document(&self, document: &mut Value) -> Option<u64> {
+    /// Everything but the manifests, which are masked already. `None`: a name of a member is a value, or there is too much to look at.
+    pub(super) fn document(&mut self, document: &mut Value) -> Option<u64> {
         if self.long.is_empty() && self.all.is_empty() && self.whole.is_empty() {
             return Some(0);
         }
         let mut masked = 0;
+        // First, so that a user's values have placeholders of their own before the chart's do.
+        if let Some(config) = document.get_mut("config") {
+            self.value(config, &mut vec!["config".to_owned()], &mut masked)?;
+        }
         self.value(document, &mut Vec::new(), &mut masked)?;
-        Some(masked)
+        self.left.get().map(|_| masked)
     }
 
-    fn value(&self, value: &mut Value, path: &mut Vec<String>, masked: &mut u64) -> Option<()> {
+    fn value(&mut self, value: &mut Value, path: &mut Vec<String>, masked: &mut u64) -> Option<()> {
         match value {
             Value::Null | Value::Bool(_) => {}
             Value::Number(number) => {
-                if let Some(shown) = self.whole.get(&number.to_string()) {
-                    *value = Value::String(shown.clone());
+                if let Some(shown) = self.shown(&number.to_string()) {
+                    *value = Value::String(shown);
                     *masked += 1;
                 }
             }
@@ -174,7 +188,18 @@ impl Search {
         Some(())
     }
 
-    fn text(&self, text: &str, path: &[&str]) -> Option<String> {
+    /// What stands for a text that is a value; `None`: it is none.
+    fn shown(&mut self, text: &str) -> Option<String> {
+        let &(value, plain) = self.whole.get(text)?;
+        let mut shown = self.mark.clone();
+        if self.codes.len() < RELEASE_VALUES {
+            shown = (self.code)(self.codes.len() as u64);
+            self.codes.push((shown.clone(), value.to_vec()));
+        }
+        if plain { String::from_utf8(STANDARD.decode(&shown).ok()?).ok() } else { Some(shown) }
+    }
+
+    fn text(&mut self, text: &str, path: &[&str]) -> Option<String> {
         match path {
             // Manifests are masked already, and helm must know where it is.
             ["manifest"] | ["hooks", _, "manifest"] | ["info", "status"] => None,
@@ -184,7 +209,7 @@ impl Search {
             }
             ["config", ..] | ["chart", "values", ..] if self.is_part(text, path) => Some(self.mark.clone()),
             ["config", ..] | ["chart", "values", ..] | ["info", "notes" | "description"] => {
-                self.whole.get(text).cloned().or_else(|| self.replaced(&self.all, text))
+                self.shown(text).or_else(|| self.replaced(&self.all, text))
             }
             _ => self.replaced(&self.long, text),
         }
@@ -194,9 +219,18 @@ impl Search {
     fn is_part(&self, text: &str, path: &[&str]) -> bool {
         let name = path.iter().rev().find(|part| part.parse::<usize>().is_err()).map(|name| name.to_ascii_lowercase());
         let telling = name.is_some_and(|name| TELLING.iter().any(|word| name.contains(word)));
-        let holds =
-            |value: &String| value.len() > text.len() && memmem::find(value.as_bytes(), text.as_bytes()).is_some();
-        telling && text.len() >= VALUE_BYTES_MIN && !self.whole.contains_key(text) && self.texts.iter().any(holds)
+        let mut left = self.left.get();
+        let holds = |value: &&str| {
+            left = left.and_then(|left| left.checked_sub(value.len() + COMPARISON));
+            value.len() > text.len() && memmem::find(value.as_bytes(), text.as_bytes()).is_some()
+        };
+        let part = telling
+            && text.len() >= VALUE_BYTES_MIN
+            && !self.whole.contains_key(text)
+            && self.left.get().is_some()
+            && self.texts.iter().any(holds);
+        self.left.set(left);
+        part
     }
 
     fn replaced(&self, values: &Arc<SecretValues>, text: &str) -> Option<String> {

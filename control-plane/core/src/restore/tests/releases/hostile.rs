@@ -43,6 +43,105 @@ fn m5_no_guess_stands_beside_a_value_that_is_put_back() {
     assert!(world.send(&dry).unwrap_err().contains("in a dry run"));
 }
 
+/// A Secret's document in a manifest.
+fn document(name: &str, section: &str, fields: impl Iterator<Item = (String, String)>) -> String {
+    let fields: String = fields.map(|(key, value)| format!("  {key}: {value}\n")).collect();
+    format!("---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\n{section}:\n{fields}")
+}
+
+/// More values of the writer's own than have placeholders by themselves.
+fn others() -> String {
+    let values = (0..limits::RELEASE_VALUES).map(|n| (format!("f{n}"), format!("filler-number-{n}")));
+    document("mine", "stringData", values)
+}
+
+/// What is shown of a release that was written.
+fn read_back(world: &mut World, release: &Value) -> Value {
+    let real = world.store("POST", 3, release).unwrap();
+    world.0.retain(|(own, _)| *own != name(3));
+    world.0.push((name(3), stored(3, &real)));
+    world.shown_release(3)
+}
+
+/// The placeholder of a field in the manifest, decoded.
+fn in_manifest(shown: &Value, secret: &str, section: &str, key: &str) -> String {
+    let pieces = crate::mask::release::pieces(shown["manifest"].as_str().unwrap()).unwrap();
+    let mut documents = pieces.iter().filter_map(|piece| piece.document.as_ref());
+    let found = documents.find(|document| document["metadata"]["name"] == *secret).unwrap();
+    plain(&found[section][key])
+}
+
+fn plain(code: &Value) -> String {
+    let code = code.as_str().unwrap();
+    STANDARD.decode(code).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| code.to_owned())
+}
+
+/// Guesses that hide themselves, for a Secret of the writer's has them too: by what stands for them nobody learns which one is right.
+#[test]
+fn m5_what_stands_for_a_guess_does_not_tell_that_it_is_right() {
+    let told = |right: bool| {
+        let mut world = World::new();
+        let code = world.shown_of("db");
+        let mut guesses: Vec<String> = (0..100).map(|n| format!("canary-guess-{n:06}")).collect();
+        if right {
+            guesses[61] = PASSWORD.to_owned();
+        }
+        let guesses = || guesses.iter().enumerate().map(|(n, guess)| (format!("g{n}"), guess.clone()));
+        let db = document("db", "data", std::iter::once(("password".to_owned(), code)));
+        let mut release = release(3, "not-a-secret-word");
+        release["hooks"] = json!([]);
+        release["info"]["notes"] = json!("");
+        release["manifest"] = json!(format!("{}{db}{}", others(), document("guesses", "stringData", guesses())));
+        release["config"] = guesses().map(|(key, guess)| (key, json!(guess))).collect::<serde_json::Map<_, _>>().into();
+        let shown = read_back(&mut world, &release);
+        let codes: Vec<String> = shown["config"].as_object().unwrap().values().map(plain).collect();
+        let known = ["password"].map(|key| in_manifest(&shown, "db", "data", key));
+        (codes.iter().filter(|code| known.contains(code)).count(), codes)
+    };
+    assert_eq!(told(true), told(false));
+    assert_eq!(told(true).0, 0);
+}
+
+/// Nor whether two Secrets that nobody is shown have the same value.
+#[test]
+fn m5_what_stands_for_a_value_does_not_tell_that_another_is_the_same() {
+    let told = |value: &str| {
+        let mut world = World::new();
+        let mut other = live();
+        other["metadata"]["name"] = json!("other");
+        other["data"] = json!({"pw": STANDARD.encode(value)});
+        world.0.push(("other".to_owned(), other));
+        let code = world.shown_of("db");
+        let second = world.shown("other")["data"]["pw"].as_str().unwrap().to_owned();
+        let of =
+            |name, key: &str, code: &str| document(name, "data", std::iter::once((key.to_owned(), code.to_owned())));
+        let mut release = release(3, "not-a-secret-word");
+        release["hooks"] = json!([]);
+        release["config"] = json!({});
+        release["manifest"] =
+            json!(format!("{}{}{}", others(), of("db", "password", &code), of("other", "pw", &second)));
+        release["info"]["notes"] = json!(second);
+        let shown = read_back(&mut world, &release);
+        let notes = plain(&shown["info"]["notes"]);
+        [("db", "password"), ("other", "pw")].map(|(name, key)| notes == in_manifest(&shown, name, "data", key))
+    };
+    assert_eq!(told(PASSWORD), told("canary-another-one"));
+}
+
+/// A release in which there is very much to compare is masked whole.
+#[test]
+fn m5_a_release_with_too_much_to_compare_is_masked_whole() {
+    let values = (0..1000).map(|n| (format!("f{n}"), format!("a-value-of-some-length-{n:06}")));
+    let mut hostile = release(4, "not-a-secret-word");
+    hostile["manifest"] = json!(document("mine", "stringData", values));
+    let texts = |count: usize| json!({"keys": (0..count).map(|n| format!("part-{n}")).collect::<Vec<_>>()});
+    for (count, whole) in [(100, false), (10_000, true)] {
+        hostile["config"] = texts(count);
+        let shown = read(&stored(4, &hostile), &context(&format!("{SECRETS}/{}", name(4)))).masked().clone();
+        assert_eq!(is_placeholder(shown["data"]["release"].as_str().unwrap()), whole, "{count}");
+    }
+}
+
 /// A small text can ask for much work, or for much memory.
 #[test]
 fn m5_a_release_that_asks_for_too_much_is_refused() {
