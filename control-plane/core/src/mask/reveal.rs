@@ -9,6 +9,7 @@ use serde_json::Value;
 use shared::limits::LIVE_OBJECT_BYTES;
 
 use super::{FieldPath, MaskContext, MaskError, MaskSummary, MaskedFields, RevealedFields, fields, mask_value};
+use crate::body::{Budget, json};
 use crate::version_pin::VersionPin;
 
 /// The masker of an answer in which values are to be seen. One per body, of JSON: what the API server is asked for then.
@@ -38,26 +39,28 @@ impl Revealer {
 
     pub(super) fn finish(self, out: &mut Vec<u8>) -> Result<MaskSummary, MaskError> {
         let Self { context, pin, held } = self;
-        let mut document: Value = serde_json::from_slice(&held).map_err(|_| MaskError::Fields)?;
-        let names = pin.revealed().filter(|_| pin.holds(Some(&document)).is_ok());
+        let mut answer =
+            json::read_answer(&held, &mut Budget::of_answer()).map_err(|error| MaskError::of_whole(&error))?;
+        let document = &mut answer.value;
+        let names = pin.revealed().filter(|_| pin.holds(Some(document)).is_ok());
         let mut real = Vec::new();
         if let Some(keys) = names.filter(|_| context.secrets) {
-            real = taken(&document, keys_of_secret(&document, keys));
+            real = taken(document, keys_of_secret(document, keys));
         }
         // Of other objects what is left when values of Secrets are masked, wherever those stand.
-        let mut masked = mask_value(&mut document, &context.clone().with_fields(MaskedFields::default())) as u64;
+        let mut masked = mask_value(document, &context.clone().with_fields(MaskedFields::default())) as u64;
         if let Some(names) = names.filter(|_| !context.secrets) {
             let fields = RevealedFields::parse(names).ok().filter(|fields| fields.is_within(&context.fields));
-            real = taken(&document, fields.map(|fields| fields.places(&document)).unwrap_or_default());
+            real = taken(document, fields.map(|fields| fields.places(document)).unwrap_or_default());
         }
-        masked += fields::mask(&mut document, &context);
+        masked += fields::mask(document, &context);
         let shown = real.len() as u64;
         for (place, value) in real {
             if let Some(field) = document.pointer_mut(&place) {
                 *field = value;
             }
         }
-        serde_json::to_writer(&mut *out, &document).map_err(|_| MaskError::Fields)?;
+        json::write(&held, &answer, out).map_err(|_| MaskError::Fields)?;
         Ok(MaskSummary { masked: masked.saturating_sub(shown), documents: 1 })
     }
 }
@@ -186,5 +189,10 @@ mod tests {
         assert!(revealer.push(&vec![b' '; LIVE_OBJECT_BYTES + 1]).is_err());
         revealer.push(b"{").unwrap();
         assert!(revealer.finish(&mut Vec::new()).is_err());
+        // Short, and much in memory.
+        let mut revealer = Revealer::new(context("secrets", Verb::Get), pin("5"));
+        let maps = r#"{"":0},"#.repeat(shared::limits::ANSWER_TREE_BYTES / 600);
+        revealer.push(format!(r#"{{"kind":"Secret","x":[{maps}0]}}"#).as_bytes()).unwrap();
+        assert!(matches!(revealer.finish(&mut Vec::new()), Err(MaskError::FieldsTooMany { .. })));
     }
 }

@@ -1,3 +1,5 @@
+use std::error::Error as _;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -169,6 +171,13 @@ fn what_can_not_be_held_is_refused() {
     let long = text(&config(&json!({"a": "x".repeat(shared::limits::MASK_FIELDS_BYTES)})));
     let error = run(&context, Format::Json, &[long.as_bytes()]).unwrap_err();
     assert!(matches!(error, crate::mask::AnswerMaskError::Json(MaskError::FieldsTooLong { .. })));
+    // Short, and much in memory.
+    let maps = r#"{"":0},"#.repeat(shared::limits::ANSWER_TREE_BYTES / 600);
+    let much = format!(r#"{{"kind":"ConfigMap","apiVersion":"v1","x":[{maps}0]}}"#);
+    let error = run(&context, Format::Json, &[much.as_bytes()]).unwrap_err();
+    assert!(matches!(error, crate::mask::AnswerMaskError::Json(MaskError::FieldsTooMany { .. })));
+    assert!(error.source().is_some_and(|cause| cause.to_string().contains("ask for fewer objects at once")));
+    assert!(ReadObject::new(much.as_bytes(), &context).is_err());
     // A member that stands twice: only what was looked at passes.
     let twice = br#"{"kind":"ConfigMap","data":{"password":"CANARY"},"data":{"x":"y"}}"#;
     let out = run(&context, Format::Json, &[twice]).unwrap();
@@ -230,6 +239,52 @@ fn requests_are_masked_for_the_record() {
     let mut patch = json!([{"op": "add", "path": "/data/password", "value": "CANARY"}]);
     mask_value(&mut patch, &context);
     assert!(!patch.to_string().contains("CANARY") && !body.to_string().contains("CANARY"));
+}
+
+/// With `spec.password` masked.
+fn widget(verb: Verb, text: &str) -> String {
+    String::from_utf8(run(&masking("widgets", verb, &["spec.password"]), Format::Json, &[text.as_bytes()]).unwrap())
+        .unwrap()
+}
+
+#[test]
+fn numbers_and_order_are_left_as_they_are() {
+    let numbers = [
+        "31.245270191439438",
+        "121.48791951161945",
+        "18446744073709551616",
+        "100000000000000000000000",
+        "1e5",
+        "-0",
+        "1.0",
+        "5e-324",
+        "1.7976931348623157e308",
+        "0.1",
+        "-9223372036854775808",
+        "18446744073709551615",
+    ];
+    let spec = |password: &str| {
+        format!(r#"{{"z":[{}],"password":{password},"a":{{"\"1.5":1.50,"n":null,"t":true}}}}"#, numbers.join(","))
+    };
+    let object = |password: &str| format!(r#"{{"kind":"Widget","apiVersion":"e.com/v1","spec":{}}}"#, spec(password));
+    let hidden = |out: &str, password: &str| {
+        let value: Value = serde_json::from_str(out).unwrap();
+        object(password).replace("CANARY", value["spec"]["password"].as_str().unwrap())
+    };
+    let out = widget(Verb::Get, &object(r#""CANARY""#));
+    assert_eq!(out, hidden(&out, r#""CANARY""#));
+    // One that is masked, whatever it is, leaves the others in their places.
+    let out = widget(Verb::Get, &object("1e9"));
+    assert_eq!(out, hidden(&out, r#""CANARY""#));
+    let out = widget(Verb::Get, &object(r#"[0.25,{"x":2e2}]"#));
+    let value: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(out, object(&value["spec"]["password"].to_string()));
+    assert_eq!(masked(&value), ["/spec/password/0", "/spec/password/1/x"]);
+    // Of a member that stands twice one is shown, also beside such numbers.
+    let twice = r#"{"kind":"Widget","spec":{"password":"CANARY","x":1e5},"spec":{"x":2e5}}"#;
+    let out = widget(Verb::Get, twice);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), json!({"kind": "Widget", "spec": {"x": 200_000.0}}));
+    assert_eq!(out.matches("spec").count(), 1);
 }
 
 proptest! {
