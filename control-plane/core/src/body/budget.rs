@@ -39,6 +39,11 @@ impl Budget {
         Self { nodes_max: usize::MAX, bytes_max: limits::ANSWER_TREE_BYTES, ..Self::default() }
     }
 
+    /// Of a document in an annotation.
+    pub(crate) fn of_annotation() -> Self {
+        Self { bytes_max: limits::ANNOTATION_TREE_BYTES, ..Self::of_answer() }
+    }
+
     /// One more value, whatever its kind.
     pub(crate) fn node(&mut self) -> Result<(), BodyError> {
         self.nodes += 1;

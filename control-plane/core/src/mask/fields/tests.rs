@@ -248,6 +248,85 @@ fn widget(verb: Verb, text: &str) -> String {
 }
 
 #[test]
+fn m7_a_kind_that_is_called_status_is_none() {
+    let object = r#"{"apiVersion":"e.com/v1","kind":"Status","metadata":{"name":"a"},"spec":{"password":"CANARY"}}"#;
+    for (verb, text) in
+        [(Verb::Get, object.to_owned()), (Verb::Watch, format!(r#"{{"type":"ADDED","object":{object}}}"#))]
+    {
+        let out = widget(verb, &text);
+        assert!(!out.contains("CANARY") && out.contains("spec"), "{out}");
+    }
+    // An error of the API server's, also in the middle of a watch, is left as it is.
+    let error = r#"{"type":"ERROR","object":{"apiVersion":"v1","kind":"Status","spec":{"password":"plain"}}}"#;
+    assert_eq!(
+        widget(Verb::Watch, error),
+        error.replace(r#""type":"ERROR","object""#, r#""object""#).replace("}}}", r#"}},"type":"ERROR"}"#)
+    );
+}
+
+#[test]
+fn m7_an_applied_document_is_read_in_one_way_or_not_shown() {
+    let deep = format!("{}{}", "[".repeat(130), "]".repeat(130));
+    let maps = r#"{"":0},"#.repeat(shared::limits::ANNOTATION_TREE_BYTES / 600);
+    for (what, spec) in [
+        ("deep", format!(r#""spec":{{"a":{deep},"password":"CANARY"}}"#)),
+        ("half a pair", r#""spec":{"a":"\ud800","password":"CANARY"}"#.to_owned()),
+        ("a number", r#""spec":{"a":1e999,"password":"CANARY"}"#.to_owned()),
+        ("twice", r#""spec":{"password":"CANARY"},"spec":{}"#.to_owned()),
+        ("much", format!(r#""spec":{{"password":"CANARY"}},"x":[{maps}0]"#)),
+    ] {
+        let applied = format!(r#"{{"apiVersion":"e.com/v1","kind":"Widget",{spec}}}"#);
+        let annotations = json!({LAST_APPLIED: applied, "plain": "x"});
+        let text = format!(
+            r#"{{"kind":"Widget","apiVersion":"e.com/v1","metadata":{{"name":"a","annotations":{annotations}}}}}"#
+        );
+        let out: Value = serde_json::from_str(&widget(Verb::Get, &text)).unwrap();
+        assert!(is_placeholder(out["metadata"]["annotations"][LAST_APPLIED].as_str().unwrap()), "{what}");
+        assert_eq!(out["metadata"]["annotations"]["plain"], "x");
+        // It is put back when it is written as it was shown.
+        let context = masking("widgets", Verb::Get, &["spec.password"]);
+        let read = ReadObject::new(text.as_bytes(), &context).unwrap();
+        let restorer = Restorer { secret: false, release: None, live: Some(&read), more: &[], mask: &context };
+        let back = restorer.restore(crate::body::Encoding::Json, &out).unwrap().unwrap();
+        assert_eq!(back["metadata"]["annotations"][LAST_APPLIED], applied.as_str(), "{what}");
+    }
+}
+
+#[test]
+fn m7_lists_of_lists_and_lists_that_were_applied() {
+    let item = r#"{"apiVersion":"e.com/v1","kind":"Widget","metadata":{"name":"b"},"spec":{"password":"CANARY"}}"#;
+    let applied = |text: &str| {
+        format!(
+            r#"{{"apiVersion":"e.com/v1","kind":"Widget","metadata":{{"name":"a","annotations":{}}}}}"#,
+            json!({LAST_APPLIED: text})
+        )
+    };
+    let list = format!(r#"{{"kind":"List","apiVersion":"v1","items":[{item}]}}"#);
+    for text in [
+        format!(r#"{{"kind":"WidgetList","apiVersion":"e.com/v1","items":[[{item}]]}}"#),
+        format!(r#"{{"kind":"List","apiVersion":"v1","items":[{list}]}}"#),
+        format!(r#"{{"kind":"Table","apiVersion":"meta.k8s.io/v1","rows":[{{"cells":["a"],"object":{list}}}]}}"#),
+        applied(&format!("[{item}]")),
+        applied(&list),
+        applied(&format!(r#"[[{list}]]"#)),
+    ] {
+        let out = widget(Verb::List, &text);
+        assert!(!out.contains("CANARY") && out.contains("password"), "{out}");
+    }
+    // Each has the placeholder of its own object, as it stands alone.
+    let alone: Value = serde_json::from_str(&widget(Verb::Get, item)).unwrap();
+    let out = widget(Verb::Get, &applied(&list));
+    assert!(out.contains(alone["spec"]["password"].as_str().unwrap()), "{out}");
+}
+
+#[test]
+fn m7_cells_that_are_no_texts() {
+    let table = r#"{"kind":"Table","apiVersion":"meta.k8s.io/v1","rows":[{"cells":["a",["CANARY"],{"x":"CANARY"},"CANARY",3,true],"object":{"metadata":{"name":"a"}}}]}"#;
+    let out: Value = serde_json::from_str(&widget(Verb::List, table)).unwrap();
+    assert_eq!(out["rows"][0]["cells"], json!(["a", CELL, CELL, CELL, 3, true]));
+}
+
+#[test]
 fn numbers_and_order_are_left_as_they_are() {
     let numbers = [
         "31.245270191439438",
