@@ -20,6 +20,19 @@ pub(crate) fn read(bytes: &[u8], budget: &mut Budget) -> Result<Value, BodyError
     reading(bytes, budget, false).map(|answer| answer.value)
 }
 
+/// Several documents one after the other, each as [`read`] has it.
+pub(crate) fn read_all(text: &str, budget: &mut Budget) -> Result<Vec<Value>, BodyError> {
+    let mut reading = Reading::new(text, budget, false);
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let mut documents = Vec::new();
+    // Where nothing is left the end can be read.
+    while reader.end().is_err() {
+        let document = Node(&mut reading).deserialize(&mut reader).map_err(|error| reading.fault(&error))?;
+        documents.push(document);
+    }
+    Ok(documents)
+}
+
 /// What an API server has answered.
 #[derive(Debug)]
 pub(crate) struct Answer {

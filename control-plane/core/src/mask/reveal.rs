@@ -119,6 +119,28 @@ mod tests {
         assert!(!shown["metadata"]["annotations"].to_string().contains("cmVhbA"), "{shown}");
     }
 
+    /// Whatever can be read in two ways, or not by us, may be the copy of a value that nobody has named.
+    #[test]
+    fn a_copy_that_is_read_otherwise_is_not_shown() {
+        let twice = r#"{"kind":"Secret","apiVersion":"v1","data":{"user":"YWRtaW4="},"data":{}}"#;
+        let deep = format!(r#"{{"a":{}{},"data":{{"user":"YWRtaW4="}}}}"#, "[".repeat(130), "]".repeat(130));
+        let applied = "kubectl.kubernetes.io/last-applied-configuration";
+        for (name, text) in [
+            (applied, twice),
+            ("example.com/x", twice),
+            ("example.com/x", &deep),
+            ("example.com/x", r#"{"a":1e999,"data":{"user":"YWRtaW4="}}"#),
+            ("example.com/x", r#"{"data":{"user":"YWRtaW4="},}"#),
+            ("example.com/x", r#"{"data":{"user":"YWRtaW4=""#),
+        ] {
+            let mut secret = secret();
+            secret["metadata"]["annotations"] = json!({name: text, "plain": "[see above]"});
+            let shown = shown(&secret, pin("5"));
+            assert_eq!(shown["data"]["password"], "cmVhbA==");
+            assert!(!shown.to_string().contains("YWRtaW4"), "{text}: {shown}");
+        }
+    }
+
     #[test]
     fn anything_else_stays_masked() {
         let changed = |pointer: &str, value: Value| {
