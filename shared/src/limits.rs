@@ -363,6 +363,14 @@ pub const INFLATE_FREE_BYTES: u64 = 16 * 1024 * 1024;
 pub const INFLATE_RATIO: u64 = 100;
 /// Bytes of a document in which policy has fields masked; it is held until it is whole, unlike others. A page of kubectl's is 500 objects.
 pub const MASK_FIELDS_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes that an answer which is read as a whole may take in memory, beside its text: a few bytes of it (`{"":0}`) can stand for some hundred,
+/// and it may have [`MASK_FIELDS_BYTES`]. Measured, the richest pods (five containers, half of the text names of fields that managers own)
+/// take eight times their text, so a page of 500 of them that is as long as that passes. With the text, what is written of it and
+/// [`ANNOTATION_TREE_BYTES`] it makes 210 MiB; an agent's container has 256 MiB, of which the rest takes some twenty.
+pub const ANSWER_TREE_BYTES: usize = 144 * 1024 * 1024;
+/// The same of a document in an annotation, beside the answer that it stands in. The API server takes 256 KiB of annotations of one object
+/// (`TotalAnnotationSizeLimitB`), which are 25 MiB of maps at most.
+pub const ANNOTATION_TREE_BYTES: usize = 32 * 1024 * 1024;
 /// JSON in a string in JSON … that is looked into; what lies deeper is masked whole.
 pub const MASK_NESTED_DOCUMENTS: u8 = 3;
 /// Bytes of the text in which helm keeps a release, as JSON has it: a Secret has 1 MiB at most, and base64 a third more. A longer one is masked

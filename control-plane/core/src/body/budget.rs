@@ -1,21 +1,54 @@
 //! What one body may cost: small input must not become a large tree (SECURITY.md P12). One budget counts for the whole body, also for
 //! JSON inside protobuf.
+//!
+//! Of requests the values are counted, which is what people can be told. An answer is what the API server has, and a page of it may have
+//! many values; what counts there is what they take in memory, as `serde_json` and the standard library lay them out.
 
 use super::BodyError;
+use serde_json::Value;
 use shared::limits;
 
-#[derive(Debug, Default)]
+/// Bytes that an allocator adds to a piece of memory.
+const PIECE: usize = 16;
+/// Entries for which the first node of a map has room, however few there are.
+const MAP_FIRST: usize = 11;
+/// Bytes of a node: its entries, where it hangs and how full it is.
+const MAP_NODE: usize = MAP_FIRST * (size_of::<String>() + size_of::<Value>()) + 2 * PIECE;
+/// Bytes for each further entry: nodes are split in the middle, and nodes of nodes come on top.
+const MAP_ENTRY: usize = MAP_NODE / 4;
+
+#[derive(Debug)]
 pub(crate) struct Budget {
     nodes: usize,
     depth: usize,
+    bytes: usize,
+    nodes_max: usize,
+    bytes_max: usize,
+}
+
+impl Default for Budget {
+    /// Of a request's body.
+    fn default() -> Self {
+        Self { nodes: 0, depth: 0, bytes: 0, nodes_max: limits::BODY_NODES, bytes_max: usize::MAX }
+    }
 }
 
 impl Budget {
+    /// Of an answer that is read as a whole, or of all that is read of one object.
+    pub(crate) fn of_answer() -> Self {
+        Self { nodes_max: usize::MAX, bytes_max: limits::ANSWER_TREE_BYTES, ..Self::default() }
+    }
+
+    /// Of a document in an annotation.
+    pub(crate) fn of_annotation() -> Self {
+        Self { bytes_max: limits::ANNOTATION_TREE_BYTES, ..Self::of_answer() }
+    }
+
     /// One more value, whatever its kind.
     pub(crate) fn node(&mut self) -> Result<(), BodyError> {
         self.nodes += 1;
-        if self.nodes > limits::BODY_NODES {
-            return Err(BodyError::Nodes { limit: limits::BODY_NODES });
+        if self.nodes > self.nodes_max {
+            return Err(BodyError::Nodes { limit: self.nodes_max });
         }
         Ok(())
     }
@@ -32,5 +65,35 @@ impl Budget {
     /// Out of a list or map. Not called on the way out of an error: the body is lost then.
     pub(crate) fn leave(&mut self) {
         self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// A text, or a name.
+    pub(super) fn text(&mut self, text: &str) -> Result<(), BodyError> {
+        if text.is_empty() { Ok(()) } else { self.bytes(PIECE + text.len()) }
+    }
+
+    /// A list is full and is made larger: at first it gets room for four, then for twice as many.
+    pub(super) fn places(&mut self, before: usize) -> Result<(), BodyError> {
+        let more = if before == 0 { PIECE + 4 * size_of::<Value>() } else { before.saturating_mul(size_of::<Value>()) };
+        self.bytes(more)
+    }
+
+    /// An entry comes into a map that has this many.
+    pub(super) fn entry(&mut self, before: usize) -> Result<(), BodyError> {
+        match before {
+            0 => self.bytes(MAP_NODE),
+            // It becomes three.
+            MAP_FIRST => self.bytes(2 * MAP_NODE + MAP_ENTRY),
+            _ if before < MAP_FIRST => Ok(()),
+            _ => self.bytes(MAP_ENTRY),
+        }
+    }
+
+    fn bytes(&mut self, more: usize) -> Result<(), BodyError> {
+        self.bytes = self.bytes.saturating_add(more);
+        if self.bytes > self.bytes_max {
+            return Err(BodyError::Memory { limit: self.bytes_max });
+        }
+        Ok(())
     }
 }

@@ -16,6 +16,8 @@ pub enum BodyError {
     Depth { limit: usize },
     #[error("more than {limit} values")]
     Nodes { limit: usize },
+    #[error("more than {limit} bytes in memory")]
+    Memory { limit: usize },
     /// The API server takes the last one, other readers the first.
     #[error("key {key:?} twice in one object, line {line}")]
     DuplicateKey { key: String, line: usize },

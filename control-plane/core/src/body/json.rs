@@ -2,40 +2,89 @@
 //!
 //! Refused beyond its own rules: a key twice in one object (after unescaping), too deep, too many values, numbers that would lose
 //! digits, a second value after the first. Keys that differ in case only are different keys, as in the API server (sigs.k8s.io/json).
+//!
+//! What the API server answers is not refused for keys and numbers ([`read_answer`]); it is written on as it was ([`copy`]).
+
+mod copy;
 
 use super::budget::Budget;
 use super::{BodyError, Encoding, ScalarProblem, number};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use shared::limits;
 use std::fmt;
 
+pub(crate) use copy::write;
+
 pub(crate) fn read(bytes: &[u8], budget: &mut Budget) -> Result<Value, BodyError> {
-    let syntax = |got: String| BodyError::Syntax { expected: Encoding::Json, got };
-    let text = std::str::from_utf8(bytes).map_err(|error| syntax(error.to_string()))?;
-    let mut reading = Reading { budget, floats: Floats { text, at: 0 }, fault: None };
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let read = Node(&mut reading).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-    read.map_err(|error| match reading.fault {
-        Some(BodyError::DuplicateKey { key, .. }) => BodyError::DuplicateKey { key, line: error.line() },
-        Some(BodyError::Scalar { problem, .. }) => {
-            BodyError::Scalar { line: error.line(), column: error.column(), problem }
-        }
-        Some(fault) => fault,
-        // `serde_json` counts as the budget does, and looks before we are asked.
-        None if error.to_string().starts_with("recursion limit") => BodyError::Depth { limit: limits::BODY_DEPTH },
-        None => syntax(error.to_string()),
-    })
+    reading(bytes, budget, false).map(|answer| answer.value)
 }
 
+/// Several documents one after the other, each as [`read`] has it.
+pub(crate) fn read_all(text: &str, budget: &mut Budget) -> Result<Vec<Value>, BodyError> {
+    let mut reading = Reading::new(text, budget, false);
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let mut documents = Vec::new();
+    // Where nothing is left the end can be read.
+    while reader.end().is_err() {
+        let document = Node(&mut reading).deserialize(&mut reader).map_err(|error| reading.fault(&error))?;
+        documents.push(document);
+    }
+    Ok(documents)
+}
+
+/// What an API server has answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Of a key that stands twice in one object the last value; numbers that no `f64` holds are rounded.
+    pub(crate) value: Value,
+    twice: bool,
+    floats: bool,
+}
+
+/// An answer, which is what it is: nobody but its reader could be told that a key or a number in it is not as it should be.
+pub(crate) fn read_answer(bytes: &[u8], budget: &mut Budget) -> Result<Answer, BodyError> {
+    reading(bytes, budget, true)
+}
+
+fn reading(bytes: &[u8], budget: &mut Budget, is_answer: bool) -> Result<Answer, BodyError> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| BodyError::Syntax { expected: Encoding::Json, got: error.to_string() })?;
+    let mut reading = Reading::new(text, budget, is_answer);
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let read = Node(&mut reading).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    match read {
+        Ok(value) => Ok(Answer { value, twice: reading.twice, floats: reading.floats.at > 0 }),
+        Err(error) => Err(reading.fault(&error)),
+    }
+}
 /// `serde_json` can carry only text in its errors, so our own fault waits here.
 struct Reading<'a> {
     budget: &'a mut Budget,
     floats: Floats<'a>,
     fault: Option<BodyError>,
+    is_answer: bool,
+    twice: bool,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    const fn new(text: &'a str, budget: &'a mut Budget, is_answer: bool) -> Self {
+        Self { budget, floats: Floats { text, at: 0 }, fault: None, is_answer, twice: false }
+    }
+
+    /// Why reading has ended so.
+    fn fault(&mut self, error: &serde_json::Error) -> BodyError {
+        match self.fault.take() {
+            Some(BodyError::DuplicateKey { key, .. }) => BodyError::DuplicateKey { key, line: error.line() },
+            Some(BodyError::Scalar { problem, .. }) => {
+                BodyError::Scalar { line: error.line(), column: error.column(), problem }
+            }
+            Some(fault) => fault,
+            // `serde_json` counts as the budget does, and looks before we are asked.
+            None if error.to_string().starts_with("recursion limit") => BodyError::Depth { limit: limits::BODY_DEPTH },
+            None => BodyError::Syntax { expected: Encoding::Json, got: error.to_string() },
+        }
+    }
     fn fails<E: Error>(&mut self, fault: BodyError) -> E {
         let text = E::custom(&fault);
         self.fault = Some(fault);
@@ -82,17 +131,19 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
     }
 
     /// `serde_json` has already rounded; the text decides.
-    fn visit_f64<E: Error>(self, _rounded: f64) -> Result<Value, E> {
+    fn visit_f64<E: Error>(self, rounded: f64) -> Result<Value, E> {
         let fault = BodyError::Scalar { line: 0, column: 0, problem: ScalarProblem::Inexact };
-        let number = self.0.floats.next().and_then(number::exact);
+        let exact = self.0.floats.next().and_then(number::exact);
+        let number = exact.or_else(|| if self.0.is_answer { Number::from_f64(rounded) } else { None });
         number.map(Value::Number).ok_or_else(|| self.0.fails(fault))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
+        self.visit_string(value.to_owned())
     }
 
     fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        self.0.budget.text(&value).map_err(|fault| self.0.fails(fault))?;
         Ok(Value::String(value))
     }
 
@@ -100,6 +151,9 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         self.0.enter()?;
         let mut list = Vec::new();
         while let Some(item) = items.next_element_seed(Node(self.0))? {
+            if list.len() == list.capacity() {
+                self.0.budget.places(list.len()).map_err(|fault| self.0.fails(fault))?;
+            }
             list.push(item);
         }
         self.0.budget.leave();
@@ -111,7 +165,13 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if map.contains_key(&key) {
-                return Err(self.0.fails(BodyError::DuplicateKey { key, line: 0 }));
+                if !self.0.is_answer {
+                    return Err(self.0.fails(BodyError::DuplicateKey { key, line: 0 }));
+                }
+                self.0.twice = true;
+            } else {
+                let cost = self.0.budget.entry(map.len()).and_then(|()| self.0.budget.text(&key));
+                cost.map_err(|fault| self.0.fails(fault))?;
             }
             let value = entries.next_value_seed(Node(self.0))?;
             map.insert(key, value);

@@ -22,6 +22,7 @@
 
 use std::sync::Arc;
 
+use crate::body::BodyError;
 use crate::request_info::{RequestInfo, Verb};
 
 mod annotation;
@@ -268,6 +269,12 @@ pub enum MaskError {
         /// The limit.
         limit: usize,
     },
+    /// It would take more memory than [`ANSWER_TREE_BYTES`](shared::limits::ANSWER_TREE_BYTES) to read the document as a whole.
+    #[error("to mask fields in it would take more than {limit} bytes of memory; ask for fewer objects at once (limit)")]
+    FieldsTooMany {
+        /// The limit.
+        limit: usize,
+    },
     /// `managedFields` of a Secret that hold more than names below `f:data`.
     #[error("managedFields of a Secret hold a value at offset {offset}")]
     ManagedFields {
@@ -277,6 +284,11 @@ pub enum MaskError {
 }
 
 impl MaskError {
+    /// A document that has to be read as a whole can't be.
+    const fn of_whole(error: &BodyError) -> Self {
+        if let BodyError::Memory { limit } = error { Self::FieldsTooMany { limit: *limit } } else { Self::Fields }
+    }
+
     /// Whether the text merely isn't one JSON document, as opposed to one that can't be masked.
     const fn is_not_json(self) -> bool {
         matches!(self, Self::Syntax { .. } | Self::Trailing { .. } | Self::Truncated { .. } | Self::Utf8 { .. })

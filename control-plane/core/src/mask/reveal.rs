@@ -9,6 +9,7 @@ use serde_json::Value;
 use shared::limits::LIVE_OBJECT_BYTES;
 
 use super::{FieldPath, MaskContext, MaskError, MaskSummary, MaskedFields, RevealedFields, fields, mask_value};
+use crate::body::{Budget, json};
 use crate::version_pin::VersionPin;
 
 /// The masker of an answer in which values are to be seen. One per body, of JSON: what the API server is asked for then.
@@ -38,26 +39,28 @@ impl Revealer {
 
     pub(super) fn finish(self, out: &mut Vec<u8>) -> Result<MaskSummary, MaskError> {
         let Self { context, pin, held } = self;
-        let mut document: Value = serde_json::from_slice(&held).map_err(|_| MaskError::Fields)?;
-        let names = pin.revealed().filter(|_| pin.holds(Some(&document)).is_ok());
+        let mut answer =
+            json::read_answer(&held, &mut Budget::of_answer()).map_err(|error| MaskError::of_whole(&error))?;
+        let document = &mut answer.value;
+        let names = pin.revealed().filter(|_| pin.holds(Some(document)).is_ok());
         let mut real = Vec::new();
         if let Some(keys) = names.filter(|_| context.secrets) {
-            real = taken(&document, keys_of_secret(&document, keys));
+            real = taken(document, keys_of_secret(document, keys));
         }
         // Of other objects what is left when values of Secrets are masked, wherever those stand.
-        let mut masked = mask_value(&mut document, &context.clone().with_fields(MaskedFields::default())) as u64;
+        let mut masked = mask_value(document, &context.clone().with_fields(MaskedFields::default())) as u64;
         if let Some(names) = names.filter(|_| !context.secrets) {
             let fields = RevealedFields::parse(names).ok().filter(|fields| fields.is_within(&context.fields));
-            real = taken(&document, fields.map(|fields| fields.places(&document)).unwrap_or_default());
+            real = taken(document, fields.map(|fields| fields.places(document)).unwrap_or_default());
         }
-        masked += fields::mask(&mut document, &context);
+        masked += fields::mask(document, &context);
         let shown = real.len() as u64;
         for (place, value) in real {
             if let Some(field) = document.pointer_mut(&place) {
                 *field = value;
             }
         }
-        serde_json::to_writer(&mut *out, &document).map_err(|_| MaskError::Fields)?;
+        json::write(&held, &answer, out).map_err(|_| MaskError::Fields)?;
         Ok(MaskSummary { masked: masked.saturating_sub(shown), documents: 1 })
     }
 }
@@ -114,6 +117,28 @@ mod tests {
         assert_eq!(shown["data"]["password"], "cmVhbA==");
         assert!(super::super::is_placeholder(shown["data"]["user"].as_str().unwrap()), "{shown}");
         assert!(!shown["metadata"]["annotations"].to_string().contains("cmVhbA"), "{shown}");
+    }
+
+    /// Whatever can be read in two ways, or not by us, may be the copy of a value that nobody has named.
+    #[test]
+    fn a_copy_that_is_read_otherwise_is_not_shown() {
+        let twice = r#"{"kind":"Secret","apiVersion":"v1","data":{"user":"YWRtaW4="},"data":{}}"#;
+        let deep = format!(r#"{{"a":{}{},"data":{{"user":"YWRtaW4="}}}}"#, "[".repeat(130), "]".repeat(130));
+        let applied = "kubectl.kubernetes.io/last-applied-configuration";
+        for (name, text) in [
+            (applied, twice),
+            ("example.com/x", twice),
+            ("example.com/x", &deep),
+            ("example.com/x", r#"{"a":1e999,"data":{"user":"YWRtaW4="}}"#),
+            ("example.com/x", r#"{"data":{"user":"YWRtaW4="},}"#),
+            ("example.com/x", r#"{"data":{"user":"YWRtaW4=""#),
+        ] {
+            let mut secret = secret();
+            secret["metadata"]["annotations"] = json!({name: text, "plain": "[see above]"});
+            let shown = shown(&secret, pin("5"));
+            assert_eq!(shown["data"]["password"], "cmVhbA==");
+            assert!(!shown.to_string().contains("YWRtaW4"), "{text}: {shown}");
+        }
     }
 
     #[test]
@@ -186,5 +211,10 @@ mod tests {
         assert!(revealer.push(&vec![b' '; LIVE_OBJECT_BYTES + 1]).is_err());
         revealer.push(b"{").unwrap();
         assert!(revealer.finish(&mut Vec::new()).is_err());
+        // Short, and much in memory.
+        let mut revealer = Revealer::new(context("secrets", Verb::Get), pin("5"));
+        let maps = r#"{"":0},"#.repeat(shared::limits::ANSWER_TREE_BYTES / 600);
+        revealer.push(format!(r#"{{"kind":"Secret","x":[{maps}0]}}"#).as_bytes()).unwrap();
+        assert!(matches!(revealer.finish(&mut Vec::new()), Err(MaskError::FieldsTooMany { .. })));
     }
 }

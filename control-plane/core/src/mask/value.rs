@@ -11,9 +11,10 @@ use shared::limits::MASK_NESTED_DOCUMENTS;
 
 use super::frame::{Frame, Kind, Presumed, Role};
 use super::key::Key;
-use super::masker::Carrier;
+use super::masker::{Carrier, Documents, Masker};
 use super::placeholder::Field;
-use super::{LAST_APPLIED, MaskContext, fields, status};
+use super::{LAST_APPLIED, MaskContext, MaskError, fields, status};
+use crate::body::{Budget, json};
 
 /// Masks a parsed document in place and says how many values were replaced.
 ///
@@ -24,6 +25,7 @@ pub fn mask_value(value: &mut Value, context: &MaskContext) -> usize {
         context,
         carrier: Carrier::default(),
         own: false,
+        may_be_secret: false,
         level: 0,
         namespace: context.namespace.clone(),
         name: context.name.clone(),
@@ -46,6 +48,7 @@ pub(super) fn mask_carried(value: &mut Value, context: &MaskContext, carrier: Ca
     let mut walk = Walk {
         context,
         own: false,
+        may_be_secret: false,
         level: 1,
         namespace: carrier.namespace.clone(),
         name: carrier.name.clone(),
@@ -61,8 +64,10 @@ pub(super) fn mask_carried(value: &mut Value, context: &MaskContext, carrier: Ca
 struct Walk<'a> {
     context: &'a MaskContext,
     carrier: Carrier,
-    /// See [`Masker`](super::Masker)'s.
+    /// See [`Masker`]'s.
     own: bool,
+    /// The innermost object around here.
+    may_be_secret: bool,
     level: u8,
     namespace: String,
     name: String,
@@ -101,15 +106,16 @@ impl Walk<'_> {
         let text = |name: &str| map.get(name).and_then(Value::as_str).map(str::as_bytes);
         let _kind = text("kind").map(|kind| frame.set_kind(kind));
         let _api = text("apiVersion").map(|api| frame.set_api(api));
-        let outer = (self.namespace.clone(), self.name.clone(), self.named);
+        let outer = (self.namespace.clone(), self.name.clone(), self.named, self.may_be_secret);
         if frame.is_object() {
             self.enter(map);
+            self.may_be_secret = frame.is_secret(true);
         }
         for (name, value) in map.iter_mut() {
             self.member(&frame, root, name, value);
         }
         if frame.is_object() {
-            (self.namespace, self.name, self.named) = outer;
+            (self.namespace, self.name, self.named, self.may_be_secret) = outer;
         }
     }
 
@@ -249,8 +255,7 @@ impl Walk<'_> {
     /// An annotation with a document in it, or with several if it isn't last-applied.
     fn document(&mut self, place: &str, of_secret: bool, strict: bool, value: &mut Value) {
         let text = value.as_str().unwrap_or_default();
-        let parsed: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
-        let mut documents = match parsed {
+        let mut documents = match json::read_all(text, &mut Budget::of_annotation()) {
             Ok(documents)
                 if self.level < MASK_NESTED_DOCUMENTS
                     && (!strict || documents.len() == 1)
@@ -259,7 +264,14 @@ impl Walk<'_> {
                 documents
             }
             Ok(_) => return self.replace(value, "Annotation", "annotation", place, false),
-            Err(_) if strict || self.level >= MASK_NESTED_DOCUMENTS || text.contains("Secret") => {
+            // Of a name that stands twice one value would be judged and both would pass.
+            Err(_)
+                if strict
+                    || self.level >= MASK_NESTED_DOCUMENTS
+                    || self.may_be_secret
+                    || text.contains("Secret")
+                    || self.is_json(text) =>
+            {
                 return self.replace(value, "Annotation", "annotation", place, false);
             }
             Err(_) => return,
@@ -268,6 +280,7 @@ impl Walk<'_> {
             context: self.context,
             carrier: Carrier { namespace: self.namespace.clone(), name: self.name.clone(), place: place.to_owned() },
             own: of_secret && !self.name.is_empty(),
+            may_be_secret: false,
             level: self.level + 1,
             namespace: self.namespace.clone(),
             name: self.name.clone(),
@@ -282,6 +295,13 @@ impl Walk<'_> {
             self.masked += inner.masked;
             *value = Value::String(documents.iter().map(Value::to_string).collect());
         }
+    }
+
+    /// Whether a text is JSON, though not as it is read here: too deep, a name twice, a number that no float holds, half a character.
+    fn is_json(&self, text: &str) -> bool {
+        let mut scanner = Masker::nested(self.context.clone(), self.level, Presumed::Anything, Documents::Many);
+        let read = scanner.push(text.as_bytes(), &mut Vec::new()).and_then(|()| scanner.close().map(drop));
+        !read.is_err_and(MaskError::is_not_json)
     }
 
     fn details(&mut self, details: &mut Map<String, Value>) {

@@ -7,6 +7,7 @@ use zeroize::Zeroize;
 
 use super::release::StoredRelease;
 use super::walk::value;
+use crate::body::{Budget, json};
 use crate::hide::Hidden;
 use crate::mask::{MaskContext, MaskError, Masker};
 
@@ -26,7 +27,7 @@ pub enum ReadError {
     /// It can't be masked.
     #[error("the object that was read can't be masked")]
     Mask(#[source] MaskError),
-    /// Not JSON, or no object.
+    /// Not JSON, or no object, or more in memory than [`ANSWER_TREE_BYTES`](shared::limits::ANSWER_TREE_BYTES).
     #[error("what was read is no object")]
     NoObject,
 }
@@ -37,10 +38,12 @@ impl ReadObject {
     /// # Errors
     /// [`ReadError`].
     pub fn new(body: &[u8], context: &MaskContext) -> Result<Self, ReadError> {
-        let masked = masked(body, context)?;
+        // One for all three: they are in memory together.
+        let mut budget = Budget::of_answer();
+        let masked = masked(body, context, &mut budget)?;
         let old = context.before_rotation();
-        let before = old.as_ref().map(|context| self::masked(body, context)).transpose()?;
-        let real = serde_json::from_slice(body).ok().filter(Value::is_object).ok_or(ReadError::NoObject)?;
+        let before = old.as_ref().map(|context| self::masked(body, context, &mut budget)).transpose()?;
+        let real = Some(read(body, &mut budget)?).filter(Value::is_object).ok_or(ReadError::NoObject)?;
         let masks = std::iter::once(context).chain(&old);
         let release = StoredRelease::of(&real, std::iter::once(&masked).chain(&before), masks);
         Ok(Self { real, masked, before, release })
@@ -105,14 +108,18 @@ impl ReadObject {
     }
 }
 
-fn masked(body: &[u8], context: &MaskContext) -> Result<Value, ReadError> {
+fn masked(body: &[u8], context: &MaskContext, budget: &mut Budget) -> Result<Value, ReadError> {
     let mut masker = Masker::new(context.clone());
     let mut out = Vec::with_capacity(body.len());
     masker.push(body, &mut out).map_err(ReadError::Mask)?;
     masker.finish().map_err(ReadError::Mask)?;
-    let mut value = serde_json::from_slice(&out).map_err(|_| ReadError::NoObject)?;
+    let mut value = read(&out, budget)?;
     context.mask_fields(&mut value);
     Ok(value)
+}
+
+fn read(body: &[u8], budget: &mut Budget) -> Result<Value, ReadError> {
+    json::read_answer(body, budget).map(|answer| answer.value).map_err(|_| ReadError::NoObject)
 }
 
 fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {

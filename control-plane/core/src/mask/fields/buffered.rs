@@ -1,10 +1,10 @@
 //! The masker of answers in which fields are masked: what [`Masker`] lets out is held until a document is whole.
 
 use memchr::memchr;
-use serde_json::Value;
 use shared::limits::MASK_FIELDS_BYTES;
 
 use super::super::{MaskContext, MaskError, MaskSummary, Masker};
+use crate::body::{Budget, json};
 
 /// One per body. Of a watch each event stands on a line of its own.
 #[derive(Debug)]
@@ -61,9 +61,10 @@ impl FieldMasker {
 fn write(bytes: &[u8], context: &MaskContext, out: &mut Vec<u8>) -> Result<u64, MaskError> {
     let text = bytes.trim_ascii();
     if !text.is_empty() {
-        let mut document: Value = serde_json::from_slice(text).map_err(|_| MaskError::Fields)?;
-        let masked = super::mask(&mut document, context);
-        serde_json::to_writer(&mut *out, &document).map_err(|_| MaskError::Fields)?;
+        let mut document =
+            json::read_answer(text, &mut Budget::of_answer()).map_err(|error| MaskError::of_whole(&error))?;
+        let masked = super::mask(&mut document.value, context);
+        json::write(text, &document, out).map_err(|_| MaskError::Fields)?;
         if bytes.ends_with(b"\n") {
             out.push(b'\n');
         }

@@ -25,7 +25,8 @@ use pattern::{Pattern, Step, fits};
 pub use revealed::RevealedFields;
 
 use super::placeholder::{Field, FieldPath, Scope};
-use super::{LAST_APPLIED, MaskContext};
+use super::{LAST_APPLIED, MaskContext, is_placeholder};
+use crate::body::{Budget, json};
 use crate::restore::go_text;
 
 /// What stands in a cell of a table.
@@ -87,49 +88,59 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// serde_json reads no deeper than 128, so the recursion is bounded.
+    /// The whole answer, or the object of a watch event. An error has nothing that policy names; what only shares its kind is masked.
     fn document(&mut self, document: &mut Value) {
-        let members = match document {
-            Value::Array(items) => return items.iter_mut().for_each(|item| self.document(item)),
-            Value::Object(members) => members,
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return,
-        };
-        if members.get("kind").and_then(Value::as_str) == Some("Status") {
+        let is = |field: &str, text: &str| document.get(field).and_then(Value::as_str) == Some(text);
+        if is("kind", "Status") && is("apiVersion", "v1") {
             return;
-        }
-        if let Some(Value::Array(rows)) = members.get_mut("rows") {
-            rows.iter_mut().for_each(|row| self.row(row));
-        }
-        if let Some(Value::Array(items)) = members.get_mut("items") {
-            items.iter_mut().for_each(|item| self.object(item));
         }
         // Of a watch event.
         if self.context.stream
-            && let Some(object) = members.get_mut("object")
+            && let Some(object) = document.get_mut("object")
         {
             self.document(object);
         }
-        self.object(document);
+        self.objects(document);
+    }
+
+    /// An object, and those that it is a list of. serde_json reads no deeper than 128, so the recursion is bounded.
+    fn objects(&mut self, value: &mut Value) {
+        match value {
+            Value::Array(items) => return items.iter_mut().for_each(|item| self.objects(item)),
+            Value::Object(members) => {
+                if let Some(Value::Array(rows)) = members.get_mut("rows") {
+                    rows.iter_mut().for_each(|row| self.row(row));
+                }
+                if let Some(items @ Value::Array(_)) = members.get_mut("items") {
+                    self.objects(items);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return,
+        }
+        self.object(value);
     }
 
     fn row(&mut self, row: &mut Value) {
         if let Some(object) = row.get_mut("object") {
-            self.object(object);
+            self.objects(object);
         }
         if PRINTED.contains(&self.context.resource.as_str()) {
             return;
         }
+        let shows = |cell: &Value| match cell {
+            Value::String(text) => !is_age(text),
+            Value::Array(_) | Value::Object(_) => true,
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        };
         let cells = row.get_mut("cells").and_then(Value::as_array_mut).into_iter().flatten();
-        for cell in cells.skip(1).filter(|cell| cell.as_str().is_some_and(|text| !is_age(text))) {
+        for cell in cells.skip(1).filter(|cell| shows(cell)) {
             *cell = Value::String(CELL.to_owned());
             self.masked += 1;
         }
     }
 
     fn object(&mut self, object: &mut Value) {
-        let own = |name: &str| object.get("metadata")?.get(name)?.as_str().filter(|text| !text.is_empty());
-        self.namespace = own("namespace").unwrap_or(&self.context.namespace).to_owned();
-        self.name = own("name").unwrap_or(&self.context.name).to_owned();
+        (self.namespace, self.name) = names(object, (&self.context.namespace, &self.context.name));
         self.fields(object, self.steps);
         let applied = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"));
         if let Some(Value::String(text)) = applied.and_then(|annotations| annotations.get_mut(LAST_APPLIED)) {
@@ -137,14 +148,38 @@ impl Walk<'_> {
         }
     }
 
-    /// The same places as in the object, with the same placeholders: kubectl compares them.
+    /// The same places as in the object, with the same placeholders: kubectl compares them. What can't be read in one way only may hold
+    /// anything anywhere.
     fn last_applied(&mut self, text: &mut String) {
-        // What is no document was masked whole before.
-        let Ok(mut document) = serde_json::from_str::<Value>(text) else { return };
+        if is_placeholder(text) {
+            return;
+        }
+        let Ok(mut document) = json::read(text.as_bytes(), &mut Budget::of_annotation()) else {
+            let place = ["metadata", "annotations", LAST_APPLIED].map(str::to_owned);
+            self.path.extend(place);
+            *text = self.placeholder();
+            self.path.clear();
+            self.masked += 1;
+            return;
+        };
         let before = self.masked;
-        self.fields(&mut document, self.steps);
+        self.applied(&mut document);
         if self.masked > before {
             *text = go_text(&document, text.ends_with('\n')).unwrap_or_default();
+        }
+    }
+
+    /// A list, too: what stands there is what somebody wrote, and it may be one.
+    fn applied(&mut self, document: &mut Value) {
+        let items = if document.is_array() { Some(&mut *document) } else { document.get_mut("items") };
+        for item in items.and_then(Value::as_array_mut).into_iter().flatten() {
+            let outer = (std::mem::take(&mut self.namespace), std::mem::take(&mut self.name));
+            (self.namespace, self.name) = names(item, (&outer.0, &outer.1));
+            self.applied(item);
+            (self.namespace, self.name) = outer;
+        }
+        if document.is_object() {
+            self.fields(document, self.steps);
         }
     }
 
@@ -213,6 +248,12 @@ impl Walk<'_> {
             &Field { name: self.name.as_bytes(), ordinal: 0, section: "field", key: place.as_bytes() },
         )
     }
+}
+
+/// Namespace and name of an object; where it has none, these.
+fn names(object: &Value, (namespace, name): (&str, &str)) -> (String, String) {
+    let own = |field: &str| object.get("metadata")?.get(field)?.as_str().filter(|text| !text.is_empty());
+    (own("namespace").unwrap_or(namespace).to_owned(), own("name").unwrap_or(name).to_owned())
 }
 
 fn element<'s>(steps: &'s [Step], item: &Value) -> Option<&'s [Step]> {

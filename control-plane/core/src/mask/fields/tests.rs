@@ -1,3 +1,5 @@
+use std::error::Error as _;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -169,6 +171,13 @@ fn what_can_not_be_held_is_refused() {
     let long = text(&config(&json!({"a": "x".repeat(shared::limits::MASK_FIELDS_BYTES)})));
     let error = run(&context, Format::Json, &[long.as_bytes()]).unwrap_err();
     assert!(matches!(error, crate::mask::AnswerMaskError::Json(MaskError::FieldsTooLong { .. })));
+    // Short, and much in memory.
+    let maps = r#"{"":0},"#.repeat(shared::limits::ANSWER_TREE_BYTES / 600);
+    let much = format!(r#"{{"kind":"ConfigMap","apiVersion":"v1","x":[{maps}0]}}"#);
+    let error = run(&context, Format::Json, &[much.as_bytes()]).unwrap_err();
+    assert!(matches!(error, crate::mask::AnswerMaskError::Json(MaskError::FieldsTooMany { .. })));
+    assert!(error.source().is_some_and(|cause| cause.to_string().contains("ask for fewer objects at once")));
+    assert!(ReadObject::new(much.as_bytes(), &context).is_err());
     // A member that stands twice: only what was looked at passes.
     let twice = br#"{"kind":"ConfigMap","data":{"password":"CANARY"},"data":{"x":"y"}}"#;
     let out = run(&context, Format::Json, &[twice]).unwrap();
@@ -230,6 +239,131 @@ fn requests_are_masked_for_the_record() {
     let mut patch = json!([{"op": "add", "path": "/data/password", "value": "CANARY"}]);
     mask_value(&mut patch, &context);
     assert!(!patch.to_string().contains("CANARY") && !body.to_string().contains("CANARY"));
+}
+
+/// With `spec.password` masked.
+fn widget(verb: Verb, text: &str) -> String {
+    String::from_utf8(run(&masking("widgets", verb, &["spec.password"]), Format::Json, &[text.as_bytes()]).unwrap())
+        .unwrap()
+}
+
+#[test]
+fn m7_a_kind_that_is_called_status_is_none() {
+    let object = r#"{"apiVersion":"e.com/v1","kind":"Status","metadata":{"name":"a"},"spec":{"password":"CANARY"}}"#;
+    for (verb, text) in
+        [(Verb::Get, object.to_owned()), (Verb::Watch, format!(r#"{{"type":"ADDED","object":{object}}}"#))]
+    {
+        let out = widget(verb, &text);
+        assert!(!out.contains("CANARY") && out.contains("spec"), "{out}");
+    }
+    // An error of the API server's, also in the middle of a watch, is left as it is.
+    let error = r#"{"type":"ERROR","object":{"apiVersion":"v1","kind":"Status","spec":{"password":"plain"}}}"#;
+    assert_eq!(
+        widget(Verb::Watch, error),
+        error.replace(r#""type":"ERROR","object""#, r#""object""#).replace("}}}", r#"}},"type":"ERROR"}"#)
+    );
+}
+
+#[test]
+fn m7_an_applied_document_is_read_in_one_way_or_not_shown() {
+    let deep = format!("{}{}", "[".repeat(130), "]".repeat(130));
+    let maps = r#"{"":0},"#.repeat(shared::limits::ANNOTATION_TREE_BYTES / 600);
+    for (what, spec) in [
+        ("deep", format!(r#""spec":{{"a":{deep},"password":"CANARY"}}"#)),
+        ("half a pair", r#""spec":{"a":"\ud800","password":"CANARY"}"#.to_owned()),
+        ("a number", r#""spec":{"a":1e999,"password":"CANARY"}"#.to_owned()),
+        ("twice", r#""spec":{"password":"CANARY"},"spec":{}"#.to_owned()),
+        ("much", format!(r#""spec":{{"password":"CANARY"}},"x":[{maps}0]"#)),
+    ] {
+        let applied = format!(r#"{{"apiVersion":"e.com/v1","kind":"Widget",{spec}}}"#);
+        let annotations = json!({LAST_APPLIED: applied, "plain": "x"});
+        let text = format!(
+            r#"{{"kind":"Widget","apiVersion":"e.com/v1","metadata":{{"name":"a","annotations":{annotations}}}}}"#
+        );
+        let out: Value = serde_json::from_str(&widget(Verb::Get, &text)).unwrap();
+        assert!(is_placeholder(out["metadata"]["annotations"][LAST_APPLIED].as_str().unwrap()), "{what}");
+        assert_eq!(out["metadata"]["annotations"]["plain"], "x");
+        // It is put back when it is written as it was shown.
+        let context = masking("widgets", Verb::Get, &["spec.password"]);
+        let read = ReadObject::new(text.as_bytes(), &context).unwrap();
+        let restorer = Restorer { secret: false, release: None, live: Some(&read), more: &[], mask: &context };
+        let back = restorer.restore(crate::body::Encoding::Json, &out).unwrap().unwrap();
+        assert_eq!(back["metadata"]["annotations"][LAST_APPLIED], applied.as_str(), "{what}");
+    }
+}
+
+#[test]
+fn m7_lists_of_lists_and_lists_that_were_applied() {
+    let item = r#"{"apiVersion":"e.com/v1","kind":"Widget","metadata":{"name":"b"},"spec":{"password":"CANARY"}}"#;
+    let applied = |text: &str| {
+        format!(
+            r#"{{"apiVersion":"e.com/v1","kind":"Widget","metadata":{{"name":"a","annotations":{}}}}}"#,
+            json!({LAST_APPLIED: text})
+        )
+    };
+    let list = format!(r#"{{"kind":"List","apiVersion":"v1","items":[{item}]}}"#);
+    for text in [
+        format!(r#"{{"kind":"WidgetList","apiVersion":"e.com/v1","items":[[{item}]]}}"#),
+        format!(r#"{{"kind":"List","apiVersion":"v1","items":[{list}]}}"#),
+        format!(r#"{{"kind":"Table","apiVersion":"meta.k8s.io/v1","rows":[{{"cells":["a"],"object":{list}}}]}}"#),
+        applied(&format!("[{item}]")),
+        applied(&list),
+        applied(&format!(r#"[[{list}]]"#)),
+    ] {
+        let out = widget(Verb::List, &text);
+        assert!(!out.contains("CANARY") && out.contains("password"), "{out}");
+    }
+    // Each has the placeholder of its own object, as it stands alone.
+    let alone: Value = serde_json::from_str(&widget(Verb::Get, item)).unwrap();
+    let out = widget(Verb::Get, &applied(&list));
+    assert!(out.contains(alone["spec"]["password"].as_str().unwrap()), "{out}");
+}
+
+#[test]
+fn m7_cells_that_are_no_texts() {
+    let table = r#"{"kind":"Table","apiVersion":"meta.k8s.io/v1","rows":[{"cells":["a",["CANARY"],{"x":"CANARY"},"CANARY",3,true],"object":{"metadata":{"name":"a"}}}]}"#;
+    let out: Value = serde_json::from_str(&widget(Verb::List, table)).unwrap();
+    assert_eq!(out["rows"][0]["cells"], json!(["a", CELL, CELL, CELL, 3, true]));
+}
+
+#[test]
+fn numbers_and_order_are_left_as_they_are() {
+    let numbers = [
+        "31.245270191439438",
+        "121.48791951161945",
+        "18446744073709551616",
+        "100000000000000000000000",
+        "1e5",
+        "-0",
+        "1.0",
+        "5e-324",
+        "1.7976931348623157e308",
+        "0.1",
+        "-9223372036854775808",
+        "18446744073709551615",
+    ];
+    let spec = |password: &str| {
+        format!(r#"{{"z":[{}],"password":{password},"a":{{"\"1.5":1.50,"n":null,"t":true}}}}"#, numbers.join(","))
+    };
+    let object = |password: &str| format!(r#"{{"kind":"Widget","apiVersion":"e.com/v1","spec":{}}}"#, spec(password));
+    let hidden = |out: &str, password: &str| {
+        let value: Value = serde_json::from_str(out).unwrap();
+        object(password).replace("CANARY", value["spec"]["password"].as_str().unwrap())
+    };
+    let out = widget(Verb::Get, &object(r#""CANARY""#));
+    assert_eq!(out, hidden(&out, r#""CANARY""#));
+    // One that is masked, whatever it is, leaves the others in their places.
+    let out = widget(Verb::Get, &object("1e9"));
+    assert_eq!(out, hidden(&out, r#""CANARY""#));
+    let out = widget(Verb::Get, &object(r#"[0.25,{"x":2e2}]"#));
+    let value: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(out, object(&value["spec"]["password"].to_string()));
+    assert_eq!(masked(&value), ["/spec/password/0", "/spec/password/1/x"]);
+    // Of a member that stands twice one is shown, also beside such numbers.
+    let twice = r#"{"kind":"Widget","spec":{"password":"CANARY","x":1e5},"spec":{"x":2e5}}"#;
+    let out = widget(Verb::Get, twice);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), json!({"kind": "Widget", "spec": {"x": 200_000.0}}));
+    assert_eq!(out.matches("spec").count(), 1);
 }
 
 proptest! {

@@ -229,6 +229,33 @@ fn m2_other_annotations() {
     }
 }
 
+/// Of documents that are parsed whole. Those that come in pieces are masked wherever they can be read.
+#[test]
+fn m2_other_annotations_that_can_not_be_read_in_one_way() {
+    let masked = |kind: &str, text: &str| {
+        let mut object: Value = serde_json::from_str(&annotated(kind, "example.com/x", text)).unwrap();
+        mask_value(&mut object, &context("widgets", Verb::Get));
+        object["metadata"]["annotations"]["example.com/x"].clone()
+    };
+    let inner = format!(r#""kind":"\u0053ecret","data":{{"p":"{CANARY}"}}"#);
+    let deep = format!(r#"{{"a":{}{},{inner}}}"#, "[".repeat(130), "]".repeat(130));
+    for text in [
+        deep.clone(),
+        format!("{{{inner},\"data\":{{}}}}"),
+        format!(r#"{{"a":1e999,{inner}}}"#),
+        format!(r#"{{"a":"\ud800",{inner}}}"#),
+        format!(r#"[1,{{{inner},"kind":"x"}}]"#),
+        format!(r#"{{"a":1}} {deep}"#),
+    ] {
+        assert!(is_masked(&masked("ConfigMap", &text)), "{text}");
+    }
+    let broken = format!(r#"{{"data":{{"p":"{CANARY}"}},}}"#);
+    assert!(is_masked(&masked("Secret", &broken)));
+    for text in ["{{ .Values.name }}", "[see above]", r#"{"a":1} {"b":2}"#, "{"] {
+        assert_eq!(masked("ConfigMap", text), text);
+    }
+}
+
 #[test]
 fn m2_documents_in_documents() {
     let mut object = secret();
