@@ -381,6 +381,12 @@ pub const RELEASE_DOCUMENT_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes that a Secret's value must have to be looked for in the other objects of a release: shorter ones (`postgres`, `production`) are
 /// parts of images and addresses, and an object that is masked there can't be rolled back.
 pub const RELEASE_VALUE_BYTES_MIN: usize = 12;
+/// Values in one release, and in all documents of one manifest of it; a small text can have very many. Charts with a hundred objects have some
+/// ten thousand. A release with more of them is masked whole.
+pub const RELEASE_NODES: usize = 50_000;
+/// Bytes that they may take in memory. There are up to three such trees at once: the release, the documents of a manifest, and one of them
+/// masked.
+pub const RELEASE_TREE_BYTES: usize = 32 * 1024 * 1024;
 /// Revisions of a release that a placeholder is compared with to learn of which one it is; helm counts on with every upgrade.
 pub const RELEASE_REVISIONS: u64 = 1000;
 /// Texts of one release that are a Secret's value and have a placeholder by themselves, with which one from a user's values is compared: charts
@@ -398,8 +404,9 @@ pub const RELEASES_AT_ONCE: usize = 1;
 /// Bytes of an answer that is held until it is whole, or of an object that was read, from which on it is masked beside the thread that serves
 /// everybody: so much takes about a millisecond.
 pub const MASK_APART_BYTES: usize = 256 * 1024;
-/// Such pieces of work at once: a release of helm's can take some tens of megabytes while it is opened, and one agent has a core or two.
-pub const MASK_APART_AT_ONCE: usize = 2;
+/// Such pieces of work at once: a release of helm's can take a hundred megabytes while it is opened, and so can an answer that is read as a
+/// whole; an agent's container has 256 MiB.
+pub const MASK_APART_AT_ONCE: usize = 1;
 /// Placeholders in one release that is written: each is compared with the names of all revisions. Charts have a handful of Secrets; with
 /// more the write is refused.
 pub const RELEASE_PLACEHOLDERS: usize = 256;

@@ -98,8 +98,8 @@ pub fn parse(content_type: Option<&str>, kind: BodyKind, bytes: &[u8]) -> Result
 }
 
 /// A text in YAML inside something else, as the API server would read it; `None`: there is nothing but comments.
-pub(crate) fn read_yaml(text: &str) -> Result<Option<Value>, BodyError> {
-    match yaml::read(text.as_bytes(), &mut Budget::default()) {
+pub(crate) fn read_yaml(text: &str, budget: &mut Budget) -> Result<Option<Value>, BodyError> {
+    match yaml::read(text.as_bytes(), budget) {
         Ok(value) => Ok(Some(value)),
         Err(BodyError::Empty) => Ok(None),
         Err(error) => Err(error),

@@ -39,9 +39,20 @@ impl Budget {
         Self { nodes_max: usize::MAX, bytes_max: limits::ANSWER_TREE_BYTES, ..Self::default() }
     }
 
+    /// Of a release of helm's, or of all documents of one manifest in it.
+    pub(crate) fn of_release() -> Self {
+        Self { nodes_max: limits::RELEASE_NODES, bytes_max: limits::RELEASE_TREE_BYTES, ..Self::default() }
+    }
+
     /// Of a document in an annotation.
     pub(crate) fn of_annotation() -> Self {
         Self { bytes_max: limits::ANNOTATION_TREE_BYTES, ..Self::of_answer() }
+    }
+
+    /// The next document of the same whole begins, however the one before it has ended.
+    pub(crate) fn again(&mut self) -> &mut Self {
+        self.depth = 0;
+        self
     }
 
     /// One more value, whatever its kind.

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 use shared::limits::RELEASE_EXCHANGED;
 
-use crate::body::read_yaml;
+use crate::body::{Budget, read_yaml};
 
 /// What stands between two documents, also where a text follows in the same line.
 const SEPARATOR: &str = "---";
@@ -25,20 +25,21 @@ pub(crate) struct Piece<'a> {
 /// The documents of a manifest: their texts together are the manifest. `None`: one can't be read, and may be a Secret.
 pub(crate) fn pieces(manifest: &str) -> Option<Vec<Piece<'_>>> {
     let mut pieces = Vec::new();
+    let mut budget = Budget::of_release();
     let (mut start, mut at) = (0, 0);
     for line in manifest.split_inclusive('\n') {
         if at > start && line.starts_with(SEPARATOR) {
-            pieces.push(piece(manifest.get(start..at)?)?);
+            pieces.push(piece(manifest.get(start..at)?, &mut budget)?);
             start = at;
         }
         at += line.len();
     }
-    pieces.push(piece(manifest.get(start..)?)?);
+    pieces.push(piece(manifest.get(start..)?, &mut budget)?);
     Some(pieces)
 }
 
-fn piece(text: &str) -> Option<Piece<'_>> {
-    let document = match read_yaml(text.strip_prefix(SEPARATOR).unwrap_or(text)) {
+fn piece<'t>(text: &'t str, budget: &mut Budget) -> Option<Piece<'t>> {
+    let document = match read_yaml(text.strip_prefix(SEPARATOR).unwrap_or(text), budget.again()) {
         Ok(document) => document,
         Err(_) if may_be_secret(text) => return None,
         Err(_) => None,
@@ -92,7 +93,7 @@ impl Piece<'_> {
         for way in ways.into_iter().filter(|_| pairs.len() <= RELEASE_EXCHANGED) {
             let text =
                 pairs.iter().fold(self.text.to_owned(), |text, (before, after)| text.replace(before, &way(after)));
-            let same = read_yaml(text.strip_prefix(SEPARATOR).unwrap_or(&text));
+            let same = read_yaml(text.strip_prefix(SEPARATOR).unwrap_or(&text), &mut Budget::of_release());
             if same.is_ok_and(|same| same.as_ref() == Some(document)) {
                 return text;
             }

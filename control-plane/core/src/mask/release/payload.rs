@@ -40,7 +40,7 @@ impl Payload {
         if gzip {
             bytes = inflated(&bytes)?;
         }
-        let document = json::read(&bytes, &mut Budget::default()).ok();
+        let document = json::read(&bytes, &mut Budget::of_release()).ok();
         bytes.zeroize();
         document.filter(is_release).map(|document| Self { document, gzip })
     }
