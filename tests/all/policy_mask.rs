@@ -183,9 +183,9 @@ async fn usual_names_are_masked_where_policy_says_so() {
         let shown = kubectl.run(&["get", kind, name, "-o", "json"]).await.ok();
         let path = &file(kubectl, "shown.json", &serde_json::from_str(&shown).unwrap());
         kubectl.run(&["replace", "-f", path]).await.ok();
-        let real = own.cluster().get_json(&["-n", own, kind, name]);
-        let mut values = real.to_string();
+        let mut real = own.cluster().get_json(&["-n", own, kind, name]);
         let annotation = real["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"].take();
+        let mut values = real.to_string();
         assert!(annotation.as_str().unwrap_or_default().contains(CANARY), "{kind}: {annotation}");
         values.retain(|char| char != '\\');
         assert!(values.contains(CANARY) && !values.contains("c2FsbHlwb3J0"), "{kind}: {values}");

@@ -11,6 +11,7 @@
 )]
 
 mod carriers;
+mod elsewhere;
 mod oracles;
 mod write_back;
 
