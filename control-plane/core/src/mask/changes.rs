@@ -19,7 +19,7 @@ use crate::restore::{self, ReadObject};
 
 use super::MaskContext;
 
-mod json_patch;
+pub(crate) mod json_patch;
 
 pub(crate) use json_patch::pointer;
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// The patched document; `None` where an operation fails, as the API server would find.
-pub(super) fn apply(mut document: Value, patch: &Value) -> Option<Value> {
+pub(crate) fn apply(mut document: Value, patch: &Value) -> Option<Value> {
     for operation in patch.as_array()? {
         let text = |name: &str| operation.get(name).and_then(Value::as_str);
         let path = pointer(text("path")?);

@@ -9,6 +9,8 @@ use crate::mask::{AnswerMasker, Format, MaskError, is_placeholder, mask_value};
 use crate::request_info::Verb;
 use crate::restore::{ReadObject, Restorer, Why};
 
+mod places;
+
 fn masking(resource: &str, verb: Verb, fields: &[&str]) -> MaskContext {
     context(resource, verb).with_fields(MaskedFields::parse(fields).unwrap())
 }
