@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::MaskedFields;
 use super::changes::pointer;
 use crate::request_info::RequestInfo;
 
@@ -18,16 +19,17 @@ pub enum Oracle {
 }
 
 impl Oracle {
-    /// The first operation of a JSON Patch that no one may make. `masked`: policy masks fields of this resource, so that it is treated as a
-    /// Secret is.
-    pub fn find(info: &RequestInfo, masked: bool, patch: &Value) -> Option<Self> {
-        let secret = masked || info.api_group.is_empty() && info.resource == "secrets";
+    /// The first operation of a JSON Patch that no one may make. `masked`: what policy masks of this resource, which is then treated as
+    /// a Secret is.
+    pub fn find(info: &RequestInfo, masked: &MaskedFields, patch: &Value) -> Option<Self> {
+        let secret = !masked.is_empty() || info.api_group.is_empty() && info.resource == "secrets";
         patch.as_array()?.iter().find_map(|operation| {
             let place = |name: &str| operation.get(name).and_then(Value::as_str).map(pointer).unwrap_or_default();
             match operation.get("op").and_then(Value::as_str)? {
                 "copy" | "move" if secret || holds_annotations(&place("from")) => Some(Self::Copies),
                 // Preconditions on metadata are how a version is pinned; what else a Secret has is its values.
                 "test" if secret && !is_plain_metadata(&place("path")) => Some(Self::Tests),
+                "test" if masked.touch(&place("path")) => Some(Self::Tests),
                 _ => None,
             }
         })
@@ -66,7 +68,7 @@ mod tests {
     fn m5_operations_on_values() {
         let find = |resource: &str, op: &str, path: &str, from: &str| {
             let patch = json!([{"op": "remove", "path": "/x"}, {"op": op, "path": path, "from": from, "value": "x"}]);
-            Oracle::find(&info(resource, Verb::Patch), false, &patch)
+            Oracle::find(&info(resource, Verb::Patch), &MaskedFields::default(), &patch)
         };
         for path in ["/data/x", "/data", "", "/metadata", "/metadata/annotations/x", "/metadata/annotations", "/type"] {
             assert_eq!(find("secrets", "test", path, ""), Some(Oracle::Tests), "{path}");
@@ -87,7 +89,17 @@ mod tests {
         }
         assert_eq!(find("configmaps", "test", "/data/y", ""), None);
         let copies = json!([{"op": "copy", "from": "/data/x", "path": "/metadata/labels/y"}]);
-        assert_eq!(Oracle::find(&info("configmaps", Verb::Patch), true, &copies), Some(Oracle::Copies));
+        let masked = MaskedFields::parse(&["metadata.labels.token"]).unwrap();
+        let find_masked = |patch: &Value| Oracle::find(&info("configmaps", Verb::Patch), &masked, patch);
+        assert_eq!(find_masked(&copies), Some(Oracle::Copies));
+        for (path, expected) in [
+            ("/metadata/labels/token", Some(Oracle::Tests)),
+            ("/metadata/labels", Some(Oracle::Tests)),
+            ("/metadata/labels/app", None),
+            ("/metadata/resourceVersion", None),
+        ] {
+            assert_eq!(find_masked(&json!([{"op": "test", "path": path, "value": "x"}])), expected, "{path}");
+        }
         assert_eq!(find("secrets", "add", "/data/y", ""), None);
     }
 }

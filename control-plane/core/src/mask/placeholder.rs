@@ -330,7 +330,7 @@ pub(super) fn at_every_offset(piece: &[u8], alphabet: &GeneralPurpose) -> impl I
 }
 
 /// Where in a document something was found, as a JSON Pointer (RFC 6901).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FieldPath(Vec<String>);
 
 impl From<Vec<String>> for FieldPath {

@@ -12,6 +12,7 @@
 mod buffered;
 mod pattern;
 mod place;
+mod rename;
 mod revealed;
 #[cfg(test)]
 mod tests;
