@@ -255,7 +255,7 @@ fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(Obliga
     }
     agent.ours.check(request).map_err(Refusal::Rule)?;
     let obligations = Obligations::of(matched, &agent.disclosable)?;
-    check_patch(request, !obligations.fields.is_empty()).map_err(Refusal::Rule)?;
+    check_patch(request, &obligations.fields).map_err(Refusal::Rule)?;
     let carried = Carried::of(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))?;
     Ok((obligations, carried))
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use control_plane_core::body::{Encoding, ParsedBody};
-use control_plane_core::mask::Oracle;
+use control_plane_core::mask::{FieldPath, MaskedFields, Oracle};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::{RequestInfo, Verb};
 use control_plane_core::reserved::{
@@ -38,7 +38,7 @@ const GUARDED: [(&str, &str); 10] = [
 ];
 
 /// Why. `Display` is the sentence for the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum RuleRefusal {
     /// Anything but a read in a namespace of ours.
     #[error("Sallyport's own namespace can't be changed through Sallyport")]
@@ -66,6 +66,12 @@ pub enum RuleRefusal {
     /// A JSON Patch that reaches masked values.
     #[error(transparent)]
     Oracle(Oracle),
+    /// A patch that changes by what policy tells masked elements of a list from others.
+    #[error(
+        "the patch changes {0}, by which policy tells what is masked there: a masked value would be shown. Write the whole element by \
+         a JSON Patch, the whole list by a merge patch, or the whole object, with a value of your own"
+    )]
+    Renames(FieldPath),
     /// A role or binding whose body can't be read.
     #[error("a role or binding needs a body that can be read")]
     RbacUnreadable,
@@ -79,7 +85,7 @@ pub enum RuleRefusal {
 
 impl RuleRefusal {
     /// One word for metrics.
-    pub const fn label(self) -> &'static str {
+    pub const fn label(&self) -> &'static str {
         match self {
             Self::OwnNamespace => "rule-own-namespace",
             Self::OwnObject => "rule-own-object",
@@ -89,6 +95,7 @@ impl RuleRefusal {
             Self::RbacImpersonates => "rule-rbac-impersonates",
             Self::Certificate(_) => "rule-certificate",
             Self::Oracle(_) => "rule-secret-oracle",
+            Self::Renames(_) => "rule-renames-masked",
             Self::RbacUnreadable => "rule-rbac-unreadable",
             Self::Disclosure | Self::DisclosureOfOne => "rule-disclosure",
         }
@@ -128,7 +135,7 @@ impl Ours {
                 return Err(RuleRefusal::OwnObject);
             }
         }
-        check_patch(request, false)?;
+        check_patch(request, &MaskedFields::default())?;
         if info.api_group == RBAC {
             self.check_rbac(info, request.body())?;
         }
@@ -202,14 +209,17 @@ impl Ours {
     }
 }
 
-/// What a JSON Patch may not do; `masked`: policy masks fields of the resource.
+/// What a patch may not do; `masked`: what policy masks of the resource.
 ///
 /// # Errors
-/// The first operation that it may not make.
-pub fn check_patch(request: &Request, masked: bool) -> Result<(), RuleRefusal> {
-    let patch = request.body().filter(|body| body.encoding == Encoding::JsonPatch);
-    let found = patch.and_then(|patch| Oracle::find(request.info(), masked, &patch.value));
-    found.map_or(Ok(()), |oracle| Err(RuleRefusal::Oracle(oracle)))
+/// The first operation that it may not make, or the first member that it may not change.
+pub fn check_patch(request: &Request, masked: &MaskedFields) -> Result<(), RuleRefusal> {
+    let Some(patch) = request.body() else { return Ok(()) };
+    let json = Some(&patch.value).filter(|_| patch.encoding == Encoding::JsonPatch);
+    if let Some(oracle) = json.and_then(|patch| Oracle::find(request.info(), masked, patch)) {
+        return Err(RuleRefusal::Oracle(oracle));
+    }
+    masked.renamed(request.info(), patch.encoding, &patch.value).map_or(Ok(()), |path| Err(RuleRefusal::Renames(path)))
 }
 
 fn check_certificate(body: Option<&ParsedBody>) -> Result<(), RuleRefusal> {

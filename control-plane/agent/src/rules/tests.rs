@@ -251,3 +251,28 @@ fn no_certificate_for_names_of_the_cluster_or_ours() {
     assert_eq!(check("DELETE", &format!("{collection}/c"), ""), Ok(()));
     assert!(!Ours::needs_live(&request_info("GET", &format!("{collection}/c/approval"), "")));
 }
+
+#[test]
+fn masked_elements_of_a_list_are_not_renamed() {
+    let masked = MaskedFields::parse(&["spec.containers[*].env[name=*SECRET*].value"]).unwrap();
+    let check = |method: &str, path: &str, body: &str| check_patch(&request(method, path, body), &masked);
+    let pod = "/api/v1/namespaces/shop/pods/web";
+    let rename = r#"[{"op":"replace","path":"/spec/containers/0/env/0/name","value":"PUBLIC"}]"#;
+    for query in ["", "?dryRun=All"] {
+        let refused = check("JSON-PATCH", &format!("{pod}{query}"), rename).unwrap_err();
+        assert!(refused.to_string().contains("/spec/containers/0/env/0/name"), "{refused}");
+        assert_eq!(refused.label(), "rule-renames-masked");
+    }
+    assert_eq!(check_patch(&request("JSON-PATCH", pod, rename), &MaskedFields::default()), Ok(()));
+    let whole = r#"[{"op":"replace","path":"/spec/containers/0/env/0","value":{"name":"PUBLIC","value":"x"}}]"#;
+    assert_eq!(check("JSON-PATCH", pod, whole), Ok(()));
+    let list = r#"{"spec":{"containers":[{"name":"c","env":[{"name":"PUBLIC","value":"x"}]}]}}"#;
+    for method in ["MERGE", "STRATEGIC", "APPLY"] {
+        assert_eq!(check(method, pod, list), Ok(()), "{method}");
+    }
+    let other = "/apis/example.com/v1/namespaces/shop/things/web";
+    assert_eq!(check("MERGE", other, list), Ok(()));
+    for method in ["STRATEGIC", "APPLY"] {
+        assert!(matches!(check(method, other, list), Err(RuleRefusal::Renames(_))), "{method}");
+    }
+}

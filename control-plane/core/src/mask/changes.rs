@@ -19,7 +19,7 @@ use crate::restore::{self, ReadObject};
 
 use super::MaskContext;
 
-mod json_patch;
+pub(crate) mod json_patch;
 
 pub(crate) use json_patch::pointer;
 
@@ -155,10 +155,12 @@ impl SecretWrite {
             (Form::Whole, _) => fields(&self.body),
             (Form::JsonPatch, live) => match json_patch::apply(live.cloned().unwrap_or(Value::Null), &self.body) {
                 Some(after) => fields(&after),
-                // The API server will not apply it either. Should it all the same, whatever is named was not unchanged.
-                None => return touched(&before, &self.body),
+                None => return touched(&before, named(&self.body)),
             },
-            (Form::MergePatch | Form::Strategic, _) => self.merged(before.clone()),
+            (Form::MergePatch | Form::Strategic, _) => match self.merged(before.clone()) {
+                Some(after) => after,
+                None => return touched(&before, fields(&self.body).into_keys()),
+            },
             (Form::Apply, live) => {
                 let mut after = before.clone();
                 let sent = fields(&self.body);
@@ -172,21 +174,28 @@ impl SecretWrite {
         words(&before, &after)
     }
 
-    /// RFC 7386, and with the directives of a strategic merge patch.
-    fn merged(&self, before: Fields) -> Fields {
+    /// RFC 7386, and with the directives of a strategic merge patch (k8s.io/apimachinery strategicpatch); `None` where one can't be
+    /// followed.
+    fn merged(&self, before: Fields) -> Option<Fields> {
         let strategic = self.form == Form::Strategic;
-        let directive =
-            |part: &Value| part.get("$patch").and_then(Value::as_str).filter(|_| strategic).map(str::to_owned);
-        if directive(&self.body).is_some() {
-            // Replaces or deletes the whole object.
-            return fields(&self.body);
-        }
-        let mut after = match self.body.get("data") {
-            Some(Value::Null) => Fields::new(),
-            Some(data) if directive(data).is_some_and(|word| word != "merge") => Fields::new(),
-            Some(_) | None => before,
+        let whole = if strategic { directive(&self.body)? } else { Directive::Merge };
+        let before = match whole {
+            Directive::Merge if strategic => retained(&self.body, before, |_| "data")?,
+            Directive::Merge => before,
+            Directive::Replace => return Some(fields(&self.body)),
+            Directive::Delete => return Some(Fields::new()),
         };
-        for (key, value) in members(&self.body, "data").filter(|(key, _)| !strategic || !key.starts_with('$')) {
+        let data = self.body.get("data");
+        let word = data.filter(|_| strategic).map_or(Some(Directive::Merge), directive)?;
+        let mut after = match (data, word) {
+            (None, _) => before,
+            (Some(Value::Null), _) | (_, Directive::Replace | Directive::Delete) => Fields::new(),
+            (Some(data), Directive::Merge) if strategic => retained(data, before, String::as_str)?,
+            (Some(_), Directive::Merge) => before,
+        };
+        let deleted = matches!(word, Directive::Delete);
+        let is_field = |key: &str| !strategic || !(deleted || key.starts_with('$'));
+        for (key, value) in members(&self.body, "data").filter(|(key, _)| is_field(key)) {
             if value.is_null() {
                 after.remove(key);
             } else {
@@ -196,8 +205,42 @@ impl SecretWrite {
         for (key, value) in members(&self.body, "stringData").filter(|(_, value)| !value.is_null()) {
             after.insert(key.clone(), plain(value));
         }
-        after
+        Some(after)
     }
+}
+
+/// What `$patch` says of a map.
+#[derive(Clone, Copy)]
+enum Directive {
+    /// Members are merged, as without it.
+    Merge,
+    /// Nothing stays that is not in the patch.
+    Replace,
+    /// Nothing stays.
+    Delete,
+}
+
+/// `None`: none that is known.
+fn directive(part: &Value) -> Option<Directive> {
+    match part.get("$patch") {
+        None => Some(Directive::Merge),
+        Some(word) => match word.as_str()? {
+            "merge" => Some(Directive::Merge),
+            "replace" => Some(Directive::Replace),
+            "delete" => Some(Directive::Delete),
+            _ => None,
+        },
+    }
+}
+
+/// What `$retainKeys` in this part of a patch leaves of the fields, by the member that each is in; `None` where it can't be read.
+fn retained(part: &Value, mut fields: Fields, member: impl Fn(&String) -> &str) -> Option<Fields> {
+    if let Some(names) = part.get("$retainKeys") {
+        let names: Option<BTreeSet<&str>> = names.as_array()?.iter().map(Value::as_str).collect();
+        let names = names?;
+        fields.retain(|field, _| names.contains(member(field)));
+    }
+    Some(fields)
 }
 
 /// `data`, and `stringData` on top of it, as the API server joins them.
@@ -256,25 +299,20 @@ fn words(before: &Fields, after: &Fields) -> Vec<FieldChange> {
     names.into_iter().map(|name| FieldChange { field: format!("data/{name}"), change: word(name) }).collect()
 }
 
-/// What a JSON Patch names that can't be applied: all of it changed.
-fn touched(before: &Fields, patch: &Value) -> Vec<FieldChange> {
-    let paths =
-        patch.as_array().into_iter().flatten().flat_map(|operation| [operation.get("path"), operation.get("from")]);
-    let paths: BTreeSet<&str> = paths.flatten().filter_map(Value::as_str).collect();
-    let named = |name: &String| {
-        ["data", "stringData"].iter().any(|section| {
-            paths
-                .iter()
-                .any(|path| *path == format!("/{section}") || path.strip_prefix(&format!("/{section}/")) == Some(name))
-        })
-    };
-    let new = paths.iter().filter_map(|path| path.strip_prefix("/data/").or_else(|| path.strip_prefix("/stringData/")));
-    let names: BTreeSet<String> = before.keys().cloned().chain(new.map(str::to_owned)).collect();
-    let word = |name: &String| match (before.contains_key(name), named(name)) {
-        (true, false) => Change::Unchanged,
-        (true, true) => Change::Changed,
-        (false, _) => Change::Added,
-    };
+/// The fields that a JSON Patch names.
+fn named(patch: &Value) -> impl Iterator<Item = String> {
+    let operations = patch.as_array().into_iter().flatten();
+    let places = operations.flat_map(|operation| [operation.get("path"), operation.get("from")]).flatten();
+    places.filter_map(|place| match pointer(place.as_str()?).as_slice() {
+        [section, key] if section == "data" || section == "stringData" => Some(key.clone()),
+        _ => None,
+    })
+}
+
+/// Of a patch that can't be followed here. The API server will hardly follow it either; should it all the same, nothing was unchanged.
+fn touched(before: &Fields, named: impl Iterator<Item = String>) -> Vec<FieldChange> {
+    let names: BTreeSet<String> = before.keys().cloned().chain(named).collect();
+    let word = |name: &String| if before.contains_key(name) { Change::Changed } else { Change::Added };
     names.iter().map(|name| FieldChange { field: format!("data/{name}"), change: word(name) }).collect()
 }
 

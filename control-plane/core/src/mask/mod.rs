@@ -54,6 +54,7 @@ pub mod values;
 mod tests;
 
 pub use answer::{AnswerMaskError, AnswerMasker, Format};
+pub(crate) use fields::{Live, Written};
 pub use fields::{MaskedFields, PatternError, RevealedFields};
 pub use inflate::InflateError;
 pub use masker::Masker;
@@ -185,9 +186,9 @@ impl MaskContext {
         &self.namespace
     }
 
-    /// Whether policy has fields masked.
-    pub(crate) fn has_fields(&self) -> bool {
-        !self.fields.is_empty()
+    /// The fields that policy has masked.
+    pub(crate) const fn fields(&self) -> &MaskedFields {
+        &self.fields
     }
 
     /// Masks the fields that policy names in a document in which Secrets are masked already.

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::changes::pointer;
+use super::{LAST_APPLIED, MaskedFields};
 use crate::request_info::RequestInfo;
 
 /// Why. `Display` is the sentence for the client.
@@ -18,16 +19,18 @@ pub enum Oracle {
 }
 
 impl Oracle {
-    /// The first operation of a JSON Patch that no one may make. `masked`: policy masks fields of this resource, so that it is treated as a
-    /// Secret is.
-    pub fn find(info: &RequestInfo, masked: bool, patch: &Value) -> Option<Self> {
-        let secret = masked || info.api_group.is_empty() && info.resource == "secrets";
+    /// The first operation of a JSON Patch that no one may make. `masked`: what policy masks of this resource, which is then treated as
+    /// a Secret is.
+    pub fn find(info: &RequestInfo, masked: &MaskedFields, patch: &Value) -> Option<Self> {
+        let secret = !masked.is_empty() || info.api_group.is_empty() && info.resource == "secrets";
         patch.as_array()?.iter().find_map(|operation| {
             let place = |name: &str| operation.get(name).and_then(Value::as_str).map(pointer).unwrap_or_default();
             match operation.get("op").and_then(Value::as_str)? {
-                "copy" | "move" if secret || holds_annotations(&place("from")) => Some(Self::Copies),
+                "copy" | "move" if secret || holds_values(&place("from")) => Some(Self::Copies),
                 // Preconditions on metadata are how a version is pinned; what else a Secret has is its values.
                 "test" if secret && !is_plain_metadata(&place("path")) => Some(Self::Tests),
+                "test" if masked.touch(&place("path")) => Some(Self::Tests),
+                "test" if guesses(&place("path"), operation.get("value")?) => Some(Self::Tests),
                 _ => None,
             }
         })
@@ -37,17 +40,48 @@ impl Oracle {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::Copies => {
-                "a JSON Patch may not copy or move within a Secret, nor from annotations: a value would appear where nobody masks it"
+                "a JSON Patch may not copy or move within a Secret, nor from annotations, nor from data of an object inside another: a \
+                 value would appear where nobody masks it"
             }
             Self::Tests => "a JSON Patch may not test a Secret's values: every answer would tell something about them",
         }
     }
 }
 
-/// Annotations of any object may hold a Secret's manifest, which is masked there and nowhere else.
-fn holds_annotations(path: &[String]) -> bool {
+/// Annotations of any object, or of a template in it, may hold a Secret's manifest, which is masked there and nowhere else; an object inside
+/// another may be a Secret. What stands above a template's annotations takes that name with it, and is masked wherever it gets to.
+fn holds_values(path: &[String]) -> bool {
     let annotations = ["metadata", "annotations"];
     path.iter().zip(annotations).all(|(part, expected)| part == expected)
+        || path.iter().any(|part| part == "annotations")
+        || is_inner_data(path)
+}
+
+/// Data of an object inside the one that is patched. A ConfigMap has keys that are called so.
+fn is_inner_data(path: &[String]) -> bool {
+    let is_data = |part: &String| part == "data" || part == "stringData";
+    path.iter().skip(1).any(is_data) && !(path.len() == 2 && path.first().is_some_and(is_data))
+}
+
+/// Whether a test would tell if a guess of what is masked in an object that is no Secret is right. Other annotations are nobody's secret, and
+/// controllers test them.
+fn guesses(path: &[String], value: &Value) -> bool {
+    let last_applied = path.last().is_some_and(|last| last == LAST_APPLIED) && !value.is_null();
+    last_applied || is_inner_data(path) || path.first().is_none_or(|first| first != "data") && tells_of_secret(value)
+}
+
+/// Whether a manifest of a Secret stands in it, as it is or as a text. No deeper than a body is read, so the recursion is bounded.
+fn tells_of_secret(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.trim_start().starts_with(['{', '[']) && text.contains("Secret"),
+        Value::Array(items) => items.iter().any(tells_of_secret),
+        Value::Object(members) => {
+            let is_secret = members.get("kind").and_then(Value::as_str) == Some("Secret");
+            let has_data = ["data", "stringData"].iter().any(|name| members.contains_key(*name));
+            is_secret && has_data || members.contains_key(LAST_APPLIED) || members.values().any(tells_of_secret)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 fn is_plain_metadata(path: &[String]) -> bool {
@@ -66,7 +100,7 @@ mod tests {
     fn m5_operations_on_values() {
         let find = |resource: &str, op: &str, path: &str, from: &str| {
             let patch = json!([{"op": "remove", "path": "/x"}, {"op": op, "path": path, "from": from, "value": "x"}]);
-            Oracle::find(&info(resource, Verb::Patch), false, &patch)
+            Oracle::find(&info(resource, Verb::Patch), &MaskedFields::default(), &patch)
         };
         for path in ["/data/x", "/data", "", "/metadata", "/metadata/annotations/x", "/metadata/annotations", "/type"] {
             assert_eq!(find("secrets", "test", path, ""), Some(Oracle::Tests), "{path}");
@@ -81,13 +115,69 @@ mod tests {
             for from in ["", "/metadata", "/metadata/annotations", "/metadata/annotations/a~1b"] {
                 assert_eq!(find("configmaps", op, "/data/y", from), Some(Oracle::Copies), "{from}");
             }
-            for from in ["/data/x", "/metadata/labels", "/spec/metadata/annotations"] {
+            for from in [
+                "/spec/template/metadata/annotations",
+                "/spec/template/metadata/annotations/a",
+                "/spec/manifests/0/data/password",
+                "/spec/manifests/0/stringData",
+                "/data/x/data/y",
+            ] {
+                assert_eq!(find("deployments", op, "/metadata/labels/x", from), Some(Oracle::Copies), "{from}");
+            }
+            for from in ["/data/x", "/data/data", "/data", "/metadata/labels", "/spec/replicas", "/spec/template"] {
                 assert_eq!(find("configmaps", op, "/data/y", from), None, "{from}");
             }
         }
         assert_eq!(find("configmaps", "test", "/data/y", ""), None);
         let copies = json!([{"op": "copy", "from": "/data/x", "path": "/metadata/labels/y"}]);
-        assert_eq!(Oracle::find(&info("configmaps", Verb::Patch), true, &copies), Some(Oracle::Copies));
+        let masked = MaskedFields::parse(&["metadata.labels.token"]).unwrap();
+        let find_masked = |patch: &Value| Oracle::find(&info("configmaps", Verb::Patch), &masked, patch);
+        assert_eq!(find_masked(&copies), Some(Oracle::Copies));
+        for (path, expected) in [
+            ("/metadata/labels/token", Some(Oracle::Tests)),
+            ("/metadata/labels", Some(Oracle::Tests)),
+            ("/metadata/labels/app", None),
+            ("/metadata/resourceVersion", None),
+        ] {
+            assert_eq!(find_masked(&json!([{"op": "test", "path": path, "value": "x"}])), expected, "{path}");
+        }
         assert_eq!(find("secrets", "add", "/data/y", ""), None);
+    }
+
+    /// Of objects that are no Secrets, whose annotations may hold one, as they may themselves.
+    #[test]
+    fn m5_guesses_of_a_secret_inside_another_object() {
+        let find = |path: &str, value: &Value| {
+            let patch = json!([{"op": "test", "path": path, "value": value}]);
+            Oracle::find(&info("deployments", Verb::Patch), &MaskedFields::default(), &patch)
+        };
+        let secret = json!({"kind": "Secret", "apiVersion": "v1", "data": {"password": "guess"}});
+        let manifest = json!(secret.to_string());
+        let last_applied = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
+        for (path, value) in [
+            (last_applied, json!("guess")),
+            ("/metadata/annotations", json!({LAST_APPLIED: "guess"})),
+            ("/metadata/annotations/copy", manifest.clone()),
+            ("/metadata", json!({"annotations": {"copy": manifest}})),
+            ("/spec/template/metadata/annotations/copy", json!([secret]).to_string().into()),
+            ("/spec/manifests/0/data/password", json!("guess")),
+            ("/spec/manifests/0", secret.clone()),
+            ("", json!({"spec": {"manifests": [secret]}})),
+        ] {
+            assert_eq!(find(path, &value), Some(Oracle::Tests), "{path} {value}");
+        }
+        for (path, value) in [
+            (last_applied, json!(null)),
+            ("/metadata/annotations/leader", json!("pod-1")),
+            ("/metadata/annotations/leader", json!("{\"holder\":\"pod-1\"}")),
+            ("/metadata/annotations", json!({"leader": "pod-1"})),
+            ("/metadata/resourceVersion", json!("5")),
+            ("/spec/replicas", json!(1)),
+            ("/spec/template/spec/volumes/0", json!({"name": "v", "secret": {"secretName": "s"}})),
+            ("/data/manifest", manifest),
+            ("/data/data", json!("x")),
+        ] {
+            assert_eq!(find(path, &value), None, "{path} {value}");
+        }
     }
 }

@@ -9,9 +9,12 @@ use std::sync::LazyLock;
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE_NO_PAD};
-use memchr::memmem::Finder;
 use serde_json::Value;
 use shared::secret::Secret;
+
+mod needles;
+
+use needles::Needles;
 
 /// What a person reads who decodes a placeholder. Its length is a multiple of three, so its base64 is the constant start of every one.
 const SENTENCE: &str = "sallyport: masked value; write it back unchanged or leave the field out ";
@@ -289,32 +292,18 @@ pub fn is_placeholder(text: &str) -> bool {
         .is_some_and(|mac| mac.len() == MAC_CHARS && URL_SAFE_NO_PAD.decode(mac).is_ok())
 }
 
-/// Whether a placeholder, or a recognisable piece of one, occurs anywhere in the bytes: as it is, decoded, or either of them inside
-/// something that was base64-encoded again (a `.dockerconfigjson`, a wrapped line). Wide on purpose: a false alarm is a refused write,
-/// a miss destroys a value.
+/// Whether a placeholder, or a recognisable piece of one, occurs anywhere in the bytes ([`needles`] has the forms). Wide on purpose: a false
+/// alarm is a refused write, a miss destroys a value.
 pub fn contains_placeholder(bytes: &[u8]) -> bool {
-    NEEDLES.iter().any(|needle| needle.find(bytes).is_some())
+    NEEDLES.found_in(bytes).next().is_some()
 }
 
 /// How many there are, about: a piece that is left of one counts as a half.
 pub(crate) fn count_placeholders(bytes: &[u8]) -> usize {
-    NEEDLES.iter().map(|needle| needle.find_iter(bytes).count()).sum::<usize>().div_ceil(2)
+    NEEDLES.found_in(bytes).count().div_ceil(2)
 }
 
-static NEEDLES: LazyLock<Vec<Finder<'static>>> = LazyLock::new(needles);
-
-/// Two pieces of the sentence, so that a line break through one leaves the other whole.
-fn needles() -> Vec<Finder<'static>> {
-    let (first, rest) = SENTENCE.as_bytes().split_at(24);
-    let (second, _) = rest.split_at(24);
-    let mut needles = Vec::new();
-    for piece in [first, second] {
-        needles.push(piece.to_vec());
-        needles.extend(at_every_offset(piece, &STANDARD));
-        needles.extend(at_every_offset(STANDARD.encode(piece).as_bytes(), &STANDARD));
-    }
-    needles.iter().map(|needle| Finder::new(needle).into_owned()).collect()
-}
+static NEEDLES: LazyLock<Needles> = LazyLock::new(Needles::new);
 
 /// The part of the base64 of `piece` that doesn't depend on what stands around it, for each of the three ways it can fall on groups.
 pub(super) fn at_every_offset(piece: &[u8], alphabet: &GeneralPurpose) -> impl Iterator<Item = Vec<u8>> {
@@ -330,7 +319,7 @@ pub(super) fn at_every_offset(piece: &[u8], alphabet: &GeneralPurpose) -> impl I
 }
 
 /// Where in a document something was found, as a JSON Pointer (RFC 6901).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FieldPath(Vec<String>);
 
 impl From<Vec<String>> for FieldPath {

@@ -45,8 +45,8 @@ pub struct RestoreError {
 pub enum Why {
     /// Not where values are put back.
     #[error(
-        "where none is put back: a Secret's value goes back only into data or stringData of that Secret. Refer to it by name, or write \
-         a value of your own"
+        "where none is put back: a Secret's value goes back only into data or stringData of that Secret, and a field that policy masks \
+         only into itself, in the element of a list that it was read in. Refer to it by name, or write a value of your own"
     )]
     Elsewhere,
     /// Whole, and of another place.
@@ -73,6 +73,9 @@ pub enum Why {
     /// The other operations of a JSON Patch.
     #[error("in a JSON Patch that copies, moves or tests. Only add and replace put a value back")]
     Operation,
+    /// What a JSON Patch would make of masked fields can't be told.
+    #[error("in a JSON Patch that can't be applied to the object as it is. Read the object again")]
+    Unapplied,
     /// A value that is put back into a release stands in it in the clear, too.
     #[error(
         "whose value stands somewhere in it in the clear: whoever reads the release would learn that it is the same. Give the value \

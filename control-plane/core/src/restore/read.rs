@@ -9,7 +9,7 @@ use super::release::StoredRelease;
 use super::walk::value;
 use crate::body::{Budget, json};
 use crate::hide::Hidden;
-use crate::mask::{MaskContext, MaskError, Masker};
+use crate::mask::{FieldPath, Live, MaskContext, MaskError, MaskedFields, Masker, Written};
 
 /// It never leaves the process, and its texts are wiped when it goes. `Debug` shows nothing of it.
 pub struct ReadObject {
@@ -87,12 +87,19 @@ impl ReadObject {
         (text("namespace").unwrap_or_default(), text("name").unwrap_or_default())
     }
 
-    /// The text at this place (RFC 6901) as it is, if this is how it was shown.
-    pub(super) fn field_shown_as(&self, place: &str, text: &str) -> Option<&str> {
-        let shown = [Some(&self.masked), self.before.as_ref()];
-        let same = |shown: &Value| shown.pointer(place).and_then(Value::as_str) == Some(text);
-        shown.into_iter().flatten().any(same).then_some(())?;
-        self.real.pointer(place)?.as_str()
+    /// The value of the masked field that this place in a document means, if this is how it was shown.
+    pub(super) fn field_shown_as(
+        &self,
+        fields: &MaskedFields,
+        written: Written<'_>,
+        path: &[String],
+        text: &str,
+    ) -> Option<&Value> {
+        [Some(&self.masked), self.before.as_ref()].into_iter().flatten().find_map(|shown| {
+            let place = fields.counterpart(written, Live { real: &self.real, shown }, path)?;
+            let place = FieldPath::from(place).to_string();
+            (shown.pointer(&place)?.as_str() == Some(text)).then(|| self.real.pointer(&place))?
+        })
     }
 
     /// The annotation as it is, if this is how it was shown.

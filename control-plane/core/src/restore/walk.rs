@@ -1,6 +1,8 @@
 //! Every text of a body is looked at once: it carries no placeholder, or it stands in a place of the closed list here, or the body is
 //! refused. What was put in is not looked at again: a value may be anything.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -8,10 +10,12 @@ use serde_json::Value;
 use super::read::ReadObject;
 use super::release::Payload;
 use super::{RestoreError, Why, document};
-use crate::mask::changes::pointer;
+use crate::mask::changes::{json_patch, pointer};
 use crate::mask::placeholder::PLACEHOLDER_BYTES;
 use crate::mask::release::SecretField;
-use crate::mask::{FieldPath, LAST_APPLIED, MaskContext, contains_placeholder, find_placeholder, is_placeholder};
+use crate::mask::{
+    FieldPath, LAST_APPLIED, MaskContext, Written, contains_placeholder, find_placeholder, is_placeholder,
+};
 
 /// What restoring needs to know beside the body.
 #[derive(Clone, Copy)]
@@ -55,19 +59,49 @@ struct Walk<'a> {
     name: &'a str,
     /// In last-applied: what stood there until now, or nothing that could be read.
     document: Option<&'a Value>,
+    /// How fields are found that policy masks.
+    fields: Fields<'a>,
     path: Vec<String>,
+}
+
+/// Placeholders with the values of the masked fields that they stand for.
+type Placed = BTreeMap<String, Value>;
+
+enum Fields<'a> {
+    /// By their places in this document. Those that were found are kept.
+    In(Written<'a>, Placed),
+    /// Operations of a JSON Patch have no places of their own: those of the patched object were found before.
+    Placed(Placed),
 }
 
 impl Restorer<'_> {
     /// An object, or one of the patches that look like one.
     pub(super) fn object(&self, body: &mut Value) -> Result<(), RestoreError> {
+        let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
+        let own = version(body).filter(|own| own.as_str().is_some_and(|own| !own.is_empty()));
+        let same_state = own.is_some() && own == self.live.and_then(|live| version(live.real()));
+        self.whole(body, same_state).map(drop)
+    }
+
+    fn whole(&self, body: &mut Value, same_state: bool) -> Result<Placed, RestoreError> {
         let name = body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Walk { restorer: *self, name: &name, document: None, path: Vec::new() }.value(body)
+        let before = self.before(body);
+        let fields = Fields::In(Written { document: &before, same_state }, Placed::new());
+        let mut walk = Walk { restorer: *self, name: &name, document: None, fields, path: Vec::new() };
+        walk.value(body)?;
+        let (Fields::In(_, placed) | Fields::Placed(placed)) = walk.fields;
+        Ok(placed)
+    }
+
+    /// The document as the client wrote it, where that matters.
+    fn before(&self, body: &Value) -> Value {
+        if self.mask.fields().is_empty() { Value::Null } else { body.clone() }
     }
 
     /// A JSON Patch (RFC 6902). What it puts where is known only where nothing is copied or moved, and a test would tell whether the
     /// value that was put into it is the right one.
     pub(super) fn operations(&self, patch: &mut Value) -> Result<(), RestoreError> {
+        let placed = self.patched(patch)?;
         let operations = patch.as_array_mut().map(Vec::as_mut_slice).unwrap_or_default();
         for (index, operation) in operations.iter_mut().enumerate() {
             let refused = |more: &str, why| Err(RestoreError { field: format!("/{index}{more}"), why });
@@ -85,16 +119,31 @@ impl Restorer<'_> {
             }
             let path = operation.get("path").and_then(Value::as_str).map(pointer).unwrap_or_default();
             if let Some(value) = operation.get_mut("value").filter(|_| puts) {
-                Walk { restorer: *self, name: "", document: None, path }.value(value)?;
+                let fields = Fields::Placed(placed.clone());
+                Walk { restorer: *self, name: "", document: None, fields, path }.value(value)?;
             }
         }
         Ok(())
     }
 
+    /// What a JSON Patch puts into masked fields. The object that it makes says that: an operation may move what an earlier one has put
+    /// somewhere, and where all of it ends up each placeholder must be in its own field.
+    fn patched(&self, patch: &Value) -> Result<Placed, RestoreError> {
+        let Some(live) = self.live.filter(|_| !self.mask.fields().is_empty()) else { return Ok(Placed::new()) };
+        let mut after = json_patch::apply(live.real().clone(), patch).ok_or_else(|| {
+            let field = find_placeholder(patch).unwrap_or_default().to_string();
+            RestoreError { field, why: Why::Unapplied }
+        })?;
+        self.whole(&mut after, false)
+    }
+
     /// Last-applied, written anew. `before` is what stood there.
     pub(super) fn document(&self, body: &mut Value, before: Option<&Value>) -> Result<(), RestoreError> {
         static NOTHING: Value = Value::Null;
-        Walk { restorer: *self, name: "", document: Some(before.unwrap_or(&NOTHING)), path: Vec::new() }.value(body)
+        let written = self.before(body);
+        let fields = Fields::In(Written { document: &written, same_state: false }, Placed::new());
+        let document = Some(before.unwrap_or(&NOTHING));
+        Walk { restorer: *self, name: "", document, fields, path: Vec::new() }.value(body)
     }
 }
 
@@ -151,8 +200,7 @@ impl Visit for Walk<'_> {
             ["data", key] if self.restorer.secret => self.field(Section::Data, key, text),
             ["stringData", key] if self.restorer.secret => self.field(Section::StringData, key, text),
             ["metadata", "annotations", name] => return self.annotation(name, text).map(Value::String),
-            _ if self.restorer.mask.has_fields() => self.configured(text),
-            _ => Err(Why::Elsewhere),
+            _ => return self.configured(text).ok_or_else(|| self.error(Why::Elsewhere)),
         };
         field.map(Value::String).map_err(|why| self.error(why))
     }
@@ -191,20 +239,30 @@ impl Walk<'_> {
         }
     }
 
-    /// A field that policy has masked: as it was shown it goes back to its own place.
-    fn configured(&self, text: &str) -> Result<String, Why> {
-        let place = FieldPath::from(self.path.clone()).to_string();
-        let real = self.restorer.live.and_then(|live| live.field_shown_as(&place, text));
-        real.map(str::to_owned).ok_or(Why::Elsewhere)
+    /// A field that policy has masked: as it was shown it goes back to its own place, if it will be masked there.
+    fn configured(&mut self, text: &str) -> Option<Value> {
+        match &mut self.fields {
+            Fields::In(written, placed) => {
+                let fields = self.restorer.mask.fields();
+                let real = self.restorer.live?.field_shown_as(fields, *written, &self.path, text)?;
+                placed.insert(text.to_owned(), real.clone());
+                Some(real.clone())
+            }
+            Fields::Placed(placed) => placed.get(text).cloned(),
+        }
     }
 
     fn annotation(&self, name: &str, text: &str) -> Result<String, RestoreError> {
         let live = self.restorer.live.ok_or_else(|| self.error(Why::NoObject))?;
+        // Last-applied has none of its own: kubectl leaves it out, and what stood in it would not be looked for in there.
+        if name == LAST_APPLIED && self.document.is_some() {
+            return Err(self.error(Why::Elsewhere));
+        }
         // As it was shown, whatever it holds.
         if let Some(real) = live.annotation_shown_as(name, text) {
             return Ok(real.to_owned());
         }
-        if name != LAST_APPLIED || self.document.is_some() {
+        if name != LAST_APPLIED {
             return Err(self.error(Why::Elsewhere));
         }
         let here = self.error(Why::Altered);

@@ -80,8 +80,37 @@ fn directives_of_strategic_patches() {
     let told = |body: Value| patched("application/strategic-merge-patch+json", &body);
     assert_eq!(told(json!({"data": {"$patch": "replace", "user": "YW5u"}})), "-both -old -password =user");
     assert_eq!(told(json!({"data": {"$patch": "delete"}})), "-both -old -password -user");
+    assert_eq!(told(json!({"data": {"$patch": "delete", "user": "YW5u"}})), "-both -old -password -user");
+    assert_eq!(told(json!({"$patch": "delete", "data": {"user": "YW5u"}})), "-both -old -password -user");
     assert_eq!(told(json!({"data": {"$patch": "merge", "user": "YW5u"}})), "=both =old =password =user");
     assert_eq!(told(json!({"$patch": "replace", "data": {"user": "eA=="}})), "-both -old -password !user");
+}
+
+/// What `$retainKeys` does not name is removed, though the patch says nothing else of it.
+#[test]
+fn directives_that_retain() {
+    let told = |body: Value| patched("application/strategic-merge-patch+json", &body);
+    assert_eq!(
+        told(json!({"data": {"$retainKeys": ["note", "user"], "note": "eA=="}})),
+        "-both +note -old -password =user"
+    );
+    assert_eq!(told(json!({"data": {"$retainKeys": []}})), "-both -old -password -user");
+    assert_eq!(told(json!({"$retainKeys": ["kind", "metadata"]})), "-both -old -password -user");
+    assert_eq!(told(json!({"$retainKeys": ["data"], "data": {"user": "eA=="}})), "=both =old =password !user");
+    assert_eq!(
+        told(json!({"$retainKeys": ["stringData"], "stringData": {"user": "ann"}})),
+        "-both -old -password =user"
+    );
+    // What is none, or not known, may do anything.
+    for body in [
+        json!({"data": {"$retainKeys": "user"}}),
+        json!({"data": {"$retainKeys": [1]}}),
+        json!({"data": {"$patch": "other"}}),
+        json!({"$patch": ["replace"]}),
+    ] {
+        assert_eq!(told(body.clone()), "!both !old !password !user", "{body}");
+    }
+    assert_eq!(patched("application/merge-patch+json", &json!({"$retainKeys": []})), "=both =old =password =user");
 }
 
 #[test]
@@ -111,14 +140,31 @@ fn json_patches() {
         told(json!([{"op": "add", "path": "/stringData", "value": {"user": "bob"}}])),
         "=both =old =password !user"
     );
-    // Can't be applied: what it names is not called unchanged.
+    // Can't be applied: nothing is called unchanged.
     assert_eq!(
         told(
             json!([{"op": "test", "path": "/data/user", "value": "eA=="}, {"op": "replace", "path": "/data/password", "value": "b2xk"}])
         ),
-        "=both =old !password !user"
+        "!both !old !password !user"
     );
-    assert_eq!(told(json!([{"op": "remove", "path": "/data/none"}])), "=both +none =old =password =user");
+    for path in ["/data/none", "/stringData/none"] {
+        assert_eq!(told(json!([{"op": "remove", "path": path}])), "!both +none !old !password !user");
+    }
+    assert_eq!(told(json!([{"op": "add", "path": "/data/a~1b/c", "value": ""}])), "!both !old !password !user");
+}
+
+/// What is not there is null, and passes a test for that.
+#[test]
+fn json_patches_that_replace_what_they_test() {
+    let whole = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"password": "bmV3"}});
+    for place in ["/metadata/deletionTimestamp", "/data/none", "/stringData"] {
+        let patch =
+            json!([{"op": "test", "path": place, "value": null}, {"op": "replace", "path": "", "value": whole}]);
+        assert_eq!(patched("application/json-patch+json", &patch), "-both -old !password -user", "{place}");
+    }
+    let wrong =
+        json!([{"op": "test", "path": "/data/user", "value": null}, {"op": "replace", "path": "", "value": whole}]);
+    assert_eq!(patched("application/json-patch+json", &wrong), "!both !old !password !user");
 }
 
 #[test]

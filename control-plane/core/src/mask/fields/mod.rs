@@ -11,6 +11,8 @@
 
 mod buffered;
 mod pattern;
+mod place;
+mod rename;
 mod revealed;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ use serde_json::{Map, Value};
 pub(super) use buffered::FieldMasker;
 pub use pattern::PatternError;
 use pattern::{Pattern, Step, fits};
+pub(crate) use place::{Live, Written};
 pub use revealed::RevealedFields;
 
 use super::placeholder::{Field, FieldPath, Scope};

@@ -11,6 +11,9 @@ use crate::mask::{AnswerMasker, Format, MaskError, is_placeholder, mask_value};
 use crate::request_info::Verb;
 use crate::restore::{ReadObject, Restorer, Why};
 
+mod places;
+mod renames;
+
 fn masking(resource: &str, verb: Verb, fields: &[&str]) -> MaskContext {
     context(resource, verb).with_fields(MaskedFields::parse(fields).unwrap())
 }

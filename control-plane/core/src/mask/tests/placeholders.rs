@@ -170,6 +170,90 @@ fn m6_found_in_whatever_is_written_back() {
     );
 }
 
+/// What charts and scripts make of a value that they look up, each also in the base64 of a Secret's data.
+#[test]
+fn m6_found_in_whatever_is_made_of_it() {
+    let code = of("secrets", SECRET);
+    let sentence = String::from_utf8(STANDARD.decode(&code).unwrap()).unwrap();
+    let escaped = |keeps: &str, escape: &dyn Fn(char) -> String| -> String {
+        let kept = |char: char| char.is_ascii_alphanumeric() || keeps.contains(char);
+        sentence.chars().map(|char| if kept(char) { char.to_string() } else { escape(char) }).collect()
+    };
+    let percent = escaped("-_.~", &|char| format!("%{:02X}", u32::from(char)));
+    let hex = |text: &str| -> String { text.bytes().map(|byte| format!("{byte:02x}")).collect() };
+    let mut cases = vec![
+        percent.replace("%20", "+"),
+        percent.to_lowercase(),
+        escaped("-_.~:", &|char| format!("%{:02X}", u32::from(char))),
+        escaped("-_.~:;", &|char| format!("%{:02x}", u32::from(char))),
+        escaped("-_.", &|char| format!("\\{char}")),
+        escaped("-_.:", &|char| format!("\\{char}")),
+        Value::from(escaped("-_.:", &|char| format!("\\{char}"))).to_string(),
+        hex(&sentence),
+        hex(&code).to_uppercase(),
+        sentence.to_uppercase(),
+        code.to_lowercase(),
+        sentence.replace("masked value", "Masked Value"),
+        sentence.chars().take(20).collect(),
+        sentence.chars().skip(25).take(35).collect(),
+        code.chars().take(24).collect(),
+        STANDARD.encode(format!("{{\"auth\":\"{}\"}}", STANDARD.encode(format!("u:{code}")))),
+        percent,
+    ];
+    let (mut once, mut twice) = (code, sentence);
+    for _ in 0..3 {
+        cases.extend([once.clone(), twice.clone()]);
+        (once, twice) = (STANDARD.encode(format!("a{once}")), STANDARD.encode(format!("ab{twice}")));
+    }
+    for text in cases {
+        for written in [format!("postgres://web:{text}@db"), format!("x{text}"), text] {
+            assert!(contains_placeholder(written.as_bytes()), "{written}");
+            assert!(contains_placeholder(STANDARD.encode(&written).as_bytes()), "{written}, encoded");
+        }
+    }
+}
+
+/// A line break leaves a piece whole, wherever it falls.
+#[test]
+fn m6_found_in_whatever_is_wrapped() {
+    let code = of("secrets", SECRET);
+    let decoded = String::from_utf8(STANDARD.decode(&code).unwrap()).unwrap();
+    for plain in [decoded, code.clone(), STANDARD.encode(&code), STANDARD.encode(format!("u:{code}"))] {
+        for before in 0..64 {
+            let text = format!("{}{plain}", "x".repeat(before));
+            for (text, width) in
+                [(&STANDARD.encode(&text), 64), (&STANDARD.encode(&text), 76), (&text, 64), (&text, 76)]
+            {
+                let lines: Vec<&str> =
+                    text.as_bytes().chunks(width).map(|line| str::from_utf8(line).unwrap()).collect();
+                for written in [lines.join("\n"), lines.join("\r\n  ")] {
+                    assert!(contains_placeholder(written.as_bytes()), "{before} before, {width} wide: {written}");
+                    assert!(contains_placeholder(STANDARD.encode(&written).as_bytes()), "the same encoded: {written}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_only_sounds_like_a_placeholder_passes() {
+    for text in [
+        "",
+        "sallyport",
+        "sallyport: a gateway; masked values",
+        "read the value; write it to disk, or leave the field out of the object",
+        "put it back unchanged or leave the field out",
+        "unchanged",
+        "sallyport%3A%20gateway",
+        "73616c6c79706f72743a",
+        &STANDARD.encode("sallyport: "),
+        &STANDARD.encode("or leave the field out"),
+        &STANDARD.encode([0_u8; 600]),
+    ] {
+        assert!(!contains_placeholder(text.as_bytes()), "{text}");
+    }
+}
+
 #[test]
 fn m8_request_bodies_for_the_record() {
     let masked = |verb, name: &str, resource: &str, mut body: Value| {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::super::Found;
-use crate::mask::Oracle;
+use crate::mask::{MaskedFields, Oracle};
 use shared::limits;
 
 /// The media type.
@@ -79,7 +79,7 @@ fn step<'v>(parent: &'v mut Value, segment: &str) -> Option<&'v mut Value> {
 pub(super) fn patch_operations(found: &mut Found<'_, '_>) {
     let question = found.question;
     let Some(patch) = question.body.value().filter(|_| question.body.content_type() == JSON_PATCH) else { return };
-    if let Some(oracle) = Oracle::find(question.info, false, patch) {
+    if let Some(oracle) = Oracle::find(question.info, &MaskedFields::default(), patch) {
         found.forbid("default/secret-oracle", oracle.sentence());
     }
     let op =
