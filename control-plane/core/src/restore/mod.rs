@@ -104,6 +104,15 @@ impl Restorer<'_> {
             return Ok(None);
         }
         let mut restored = body.clone();
+        let slot = |restored: &mut Value, text| {
+            if let Some(slot) = restored.pointer_mut(release::PLACE) {
+                *slot = text;
+            }
+        };
+        if payload.is_some() {
+            // Where it is not packed, what was in it shows through.
+            slot(&mut restored, Value::Null);
+        }
         match encoding {
             Encoding::JsonPatch => self.operations(&mut restored)?,
             Encoding::Json
@@ -113,8 +122,8 @@ impl Restorer<'_> {
             | Encoding::StrategicMergePatch
             | Encoding::ApplyPatch => self.object(&mut restored)?,
         }
-        if let (Some(payload), Some(slot)) = (payload, restored.pointer_mut(release::PLACE)) {
-            *slot = Value::String(payload);
+        if let Some(payload) = payload {
+            slot(&mut restored, Value::String(payload));
         }
         Ok(Some(restored))
     }

@@ -58,21 +58,20 @@ pub(super) fn payload(name: &str, encoding: Encoding, body: &Value) -> Result<Op
             None => Ok(None),
         };
     }
-    let text = |place: &str| {
-        let text = body.pointer(place).and_then(Value::as_str);
-        // A placeholder for the whole is a field's like any other.
-        text.filter(|text| !contains_placeholder(text.as_bytes()))
-    };
-    if let Some(text) = text("/stringData/release") {
+    let text = |place: &str| body.pointer(place).and_then(Value::as_str);
+    // A placeholder for the whole is a field's like any other.
+    let is_placeholder = |text: &str| contains_placeholder(text.as_bytes());
+    if let Some(text) = text("/stringData/release").filter(|text| !is_placeholder(text)) {
         let open = Payload::open_bytes(text.as_bytes());
         if open.is_none_or(|payload| find_placeholder(&payload.document).is_some()) {
             return error("/stringData/release", Why::Unreadable);
         }
     }
-    match text(PLACE).map(Payload::open) {
+    match text(PLACE).map(|text| (text, Payload::open(text))) {
         None => Ok(None),
-        Some(None) => error(PLACE, Why::Unreadable),
-        Some(Some(payload)) => match placeholders(&payload.document) {
+        Some((text, None)) if is_placeholder(text) => Ok(None),
+        Some((_, None)) => error(PLACE, Why::Unreadable),
+        Some((_, Some(payload))) => match placeholders(&payload.document) {
             0 => Ok(None),
             1..=RELEASE_PLACEHOLDERS => Ok(Some(payload)),
             _ => error(PLACE, Why::Many),

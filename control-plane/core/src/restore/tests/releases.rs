@@ -131,6 +131,22 @@ fn m7_a_revision_comes_back_as_it_was_shown() {
     assert_eq!(sent["metadata"]["resourceVersion"], "5");
 }
 
+/// One that was not packed, whose placeholders can be seen through base64 of base64.
+#[test]
+fn m7_a_release_that_is_not_packed_comes_back_too() {
+    let world = World::new();
+    let plain = |document: &Value| STANDARD.encode(STANDARD.encode(document.to_string()));
+    let shown = world.shown_release(2);
+    let mut body = stored(2, &shown);
+    body["data"]["release"] = json!(plain(&shown));
+    let put = |body: &Value| request("PUT", &format!("{SECRETS}/{}", name(2)), "application/json", body.to_string());
+    let sent = world.send(&put(&body)).unwrap();
+    assert_eq!(opened(&sent), release(2, PASSWORD));
+    // What only looks like one is refused.
+    body["data"]["release"] = json!(format!("{}x", plain(&shown)));
+    assert!(world.send(&put(&body)).unwrap_err().contains("/data/release"));
+}
+
 /// An upgrade whose chart looked the password up.
 #[test]
 fn m7_a_looked_up_value_is_stored_as_it_is() {
