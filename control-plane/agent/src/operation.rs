@@ -43,7 +43,7 @@ use crate::report::{Report, SharedLedger};
 use crate::review;
 use crate::rules::{Ours, check_patch};
 use crate::spent::SpentLeases;
-use crate::text;
+use crate::text::{self, Searchers};
 use crate::upstream::{Lane, Upstream, UpstreamError};
 
 /// What every operation of this process needs.
@@ -77,6 +77,8 @@ pub struct Agent {
     pub releases: Semaphore,
     /// Where long work is done.
     pub apart: Apart,
+    /// What looks for values in logs.
+    pub searchers: Searchers,
     /// Tasks that outlive an exchange: writes that were sent are followed to their answer.
     pub tasks: TaskSet,
     /// Counters.
