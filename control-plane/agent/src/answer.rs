@@ -8,6 +8,8 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use shared::status::{Reason, Status};
 
+use crate::warning;
+
 #[cfg(test)]
 mod tests;
 
@@ -210,14 +212,23 @@ fn follows(path_and_query: &str) -> bool {
     path_and_query.split_once('?').is_some_and(|(_, query)| query.split('&').any(|pair| pair.starts_with("follow")))
 }
 
-/// The headers that are passed on.
-pub fn headers(info: &RequestInfo, from: &HeaderMap) -> HeaderMap {
+/// The headers that are passed on. `masked`: the answer is about something that is masked, which a warning may quote.
+pub fn headers(info: &RequestInfo, masked: bool, from: &HeaderMap) -> HeaderMap {
     let mut to = HeaderMap::with_capacity(8);
     let documents = if info.is_resource_request { &[][..] } else { &PASSED_OF_DOCUMENTS[..] };
     for name in PASSED.iter().chain(documents) {
         for value in from.get_all(name) {
             to.append(name, value.clone());
         }
+    }
+    if masked {
+        let all = from.get_all(header::WARNING).iter();
+        let (shown, others): (Vec<_>, Vec<_>) = all.partition(|value| warning::is_harmless(value));
+        to.remove(header::WARNING);
+        let not_shown = others.first().map(|_| warning::NOT_SHOWN);
+        shown.into_iter().cloned().chain(not_shown).for_each(|value| {
+            to.append(header::WARNING, value);
+        });
     }
     to
 }

@@ -31,6 +31,7 @@ use crate::ration::{Ration, RefusedReleases};
 use crate::report::SharedLedger;
 use crate::rules::Ours;
 use crate::spent::SpentLeases;
+use crate::text::Searchers;
 use crate::upstream::{REFRESH, Upstream};
 
 /// How often Leases of approvals that expired are looked for.
@@ -93,6 +94,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         clock,
         releases: Semaphore::new(limits::RELEASES_AT_ONCE),
         apart: Apart::default(),
+        searchers: Searchers::default(),
         tasks: tasks.clone(),
         metrics: AgentMetrics::register(&metrics),
     });

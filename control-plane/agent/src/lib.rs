@@ -28,3 +28,4 @@ pub mod serve;
 pub mod spent;
 pub mod text;
 pub mod upstream;
+mod warning;

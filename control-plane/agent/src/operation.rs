@@ -43,7 +43,7 @@ use crate::report::{Report, SharedLedger};
 use crate::review;
 use crate::rules::{Ours, check_patch};
 use crate::spent::SpentLeases;
-use crate::text;
+use crate::text::{self, Searchers};
 use crate::upstream::{Lane, Upstream, UpstreamError};
 
 /// What every operation of this process needs.
@@ -77,6 +77,8 @@ pub struct Agent {
     pub releases: Semaphore,
     /// Where long work is done.
     pub apart: Apart,
+    /// What looks for values in logs.
+    pub searchers: Searchers,
     /// Tasks that outlive an exchange: writes that were sent are followed to their answer.
     pub tasks: TaskSet,
     /// Counters.
@@ -144,7 +146,6 @@ where
     agent.guarded.check(&matched)?;
     let (grant, mut report) = agent.ledger.spend(matched).map_err(Refusal::Spend)?;
     let info = grant.request().info().clone();
-    let is_head = head.method == Method::HEAD;
     let until = Duration::from_millis(grant.claims().until);
     let long = answer::is_stream(&info, grant.request().wire().path_and_query());
 
@@ -163,8 +164,9 @@ where
     let Obligations { hidden, reveal, .. } = &*obligations;
     let accept = obligations.accept(granted.grant.request().wire())?;
     let mask = agent.mask(&info, &obligations);
+    let masked = mask.guards_messages();
     let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
-    let asked = Asked { info: &info, is_head, accept: accept.as_ref() };
+    let asked = Asked { info: &info, is_head: head.method == Method::HEAD, accept: accept.as_ref() };
     if let Some(response) = hidden::instead(agent, &granted).await? {
         return not_sent(agent, &asked, response, mask, &bounds);
     }
@@ -181,13 +183,13 @@ where
     // Only in what the API server calls a success, and that is shown; whatever else comes is masked as ever.
     let reveal = reveal.clone().filter(|_| response.status() == StatusCode::OK);
     let masker = |filter, reveal| masker(plan, mask, text, filter, reveal);
-    match hidden::shows(hidden, &info, is_head, response.status()) {
-        Shows::All => pass_on(agent, &info, response, plan, masker(None, reveal)?, &bounds),
-        Shows::Some(filter) => pass_on(agent, &info, response, plan, masker(Some(*filter), None)?, &bounds),
+    match hidden::shows(hidden, &info, asked.is_head, response.status()) {
+        Shows::All => pass_on(agent, &info, response, plan, masker(None, reveal)?, masked, &bounds),
+        Shows::Some(filter) => pass_on(agent, &info, response, plan, masker(Some(*filter), None)?, masked, &bounds),
         Shows::One => {
             let shown = hidden::shown(hidden, &info, response, plan).await?;
             let reveal = reveal.filter(|_| shown.status() == StatusCode::OK);
-            pass_on(agent, &info, shown, plan, masker(None, reveal)?, &bounds)
+            pass_on(agent, &info, shown, plan, masker(None, reveal)?, masked, &bounds)
         }
     }
 }
@@ -201,7 +203,9 @@ fn not_sent(
     bounds: &Bounds,
 ) -> Result<Response<BoxBody>, Refusal> {
     let plan = answer::check(asked, &response).map_err(Refusal::Answer)?;
-    let mut response = pass_on(agent, asked.info, response, plan, masker(plan, mask, None, None, None)?, bounds)?;
+    let masked = mask.guards_messages();
+    let masker = masker(plan, mask, None, None, None)?;
+    let mut response = pass_on(agent, asked.info, response, plan, masker, masked, bounds)?;
     response.headers_mut().insert(wire::header::SENT, Sent::No.header());
     Ok(response)
 }
@@ -440,13 +444,14 @@ fn masker(
     Ok(if plan.gzip { masker.inflating() } else { masker })
 }
 
-/// The answer that leaves the agent.
+/// The answer that leaves the agent. `masked`: it is about something that is masked.
 fn pass_on<B>(
     agent: &Agent,
     info: &RequestInfo,
     response: Response<B>,
     plan: Plan,
     masker: AnswerMasker,
+    masked: bool,
     bounds: &Bounds,
 ) -> Result<Response<BoxBody>, Refusal>
 where
@@ -454,7 +459,7 @@ where
     B::Error: Into<BoxError>,
 {
     let (head, body) = response.into_parts();
-    let mut headers = answer::headers(info, &head.headers);
+    let mut headers = answer::headers(info, masked, &head.headers);
     let body = match plan.treatment {
         Treatment::Empty => empty(),
         Treatment::Replace => {

@@ -202,7 +202,9 @@ impl Refusal {
             | Self::Connect => Reason::Forbidden,
             Self::Body(BodyError::TooLarge { .. }) => Reason::RequestEntityTooLarge,
             Self::Body(_) => Reason::BadRequest,
-            Self::LedgerClosed | Self::Read | Self::Text(TextError::Unread) => Reason::ServiceUnavailable,
+            Self::LedgerClosed | Self::Read | Self::Text(TextError::Unread | TextError::Room) => {
+                Reason::ServiceUnavailable
+            }
             Self::Text(_) | Self::Hidden(_) => Reason::Forbidden,
             Self::Upstream(error) => error.reason(),
             Self::Answer(_) => Reason::BadGateway,

@@ -4,13 +4,19 @@
 //! The grant names the pod, and the pod names the Secrets. Only those are looked for: the pod has them already, so what is replaced tells it
 //! nothing. What can't be read, or is too much to look for, means no text. A Secret that is gone is gone; what a pod took from it before is not
 //! known to anybody here.
+//!
+//! What looks for them is made beside the thread that serves everybody, and may be large: all of it together has a bound ([`Searchers`]).
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use control_plane_core::grant::Target;
 use control_plane_core::mask::values::{self, SecretValues, ValuesError};
+use control_plane_core::restore::ReadObject;
 use shared::limits;
+use tokio::sync::Semaphore;
 
+use crate::apart::Apart;
 use crate::obligations::Granted;
 use crate::operation::{Agent, read};
 use crate::refusal::Refusal;
@@ -27,6 +33,9 @@ pub enum TextError {
     /// More than can be looked for.
     #[error(transparent)]
     Values(ValuesError),
+    /// More than [`limits::VALUE_SEARCHERS_BYTES`] with what is looked for already.
+    #[error("too many texts of pods with many secret values are open; try again when some have ended")]
+    Room,
 }
 
 impl TextError {
@@ -36,7 +45,60 @@ impl TextError {
             Self::Unread => "text-unread",
             Self::TooMany => "text-secrets",
             Self::Values(_) => "text-values",
+            Self::Room => "text-room",
         }
+    }
+}
+
+/// Bytes of a unit in which room is counted.
+const UNIT: usize = 1024;
+
+/// What looks for values in the texts that are open. Those who read logs of pods with the same values share one.
+#[derive(Debug)]
+pub struct Searchers {
+    room: Arc<Semaphore>,
+    /// By the values' digest, as long as somebody has it.
+    open: Mutex<HashMap<[u8; 32], Weak<SecretValues>>>,
+}
+
+impl Default for Searchers {
+    fn default() -> Self {
+        Self::with_room(limits::VALUE_SEARCHERS_BYTES)
+    }
+}
+
+impl Searchers {
+    fn with_room(bytes: usize) -> Self {
+        Self { room: Arc::new(Semaphore::new(bytes / UNIT)), open: Mutex::default() }
+    }
+
+    /// The searcher for the values of these Secrets. Its room is given back when the last text that it looks at has ended.
+    async fn searcher(&self, apart: &Apart, secrets: Vec<ReadObject>) -> Result<Arc<SecretValues>, Refusal> {
+        let digest = SecretValues::digest(&secrets);
+        if let Some(same) = self.same(&digest) {
+            return Ok(same);
+        }
+        // Most pods have none, and wait for nobody's long work.
+        let none = secrets.is_empty();
+        let work = move || SecretValues::of(&secrets);
+        let made = if none { work() } else { apart.clone().run(work).await.map_err(|_| Refusal::Read)? };
+        let made = made.map_err(|error| Refusal::Text(TextError::Values(error)))?;
+        // Others may have made it meanwhile.
+        if let Some(same) = self.same(&digest) {
+            return Ok(same);
+        }
+        let units = u32::try_from(made.memory().div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(units);
+        let made = Arc::new(made.keeping(room.map_err(|_| Refusal::Text(TextError::Room))?));
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // No more stay than there is room for.
+        open.retain(|_, searcher| searcher.strong_count() > 0);
+        open.insert(digest, Arc::downgrade(&made));
+        Ok(made)
+    }
+
+    fn same(&self, digest: &[u8; 32]) -> Option<Arc<SecretValues>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(digest)?.upgrade()
     }
 }
 
@@ -57,6 +119,47 @@ pub(crate) async fn wanted(agent: &Agent, granted: &Granted) -> Result<Option<Ar
     for name in &names {
         secrets.extend(read(agent, granted, name).await.map_err(unread)?);
     }
-    let values = SecretValues::of(&secrets).map_err(|error| Refusal::Text(TextError::Values(error)))?;
-    Ok(Some(Arc::new(values)))
+    agent.searchers.searcher(&agent.apart, secrets).await.map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use control_plane_core::mask::{MaskContext, PlaceholderKey, PlaceholderKeys};
+    use control_plane_core::query::Query;
+    use control_plane_core::request_info::RequestInfo;
+    use http::Method;
+
+    use super::*;
+
+    fn secrets(value: &str) -> Vec<ReadObject> {
+        let info =
+            RequestInfo::parse(&Method::GET, "/api/v1/namespaces/x/secrets/s", &Query::parse("").unwrap()).unwrap();
+        let keys = PlaceholderKeys::new(PlaceholderKey::new([7; 32]), None);
+        let secret =
+            format!(r#"{{"kind":"Secret","apiVersion":"v1","metadata":{{"name":"s"}},"data":{{"k":"{value}"}}}}"#);
+        vec![ReadObject::new(secret.as_bytes(), &MaskContext::response(Arc::new(keys), "test", &info)).unwrap()]
+    }
+
+    #[tokio::test]
+    async fn what_looks_for_values_has_its_room_until_the_last_text_ends() {
+        let apart = Apart::default();
+        let size = SecretValues::of(&secrets("c3dvcmRmaXNo")).unwrap().memory();
+        assert!(size > 32 * 1024, "{size}");
+        let searchers = Searchers::with_room(2 * size.next_multiple_of(UNIT));
+        let get = async |value| searchers.searcher(&apart, secrets(value)).await;
+        let first = get("c3dvcmRmaXNo").await.unwrap();
+        let second = get("c3dvcmRmaXNp").await.unwrap();
+        let refused = get("c3dvcmRmaXNq").await.unwrap_err();
+        assert!(matches!(refused, Refusal::Text(TextError::Room)) && refused.label() == "text-room");
+        assert_eq!(refused.reply().status(), 503);
+        // Who looks for the same takes no more.
+        let again = get("c3dvcmRmaXNo").await.unwrap();
+        assert!(Arc::ptr_eq(&first, &again));
+        drop(first);
+        assert!(get("c3dvcmRmaXNq").await.is_err());
+        drop(again);
+        let third = get("c3dvcmRmaXNq").await.unwrap();
+        drop((second, third));
+        assert_eq!(searchers.room.available_permits(), 2 * size.div_ceil(UNIT));
+    }
 }

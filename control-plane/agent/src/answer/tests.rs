@@ -196,10 +196,10 @@ fn headers_that_pass() {
         names.sort();
         names
     };
-    let passed = headers(&info(POD), &from);
+    let passed = headers(&info(POD), false, &from);
     assert_eq!(names(&passed), ["content-type", "retry-after", "warning"]);
     assert_eq!(passed.get_all(header::WARNING).iter().count(), 2);
-    assert_eq!(names(&headers(&info("/openapi/v3"), &from)), ["content-type", "etag", "retry-after", "warning"]);
+    assert_eq!(names(&headers(&info("/openapi/v3"), false, &from)), ["content-type", "etag", "retry-after", "warning"]);
 }
 
 #[test]
@@ -222,4 +222,47 @@ fn a_stand_in_keeps_the_code() {
         assert_eq!(status.code, code);
         assert!(!status.message.is_empty());
     }
+}
+
+#[test]
+fn m3_warnings_where_something_is_masked() {
+    let passed = |masked: bool, texts: &[&str]| -> Vec<String> {
+        let mut from = HeaderMap::new();
+        for text in texts {
+            from.append(header::WARNING, HeaderValue::from_str(text).unwrap());
+        }
+        let passed = headers(&info(POD), masked, &from);
+        passed.get_all(header::WARNING).iter().map(|value| value.to_str().unwrap().to_owned()).collect()
+    };
+    let harmless = [
+        r#"299 - "unknown field \"spec.foo\"""#,
+        r#"299 - "duplicate field \"data.tls.crt\"""#,
+        r#"299 - "v1 ComponentStatus is deprecated in v1.19+""#,
+        r#"299 - "policy/v1beta1 PodDisruptionBudget is deprecated in v1.21+, unavailable in v1.25+; use policy/v1 PodDisruptionBudget""#,
+        r#"299 - "example.com/v1alpha1 CronTab is deprecated; use example.com/v1 CronTab""#,
+    ];
+    assert_eq!(passed(true, &harmless), harmless);
+    let quoting = [
+        r#"299 - "password hunter2 is too weak""#,
+        r#"299 - "unknown field \"hunter2 is too weak\"""#,
+        r#"299 - "unknown field \"spec.foo\" hunter2""#,
+        r#"299 - "unknown field \"aHVudGVyMg==\"""#,
+        r#"299 - "unknown field \"spec.foo\"", 299 - "hunter2""#,
+        r#"299 - "unknown field \"spec.foo\"" "Mon, 30 Nov 2026 04:00:00 GMT""#,
+        r#"299 hunter2 "unknown field \"spec.foo\"""#,
+        r#"199 - "unknown field \"spec.foo\"""#,
+        r#"299 - "v1 Secret is deprecated in v1.19+; hunter2""#,
+        r#"299 - "v1 Secret is deprecated in v1.19+ hunter2""#,
+        r#"299 - "v1 Secret is deprecated in vhunter.2+""#,
+        r#"299 - "hunter 2 is deprecated""#,
+        "hunter2",
+        "",
+    ];
+    for text in quoting {
+        let shown = passed(true, &[harmless[0], text, text]);
+        assert_eq!(shown, [harmless[0], warning::NOT_SHOWN.to_str().unwrap()], "{text}");
+        // Elsewhere they are as they are.
+        assert_eq!(passed(false, &[text]), [text]);
+    }
+    assert!(passed(true, &[]).is_empty());
 }

@@ -139,6 +139,36 @@ async fn what_can_not_be_looked_for_is_not_asked_for() {
     assert!(world.api.seen().iter().all(|seen| !seen.line.contains("/log")));
 }
 
+/// Each such log takes a tenth of the agent's memory for as long as somebody reads it.
+#[tokio::test]
+async fn many_logs_of_pods_with_many_values_are_too_many() {
+    let (world, link) = World::start().await;
+    let (hung, _ended) = mpsc::channel(16);
+    let mut open = Vec::new();
+    for index in 0.. {
+        let long: String = (0..3000).map(|n| format!("{index}-value-{n:05}\n")).collect();
+        pod(&world, &json!({"volumes": [{"secret": {"secretName": "a"}}]}));
+        secret(&world, "a", &long);
+        world.api.on(&format!("GET {LOG}"), vec![text_head(), chunk("up\n"), Step::Hang(hung.clone())]);
+        let call = Call::new("GET", LOG, "");
+        let mut claims = world.control_plane.claims(&link, &call);
+        claims["reads"] = reads();
+        let answer = link.send(&call, &world.control_plane.sign(&claims)).await;
+        if answer.status() != 200 {
+            let (head, body) = text(answer).await;
+            assert_eq!(
+                (head.status.as_u16(), head.headers[wire::header::REFUSED].to_str().unwrap()),
+                (503, "text-room")
+            );
+            assert!(body.contains("try again"), "{body}");
+            break;
+        }
+        open.push(answer);
+        assert!(open.len() < 10);
+    }
+    assert!(open.len() > 1);
+}
+
 /// Nobody knows the Secrets of a pod that came up after it was looked for.
 #[tokio::test]
 async fn a_pod_that_was_not_there_has_no_text() {

@@ -41,7 +41,7 @@ impl Masker {
         let input = cursor.input;
         loop {
             let role = self.top.role;
-            let told = told(role);
+            let told = told(role) | if self.is_status() { TOLD_OF_STATUS } else { 0 };
             let mut stops = cursor.stops.walk(cursor.at);
             let mut at = cursor.at;
             loop {
@@ -170,6 +170,9 @@ fn key_of(role: Role, name: &[u8]) -> Option<Key> {
         _ => Some(Key::of(name)),
     }
 }
+
+/// The names in a `Status` by which a string is more than copied, beside those of every map.
+const TOLD_OF_STATUS: u32 = Key::Reason.bit() | Key::Status.bit();
 
 /// The names in such a map by which a string is more than copied, a bit each.
 const fn told(role: Role) -> u32 {

@@ -21,6 +21,8 @@ pub(super) enum Key {
     Details,
     Causes,
     Message,
+    Reason,
+    Field,
     Status,
     Spec,
     Token,
@@ -45,7 +47,7 @@ impl Key {
 }
 
 /// All names that mean something: four to fifteen bytes.
-const NAMES: [(&str, Key); 21] = [
+const NAMES: [(&str, Key); 23] = [
     ("kind", Key::Kind),
     ("apiVersion", Key::ApiVersion),
     ("data", Key::Data),
@@ -64,6 +66,8 @@ const NAMES: [(&str, Key); 21] = [
     ("details", Key::Details),
     ("causes", Key::Causes),
     ("message", Key::Message),
+    ("reason", Key::Reason),
+    ("field", Key::Field),
     ("status", Key::Status),
     ("spec", Key::Spec),
     ("token", Key::Token),

@@ -135,8 +135,8 @@ impl MaskContext {
         Self { fields, ..self }
     }
 
-    /// Whether every message about the object may quote what is masked.
-    fn guards_messages(&self) -> bool {
+    /// Whether whatever is said about the object may quote what is masked.
+    pub fn guards_messages(&self) -> bool {
         self.secrets || !self.fields.is_empty()
     }
 }

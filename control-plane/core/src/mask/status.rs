@@ -1,9 +1,125 @@
-//! Messages of a `Status` about Secrets (SECURITY.md M3). Error texts of the API server may quote the object, the patch or a part of it
+//! Texts of a `Status` about Secrets (SECURITY.md M3). Error texts of the API server may quote the object, the patch or a part of it
 //! (k8s.io/apimachinery pkg/api/errors, pkg/util/validation/field), so only a few exact shapes, which hold nothing but names, are shown.
+//! A webhook writes the whole `Status` of its refusal (k8s.io/apiserver pkg/admission/plugin/webhook/errors), so its words are looked at too.
 
-/// What stands in place of a message that may quote a value. Reason, code and details say what happened.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it"
+)]
+
+use super::key::Key;
+
+/// What stands in place of a message that may quote a value. Code and reason say what happened.
 pub(super) const GENERIC: &str =
-    "Sallyport does not show this message, because it may quote the value of a Secret; reason and code are unchanged";
+    "Sallyport does not show this message, because it may quote the value of a Secret; see the code and the reason";
+
+/// A text of a `Status`, by where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Message,
+    /// `Success` or `Failure`.
+    Outcome,
+    /// Of the whole, or of a cause.
+    Reason,
+    /// Where in the object.
+    Field,
+    Kind,
+    /// Names, and whatever else.
+    Name,
+}
+
+impl Part {
+    /// In the `Status` itself; other texts in it are no part of an error.
+    pub(super) const fn of_status(key: Key) -> Option<Self> {
+        match key {
+            Key::Message => Some(Self::Message),
+            Key::Reason => Some(Self::Reason),
+            Key::Status => Some(Self::Outcome),
+            _ => None,
+        }
+    }
+
+    /// In its details.
+    pub(super) const fn of_details(key: Key) -> Self {
+        match key {
+            Key::Kind => Self::Kind,
+            _ => Self::Name,
+        }
+    }
+
+    /// In one of its causes.
+    pub(super) const fn of_cause(key: Key) -> Self {
+        match key {
+            Key::Message => Self::Message,
+            Key::Reason => Self::Reason,
+            Key::Field => Self::Field,
+            _ => Self::Name,
+        }
+    }
+
+    /// Whether a text holds names and known words only.
+    pub(super) fn is_harmless(self, text: &str) -> bool {
+        match self {
+            Self::Message => is_harmless(text),
+            Self::Outcome => text == "Success" || text == "Failure",
+            Self::Reason => text.is_empty() || REASONS.contains(&text),
+            Self::Field => text.is_empty() || is_field(text),
+            Self::Kind => is_name(text) || is_kind(text),
+            Self::Name => is_name(text),
+        }
+    }
+
+    /// What stands in place of one that may hold more.
+    pub(super) const fn stand_in(self) -> &'static str {
+        match self {
+            Self::Message => GENERIC,
+            Self::Outcome => "Failure",
+            Self::Reason => "NotShown",
+            Self::Field | Self::Kind | Self::Name => "not-shown",
+        }
+    }
+}
+
+/// `StatusReason…` and `CauseType…` of k8s.io/apimachinery pkg/apis/meta/v1/types.go, and the causes of k8s.io/api core/v1 and policy/v1.
+const REASONS: &[&str] = &[
+    "Unauthorized",
+    "Forbidden",
+    "NotFound",
+    "AlreadyExists",
+    "Conflict",
+    "Gone",
+    "Invalid",
+    "ServerTimeout",
+    "StoreReadError",
+    "Timeout",
+    "TooManyRequests",
+    "BadRequest",
+    "MethodNotAllowed",
+    "NotAcceptable",
+    "RequestEntityTooLarge",
+    "UnsupportedMediaType",
+    "InternalError",
+    "Expired",
+    "ServiceUnavailable",
+    "FieldValueNotFound",
+    "FieldValueRequired",
+    "FieldValueDuplicate",
+    "FieldValueInvalid",
+    "FieldValueNotSupported",
+    "FieldValueForbidden",
+    "FieldValueTooLong",
+    "FieldValueTooMany",
+    "FieldValueTypeInvalid",
+    "UnexpectedServerResponse",
+    "FieldManagerConflict",
+    "ResourceVersionTooLarge",
+    "NamespaceTerminating",
+    "DisruptionBudget",
+];
+
+/// What a path begins with.
+const FIELDS: &[&str] =
+    &["apiVersion", "kind", "metadata", "data", "stringData", "binaryData", "type", "immutable", "spec", "status"];
 
 /// Texts without any variable part.
 const CONSTANT: &[&str] = &[
@@ -100,6 +216,26 @@ fn unserved(message: &str) -> Option<()> {
     (rest == " could not be completed at this time, please try again.").then_some(())
 }
 
+/// `data[tls.crt]`, `spec.containers[0].image`, `.metadata.labels`: names and where they stand, without anything that a value is put in by.
+fn is_field(text: &str) -> bool {
+    let path = text.strip_prefix('.').unwrap_or(text);
+    let first = path.split(['.', '[']).next().unwrap_or_default();
+    let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.[]".contains(&byte);
+    FIELDS.contains(&first) && text.len() <= 253 && path.bytes().all(is_path)
+}
+
+/// A name as Kubernetes allows it (RFC 1123 subdomain), or none.
+fn is_name(text: &str) -> bool {
+    text.len() <= 253 && text.bytes().all(is_name_byte)
+}
+
+/// `Secret`, where an object was invalid.
+fn is_kind(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|c: char| c.is_ascii_uppercase())
+        && text.bytes().all(|b| b.is_ascii_alphabetic())
+}
+
 const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
 }
@@ -163,6 +299,44 @@ mod tests {
             "",
         ] {
             assert!(!is_harmless(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn m3_words_and_names_pass_and_nothing_else() {
+        for (part, harmless, other) in [
+            (Part::Outcome, &["Success", "Failure"][..], &["", "hunter2"][..]),
+            (
+                Part::Reason,
+                &["", "Invalid", "FieldValueInvalid", "AlreadyExists"],
+                &["hunter2", "invalid", "Invalid: hunter2", "password hunter2 is too weak"],
+            ),
+            (
+                Part::Field,
+                &[
+                    "",
+                    "data[p]",
+                    "data[tls.crt]",
+                    "metadata.name",
+                    ".data.password",
+                    "spec.containers[0].image",
+                    "type",
+                ],
+                &["hunter2", "data[p]=hunter2", "data: hunter2", "database.hunter2", "data[p] hunter2", "data/hunter2"],
+            ),
+            (Part::Kind, &["", "secrets", "Secret", "deployments"], &["Hunter2", "secrets hunter", "S\u{e4}"]),
+            (
+                Part::Name,
+                &["", "db", "tls.example.com", "8f4d1c3e-0000-4000-8000-000000000000", "rbac.authorization.k8s.io"],
+                &["Hunter", "hunter 2", "hunter2=", "a/b"],
+            ),
+        ] {
+            for text in harmless {
+                assert!(part.is_harmless(text), "{part:?} {text}");
+            }
+            for text in other {
+                assert!(!part.is_harmless(text), "{part:?} {text}");
+            }
         }
     }
 

@@ -13,7 +13,8 @@ use super::key::Key;
 use super::masker::Masker;
 use super::open::Fate;
 use super::scan::{Cursor, State};
-use super::{LAST_APPLIED, MaskError, status};
+use super::status::{self, Part};
+use super::{LAST_APPLIED, MaskError};
 
 /// What is done with the string value that is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(super) enum Use {
     Drop,
     /// Copied, and its text is wanted.
     Read(Fact),
-    /// A `Status` message: held back until it is complete.
+    /// A text of a `Status`: held back until it is complete.
     Hold,
     /// The payload of a release of helm's: held back until it is complete.
     Release,
@@ -59,7 +60,7 @@ impl Masker {
             Role::Object | Role::Plain => match self.key {
                 Key::Kind if self.top.map => Use::Read(Fact::Kind),
                 Key::ApiVersion if self.top.map => Use::Read(Fact::ApiVersion),
-                Key::Message if self.is_status() => Use::Hold,
+                key if Part::of_status(key).is_some() && self.is_status() => Use::Hold,
                 _ => Use::Keep,
             },
             Role::Metadata => match self.key {
@@ -69,8 +70,7 @@ impl Masker {
             },
             Role::Annotations if self.name == LAST_APPLIED.as_bytes() => Use::Collect { strict: true },
             Role::Annotations => Use::Peek,
-            Role::Details if self.key == Key::Kind => Use::Read(Fact::DetailsKind),
-            Role::Cause if self.key == Key::Message => Use::Hold,
+            Role::Details | Role::Cause => Use::Hold,
             _ => Use::Keep,
         }
     }
@@ -197,7 +197,7 @@ impl Masker {
                 learnt?;
             }
             Use::Hold => {
-                self.end_message(out);
+                self.end_of_status(cursor, out)?;
                 self.unmute(cursor);
             }
             Use::Release => {
@@ -361,19 +361,30 @@ impl Masker {
         known.map_err(|_| MaskError::TooLate { offset: self.offset(cursor) })
     }
 
-    /// The message of a `Status` or of one of its causes is complete.
-    fn end_message(&mut self, out: &mut Vec<u8>) {
+    /// A text of a `Status`, of its details or of one of its causes is complete.
+    fn end_of_status(&mut self, cursor: &Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
+        let part = match self.top.role {
+            Role::Details => Part::of_details(self.key),
+            Role::Cause => Part::of_cause(self.key),
+            _ => Part::of_status(self.key).unwrap_or(Part::Message),
+        };
+        let held = std::mem::take(&mut self.text);
+        if part == Part::Kind {
+            self.learn(Fact::DetailsKind, &held, cursor)?;
+        }
         // What was cut at the bound may end in mid character, and is not shown anyway.
-        let text = std::str::from_utf8(&self.text).unwrap_or_default();
+        let text = std::str::from_utf8(&held).unwrap_or_default();
         let about_secret = self.context.guards_messages() || self.status_of_secret || status::speaks_of_secret(text);
-        let harmless = status::is_harmless(text);
+        let harmless = part.is_harmless(text);
         if self.overflow || about_secret && !harmless {
             self.summary.masked += 1;
-            escape_into(status::GENERIC.as_bytes(), out);
-            return;
+            escape_into(part.stand_in().as_bytes(), out);
+        } else {
+            self.message_passed |= !harmless;
+            escape_into(&held, out);
         }
-        self.message_passed |= !harmless;
-        escape_into(&self.text, out);
+        self.text = held;
+        Ok(())
     }
 }
 

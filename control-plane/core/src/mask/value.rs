@@ -13,7 +13,8 @@ use super::frame::{Frame, Kind, Presumed, Role};
 use super::key::Key;
 use super::masker::{Carrier, Documents, Masker};
 use super::placeholder::Field;
-use super::{LAST_APPLIED, MaskContext, MaskError, fields, status};
+use super::status::{self, Part};
+use super::{LAST_APPLIED, MaskContext, MaskError, fields};
 use crate::body::{Budget, json};
 
 /// Masks a parsed document in place and says how many values were replaced.
@@ -26,6 +27,7 @@ pub fn mask_value(value: &mut Value, context: &MaskContext) -> usize {
         carrier: Carrier::default(),
         own: false,
         may_be_secret: false,
+        status_of_secret: false,
         level: 0,
         namespace: context.namespace.clone(),
         name: context.name.clone(),
@@ -49,6 +51,7 @@ pub(super) fn mask_carried(value: &mut Value, context: &MaskContext, carrier: Ca
         context,
         own: false,
         may_be_secret: false,
+        status_of_secret: false,
         level: 1,
         namespace: carrier.namespace.clone(),
         name: carrier.name.clone(),
@@ -68,6 +71,8 @@ struct Walk<'a> {
     own: bool,
     /// The innermost object around here.
     may_be_secret: bool,
+    /// The details of the innermost object name Secrets.
+    status_of_secret: bool,
     level: u8,
     namespace: String,
     name: String,
@@ -106,16 +111,20 @@ impl Walk<'_> {
         let text = |name: &str| map.get(name).and_then(Value::as_str).map(str::as_bytes);
         let _kind = text("kind").map(|kind| frame.set_kind(kind));
         let _api = text("apiVersion").map(|api| frame.set_api(api));
-        let outer = (self.namespace.clone(), self.name.clone(), self.named, self.may_be_secret);
+        let outer = (self.namespace.clone(), self.name.clone(), self.named);
+        let before = (self.may_be_secret, self.status_of_secret);
         if frame.is_object() {
             self.enter(map);
-            self.may_be_secret = frame.is_secret(true);
+            let kind = map.get("details").and_then(|details| details.get("kind")).and_then(Value::as_str);
+            let names_secrets = |kind: &str| ["secret", "secrets"].contains(&kind.to_ascii_lowercase().as_str());
+            (self.may_be_secret, self.status_of_secret) = (frame.is_secret(true), kind.is_some_and(names_secrets));
         }
         for (name, value) in map.iter_mut() {
             self.member(&frame, root, name, value);
         }
         if frame.is_object() {
-            (self.namespace, self.name, self.named, self.may_be_secret) = outer;
+            (self.namespace, self.name, self.named) = outer;
+            (self.may_be_secret, self.status_of_secret) = before;
         }
     }
 
@@ -147,8 +156,8 @@ impl Walk<'_> {
                 rows.iter_mut().for_each(|row| self.row(row, presumed));
             }
             (Key::Object, Value::Object(object)) if root => self.map(object, Some(frame.presumed), false),
-            (Key::Message, Value::String(message)) if is_status => {
-                self.message(message, self.context.guards_messages())
+            (key, Value::String(text)) if is_status && Part::of_status(key).is_some() => {
+                self.of_status(Part::of_status(key).unwrap_or(Part::Message), text);
             }
             (Key::Details, Value::Object(details)) if is_status => self.details(details),
             (Key::Status | Key::Spec, Value::Object(holder)) if holds_token => self.token_holder(holder),
@@ -281,6 +290,7 @@ impl Walk<'_> {
             carrier: Carrier { namespace: self.namespace.clone(), name: self.name.clone(), place: place.to_owned() },
             own: of_secret && !self.name.is_empty(),
             may_be_secret: false,
+            status_of_secret: false,
             level: self.level + 1,
             namespace: self.namespace.clone(),
             name: self.name.clone(),
@@ -305,27 +315,29 @@ impl Walk<'_> {
     }
 
     fn details(&mut self, details: &mut Map<String, Value>) {
-        let kind = details.get("kind").and_then(Value::as_str).unwrap_or_default();
-        let about_secret =
-            self.context.guards_messages() || ["secret", "secrets"].contains(&kind.to_ascii_lowercase().as_str());
         for (name, value) in details.iter_mut() {
-            let Some(causes) = value.as_array_mut().filter(|_| name == "causes") else {
-                self.misplaced(name, value);
-                continue;
-            };
-            for (name, value) in causes.iter_mut().filter_map(Value::as_object_mut).flatten() {
-                match value {
-                    Value::String(message) if name == "message" => self.message(message, about_secret),
-                    _ => self.misplaced(name, value),
-                }
+            match value {
+                Value::String(text) => self.of_status(Part::of_details(Key::of(name.as_bytes())), text),
+                Value::Array(causes) if name == "causes" => causes.iter_mut().for_each(|cause| self.cause(cause)),
+                _ => self.misplaced(name, value),
             }
         }
     }
 
-    fn message(&mut self, message: &mut String, about_secret: bool) {
-        if (about_secret || status::speaks_of_secret(message)) && !status::is_harmless(message) {
+    fn cause(&mut self, cause: &mut Value) {
+        for (name, value) in cause.as_object_mut().into_iter().flatten() {
+            match value {
+                Value::String(text) => self.of_status(Part::of_cause(Key::of(name.as_bytes())), text),
+                _ => self.misplaced(name, value),
+            }
+        }
+    }
+
+    fn of_status(&mut self, part: Part, text: &mut String) {
+        let about_secret = self.context.guards_messages() || self.status_of_secret || status::speaks_of_secret(text);
+        if about_secret && !part.is_harmless(text) {
             self.masked += 1;
-            status::GENERIC.clone_into(message);
+            part.stand_in().clone_into(text);
         }
     }
 

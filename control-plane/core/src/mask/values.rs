@@ -50,6 +50,8 @@ pub struct SecretValues {
     skip: skip::Skip,
     /// How many of the last bytes may be the beginning of a value, by state. States that are not in here are none of a value.
     depths: HashMap<StateID, usize>,
+    /// What is given back when nobody looks for them any more.
+    _kept: Option<Box<dyn Send + Sync>>,
 }
 
 /// Shows no value.
@@ -72,7 +74,20 @@ impl SecretValues {
         let start = searcher.start_state(Anchored::No).map_err(|_| ValuesError::Searcher)?;
         let skip = skip::Skip::new(&patterns);
         let depths = depths(&searcher, start, patterns);
-        Ok(Self { searcher, start, skip, depths })
+        Ok(Self { searcher, start, skip, depths, _kept: None })
+    }
+
+    /// Bytes that they take in memory for as long as they are looked for.
+    pub fn memory(&self) -> usize {
+        // A table of the standard library has a place in eight free, and a byte for each.
+        let entry = size_of::<(StateID, usize)>() + 1;
+        self.searcher.memory_usage() + skip::TABLE + self.depths.capacity().saturating_mul(entry) / 7 * 8
+    }
+
+    /// The same, with something that goes when they go: the room that they take.
+    #[must_use]
+    pub fn keeping(self, kept: impl Send + Sync + 'static) -> Self {
+        Self { _kept: Some(Box::new(kept)), ..self }
     }
 
     /// Whether there is nothing to look for.

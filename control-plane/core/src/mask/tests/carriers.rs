@@ -379,6 +379,28 @@ fn m3_status_about_secrets() {
     passes("pods", &failure(r#"Pod "x" is invalid: spec.volumes[0].secret: Required value"#, "pods"));
 }
 
+/// A webhook writes all of it.
+#[test]
+fn m3_words_of_a_webhook_about_a_secret() {
+    let quoting = format!("password {CANARY} is too weak");
+    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": quoting, "message": quoting, "reason": quoting,
+        "details": {"name": CANARY, "group": quoting, "kind": quoting, "uid": CANARY,
+            "causes": [{"reason": quoting, "message": quoting, "field": format!("data[p]={CANARY}"), "x": quoting}]}, "code": 403});
+    let expected = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": GENERIC, "reason": "NotShown",
+        "details": {"name": "not-shown", "group": "not-shown", "kind": "not-shown", "uid": "not-shown",
+            "causes": [{"reason": "NotShown", "message": GENERIC, "field": "not-shown", "x": "not-shown"}]}, "code": 403});
+    assert_eq!(masked("secrets", &status.to_string()), expected);
+    // Whatever was asked for, where the details say it.
+    let mut named = status.clone();
+    named["details"]["kind"] = json!("secrets");
+    for (mut status, resource) in [(status.clone(), "secrets"), (named, "pods")] {
+        mask_value(&mut status, &context(resource, Verb::Get));
+        assert!(!status.to_string().contains(CANARY), "{status}");
+    }
+    // Of something else they are nobody's secret.
+    passes("pods", &format!(r#"{{"kind":"Status",{}"#, status.to_string().trim_start_matches('{')));
+}
+
 #[test]
 fn m3_status_that_turns_out_to_be_about_secrets() {
     let late = failure(&format!("odd text with {CANARY}"), "secrets");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -57,6 +58,20 @@ fn note<'a>(value: &'a Value, names: &mut BTreeSet<&'a str>) {
 }
 
 impl SecretValues {
+    /// The same for the same values: those who look for them can share what looks. It is for this process only.
+    pub fn digest(secrets: &[ReadObject]) -> [u8; 32] {
+        let mut digest = digest::Context::new(&digest::SHA256);
+        for secret in secrets {
+            // As long as it is long, so that no two lists of Secrets are written alike.
+            let data = secret.real().get("data").map(Value::to_string).map(Zeroizing::new).unwrap_or_default();
+            digest.update(&(data.len() as u64).to_be_bytes());
+            digest.update(data.as_bytes());
+        }
+        let mut bytes = [0; 32];
+        bytes.iter_mut().zip(digest.finish().as_ref()).for_each(|(to, byte)| *to = *byte);
+        bytes
+    }
+
     /// Looks for the values of these Secrets.
     ///
     /// # Errors

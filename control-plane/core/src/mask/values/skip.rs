@@ -5,7 +5,7 @@
 /// Bytes that are looked up together.
 const BLOCK: usize = 3;
 /// Entries of the table, of one byte each: it stays in the fastest cache.
-const TABLE: usize = 1 << 15;
+pub(super) const TABLE: usize = 1 << 15;
 /// Longest window. A longer one would gain little.
 const WINDOW_MAX: usize = 64;
 
