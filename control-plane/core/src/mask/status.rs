@@ -154,9 +154,27 @@ pub(super) fn speaks_of_secret(message: &str) -> bool {
     subject.starts_with("secret \"")
         || subject.starts_with("secrets \"")
         || subject.starts_with("secrets is ")
-        || lower.contains(r#""kind":"secret"#)
-        || lower.contains(r#"\"kind\":\"secret"#)
-        || lower.contains(r#"kind\\\":\\\"secret"#)
+        || bare(&lower).contains(r#""kind":"secret"#)
+}
+
+/// A text without blanks and without what a quote in a text in a text has before it.
+fn bare(text: &str) -> String {
+    let mut bare = String::with_capacity(text.len());
+    let mut escaped = false;
+    for char in text.chars() {
+        match char {
+            '\\' => escaped = true,
+            // An escaped end of line.
+            'n' | 'r' | 't' if escaped => escaped = false,
+            _ => {
+                escaped = false;
+                if !char.is_whitespace() {
+                    bare.push(char);
+                }
+            }
+        }
+    }
+    bare
 }
 
 /// `secrets "x" not found`, `secrets "x" already exists`.
@@ -343,7 +361,15 @@ mod tests {
     #[test]
     fn m3_subject() {
         assert!(speaks_of_secret(r#"Secret "db" is invalid: data[p]: Invalid value: "hunter2""#));
-        assert!(speaks_of_secret(r#"patch: Invalid value: "{\"kind\":\"Secret\"}""#));
+        for quoted in [
+            r#"{"kind":"Secret"}"#,
+            r#"{\"kind\":\"Secret\"}"#,
+            r#"{\\\"kind\\\":\\\"Secret\\\"}"#,
+            "{\n\t\"kind\" : \"secret\"}",
+            r#"{\n\t\"kind\"\t:\n\"Secret\"}"#,
+        ] {
+            assert!(speaks_of_secret(&format!(r#"patch: Invalid value: "{quoted}""#)), "{quoted}");
+        }
         assert!(!speaks_of_secret(r#"Pod "x" is invalid: spec.volumes[0].secret.secretName: Required value"#));
     }
 }

@@ -9,6 +9,7 @@
 use serde_json::{Map, Value};
 use shared::limits::MASK_NESTED_DOCUMENTS;
 
+use super::annotation::may_quote_secret;
 use super::frame::{Frame, Kind, Presumed, Role};
 use super::key::Key;
 use super::masker::{Carrier, Documents, Masker};
@@ -278,7 +279,7 @@ impl Walk<'_> {
                 if strict
                     || self.level >= MASK_NESTED_DOCUMENTS
                     || self.may_be_secret
-                    || text.contains("Secret")
+                    || may_quote_secret(text.as_bytes())
                     || self.is_json(text) =>
             {
                 return self.replace(value, "Annotation", "annotation", place, false);
