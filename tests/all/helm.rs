@@ -412,7 +412,10 @@ async fn what_is_shown_of_a_release_is_no_way_to_a_value() {
         ("in another Secret", serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "stringData": {"password": users}}).to_string()),
     ] {
         let refused = send(&create, &body).await.refused();
-        assert!(refused.contains("holds a placeholder of Sallyport"), "{what}: {refused}");
+        // Refusals tell something, so there are not many.
+        let rationed = refused.contains("too many of helm's releases with placeholders were refused");
+        assert!(rationed || refused.contains("holds a placeholder of Sallyport"), "{what}: {refused}");
+        assert!(!rationed || what == "as a name", "{what}: {refused}");
     }
     let conf = format!("{}-conf", twins.name);
     let patch = serde_json::json!({"stringData": {"apiKey": users}}).to_string();

@@ -190,6 +190,48 @@ async fn usual_names_are_masked_where_policy_says_so() {
         values.retain(|char| char != '\\');
         assert!(values.contains(CANARY) && !values.contains("c2FsbHlwb3J0"), "{kind}: {values}");
     }
+    // What people do to a Deployment leaves the value where it is.
+    for words in [
+        &["set", "image", "deployment/web", "c=registry.example/c:2"][..],
+        &["set", "env", "deployment/web", "PORT=9090", "MORE=x"],
+        &["set", "env", "deployment/web", "MORE-"],
+        &["scale", "deployment/web", "--replicas=2"],
+        &["rollout", "restart", "deployment/web"],
+        &["label", "deployment/web", "a=b"],
+    ] {
+        let done = kubectl.run(words).await;
+        without_canary(&done);
+        done.ok();
+    }
+    let real = || own.cluster().get_json(&["-n", own, "deployment", "web"])["spec"]["template"]["spec"].clone();
+    let password = json!({"name": "DB_PASSWORD", "value": CANARY});
+    let (pod, variables) = (real(), |pod: &Value, list: &str| pod[list][0]["env"].as_array().unwrap().clone());
+    assert_eq!(pod["containers"][0]["image"], "registry.example/c:2");
+    for list in ["containers", "initContainers"] {
+        assert!(variables(&pod, list).contains(&password), "{pod}");
+    }
+    assert!(variables(&pod, "containers").contains(&json!({"name": "PORT", "value": "9090"})), "{pod}");
+
+    // What would show it under another name is refused, also where nothing would be stored.
+    let mut shown: Value =
+        serde_json::from_str(&kubectl.run(&["get", "deployment", "web", "-o", "json"]).await.ok()).unwrap();
+    let index =
+        variables(&shown["spec"]["template"]["spec"], "containers").iter().position(|v| v["name"] == "DB_PASSWORD");
+    let place = format!("/spec/template/spec/containers/0/env/{}", index.unwrap());
+    let rename = json!([{"op": "replace", "path": format!("{place}/name"), "value": "PUBLIC"}]).to_string();
+    for dry in ["none", "server"] {
+        let flag = format!("--dry-run={dry}");
+        let patch = ["patch", "deployment", "web", "--type=json", "-p", &rename, "-o", "json", &flag];
+        let refused = kubectl.run(&patch).await;
+        without_canary(&refused);
+        refused.refused();
+    }
+    *shown.pointer_mut(&format!("{place}/name")).unwrap() = json!("PUBLIC");
+    let renamed = kubectl.run(&["replace", "-f", &file(kubectl, "renamed.json", &shown), "-o", "json"]).await;
+    without_canary(&renamed);
+    assert!(renamed.refused().contains("placeholder"));
+    assert_eq!(real(), pod);
+
     // A name that says nothing of the sort is nobody's secret.
     let listed = kubectl.run(&["get", "deployments,cronjobs,configmaps", "-o", "json"]).await;
     without_canary(&listed);

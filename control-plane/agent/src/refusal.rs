@@ -88,8 +88,8 @@ pub enum Refusal {
     Finish(#[source] FinishError),
     /// Of the releases of helm's in this namespace too many were refused whose values can't be put back.
     #[error(
-        "too many releases with placeholders were refused in this namespace, and whether one is tells something of the values; one more is \
-         looked at every {} hours, or once people have approved it (a rule of policy can hold it)",
+        "too many of helm's releases with placeholders were refused in this namespace, and each refusal tells something of a value; one more \
+         is looked at every {} hours, or at once if people have approved it (a rule of policy can hold it)",
         shared::limits::RELEASE_REFUSAL_EVERY.as_secs() / 3600
     )]
     Releases,
