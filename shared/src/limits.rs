@@ -412,16 +412,22 @@ pub const MASK_APART_AT_ONCE: usize = 1;
 pub const RELEASE_PLACEHOLDERS: usize = 256;
 /// Different values of one release's Secrets that are looked for in its other texts; a release with more of them is masked whole.
 pub const RELEASE_SEARCHED: usize = 2000;
-/// Releases of helm's with placeholders that are refused in one namespace in a row, each of which may tell whether a guess is right. Who
+/// Releases of helm's with placeholders, unapproved, that one agent refuses in one namespace in a row. Each may tell that a guess is right. Who
 /// mends a chart needs two or three.
 pub const RELEASE_REFUSALS: u32 = 5;
-/// How long it takes until one more may be tried. A refusal can tell a letter, so a password takes weeks, and each refusal is on record.
+/// How long it takes until one more may be tried.
 pub const RELEASE_REFUSAL_EVERY: Duration = Duration::from_secs(24 * 3600);
-/// Namespaces for which that is counted; in others none is looked at until some are forgotten.
-pub const RELEASE_REFUSALS_NAMESPACES: usize = 1024;
+/// Those that it judges at all in a row, for one that is not refused tells that its guesses are wrong. An upgrade writes two or three.
+pub const RELEASES_JUDGED: u32 = 240;
+/// How long it takes until one more is judged.
+pub const RELEASE_JUDGED_EVERY: Duration = Duration::from_secs(60);
+/// Namespaces for which that is counted; in others none is judged until some are forgotten.
+pub const RELEASE_NAMESPACES: usize = 4096;
 /// Bytes of Secrets' values that the users' values of one release are compared with, to find those that are a part of one: a tenth of a second.
 /// Charts need some kilobytes; a release that needs more is masked whole.
 pub const RELEASE_COMPARED_BYTES: usize = 128 * 1024 * 1024;
+/// Users' values with telling names that are compared so: each may be a guess. A release with more of them is masked whole.
+pub const RELEASE_PARTS: usize = 1000;
 /// Bytes of one name, and of all names, that a value may be a part of without being hidden: labels and names of objects have 253 at most.
 /// Further names don't count, so more is hidden.
 pub const RELEASE_NAME_BYTES: usize = 253;

@@ -2,6 +2,7 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use serde_json::{Value, json};
+use tests::cluster::Namespace;
 use tests::kubectl::{Kubectl, Output, Version};
 use tests::stack::Stack;
 
@@ -190,7 +191,25 @@ async fn usual_names_are_masked_where_policy_says_so() {
         values.retain(|char| char != '\\');
         assert!(values.contains(CANARY) && !values.contains("c2FsbHlwb3J0"), "{kind}: {values}");
     }
-    // What people do to a Deployment leaves the value where it is.
+    people_change_a_deployment(own, kubectl).await;
+    nobody_renames_a_variable(own, kubectl).await;
+
+    // A name that says nothing of the sort is nobody's secret.
+    let listed = kubectl.run(&["get", "deployments,cronjobs,configmaps", "-o", "json"]).await;
+    without_canary(&listed);
+    listed.ok();
+}
+
+fn containers(own: &Namespace) -> Value {
+    own.cluster().get_json(&["-n", own, "deployment", "web"])["spec"]["template"]["spec"].clone()
+}
+
+fn variables(pod: &Value, list: &str) -> Vec<Value> {
+    pod[list][0]["env"].as_array().unwrap().clone()
+}
+
+/// What people do to a Deployment leaves the value where it is.
+async fn people_change_a_deployment(own: &Namespace, kubectl: &Kubectl) {
     for words in [
         &["set", "image", "deployment/web", "c=registry.example/c:2"][..],
         &["set", "env", "deployment/web", "PORT=9090", "MORE=x"],
@@ -203,16 +222,18 @@ async fn usual_names_are_masked_where_policy_says_so() {
         without_canary(&done);
         done.ok();
     }
-    let real = || own.cluster().get_json(&["-n", own, "deployment", "web"])["spec"]["template"]["spec"].clone();
     let password = json!({"name": "DB_PASSWORD", "value": CANARY});
-    let (pod, variables) = (real(), |pod: &Value, list: &str| pod[list][0]["env"].as_array().unwrap().clone());
+    let pod = containers(own);
     assert_eq!(pod["containers"][0]["image"], "registry.example/c:2");
     for list in ["containers", "initContainers"] {
         assert!(variables(&pod, list).contains(&password), "{pod}");
     }
     assert!(variables(&pod, "containers").contains(&json!({"name": "PORT", "value": "9090"})), "{pod}");
+}
 
-    // What would show it under another name is refused, also where nothing would be stored.
+/// What would show it under another name is refused, also where nothing would be stored.
+async fn nobody_renames_a_variable(own: &Namespace, kubectl: &Kubectl) {
+    let pod = containers(own);
     let mut shown: Value =
         serde_json::from_str(&kubectl.run(&["get", "deployment", "web", "-o", "json"]).await.ok()).unwrap();
     let index =
@@ -230,10 +251,5 @@ async fn usual_names_are_masked_where_policy_says_so() {
     let renamed = kubectl.run(&["replace", "-f", &file(kubectl, "renamed.json", &shown), "-o", "json"]).await;
     without_canary(&renamed);
     assert!(renamed.refused().contains("placeholder"));
-    assert_eq!(real(), pod);
-
-    // A name that says nothing of the sort is nobody's secret.
-    let listed = kubectl.run(&["get", "deployments,cronjobs,configmaps", "-o", "json"]).await;
-    without_canary(&listed);
-    listed.ok();
+    assert_eq!(containers(own), pod);
 }

@@ -27,7 +27,7 @@ use crate::link::{self, Dialler};
 use crate::lives::SeenLives;
 use crate::metrics::AgentMetrics;
 use crate::operation::Agent;
-use crate::ration::{Ration, RefusedReleases};
+use crate::ration::{JudgedReleases, Ration};
 use crate::report::SharedLedger;
 use crate::rules::Ours;
 use crate::spent::SpentLeases;
@@ -87,7 +87,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         guarded: config.guarded,
         ledger: SharedLedger::new(),
         reviews: Ration::of_reviews(),
-        refused_releases: RefusedReleases::default(),
+        judged_releases: JudgedReleases::default(),
         lives: SeenLives::new(leases.clone(), &config.pin),
         spent: SpentLeases::new(leases),
         upstream,

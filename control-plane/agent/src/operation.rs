@@ -37,7 +37,7 @@ use crate::lives::SeenLives;
 use crate::masked::{Bounds, MaskedBody};
 use crate::metrics::AgentMetrics;
 use crate::obligations::{Granted, Obligations};
-use crate::ration::{Ration, RefusedReleases};
+use crate::ration::{JudgedReleases, Ration};
 use crate::refusal::{Refusal, Sent};
 use crate::report::{Report, SharedLedger};
 use crate::review;
@@ -63,8 +63,8 @@ pub struct Agent {
     pub ledger: SharedLedger,
     /// What may still be told of masked values.
     pub reviews: Ration,
-    /// Releases of helm's whose values can't be put back.
-    pub refused_releases: RefusedReleases,
+    /// Releases of helm's that are written unapproved.
+    pub judged_releases: JudgedReleases,
     /// The control plane's lives that the cluster has seen.
     pub lives: SeenLives,
     /// The cluster's own ledger of approvals.
@@ -335,14 +335,12 @@ fn needed(granted: &Granted) -> Result<Option<RequestInfo>, Refusal> {
 /// is the state that was approved.
 async fn prepare(agent: &Agent, granted: &Arc<Granted>, needed: Option<&RequestInfo>) -> Result<Finished, Refusal> {
     let (info, claims) = (granted.grant.request().info(), granted.grant.claims());
-    // Whether one is refused tells whether a guess in it is right. Of one that was approved somebody knows.
+    // Of a release that was approved somebody knows.
     let guess = granted.carried.is_release() && claims.approval.is_none();
-    if guess && !agent.refused_releases.has_room(&info.namespace, agent.clock.monotonic()) {
-        return Err(Refusal::Releases);
-    }
     let listed = |info: &RequestInfo| claims.reads.contains(&Target::all_beside(info));
-    // What is read may be large, so who may need much of it waits for a turn; a grant that is too old then is refused as late.
-    let large = needed.is_some_and(listed);
+    // What is read may be large, so who may need much of it waits for a turn; a grant that is too old then is refused as late. So do
+    // releases, of which no two are judged at once.
+    let large = guess || needed.is_some_and(listed);
     let _turn = if large { Some(agent.releases.acquire().await.map_err(|_| Refusal::Read)?) } else { None };
     let live = match needed {
         Some(info) => read(agent, granted, info).await?,
@@ -359,11 +357,16 @@ async fn prepare(agent: &Agent, granted: &Arc<Granted>, needed: Option<&RequestI
     for info in further {
         more.extend(read(agent, granted, Some(&info).filter(|info| listed(info)).ok_or(Refusal::Read)?).await?);
     }
+    // Where nothing was read there is no value to be guessed.
+    let guess = guess && (live.is_some() || !more.is_empty());
+    if guess && !agent.judged_releases.take(&info.namespace, agent.clock.monotonic()) {
+        return Err(Refusal::Releases);
+    }
     let own = Arc::clone(granted);
     let finish = move || own.finish(Reads { live: live.as_ref(), more: &more }, &mask);
     let finished = apart(agent, large, finish).await?;
     if guess && matches!(finished, Err(FinishError::Restore(_))) {
-        agent.refused_releases.count(&info.namespace, agent.clock.monotonic());
+        agent.judged_releases.refused(&info.namespace);
     }
     let Finished { request, precondition } = finished.map_err(Refusal::Finish)?;
     Ok(Finished { request: granted.obligations.narrow(request)?, precondition })

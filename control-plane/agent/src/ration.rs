@@ -47,29 +47,42 @@ impl Ration {
     }
 }
 
-/// Releases of helm's that were refused, by namespace: that one was tells that a guess in it is right.
+/// Releases of helm's with placeholders that nobody has approved, by namespace: what was judged, and what was refused of it. That one was
+/// refused tells that a guess in it is right, and that one was not tells that all are wrong.
 #[derive(Debug, Default)]
-pub struct RefusedReleases(Mutex<HashMap<String, Taken>>);
+pub struct JudgedReleases(Mutex<HashMap<String, Releases>>);
 
-impl RefusedReleases {
-    /// Whether another one may be judged there.
-    pub(crate) fn has_room(&self, namespace: &str, now: Duration) -> bool {
+#[derive(Debug, Default)]
+struct Releases {
+    judged: Taken,
+    refused: Taken,
+}
+
+impl JudgedReleases {
+    /// Takes one for a release in this namespace, if there is one.
+    pub(crate) fn take(&self, namespace: &str, now: Duration) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, taken| {
-            taken.forget(limits::RELEASE_REFUSAL_EVERY, now);
-            taken.count > 0
+        all.retain(|_, releases| {
+            releases.judged.forget(limits::RELEASE_JUDGED_EVERY, now);
+            releases.refused.forget(limits::RELEASE_REFUSAL_EVERY, now);
+            releases.judged.count > 0 || releases.refused.count > 0
         });
-        match all.get(namespace) {
-            Some(taken) => taken.count < limits::RELEASE_REFUSALS,
-            None => all.len() < limits::RELEASE_REFUSALS_NAMESPACES,
+        if !all.contains_key(namespace) && all.len() >= limits::RELEASE_NAMESPACES {
+            return false;
         }
+        let start = Taken { count: 0, forgotten: now };
+        let releases = all.entry(namespace.to_owned()).or_insert(Releases { judged: start, refused: start });
+        let left = releases.judged.count < limits::RELEASES_JUDGED && releases.refused.count < limits::RELEASE_REFUSALS;
+        releases.judged.count += u32::from(left);
+        left
     }
 
-    /// One was refused.
-    pub(crate) fn count(&self, namespace: &str, now: Duration) {
+    /// The one that was taken was refused.
+    pub(crate) fn refused(&self, namespace: &str) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = all.entry(namespace.to_owned()).or_insert(Taken { count: 0, forgotten: now });
-        taken.count = taken.count.saturating_add(1);
+        if let Some(releases) = all.get_mut(namespace) {
+            releases.refused.count = releases.refused.count.saturating_add(1);
+        }
     }
 }
 
@@ -91,29 +104,32 @@ mod tests {
     }
 
     #[test]
-    fn refused_releases_are_rationed_by_namespace() {
-        let refused = RefusedReleases::default();
-        let pause = limits::RELEASE_REFUSAL_EVERY;
-        let at = |pauses: u32| Duration::from_secs(1_000_000) + pause * pauses;
-        let tried = |namespace: &str, now, often: u32| {
-            let mut judged = 0;
-            for _ in 0..often {
-                if refused.has_room(namespace, now) {
-                    refused.count(namespace, now);
-                    judged += 1;
+    fn releases_are_rationed_by_namespace() {
+        let releases = JudgedReleases::default();
+        let at = |seconds: u64| Duration::from_secs(1_000_000 + seconds);
+        let day = limits::RELEASE_REFUSAL_EVERY.as_secs();
+        let tried = |namespace: &str, seconds: u64, often: u32, is_refused: bool| {
+            let judge = |_: &u32| {
+                let judged = releases.take(namespace, at(seconds));
+                if judged && is_refused {
+                    releases.refused(namespace);
                 }
-            }
-            judged
+                judged
+            };
+            u32::try_from((0..often).filter(judge).count()).unwrap()
         };
-        assert_eq!(tried("shop", at(0), 100), limits::RELEASE_REFUSALS);
-        assert_eq!(tried("shop", at(0) + pause / 2, 100), 0);
-        assert_eq!(tried("other", at(0), 100), limits::RELEASE_REFUSALS, "each has its own");
-        assert_eq!(tried("shop", at(1), 100), 1);
-        assert_eq!(tried("shop", at(100), 100), limits::RELEASE_REFUSALS);
-        for namespace in 0..2 * limits::RELEASE_REFUSALS_NAMESPACES {
-            tried(&format!("n-{namespace}"), at(100), 1);
+        assert_eq!(tried("shop", 0, 100, true), limits::RELEASE_REFUSALS);
+        assert_eq!(tried("shop", day / 2, 100, false), 0, "whatever is in them");
+        assert_eq!(tried("shop", day, 100, true), 1);
+        assert_eq!(tried("shop", 100 * day, 100, true), limits::RELEASE_REFUSALS);
+        assert_eq!(tried("other", 100 * day, 1000, false), limits::RELEASES_JUDGED, "each has its own");
+        let minutes = 10 * limits::RELEASE_JUDGED_EVERY.as_secs();
+        assert_eq!(tried("other", 100 * day + minutes, 1000, false), 10);
+        for namespace in 0..2 * limits::RELEASE_NAMESPACES {
+            tried(&format!("n-{namespace}"), 200 * day, 1, false);
         }
-        assert!(!refused.has_room("one-more", at(100)) && refused.has_room("n-0", at(100)), "no room is no way round");
-        assert!(refused.has_room("one-more", at(200)), "what is forgotten takes no room");
+        assert_eq!(tried("one-more", 200 * day, 1, false), 0, "no room is no way round");
+        assert_eq!(tried("n-0", 200 * day, 1, false), 1);
+        assert_eq!(tried("one-more", 201 * day, 1, false), 1, "what is forgotten takes no room");
     }
 }

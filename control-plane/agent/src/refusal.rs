@@ -86,11 +86,10 @@ pub enum Refusal {
     /// The pin does not hold, a placeholder can't be put back, or the precondition can't be written.
     #[error("what was approved can't be sent as it was approved")]
     Finish(#[source] FinishError),
-    /// Of the releases of helm's in this namespace too many were refused whose values can't be put back.
+    /// In this namespace too many releases of helm's with placeholders were refused, or judged.
     #[error(
-        "too many of helm's releases with placeholders were refused in this namespace, and each refusal tells something of a value; one more \
-         is looked at every {} hours, or at once if people have approved it (a rule of policy can hold it)",
-        shared::limits::RELEASE_REFUSAL_EVERY.as_secs() / 3600
+        "too many of helm's releases with placeholders were refused in this namespace today, or judged in the last hours: each tells \
+         something of a value. Try again tomorrow, or let people approve it: a rule of policy can hold it"
     )]
     Releases,
     /// Preparing took longer than the grant lives.

@@ -87,7 +87,8 @@ impl Searchers {
         if let Some(same) = self.same(&digest) {
             return Ok(same);
         }
-        let units = u32::try_from(made.memory().div_ceil(UNIT)).unwrap_or(u32::MAX);
+        // Where nothing is looked for no room is needed, however full it is.
+        let units = if made.is_empty() { 0 } else { u32::try_from(made.memory().div_ceil(UNIT)).unwrap_or(u32::MAX) };
         let room = Arc::clone(&self.room).try_acquire_many_owned(units);
         let made = Arc::new(made.keeping(room.map_err(|_| Refusal::Text(TextError::Room))?));
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

@@ -108,4 +108,16 @@ fn an_answer_that_is_read_whole_takes_no_more_than_there_is() {
     let (done, peak) = whole("/api/v1/namespaces/shop/pods", &page);
     assert!(done.is_ok() && times >= 500, "a page of {times} pods: {done:?}");
     assert!(peak <= most, "a page of pods: {} MiB", peak / MIB);
+    // What stands in place of small values is much larger than they.
+    let numbers =
+        format!(r#"{{"apiVersion":"e.com/v1","kind":"Widget","spec":{{"password":[{}0]}}}}"#, "0,".repeat(700_000));
+    let names: Vec<String> = (0..52_000).map(|name| format!(r#""n{name}":"""#)).collect();
+    let map = format!(r#"{{"apiVersion":"e.com/v1","kind":"Widget","spec":{{"password":{{{}}}}}}}"#, names.join(","));
+    let maps =
+        format!(r#"{{"apiVersion":"e.com/v1","kind":"WidgetList","items":[{}]}}"#, vec![map.as_str(); 13].join(","));
+    for (what, text, fits) in [("numbers", numbers, false), ("a map", map, true), ("maps", maps, false)] {
+        let (done, peak) = whole("/apis/e.com/v1/namespaces/d/widgets/a", &text);
+        assert_eq!(done.is_ok(), fits, "{what}: {done:?}");
+        assert!(peak <= most, "{what}: {} MiB", peak / MIB);
+    }
 }

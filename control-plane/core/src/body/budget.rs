@@ -5,6 +5,7 @@
 //! many values; what counts there is what they take in memory, as `serde_json` and the standard library lay them out.
 
 use super::BodyError;
+use crate::mask::placeholder::PLACEHOLDER_BYTES;
 use serde_json::Value;
 use shared::limits;
 
@@ -81,6 +82,11 @@ impl Budget {
     /// A text, or a name.
     pub(super) fn text(&mut self, text: &str) -> Result<(), BodyError> {
         if text.is_empty() { Ok(()) } else { self.bytes(PIECE + text.len()) }
+    }
+
+    /// A placeholder comes in place of a value, and is written: into memory that is twice as much, and moved there, when it is full.
+    pub(crate) fn placeholder(&mut self) -> Result<(), BodyError> {
+        self.bytes(4 * (PIECE + PLACEHOLDER_BYTES))
     }
 
     /// A list is full and is made larger: at first it gets room for four, then for twice as many.

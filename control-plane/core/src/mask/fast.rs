@@ -166,7 +166,9 @@ fn key_of(role: Role, name: &[u8]) -> Option<Key> {
     match role {
         Role::Inert => Some(Key::Other),
         // Labels of values and of list elements, which hold values.
-        Role::FieldsOfData => (!name.starts_with(b"v:") && !name.starts_with(b"k:")).then_some(Key::Other),
+        Role::FieldsOfData => {
+            (!name.starts_with(b"v:") && !name.starts_with(b"k:") && name.len() <= MASK_KEY_BYTES).then_some(Key::Other)
+        }
         _ => Some(Key::of(name)),
     }
 }
@@ -177,8 +179,9 @@ const TOLD_OF_STATUS: u32 = Key::Reason.bit() | Key::Status.bit();
 /// The names in such a map by which a string is more than copied, a bit each.
 const fn told(role: Role) -> u32 {
     match role {
-        Role::Inert | Role::ManagedEntry => 0,
-        Role::FieldsV1 => Key::FieldsOfData.bit(),
+        Role::Inert => 0,
+        Role::ManagedEntry => Key::Data.bit() | Key::StringData.bit(),
+        Role::FieldsV1 => Key::FieldsOfData.bit() | Key::Data.bit() | Key::StringData.bit(),
         Role::Metadata => Key::Name.bit() | Key::Namespace.bit() | Key::Data.bit() | Key::StringData.bit(),
         Role::Object | Role::Plain => {
             Key::Kind.bit() | Key::ApiVersion.bit() | Key::Message.bit() | Key::Data.bit() | Key::StringData.bit()

@@ -22,7 +22,7 @@
 
 use std::sync::Arc;
 
-use crate::body::BodyError;
+use crate::body::{BodyError, Budget};
 use crate::request_info::{RequestInfo, Verb};
 
 mod annotation;
@@ -192,8 +192,11 @@ impl MaskContext {
     }
 
     /// Masks the fields that policy names in a document in which Secrets are masked already.
-    pub(crate) fn mask_fields(&self, document: &mut serde_json::Value) {
-        fields::mask(document, self);
+    ///
+    /// # Errors
+    /// It would take more memory than `budget` allows. Then the document must not be shown.
+    pub(crate) fn mask_fields(&self, document: &mut serde_json::Value, budget: &mut Budget) -> Result<(), BodyError> {
+        fields::mask_within(document, self, budget).map(drop)
     }
 
     /// The same under the key that masked before the last rotation, if it is still known.

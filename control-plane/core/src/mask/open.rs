@@ -40,7 +40,14 @@ impl Masker {
             Role::TokenHolder if self.key == Key::Token => Fate::Token,
             Role::FieldsOfData => Fate::Empty,
             // None of these has such a member; what has one is a Secret where nobody expects any.
-            Role::Metadata | Role::Annotations | Role::Row | Role::Details | Role::Cause | Role::TokenHolder
+            Role::Metadata
+            | Role::Annotations
+            | Role::Row
+            | Role::Details
+            | Role::Cause
+            | Role::TokenHolder
+            | Role::ManagedEntry
+            | Role::FieldsV1
                 if matches!(self.key, Key::Data | Key::StringData) =>
             {
                 Fate::Section
@@ -109,7 +116,9 @@ impl Masker {
         // What most are: nothing follows from where they stand.
         let plain = match (self.top.role, self.key) {
             (Role::Inert, _) => Some(Role::Inert),
-            (Role::FieldsV1, key) if key != Key::FieldsOfData => Some(Role::Inert),
+            (Role::FieldsV1, key) if !matches!(key, Key::FieldsOfData | Key::Data | Key::StringData) => {
+                Some(Role::Inert)
+            }
             (Role::Plain | Role::Object | Role::Metadata, Key::Other) => Some(Role::Plain),
             _ => None,
         };
@@ -160,6 +169,11 @@ impl Masker {
             Role::ManagedEntry if map && self.key == Key::FieldsV1 => plain(Role::FieldsV1),
             Role::FieldsV1 if self.key == Key::FieldsOfData && self.carrier_is_secret() != Some(false) => {
                 plain(Role::FieldsOfData)
+            }
+            Role::Row | Role::Details | Role::Cause | Role::TokenHolder | Role::ManagedEntry | Role::Annotations
+                if map && self.key == Key::Annotations =>
+            {
+                plain(Role::Annotations)
             }
             Role::Details if !map && self.key == Key::Causes => plain(Role::Causes),
             Role::Causes if map => plain(Role::Cause),

@@ -292,7 +292,7 @@ pub fn is_placeholder(text: &str) -> bool {
         .is_some_and(|mac| mac.len() == MAC_CHARS && URL_SAFE_NO_PAD.decode(mac).is_ok())
 }
 
-/// Whether a placeholder, or a recognisable piece of one, occurs anywhere in the bytes ([`needles`] has the forms). Wide on purpose: a false
+/// Whether a placeholder, or a recognisable piece of one, occurs anywhere in the bytes (`needles` has the forms). Wide on purpose: a false
 /// alarm is a refused write, a miss destroys a value.
 pub fn contains_placeholder(bytes: &[u8]) -> bool {
     NEEDLES.found_in(bytes).next().is_some()

@@ -39,8 +39,9 @@ impl Revealer {
 
     pub(super) fn finish(self, out: &mut Vec<u8>) -> Result<MaskSummary, MaskError> {
         let Self { context, pin, held } = self;
-        let mut answer =
-            json::read_answer(&held, &mut Budget::of_answer()).map_err(|error| MaskError::of_whole(&error))?;
+        let whole = |error| MaskError::of_whole(&error);
+        let mut budget = Budget::of_answer();
+        let mut answer = json::read_answer(&held, &mut budget).map_err(whole)?;
         let document = &mut answer.value;
         let names = pin.revealed().filter(|_| pin.holds(Some(document)).is_ok());
         let mut real = Vec::new();
@@ -53,7 +54,7 @@ impl Revealer {
             let fields = RevealedFields::parse(names).ok().filter(|fields| fields.is_within(&context.fields));
             real = taken(document, fields.map(|fields| fields.places(document)).unwrap_or_default());
         }
-        masked += fields::mask(document, &context);
+        masked += fields::mask_within(document, &context, &mut budget).map_err(whole)?;
         let shown = real.len() as u64;
         for (place, value) in real {
             if let Some(field) = document.pointer_mut(&place) {

@@ -158,6 +158,7 @@ impl Masker {
             b'"' => self.begin_string(cursor, out),
             b'{' | b'[' => {
                 if self.key == Key::Other
+                    && self.top.role != Role::Annotations
                     && let [b'{', b'}', ..] | [b'[', b']', ..] = cursor.rest()
                     && self.fate() == Fate::Pass
                     && !self.stack.is_empty()
@@ -330,6 +331,7 @@ impl Masker {
                 self.name.clear();
                 self.name.extend_from_slice(name);
             }
+            Role::FieldsOfData if name.len() > MASK_KEY_BYTES => return Err(MaskError::Key { limit: MASK_KEY_BYTES }),
             Role::FieldsOfData if name.starts_with(b"v:") || name.starts_with(b"k:") => {
                 return Err(MaskError::ManagedFields { offset: self.offset(cursor) });
             }

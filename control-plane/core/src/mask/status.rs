@@ -11,7 +11,7 @@ use super::key::Key;
 
 /// What stands in place of a message that may quote a value. Code and reason say what happened.
 pub(super) const GENERIC: &str =
-    "Sallyport does not show this message, because it may quote the value of a Secret; see the code and the reason";
+    "Sallyport does not show this message, because it may quote a value that is masked; see the code and the reason";
 
 /// A text of a `Status`, by where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -116,7 +116,8 @@ impl Masker {
                 if cursor.input.get(cursor.at + text.len()) == Some(&b'"') {
                     cursor.at += text.len() + 1;
                     if let Use::Read(fact) = text_use {
-                        self.learn(fact, text, cursor)?;
+                        // As much as is kept of one that comes in pieces.
+                        self.learn(fact, text.get(..MASK_KEY_BYTES).unwrap_or(text), cursor)?;
                     }
                     self.end_value(cursor);
                     return Ok(());

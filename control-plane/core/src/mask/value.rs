@@ -181,7 +181,8 @@ impl Walk<'_> {
     }
 
     fn row(&mut self, row: &mut Value, presumed: Presumed) {
-        for (name, value) in row.as_object_mut().into_iter().flatten() {
+        let Value::Object(members) = row else { return self.plain(row) };
+        for (name, value) in members {
             match value {
                 Value::Object(object) if name == "object" => self.map(object, Some(presumed), false),
                 _ => self.misplaced(name, value),
@@ -230,6 +231,11 @@ impl Walk<'_> {
     fn misplaced(&mut self, name: &str, value: &mut Value) {
         match Key::of(name.as_bytes()) {
             Key::Data | Key::StringData => self.section(name, value, false),
+            Key::Annotations if value.is_object() => {
+                if let Value::Object(annotations) = value {
+                    self.annotations(false, annotations);
+                }
+            }
             _ => self.plain(value),
         }
     }
@@ -239,9 +245,17 @@ impl Walk<'_> {
         let Value::Object(members) = entry else { return self.plain(entry) };
         for (name, value) in members {
             match value {
-                Value::Object(fields) if name == "fieldsV1" && of_secret => empty_fields_of_data(fields),
-                Value::Object(_) if name == "fieldsV1" => {}
-                _ => self.plain(value),
+                Value::Object(fields) if name == "fieldsV1" => {
+                    if of_secret {
+                        empty_fields_of_data(fields);
+                    }
+                    let data = |name: &str| matches!(Key::of(name.as_bytes()), Key::Data | Key::StringData);
+                    fields
+                        .iter_mut()
+                        .filter(|(name, _)| data(name))
+                        .for_each(|(name, value)| self.section(name, value, false));
+                }
+                _ => self.misplaced(name, value),
             }
         }
     }
@@ -326,7 +340,8 @@ impl Walk<'_> {
     }
 
     fn cause(&mut self, cause: &mut Value) {
-        for (name, value) in cause.as_object_mut().into_iter().flatten() {
+        let Value::Object(members) = cause else { return self.plain(cause) };
+        for (name, value) in members {
             match value {
                 Value::String(text) => self.of_status(Part::of_cause(Key::of(name.as_bytes())), text),
                 _ => self.misplaced(name, value),

@@ -121,7 +121,7 @@ fn masked(body: &[u8], context: &MaskContext, budget: &mut Budget) -> Result<Val
     masker.push(body, &mut out).map_err(ReadError::Mask)?;
     masker.finish().map_err(ReadError::Mask)?;
     let mut value = read(&out, budget)?;
-    context.mask_fields(&mut value);
+    context.mask_fields(&mut value, budget).map_err(|_| ReadError::NoObject)?;
     Ok(value)
 }
 

@@ -61,9 +61,10 @@ impl FieldMasker {
 fn write(bytes: &[u8], context: &MaskContext, out: &mut Vec<u8>) -> Result<u64, MaskError> {
     let text = bytes.trim_ascii();
     if !text.is_empty() {
-        let mut document =
-            json::read_answer(text, &mut Budget::of_answer()).map_err(|error| MaskError::of_whole(&error))?;
-        let masked = super::mask(&mut document.value, context);
+        let whole = |error| MaskError::of_whole(&error);
+        let mut budget = Budget::of_answer();
+        let mut document = json::read_answer(text, &mut budget).map_err(whole)?;
+        let masked = super::mask_within(&mut document.value, context, &mut budget).map_err(whole)?;
         json::write(text, &document, out).map_err(|_| MaskError::Fields)?;
         if bytes.ends_with(b"\n") {
             out.push(b'\n');

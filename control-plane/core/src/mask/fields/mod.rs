@@ -29,7 +29,7 @@ pub use revealed::RevealedFields;
 
 use super::placeholder::{Field, FieldPath, Scope};
 use super::{LAST_APPLIED, MaskContext, is_placeholder};
-use crate::body::{Budget, json};
+use crate::body::{BodyError, Budget, json};
 use crate::restore::go_text;
 
 /// What stands in a cell of a table.
@@ -71,14 +71,35 @@ impl MaskedFields {
 
 /// Masks the fields in a document in which Secrets are masked already, and says how many values were replaced.
 pub(super) fn mask(document: &mut Value, context: &MaskContext) -> u64 {
+    masked(document, context, None).0
+}
+
+/// The same of an answer that is held in memory: what stands in place of many small values can be very much.
+///
+/// # Errors
+/// It would be more than `budget` allows. Then the document must not be shown.
+pub(super) fn mask_within(document: &mut Value, context: &MaskContext, budget: &mut Budget) -> Result<u64, BodyError> {
+    let (masked, over) = masked(document, context, Some(budget));
+    over.map_or(Ok(masked), Err)
+}
+
+fn masked(document: &mut Value, context: &MaskContext, budget: Option<&mut Budget>) -> (u64, Option<BodyError>) {
     if context.fields.is_empty() {
-        return 0;
+        return (0, None);
     }
     let steps: Vec<&[Step]> = context.fields.0.iter().map(Pattern::steps).collect();
-    let mut walk =
-        Walk { context, steps: &steps, namespace: String::new(), name: String::new(), path: Vec::new(), masked: 0 };
+    let mut walk = Walk {
+        context,
+        steps: &steps,
+        namespace: String::new(),
+        name: String::new(),
+        path: Vec::new(),
+        masked: 0,
+        budget,
+        over: None,
+    };
     walk.document(document);
-    walk.masked
+    (walk.masked, walk.over)
 }
 
 struct Walk<'a> {
@@ -88,6 +109,9 @@ struct Walk<'a> {
     name: String,
     path: Vec<String>,
     masked: u64,
+    budget: Option<&'a mut Budget>,
+    /// What is over: nothing more is replaced then.
+    over: Option<BodyError>,
 }
 
 impl Walk<'_> {
@@ -226,6 +250,10 @@ impl Walk<'_> {
         match value {
             Value::Null => {}
             Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                if let Some(Err(error)) = self.budget.as_mut().map(|budget| budget.placeholder()) {
+                    self.over = Some(error);
+                    return;
+                }
                 *value = Value::String(self.placeholder());
                 self.masked += 1;
             }

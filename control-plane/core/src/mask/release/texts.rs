@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 use serde_json::Value;
 use shared::limits::{
-    RELEASE_COMPARED_BYTES, RELEASE_NAME_BYTES, RELEASE_NAMES_BYTES, RELEASE_SEARCHED, RELEASE_VALUE_BYTES_MIN,
-    RELEASE_VALUES, VALUE_BYTES_MIN,
+    RELEASE_COMPARED_BYTES, RELEASE_NAME_BYTES, RELEASE_NAMES_BYTES, RELEASE_PARTS, RELEASE_SEARCHED,
+    RELEASE_VALUE_BYTES_MIN, RELEASE_VALUES, VALUE_BYTES_MIN,
 };
 
 use super::Found;
@@ -48,6 +48,8 @@ pub(super) struct Search<'c> {
 /// What the name of a user's value says if it may be a part of a Secret's value.
 const TELLING: [&str; 7] = ["pass", "pwd", "token", "secret", "key", "cred", "auth"];
 
+/// What a user's value costs of [`RELEASE_COMPARED_BYTES`], so that there are no more than [`RELEASE_PARTS`] of them.
+const PART: usize = RELEASE_COMPARED_BYTES / RELEASE_PARTS;
 /// So many bytes' time is what each comparison takes beside its own.
 const COMPARISON: usize = 64;
 
@@ -219,16 +221,19 @@ impl Search<'_> {
     fn is_part(&self, text: &str, path: &[&str]) -> bool {
         let name = path.iter().rev().find(|part| part.parse::<usize>().is_err()).map(|name| name.to_ascii_lowercase());
         let telling = name.is_some_and(|name| TELLING.iter().any(|word| name.contains(word)));
-        let mut left = self.left.get();
+        if !telling || text.len() < VALUE_BYTES_MIN || self.whole.contains_key(text) || self.texts.is_empty() {
+            return false;
+        }
+        let mut left = self.left.get().and_then(|left| left.checked_sub(PART));
+        self.left.set(left);
+        if left.is_none() {
+            return false;
+        }
         let holds = |value: &&str| {
             left = left.and_then(|left| left.checked_sub(value.len() + COMPARISON));
             value.len() > text.len() && memmem::find(value.as_bytes(), text.as_bytes()).is_some()
         };
-        let part = telling
-            && text.len() >= VALUE_BYTES_MIN
-            && !self.whole.contains_key(text)
-            && self.left.get().is_some()
-            && self.texts.iter().any(holds);
+        let part = self.texts.iter().any(holds);
         self.left.set(left);
         part
     }

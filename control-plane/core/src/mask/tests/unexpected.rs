@@ -47,12 +47,23 @@ fn m1_in_lists_of_custom_resources() {
 
 #[test]
 fn m1_where_a_map_has_no_data_of_its_own() {
+    let annotations = json!({LAST_APPLIED: TYPED, "x": TYPED});
     for members in [
         format!(r#""rows":[{TYPED}]"#),
         format!(r#""spec":{{"annotations":{TYPED}}}"#),
         format!(r#""spec":{{"kind":"y","metadata":{TYPED}}}"#),
         format!(r#""spec":{{"kind":"y","metadata":{{"data":"{CANARY}","stringData":["{CANARY}"]}}}}"#),
         format!(r#""spec":{{"kind":"y","metadata":{{"managedFields":[{{"x":{TYPED}}}]}}}}"#),
+        format!(r#""spec":{{"kind":"y","metadata":{{"managedFields":[{TYPED},[{TYPED}]]}}}}"#),
+        format!(r#""spec":{{"kind":"y","metadata":{{"managedFields":[{{"fieldsV1":{TYPED}}}]}}}}"#),
+        format!(r#""rows":[[{TYPED}]]"#),
+        format!(r#""rows":[{{"annotations":{annotations}}}]"#),
+        format!(r#""spec":{{"kind":"y","metadata":{{"managedFields":[{{"annotations":{annotations}}}]}}}}"#),
+        format!(r#""spec":{{"annotations":{{"annotations":{annotations}}}}}"#),
+        format!(r#""spec":{{"kind":"TokenRequest","spec":{{"annotations":{annotations}}}}}"#),
+        format!(
+            r#""spec":{{"kind":"Status","details":{{"annotations":{annotations},"causes":[[{TYPED}],{{"annotations":{annotations}}}]}}}}"#
+        ),
         format!(r#""spec":{{"kind":"TokenRequest","spec":{TYPED}}}"#),
         format!(r#""spec":{{"kind":"TokenReview","status":{TYPED}}}"#),
         format!(r#""spec":{{"kind":"Status","details":{TYPED}}}"#),
@@ -64,6 +75,13 @@ fn m1_where_a_map_has_no_data_of_its_own() {
         let mut plain: Value = serde_json::from_str(&text).unwrap();
         mask_value(&mut plain, &context("widgets", Verb::Get));
         assert!(!plain.to_string().contains(CANARY), "{plain}");
+    }
+    // With nothing in it, it is the same in one piece and in many.
+    for nothing in ["[]", "{}", "null", r#""""#] {
+        let members = format!(
+            r#""spec":{{"annotations":{{"data":{nothing},"stringData":{nothing}}},"list":[{{"kind":"Secret","apiVersion":"v1","data":{{"p":"x"}}}}]}}"#
+        );
+        mask(&context("widgets", Verb::Get), &custom(&members)).unwrap();
     }
     // Annotations that are called so are texts.
     passes(
@@ -116,6 +134,23 @@ fn m2_annotations_that_are_almost_documents() {
     // A template is none.
     for text in ["{{ $labels.namespace }}: the Secret expires soon", "{kept", "[kept]: a text"] {
         passes("pods", &annotated("Pod", text));
+    }
+}
+
+/// Names that are too long mean the same in one piece and in many.
+#[test]
+fn m4_names_that_are_too_long() {
+    let long = "n".repeat(shared::limits::MASK_KEY_BYTES + 1);
+    for text in [
+        format!(
+            r#"{{"kind":"Secret","apiVersion":"v1","metadata":{{"name":"a","managedFields":[{{"fieldsV1":{{"f:data":{{"f:{long}":{{}}}}}}}}]}}}}"#
+        ),
+        format!(r#"{{"kind":"Secret","apiVersion":"v1","metadata":{{"name":"{long}"}},"data":{{"p":"{CANARY}"}}}}"#),
+        format!(r#"{{"kind":"Secret","apiVersion":"{long}/v1","data":{{"p":"{CANARY}"}}}}"#),
+    ] {
+        let pieces: Vec<&[u8]> = text.as_bytes().chunks(7).collect();
+        let context = context("widgets", Verb::Get);
+        assert_eq!(run(&context, &[text.as_bytes()]), run(&context, &pieces), "{text}");
     }
 }
 
