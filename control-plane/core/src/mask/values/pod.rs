@@ -9,6 +9,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{SecretValues, ValuesError};
+use crate::body::{BodyError, Budget, json};
 use crate::request_info::{RequestInfo, Verb};
 use crate::restore::ReadObject;
 
@@ -84,7 +85,7 @@ impl SecretValues {
                 // The API server lets nothing else through; what is no base64 is taken as it is.
                 let value = Zeroizing::new(STANDARD.decode(text).unwrap_or_else(|_| text.as_bytes().to_vec()));
                 if key == ".dockerconfigjson" || key == ".dockercfg" {
-                    registries(&value, &mut values);
+                    registries(&value, &mut values)?;
                 }
                 values.push(value);
             }
@@ -94,11 +95,20 @@ impl SecretValues {
 }
 
 /// The passwords in a file for image registries: the file is printed by nobody, they might be.
-fn registries(file: &[u8], values: &mut Vec<Zeroizing<Vec<u8>>>) {
-    let Ok(file) = serde_json::from_slice::<Value>(file) else { return };
+///
+/// # Errors
+/// It stands for more than anybody would read: what passwords are in it nobody knows.
+fn registries(file: &[u8], values: &mut Vec<Zeroizing<Vec<u8>>>) -> Result<(), ValuesError> {
+    let file = match json::read_answer(file, &mut Budget::of_annotation()) {
+        Ok(file) => file.value,
+        Err(BodyError::Memory { limit }) => return Err(ValuesError::TooMuch { limit }),
+        // Kubernetes takes it for none either.
+        Err(_) => return Ok(()),
+    };
     let entries = file.get("auths").unwrap_or(&file).as_object().into_iter().flatten();
     for (_, entry) in entries {
         let texts = REGISTRY.iter().filter_map(|name| entry.get(*name)?.as_str());
         values.extend(texts.map(|text| Zeroizing::new(text.as_bytes().to_vec())));
     }
+    Ok(())
 }

@@ -171,3 +171,22 @@ proptest! {
         fuzz_values(&corpus::changed("values", &choice, &changes));
     }
 }
+
+/// A file for image registries that stands for very much is not read, and then no text is shown.
+#[test]
+fn m7_a_file_for_registries_is_read_within_bounds() {
+    use crate::mask::tests::context;
+    use crate::request_info::Verb;
+    use crate::restore::ReadObject;
+    let of = |file: &str| {
+        let data = serde_json::json!({".dockerconfigjson": STANDARD.encode(file)});
+        let secret =
+            serde_json::json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "pull"}, "data": data});
+        let read = ReadObject::new(secret.to_string().as_bytes(), &context("secrets", Verb::Get)).unwrap();
+        SecretValues::of(&[read]).map(|values| values.is_empty())
+    };
+    assert_eq!(of(r#"{"auths":{"registry.example":{"username":"u","password":"canary-of-a-registry"}}}"#), Ok(false));
+    assert_eq!(of("no JSON, and a value all the same"), Ok(false));
+    let maps = r#"{"":0},"#.repeat(shared::limits::ANNOTATION_TREE_BYTES / 600);
+    assert!(matches!(of(&format!(r#"{{"auths":{{"a":[{maps}0]}}}}"#)), Err(ValuesError::TooMuch { .. })));
+}
