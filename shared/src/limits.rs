@@ -365,7 +365,8 @@ pub const INFLATE_RATIO: u64 = 100;
 pub const MASK_FIELDS_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes that an answer which is read as a whole may take in memory, beside its text: a few bytes of it (`{"":0}`) can stand for some hundred,
 /// and it may have [`MASK_FIELDS_BYTES`]. Measured, the richest pods (five containers, half of the text names of fields that managers own)
-/// take eight times their text, so a page of 500 of them that is as long as that passes. With the text, what is written of it and
+/// take eight times their text, so a page of 500 of them that is as long as that passes. What stands in place of masked values counts too, as it
+/// is held and as it is written. With the text, what is written of it and
 /// [`ANNOTATION_TREE_BYTES`] it makes 210 MiB; an agent's container has 256 MiB, of which the rest takes some twenty.
 pub const ANSWER_TREE_BYTES: usize = 144 * 1024 * 1024;
 /// The same of a document in an annotation, beside the answer that it stands in. The API server takes 256 KiB of annotations of one object

@@ -17,8 +17,8 @@ pub(super) struct Known {
     fields: Vec<Fields>,
     /// Whose place the next one takes.
     next: usize,
-    /// Where in the piece the one begins that is being read.
-    begun: Option<usize>,
+    /// Where in the piece the one begins that is being read, and how many sections of Secrets came before it.
+    begun: Option<(usize, u64)>,
 }
 
 #[derive(Debug)]
@@ -52,21 +52,18 @@ impl Masker {
         let known = self.known.fields.iter().find(|fields| fields.rule == rule && rest.starts_with(&fields.bytes));
         match known {
             Some(fields) => cursor.at += fields.bytes.len(),
-            None => self.known.begun = Some(cursor.at),
+            None => self.known.begun = Some((cursor.at, self.ordinal)),
         }
         known.is_some()
     }
 
     /// Its brace was just read, and what was around it is open again.
     pub(super) fn remember(&mut self, cursor: &Cursor<'_>) {
-        let Some(begun) = self.known.begun.take() else { return };
-        // What something was replaced in can't be passed on as it is.
-        let Some(bytes) = cursor.input.get(begun..cursor.at).filter(|_| cursor.kept <= begun && !self.muted) else {
-            return;
-        };
-        if bytes.len() > LONGEST {
-            return;
-        }
+        let Some((begun, sections)) = self.known.begun.take() else { return };
+        // What something was replaced in can't be passed on as it is, and a section that is empty counts all the same.
+        let untouched = cursor.kept <= begun && !self.muted && self.ordinal == sections;
+        let bytes = cursor.input.get(begun..cursor.at).filter(|bytes| untouched && bytes.len() <= LONGEST);
+        let Some(bytes) = bytes else { return };
         let rule = Rule { depth: self.stack.len(), guarded: self.carrier_is_secret() != Some(false) };
         let known = &mut self.known;
         if known.fields.len() < REMEMBERED {

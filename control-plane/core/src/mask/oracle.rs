@@ -40,10 +40,13 @@ impl Oracle {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::Copies => {
-                "a JSON Patch may not copy or move within a Secret, nor from annotations, nor from data of an object inside another: a \
-                 value would appear where nobody masks it"
+                "a JSON Patch may not copy or move within a Secret or an object of which policy masks fields, nor from annotations, nor from \
+                 data of an object inside another: a value would appear where nobody masks it. Write a value of your own, or a merge patch"
             }
-            Self::Tests => "a JSON Patch may not test a Secret's values: every answer would tell something about them",
+            Self::Tests => {
+                "a JSON Patch may not test a Secret's values, nor, in an object of which policy masks fields, anything but its metadata: every \
+                 answer would tell something about them. Test /metadata/resourceVersion"
+            }
         }
     }
 }

@@ -76,6 +76,12 @@ fn m1_where_a_map_has_no_data_of_its_own() {
         mask_value(&mut plain, &context("widgets", Verb::Get));
         assert!(!plain.to_string().contains(CANARY), "{plain}");
     }
+    // A section with nothing in it counts as often as it stands there, also where it was read before.
+    let entry = r#"{"fieldsV1":{"data":{}}}"#;
+    let members = format!(
+        r#""spec":{{"kind":"y","metadata":{{"managedFields":[{entry},{entry},{entry}]}},"list":[{{"kind":"Secret","apiVersion":"v1","data":{{"p":"x"}}}}]}}"#
+    );
+    mask(&context("widgets", Verb::Get), &custom(&members)).unwrap();
     // With nothing in it, it is the same in one piece and in many.
     for nothing in ["[]", "{}", "null", r#""""#] {
         let members = format!(
