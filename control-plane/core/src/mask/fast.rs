@@ -57,16 +57,19 @@ impl Masker {
                 };
                 let start = close + 2;
                 let mut end = None;
-                if first == b'"' && told & key.bit() == 0 {
+                let named = role == Role::Metadata && matches!(key, Key::Name | Key::Namespace);
+                if first == b'"' && (named || told & key.bit() == 0) {
                     stops.step();
                     let close = stops.step();
-                    match bytes_at(input, close) {
-                        Some(b"\",\"") => {
+                    if let Some(&[b'"', next, after]) = bytes_at(input, close) {
+                        if named {
+                            self.note_name(key, input.get(start + 1..close).unwrap_or_default());
+                        }
+                        if (next, after) == (b',', b'"') {
                             at = close + 2;
                             continue;
                         }
-                        Some(&[b'"', _, _]) => end = Some(close + 1),
-                        _ => {}
+                        end = Some(close + 1);
                     }
                 } else if key == Key::Other {
                     end = end_of_plain(role, input.get(start..).unwrap_or_default()).map(|length| start + length);
@@ -90,7 +93,12 @@ impl Masker {
                 if first <= b' ' {
                     return Ok(true);
                 }
-                self.begin_value(first, cursor, out)?;
+                if let b'{' | b'[' = first {
+                    // What has something in it, or is more than plain.
+                    self.open(first == b'{', cursor, out)?;
+                } else {
+                    self.begin_value(first, cursor, out)?;
+                }
                 break;
             }
             if !self.next_name(cursor, out)? {
@@ -140,10 +148,15 @@ impl Masker {
         false
     }
 
-    /// Goes on over what only opens and closes. True if it has come to the name of a member that may be plain.
+    /// Goes on over what only opens and closes, and over Secrets. True if it has come to the name of a member that may be plain.
     fn next_name(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<bool, MaskError> {
         loop {
             match (self.state, cursor.peek()) {
+                (State::Key | State::KeyOrEnd, Some(b'"')) if self.top.role == Role::SecretData => {
+                    if !self.fields(cursor, out) {
+                        return Ok(false);
+                    }
+                }
                 (State::Key | State::KeyOrEnd, Some(b'"')) => return Ok(self.is_plain_map()),
                 (State::Value | State::ValueOrEnd, Some(b'{')) => self.open(true, cursor, out)?,
                 (State::KeyOrEnd | State::CommaOrEnd, Some(b'}')) => self.pop(b'}', cursor)?,

@@ -84,7 +84,7 @@ pub(super) enum Presumed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooLate;
 
-/// One open container.
+/// One open container: eight bytes, which are copied at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
     pub(super) role: Role,
@@ -93,8 +93,6 @@ pub(super) struct Frame {
     pub(super) kind: Kind,
     api: Api,
     pub(super) presumed: Presumed,
-    /// The outermost container of the document.
-    pub(super) root: bool,
     /// A `data` was passed on as that of something else.
     passed_data: bool,
     /// `items` were passed on as no Secrets.
@@ -113,7 +111,6 @@ impl Frame {
             kind: Kind::Unknown,
             api: Api::Unknown,
             presumed,
-            root: false,
             passed_data: false,
             passed_items: false,
             secret_list: false,

@@ -6,7 +6,7 @@
 )]
 
 use super::MaskError;
-use super::frame::{Frame, Kind, Presumed, Role};
+use super::frame::{Kind, Presumed, Role};
 use super::key::Key;
 use super::masker::{Masker, Subject};
 use super::scan::Cursor;
@@ -123,18 +123,18 @@ impl Masker {
             _ => None,
         };
         if let Some(role) = plain {
-            return self.push_frame(Frame::new(role, map, Presumed::NotSecret), cursor);
+            return self.enter(role, map, Presumed::NotSecret, cursor);
         }
         if self.top.role == Role::Annotations {
             // Annotations are texts: only here does it matter what the name of one is.
             self.key = Key::of(&self.name);
         }
-        let frame = match self.fate() {
+        let (role, presumed) = match self.fate() {
             Fate::Empty if map && self.top.role == Role::FieldsV1 => self.child(map),
             Fate::Section if map => {
                 self.section = section_of(self.key);
                 self.ordinal += 1;
-                Frame::new(Role::SecretData, true, Presumed::NotSecret)
+                (Role::SecretData, Presumed::NotSecret)
             }
             Fate::Pass => {
                 self.note_passed();
@@ -142,24 +142,21 @@ impl Masker {
             }
             fate => {
                 self.replace_whole(fate, cursor, out);
-                Frame::new(Role::Inert, map, Presumed::NotSecret)
+                (Role::Inert, Presumed::NotSecret)
             }
         };
-        self.push_frame(frame, cursor)
+        self.enter(role, map, presumed, cursor)
     }
 
-    fn child(&mut self, map: bool) -> Frame {
-        let plain = |role| Frame::new(role, map, Presumed::NotSecret);
+    /// What a container is, and what is presumed of it.
+    fn child(&mut self, map: bool) -> (Role, Presumed) {
+        let plain = |role| (role, Presumed::NotSecret);
         match self.top.role {
-            Role::Top => {
-                let mut root = Frame::new(if map { Role::Object } else { Role::Items }, map, self.presumed);
-                root.root = true;
-                root
-            }
+            Role::Top => (if map { Role::Object } else { Role::Items }, self.presumed),
             Role::Object | Role::Plain => self.child_of_object(map),
-            Role::Items => Frame::new(if map { Role::Object } else { Role::Items }, map, self.top.presumed),
-            Role::Rows if map => Frame::new(Role::Row, map, self.top.presumed),
-            Role::Row if map && self.key == Key::Object => Frame::new(Role::Object, map, self.top.presumed),
+            Role::Items => (if map { Role::Object } else { Role::Items }, self.top.presumed),
+            Role::Rows if map => (Role::Row, self.top.presumed),
+            Role::Row if map && self.key == Key::Object => (Role::Object, self.top.presumed),
             Role::Metadata => match self.key {
                 Key::Annotations if map => plain(Role::Annotations),
                 Key::ManagedFields if !map => plain(Role::ManagedFields),
@@ -182,8 +179,8 @@ impl Masker {
         }
     }
 
-    fn child_of_object(&mut self, map: bool) -> Frame {
-        let plain = |role| Frame::new(role, map, Presumed::NotSecret);
+    fn child_of_object(&mut self, map: bool) -> (Role, Presumed) {
+        let plain = |role| (role, Presumed::NotSecret);
         let top = self.top;
         match self.key {
             Key::Other => plain(Role::Plain),
@@ -197,11 +194,11 @@ impl Masker {
                 if presumed == Presumed::NotSecret {
                     self.top.pass_items();
                 }
-                Frame::new(if top.is_object() { Role::Items } else { Role::Plain }, map, presumed)
+                (if top.is_object() { Role::Items } else { Role::Plain }, presumed)
             }
-            Key::Rows if !map && top.role == Role::Object => Frame::new(Role::Rows, map, self.presumed_of_rows()),
+            Key::Rows if !map && top.role == Role::Object => (Role::Rows, self.presumed_of_rows()),
             // The object of a watch event.
-            Key::Object if map && top.root => Frame::new(Role::Object, map, top.presumed),
+            Key::Object if map && self.stack.len() == 1 => (Role::Object, top.presumed),
             Key::Details if map && self.is_status() => plain(Role::Details),
             Key::Status | Key::Spec if map && self.holds_token() => plain(Role::TokenHolder),
             _ => plain(Role::Plain),

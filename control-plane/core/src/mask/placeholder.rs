@@ -205,7 +205,7 @@ fn put_number(room: &mut &mut [u8], mut number: u64) -> bool {
 }
 
 /// What all placeholders begin with.
-static START: LazyLock<Vec<u8>> = LazyLock::new(|| STANDARD.encode(SENTENCE).into_bytes());
+static START: [u8; SENTENCE.len() / 3 * 4] = STANDARD_PAIRS.encode(SENTENCE.as_bytes());
 
 /// A text with one mark for all placeholders in it, decoded or not: where something is hidden, and no more.
 pub(crate) fn without_codes(text: &[u8]) -> Vec<u8> {
@@ -224,28 +224,30 @@ pub(crate) fn without_codes(text: &[u8]) -> Vec<u8> {
 }
 
 fn write_text(mac: &[u8], out: &mut Vec<u8>) {
-    let mut text = [0; PLACEHOLDER_BYTES];
-    let (start, rest) = text.split_at_mut(START.len());
-    start.copy_from_slice(&START);
-    // A MAC is longer than what is kept of it, so nothing is left of zeros, which are not base64.
-    let (halves, _) = mac.get(..MAC_BYTES).unwrap_or_default().as_chunks();
-    let (places, _) = rest.as_chunks_mut::<16>();
-    for (half, place) in halves.iter().zip(places) {
-        *place = twice_encoded(half);
+    // A hash is longer than what is kept of it.
+    let [a, b, c, d, e] = mac.first_chunk().map_or([0; 5], words);
+    let halves = [a << 4 | b >> 28, b << 8 | c >> 24, c << 12 | d >> 20, d << 16 | e >> 16];
+    out.reserve(PLACEHOLDER_BYTES);
+    out.extend_from_slice(&START);
+    for bits in halves {
+        out.extend_from_slice(&twice_encoded(bits).to_be_bytes());
     }
-    out.extend_from_slice(&text);
 }
 
-/// Base64 (RFC 4648) of base64url of nine bytes, twelve bits at a time: character by character it would take as long as the MAC.
-fn twice_encoded(&[a, b, c, d, e, f, g, h, i]: &[u8; 9]) -> [u8; 16] {
-    let halves = [u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 28, u64::from_be_bytes([b, c, d, e, f, g, h, i])];
-    let [first, second] = halves.map(|bits| {
-        let pair = |from| URL_SAFE_PAIRS.at(bits >> from);
-        let chars = pair(24) << 32 | pair(12) << 16 | pair(0);
-        let pair = |from| STANDARD_PAIRS.at(chars >> from);
-        u128::from(pair(36) << 48 | pair(24) << 32 | pair(12) << 16 | pair(0))
-    });
-    (first << 64 | second).to_be_bytes()
+/// Words of 32 bits, as a hash writes them: a processor waits for what is read in other pieces than it was written in.
+fn words(bytes: &[u8; 20]) -> [u64; 5] {
+    let (words, _) = bytes.as_chunks();
+    let mut all = [0; 5];
+    all.iter_mut().zip(words).for_each(|(to, word)| *to = u64::from(u32::from_be_bytes(*word)));
+    all
+}
+
+/// Base64 (RFC 4648) of base64url of the lowest 36 bits, twelve bits at a time: character by character it would take as long as the MAC.
+fn twice_encoded(bits: u64) -> u64 {
+    let pair = |from| URL_SAFE_PAIRS.at(bits >> from);
+    let chars = pair(24) << 32 | pair(12) << 16 | pair(0);
+    let pair = |from| STANDARD_PAIRS.at(chars >> from);
+    pair(36) << 48 | pair(24) << 32 | pair(12) << 16 | pair(0)
 }
 
 /// The two characters for each twelve bits.
@@ -264,6 +266,25 @@ impl Pairs {
             bits += 1;
         }
         Self(pairs)
+    }
+
+    /// Base64 of what can be cut in threes.
+    #[expect(clippy::indexing_slicing, reason = "only the compiler runs it, and it refuses a place that is not there")]
+    const fn encode<const N: usize>(&self, bytes: &[u8]) -> [u8; N] {
+        assert!(
+            bytes.len() / 3 * 4 == N && bytes.len().is_multiple_of(3),
+            "padding would stand in the midst of a placeholder"
+        );
+        let mut text = [0; N];
+        let mut at = 0;
+        while at < N {
+            let [a, b, c] = [bytes[at / 4 * 3], bytes[at / 4 * 3 + 1], bytes[at / 4 * 3 + 2]];
+            let bits = u32::from_be_bytes([0, a, b, c]) as usize;
+            [text[at], text[at + 1]] = self.0[bits >> 12].to_be_bytes();
+            [text[at + 2], text[at + 3]] = self.0[bits & 0xfff].to_be_bytes();
+            at += 4;
+        }
+        text
     }
 
     /// Those for the lowest twelve bits.

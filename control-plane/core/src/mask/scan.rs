@@ -350,25 +350,34 @@ impl Masker {
         {
             self.live -= 1;
         }
-        let closed = std::mem::replace(&mut self.top, self.stack.pop().unwrap_or(Frame::TOP));
+        let closed = self.top.role;
+        self.top = self.stack.pop().unwrap_or(Frame::TOP);
         self.key = Key::Other;
         cursor.at += 1;
-        if closed.role == Role::FieldsV1 {
+        if closed == Role::FieldsV1 {
             self.remember(cursor);
         }
         self.end_value(cursor);
         Ok(())
     }
 
-    pub(super) fn push_frame(&mut self, frame: Frame, cursor: &mut Cursor<'_>) -> Result<(), MaskError> {
+    /// A container is open. Its frame is written where it stays: a copy of bytes that were written one by one makes a processor wait.
+    #[inline]
+    pub(super) fn enter(
+        &mut self,
+        role: Role,
+        map: bool,
+        presumed: Presumed,
+        cursor: &mut Cursor<'_>,
+    ) -> Result<(), MaskError> {
         if self.stack.len() >= MASK_DEPTH {
             return Err(MaskError::Depth { limit: MASK_DEPTH });
         }
         self.stack.push(self.top);
-        self.top = frame;
+        self.top = Frame::new(role, map, presumed);
         self.key = Key::Other;
         cursor.at += 1;
-        self.state = if frame.map { State::KeyOrEnd } else { State::ValueOrEnd };
+        self.state = if map { State::KeyOrEnd } else { State::ValueOrEnd };
         Ok(())
     }
 

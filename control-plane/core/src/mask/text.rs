@@ -345,12 +345,12 @@ impl Masker {
         let known = match fact {
             Fact::Kind => self.top.set_kind(text),
             Fact::ApiVersion => self.top.set_api(text),
-            Fact::Name | Fact::Namespace => {
-                if let Some(subject) = self.live.checked_sub(1).and_then(|last| self.subjects.get_mut(last)) {
-                    let to = if fact == Fact::Name { &mut subject.name } else { &mut subject.namespace };
-                    to.clear();
-                    to.extend_from_slice(text);
-                }
+            Fact::Name => {
+                self.note_name(Key::Name, text);
+                Ok(())
+            }
+            Fact::Namespace => {
+                self.note_name(Key::Namespace, text);
                 Ok(())
             }
             Fact::DetailsKind => {
@@ -360,6 +360,16 @@ impl Masker {
             }
         };
         known.map_err(|_| MaskError::TooLate { offset: self.offset(cursor) })
+    }
+
+    /// The open metadata say what their object is called, or where it is: as much of that is kept as of a member's name.
+    #[inline]
+    pub(super) fn note_name(&mut self, key: Key, text: &[u8]) {
+        if let Some(subject) = self.live.checked_sub(1).and_then(|last| self.subjects.get_mut(last)) {
+            let to = if key == Key::Name { &mut subject.name } else { &mut subject.namespace };
+            to.clear();
+            to.extend_from_slice(text.get(..MASK_KEY_BYTES).unwrap_or(text));
+        }
     }
 
     /// A text of a `Status`, of its details or of one of its causes is complete.
