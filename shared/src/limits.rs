@@ -402,6 +402,17 @@ pub const RELEASE_READS_OF_REVISIONS: usize = 4;
 /// Writes of Secrets with placeholders for which an agent reads at once: what it reads for one can take a quarter of its memory
 /// ([`RELEASE_READS_OF_REVISIONS`] documents and the live one, each twice).
 pub const RELEASES_AT_ONCE: usize = 1;
+/// Bytes of answers that an agent holds until they are whole, all together: two of the longest, of which one may be read as a whole
+/// ([`ANSWER_TREE_BYTES`] counts it). What is written of one counts until its reader has taken it.
+pub const HELD_BYTES_AT_ONCE: usize = 32 * 1024 * 1024;
+/// Those of one session: one of the longest, and what its masks add. Who reads none of what he asked for keeps others from no more.
+pub const HELD_BYTES_OF_SESSION: usize = 20 * 1024 * 1024;
+/// How long an answer waits for room before it is broken off.
+pub const HELD_ROOM_WAIT: Duration = Duration::from_secs(10);
+/// Bytes of one answer that are not counted: most objects and events of a watch are shorter, and streams are at most some thousand.
+pub const HELD_BYTES_FREE: usize = 16 * 1024;
+/// Bytes that one takes of it at least.
+pub const HELD_BYTES_MORE: usize = 256 * 1024;
 /// Bytes of an answer that is held until it is whole, or of an object that was read, from which on it is masked beside the thread that serves
 /// everybody: so much takes about a millisecond.
 pub const MASK_APART_BYTES: usize = 256 * 1024;

@@ -29,6 +29,7 @@ use crate::metrics::AgentMetrics;
 use crate::operation::Agent;
 use crate::ration::{JudgedReleases, Ration};
 use crate::report::SharedLedger;
+use crate::room::Room;
 use crate::rules::Ours;
 use crate::spent::SpentLeases;
 use crate::text::Searchers;
@@ -91,6 +92,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         lives: SeenLives::new(leases.clone(), &config.pin),
         spent: SpentLeases::new(leases),
         upstream,
+        room: Room::new(&clock),
         clock,
         releases: Semaphore::new(limits::RELEASES_AT_ONCE),
         apart: Apart::default(),

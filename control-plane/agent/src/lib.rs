@@ -23,6 +23,7 @@ pub mod ration;
 pub mod refusal;
 pub mod report;
 pub mod review;
+pub mod room;
 pub mod rules;
 pub mod serve;
 pub mod spent;

@@ -1,18 +1,24 @@
 //! The body of an answer on its way out: masked piece by piece as it arrives, in constant memory (of protobuf, one object), and ended by an
-//! error whenever it is not certain to be whole. What takes long is done beside this thread ([`Apart`]); until then the body is one that waits.
+//! error whenever it is not certain to be whole. What takes long is done beside this thread ([`Apart`]), and what is held until it is whole has
+//! [`Room`]; until then the body is one that waits.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use control_plane_core::grant::GrantClaims;
 use control_plane_core::mask::{AnswerMaskError, AnswerMasker};
+use control_plane_core::request_info::Verb;
 use http_body::{Body, Frame};
+use shared::ids::SessionId;
+use shared::limits;
 use shared_net::body::BoxError;
 use shared_net::clock::Clock;
 
 use crate::apart::{Apart, BrokenOff};
 use crate::metrics::{AgentMetrics, OpenBody};
+use crate::room::{Holding, NoRoom, Part, Room};
 
 /// Why a body was broken off. The control plane sees a reset stream.
 #[derive(Debug, thiserror::Error)]
@@ -26,12 +32,24 @@ pub enum BodyEnd {
     /// The work on it came to no end.
     #[error("the answer can't be masked")]
     BrokenOff(#[source] BrokenOff),
+    /// There is no room to hold it.
+    #[error("the answer can't be held until it is whole")]
+    Room(#[source] NoRoom),
     /// The grant's time for the answer is over.
     #[error("the answer lasted longer than the grant allows")]
     Until,
     /// The API server stopped in mid body.
     #[error("the API server stopped in mid answer")]
     Silent,
+}
+
+/// What all bodies share.
+#[derive(Clone, Copy, Debug)]
+pub struct Beside<'a> {
+    /// Where long work is done.
+    pub apart: &'a Apart,
+    /// Where what has to be whole is held.
+    pub room: &'a Room,
 }
 
 /// How a body is treated and bounded.
@@ -43,12 +61,35 @@ pub struct Bounds {
     pub silence: Option<Duration>,
     /// A watch may end between two events at any time; anything else that ends early is not whole.
     pub may_end: bool,
+    /// Whose it is.
+    pub session: SessionId,
+}
+
+impl Bounds {
+    /// Those of a granted operation; `stream`: its answer goes on for as long as its reader wants.
+    pub fn of(claims: &GrantClaims, stream: bool) -> Self {
+        Self {
+            until: Duration::from_millis(claims.until),
+            silence: (!stream).then_some(limits::BODY_WAIT),
+            may_end: claims.info.verb == Verb::Watch,
+            session: claims.session,
+        }
+    }
 }
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Long work on a piece of the body: the masker comes back with what it gave, unless the body is at its end.
-type Work = Pin<Box<dyn Future<Output = Result<(Option<AnswerMasker>, Vec<u8>), BodyEnd>> + Send>>;
+/// What became of a piece of the body.
+struct Worked {
+    /// None, where the body is at its end.
+    masker: Option<AnswerMasker>,
+    out: Vec<u8>,
+    /// Room for what is held.
+    part: Option<Part>,
+}
+
+/// Long work on a piece of the body.
+type Work = Pin<Box<dyn Future<Output = Result<Worked, BodyEnd>> + Send>>;
 
 /// See the module. Dropped, it drops the upstream stream at once.
 pub struct MaskedBody<B> {
@@ -57,6 +98,7 @@ pub struct MaskedBody<B> {
     /// It has the masker.
     work: Option<Work>,
     apart: Apart,
+    holding: Holding,
     clock: Clock,
     until: Sleep,
     silence: Option<(Duration, Sleep)>,
@@ -71,7 +113,7 @@ impl<B> MaskedBody<B> {
         upstream: B,
         masker: AnswerMasker,
         clock: &Clock,
-        apart: &Apart,
+        beside: Beside<'_>,
         bounds: &Bounds,
         metrics: AgentMetrics,
     ) -> Self {
@@ -79,7 +121,8 @@ impl<B> MaskedBody<B> {
             upstream: Some(upstream),
             masker: Some(masker),
             work: None,
-            apart: apart.clone(),
+            apart: beside.apart.clone(),
+            holding: beside.room.clone().holding(bounds.session),
             until: sleep(clock, bounds.until),
             silence: bounds.silence.map(|wait| (wait, sleep(clock, wait))),
             clock: clock.clone(),
@@ -107,14 +150,34 @@ impl<B> MaskedBody<B> {
     /// Has the next piece masked beside this thread; with none, what was held until the end.
     fn set_apart(&mut self, masker: AnswerMasker, piece: Option<Bytes>) {
         let work = self.apart.clone().run(move || match piece {
-            None => finish(masker).map(|rest| (None, rest)),
+            None => finish(masker).map(|out| Worked { masker: None, out, part: None }),
             Some(piece) => {
                 let (mut masker, mut out) = (masker, Vec::with_capacity(piece.len()));
                 masker.push(&piece, &mut out).map_err(BodyEnd::Mask)?;
-                Ok((Some(masker), out))
+                Ok(Worked { masker: Some(masker), out, part: None })
             }
         });
         self.work = Some(Box::pin(async move { work.await.unwrap_or_else(|broken| Err(BodyEnd::BrokenOff(broken))) }));
+    }
+
+    /// What may go out now: nothing yet, where what is held has no room and waits for it.
+    fn keep(&mut self, worked: Worked) -> Bytes {
+        let Worked { masker, out, part } = worked;
+        part.into_iter().for_each(|part| self.holding.add(part));
+        let held = masker.as_ref().map_or(out.len(), AnswerMasker::held);
+        match self.holding.grow(held) {
+            None => {
+                self.masker = masker;
+                Bytes::from(out)
+            }
+            Some(taking) => {
+                self.work = Some(Box::pin(async move {
+                    let part = taking.await.map_err(BodyEnd::Room)?;
+                    Ok(Worked { masker, out, part: Some(part) })
+                }));
+                Bytes::new()
+            }
+        }
     }
 }
 
@@ -157,10 +220,7 @@ where
                 // Meanwhile nobody listened.
                 this.heard();
                 match done {
-                    Ok((masker, out)) => {
-                        this.masker = masker;
-                        Bytes::from(out)
-                    }
+                    Ok(worked) => this.keep(worked),
                     Err(end) => return this.broken(end),
                 }
             } else {
@@ -217,8 +277,8 @@ where
             Some(mut masker) => {
                 let mut out = Vec::with_capacity(data.len());
                 let pushed = masker.push(&data, &mut out).map_err(BodyEnd::Mask);
-                self.masker = Some(masker);
-                Poll::Ready(Some(pushed.map(|()| out.into())))
+                let worked = Worked { masker: Some(masker), out, part: None };
+                Poll::Ready(Some(pushed.map(|()| self.keep(worked))))
             }
             // It is elsewhere, and nobody reads on meanwhile; if somebody did, nothing would pass as it is.
             None => Poll::Ready(Some(Err(BodyEnd::BrokenOff(BrokenOff)))),
@@ -241,7 +301,8 @@ where
             }
             masker => {
                 self.masker = masker;
-                self.end().map(Bytes::from)
+                let out = self.end()?;
+                Ok(self.keep(Worked { masker: None, out, part: None }))
             }
         }
     }

@@ -15,7 +15,7 @@ use control_plane_core::ledger::Epoch;
 use control_plane_core::mask::changes::SecretWrite;
 use control_plane_core::mask::values::SecretValues;
 use control_plane_core::mask::{AnswerMasker, Format, MaskContext, PlaceholderKeys};
-use control_plane_core::request_info::{RequestInfo, Verb};
+use control_plane_core::request_info::RequestInfo;
 use control_plane_core::restore::{Carried, ReadObject};
 use control_plane_core::version_pin::VersionPin;
 use http::request::Parts;
@@ -34,13 +34,14 @@ use crate::disclosure::Disclosable;
 use crate::guard::Guarded;
 use crate::hidden::{self, Shows};
 use crate::lives::SeenLives;
-use crate::masked::{Bounds, MaskedBody};
+use crate::masked::{Beside, Bounds, MaskedBody};
 use crate::metrics::AgentMetrics;
 use crate::obligations::{Granted, Obligations};
 use crate::ration::{JudgedReleases, Ration};
 use crate::refusal::{Refusal, Sent};
 use crate::report::{Report, SharedLedger};
 use crate::review;
+use crate::room::Room;
 use crate::rules::{Ours, check_patch};
 use crate::spent::SpentLeases;
 use crate::text::{self, Searchers};
@@ -77,6 +78,8 @@ pub struct Agent {
     pub releases: Semaphore,
     /// Where long work is done.
     pub apart: Apart,
+    /// Where answers are held that have to be whole.
+    pub room: Room,
     /// What looks for values in logs.
     pub searchers: Searchers,
     /// Tasks that outlive an exchange: writes that were sent are followed to their answer.
@@ -146,7 +149,6 @@ where
     agent.guarded.check(&matched)?;
     let (grant, mut report) = agent.ledger.spend(matched).map_err(Refusal::Spend)?;
     let info = grant.request().info().clone();
-    let until = Duration::from_millis(grant.claims().until);
     let long = answer::is_stream(&info, grant.request().wire().path_and_query());
 
     if let Some(approval) = &grant.claims().approval {
@@ -165,7 +167,7 @@ where
     let accept = obligations.accept(granted.grant.request().wire())?;
     let mask = agent.mask(&info, &obligations);
     let masked = mask.guards_messages();
-    let bounds = Bounds { until, silence: (!long).then_some(limits::BODY_WAIT), may_end: info.verb == Verb::Watch };
+    let bounds = Bounds::of(granted.grant.claims(), long);
     let asked = Asked { info: &info, is_head: head.method == Method::HEAD, accept: accept.as_ref() };
     if let Some(response) = hidden::instead(agent, &granted).await? {
         return not_sent(agent, &asked, response, mask, &bounds);
@@ -470,7 +472,8 @@ where
             full(Bytes::from(answer::stand_in(head.status).to_json()))
         }
         Treatment::Mask(_) | Treatment::Text | Treatment::Pass => {
-            MaskedBody::new(body, masker, &agent.clock, &agent.apart, bounds, agent.metrics.clone()).boxed_unsync()
+            let beside = Beside { apart: &agent.apart, room: &agent.room };
+            MaskedBody::new(body, masker, &agent.clock, beside, bounds, agent.metrics.clone()).boxed_unsync()
         }
     };
     headers.insert(wire::header::SENT, Sent::Yes.header());

@@ -16,6 +16,8 @@ mod grants;
 #[cfg(test)]
 mod guards;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
 mod hidden;
 #[cfg(test)]
 mod links;

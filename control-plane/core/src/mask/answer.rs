@@ -129,6 +129,18 @@ impl AnswerMasker {
         long || self.holds_much()
     }
 
+    /// Bytes that are held until what they belong to is whole.
+    pub fn held(&self) -> usize {
+        let held = match &self.inner {
+            Inner::Fields(masker) => masker.held(),
+            Inner::Reveal(masker) => masker.held(),
+            Inner::Protobuf(masker) => masker.held(),
+            // Little, whatever comes.
+            Inner::Pass | Inner::Json(_) | Inner::Text(_) => 0,
+        };
+        held + self.filter.as_ref().map_or(0, |hiding| hiding.filter.held())
+    }
+
     /// An object that is looked at before it is shown.
     fn holds_much(&self) -> bool {
         self.filter.as_ref().is_some_and(|hiding| hiding.filter.held() > MASK_APART_BYTES)

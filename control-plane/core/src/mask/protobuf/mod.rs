@@ -84,6 +84,11 @@ impl ProtobufMasker {
         self.context.secrets
     }
 
+    /// Bytes that wait for the end of an object or event.
+    pub(super) const fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// As [`Masker::push`](super::Masker::push). Events are written as soon as they are whole, an object by [`Self::finish`].
     pub(super) fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), ProtobufMaskError> {
         if let Some(error) = &self.failed {

@@ -1,0 +1,96 @@
+//! Answers that are held until they are whole: how much of them at once.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use serde_json::json;
+use shared::limits;
+use shared::time::Timestamp;
+use shared_net::body::collect_bounded;
+use shared_net::clock::ManualClock;
+use shared_net::exchange::ResponseBody;
+use uuid::Uuid;
+
+use crate::api_server::{Step, chunk, chunked_head};
+use crate::control_plane::{AgentLink, Call, PATIENCE};
+use crate::world::World;
+
+const MAPS: &str = "/api/v1/namespaces/ns/configmaps";
+const CANARY: &str = "canary-in-a-map";
+
+/// A list with a field that policy masks, in pieces.
+fn list(bytes: usize) -> Vec<Step> {
+    let map = json!({"metadata": {"name": "m"}, "data": {"password": CANARY, "long": "x".repeat(bytes / 14)}});
+    let maps = vec![map.to_string(); 14].join(",");
+    let list = format!(r#"{{"kind":"ConfigMapList","apiVersion":"v1","items":[{maps}]}}"#);
+    let pieces = list.as_bytes().chunks(64 * 1024).map(|piece| chunk(std::str::from_utf8(piece).unwrap()));
+    std::iter::once(chunked_head()).chain(pieces).chain([Step::Write(b"0\r\n\r\n".to_vec())]).collect()
+}
+
+/// Asks for one as that session.
+async fn asked(world: &World, link: &AgentLink, session: Uuid, bytes: usize) -> ResponseBody {
+    world.api.on(&format!("GET {MAPS} "), list(bytes));
+    let call = Call::new("GET", MAPS, "");
+    let mut claims = world.control_plane.claims(link, &call);
+    claims["mask"] = json!(["data.password"]);
+    claims["session"] = json!(session);
+    link.send(&call, &world.control_plane.sign(&claims)).await.into_body()
+}
+
+async fn whole(body: ResponseBody) -> bool {
+    match collect_bounded(body, 2 * limits::MASK_FIELDS_BYTES, PATIENCE).await {
+        Ok(bytes) => {
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            assert!(text.ends_with('}') && !text.contains(CANARY));
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+/// SECURITY.md D7: who asks for long lists and reads none of them neither fills the agent's memory nor keeps others from theirs.
+#[tokio::test]
+async fn what_is_held_for_one_session_has_a_bound() {
+    let hand = ManualClock::new(Timestamp(1_800_000_000_000));
+    let (world, link) = World::start_with(hand.clock()).await;
+    let (slow, other) = (Uuid::new_v4(), Uuid::new_v4());
+    let mut unread = asked(&world, &link, slow, 14 << 20).await;
+    let first = tokio::time::timeout(PATIENCE, unread.frame()).await.unwrap().unwrap();
+    assert!(first.is_ok(), "it is whole, and its reader stops here");
+
+    let second = asked(&world, &link, slow, 14 << 20).await;
+    assert!(whole(asked(&world, &link, other, 10 << 20).await).await, "another session has room");
+    let mut second = std::pin::pin!(whole(second));
+    tokio::select! {
+        biased;
+        _ = &mut second => panic!("there was room for two of the longest of one session"),
+        () = tokio::time::sleep(Duration::from_millis(200)) => {}
+    }
+    hand.advance(limits::HELD_ROOM_WAIT);
+    assert!(!second.await, "it is broken off");
+
+    drop(unread);
+    assert!(whole(asked(&world, &link, slow, 14 << 20).await).await, "what was held is given back");
+}
+
+/// There is room for two of the longest, and who waits has it when one of them goes.
+#[tokio::test]
+async fn what_is_held_for_all_has_a_bound() {
+    let hand = ManualClock::new(Timestamp(1_800_000_000_000));
+    let (world, link) = World::start_with(hand.clock()).await;
+    let mut unread = Vec::new();
+    for _ in 0..2 {
+        let mut body = asked(&world, &link, Uuid::new_v4(), 14 << 20).await;
+        let first = tokio::time::timeout(PATIENCE, body.frame()).await.unwrap().unwrap();
+        assert!(first.is_ok());
+        unread.push(body);
+    }
+    let mut third = std::pin::pin!(async { whole(asked(&world, &link, Uuid::new_v4(), 14 << 20).await).await });
+    tokio::select! {
+        biased;
+        _ = &mut third => panic!("there was room for three of the longest"),
+        () = tokio::time::sleep(Duration::from_millis(200)) => {}
+    }
+    unread.pop();
+    assert!(third.await, "it waited for room, and has it");
+}
