@@ -26,8 +26,10 @@ pub fn pod_of(info: &RequestInfo) -> Option<RequestInfo> {
     if log { info.live_object() } else { None }
 }
 
-/// The Secrets that a pod mounts, takes its environment from or pulls images with, as GETs. Whatever its spec calls a Secret counts, so that
-/// a kind of volume that is not known here is none too few.
+/// The Secrets that a pod mounts or takes its environment from, as GETs. Whatever its spec calls a Secret counts, so that a kind of volume that
+/// is not known here is none too few. But not those that images are pulled with: the node has them, and no process of the pod could print
+/// one. Looked for, they would be told to whoever may make a pod, which needs nobody's approval while it uses no Secret: he has it print all
+/// guesses, and the one that is masked is right.
 pub fn secrets_of(pod: &RequestInfo, object: &ReadObject) -> Vec<RequestInfo> {
     let mut names = BTreeSet::new();
     note(object.real().get("spec").unwrap_or(&Value::Null), &mut names);
@@ -41,10 +43,9 @@ fn note<'a>(value: &'a Value, names: &mut BTreeSet<&'a str>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| note(item, names)),
         Value::Object(members) => {
-            for (key, member) in members {
+            for (key, member) in members.iter().filter(|(key, _)| *key != "imagePullSecrets") {
                 match key.as_str() {
                     "secretName" => names.extend(member.as_str()),
-                    "imagePullSecrets" => names.extend(member.as_array().into_iter().flatten().filter_map(named)),
                     "secret" | "secretKeyRef" => names.extend(named(member)),
                     other if other.ends_with("secretRef") || other.ends_with("SecretRef") => {
                         names.extend(named(member))

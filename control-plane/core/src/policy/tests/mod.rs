@@ -3,6 +3,7 @@ mod chains;
 mod doors;
 mod files;
 mod hiding;
+mod logs;
 mod matrix;
 mod properties;
 mod revealing;
