@@ -402,6 +402,9 @@ pub const RELEASE_READS_OF_REVISIONS: usize = 4;
 /// Writes of Secrets with placeholders for which an agent reads at once: what it reads for one can take a quarter of its memory
 /// ([`RELEASE_READS_OF_REVISIONS`] documents and the live one, each twice).
 pub const RELEASES_AT_ONCE: usize = 1;
+/// Bytes of memory that the operations of one JSON Patch may copy and move while it is looked at what it does; the API server lets them copy
+/// 3 MiB (k8s.io/apiserver `AccumulatedCopySizeLimit`). With more nobody is told what the patch changes, and no value is put back.
+pub const PATCH_MOVED_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of answers that an agent holds until they are whole, all together: two of the longest, of which one may be read as a whole
 /// ([`ANSWER_TREE_BYTES`] counts it). What is written of one counts until its reader has taken it.
 pub const HELD_BYTES_AT_ONCE: usize = 32 * 1024 * 1024;

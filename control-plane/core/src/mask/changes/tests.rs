@@ -194,3 +194,36 @@ fn neither_debug_nor_words_show_a_value() {
     let all = format!("{write:?} {}", serde_json::to_string(&write.changes(Some(&live()))).unwrap());
     assert!(!all.contains("hunter2") && !all.contains("b2xk") && all.contains("changed"), "{all}");
 }
+
+/// SECURITY.md P12: each operation is short, and all of them together make something that no body could be.
+#[test]
+fn json_patches_that_grow() {
+    let told = |operations: Vec<Value>| patched("application/json-patch+json", &json!(operations));
+    let unknown = "!both !old !password !user";
+    let deeper = |levels: usize| {
+        let steps = (0..levels).map(|level| json!({"op": "add", "path": "/a".repeat(level + 1), "value": {}}));
+        told(steps.collect())
+    };
+    assert_eq!(deeper(100), "=both =old =password =user");
+    assert_eq!(deeper(200), unknown);
+    // A tower of towers, as deep as the sum of all.
+    let tower = (0..100).fold(json!(0), |inner, _| json!({"a": inner}));
+    let towers = (0..20).map(|level| json!({"op": "add", "path": "/a".repeat(100 * level + 1), "value": tower}));
+    assert_eq!(told(towers.collect()), unknown);
+    let moved = [
+        json!({"op": "add", "path": "/x", "value": tower}),
+        json!({"op": "add", "path": "/y", "value": tower}),
+        json!({"op": "move", "from": "/x", "path": format!("/y{}", "/a".repeat(100))}),
+    ];
+    assert_eq!(told(moved.to_vec()), unknown);
+    let doubled = |times: usize| {
+        let copies = (0..times).map(|n| json!({"op": "copy", "from": "/x", "path": format!("/x/{n}")}));
+        told([json!({"op": "add", "path": "/x", "value": {}})].into_iter().chain(copies).collect())
+    };
+    assert_eq!(doubled(10), "=both =old =password =user");
+    assert_eq!(doubled(60), unknown);
+    // What stands in front of all others moves them.
+    let list = json!({"op": "add", "path": "/x", "value": vec![0; 150_000]});
+    let front = vec![json!({"op": "add", "path": "/x/0", "value": 0}); 900];
+    assert_eq!(told([list].into_iter().chain(front).collect()), unknown);
+}
