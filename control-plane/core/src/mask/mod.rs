@@ -287,6 +287,12 @@ pub enum MaskError {
     },
 }
 
+/// As much of the name of an object, or of its namespace, as counts: the API server's have 253 bytes at most, but what is sent to it may have
+/// any number, which every value of the object would cost again.
+fn cut_name(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(shared::limits::MASK_KEY_BYTES)).unwrap_or(name)
+}
+
 impl MaskError {
     /// A document that has to be read as a whole can't be.
     const fn of_whole(error: &BodyError) -> Self {

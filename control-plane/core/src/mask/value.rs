@@ -15,7 +15,7 @@ use super::key::Key;
 use super::masker::{Carrier, Documents, Masker};
 use super::placeholder::Field;
 use super::status::{self, Part};
-use super::{LAST_APPLIED, MaskContext, MaskError, fields};
+use super::{LAST_APPLIED, MaskContext, MaskError, cut_name, fields};
 use crate::body::{Budget, json};
 
 /// Masks a parsed document in place and says how many values were replaced.
@@ -112,9 +112,10 @@ impl Walk<'_> {
         let text = |name: &str| map.get(name).and_then(Value::as_str).map(str::as_bytes);
         let _kind = text("kind").map(|kind| frame.set_kind(kind));
         let _api = text("apiVersion").map(|api| frame.set_api(api));
-        let outer = (self.namespace.clone(), self.name.clone(), self.named);
         let before = (self.may_be_secret, self.status_of_secret);
+        let mut outer = None;
         if frame.is_object() {
+            outer = Some((self.namespace.clone(), self.name.clone(), self.named));
             self.enter(map);
             let kind = map.get("details").and_then(|details| details.get("kind")).and_then(Value::as_str);
             let names_secrets = |kind: &str| ["secret", "secrets"].contains(&kind.to_ascii_lowercase().as_str());
@@ -123,7 +124,7 @@ impl Walk<'_> {
         for (name, value) in map.iter_mut() {
             self.member(&frame, root, name, value);
         }
-        if frame.is_object() {
+        if let Some(outer) = outer {
             (self.namespace, self.name, self.named) = outer;
             (self.may_be_secret, self.status_of_secret) = before;
         }
@@ -131,7 +132,7 @@ impl Walk<'_> {
 
     fn enter(&mut self, map: &Map<String, Value>) {
         let own = |name: &str| map.get("metadata").and_then(|metadata| metadata.get(name)).and_then(Value::as_str);
-        let or = |own: Option<&str>, other: &str| own.filter(|own| !own.is_empty()).unwrap_or(other).to_owned();
+        let or = |own: Option<&str>, other: &str| own.filter(|own| !own.is_empty()).map_or(other, cut_name).to_owned();
         self.named = own("name").is_some_and(|name| !name.is_empty());
         self.namespace = or(own("namespace"), &self.context.namespace);
         self.name = or(own("name"), &self.context.name);

@@ -19,6 +19,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 
 pub(super) use buffered::FieldMasker;
@@ -27,8 +28,8 @@ use pattern::{Pattern, Step, fits};
 pub(crate) use place::{Live, Written};
 pub use revealed::RevealedFields;
 
-use super::placeholder::{Field, FieldPath, Scope};
-use super::{LAST_APPLIED, MaskContext, is_placeholder};
+use super::placeholder::{Field, FieldPath, PLACEHOLDER_BYTES, Scope, ScopeKey};
+use super::{LAST_APPLIED, MaskContext, cut_name, is_placeholder};
 use crate::body::{BodyError, Budget, json};
 use crate::restore::go_text;
 
@@ -88,12 +89,12 @@ fn masked(document: &mut Value, context: &MaskContext, budget: Option<&mut Budge
         return (0, None);
     }
     let steps: Vec<&[Step]> = context.fields.0.iter().map(Pattern::steps).collect();
+    let MaskContext { keys, cluster, resource, .. } = context;
     let mut walk = Walk {
         context,
         steps: &steps,
-        namespace: String::new(),
-        name: String::new(),
-        path: Vec::new(),
+        key: keys.scope(&Scope { cluster, kind: resource, ..Scope::default() }),
+        place: Place::NOWHERE,
         masked: 0,
         budget,
         over: None,
@@ -105,9 +106,8 @@ fn masked(document: &mut Value, context: &MaskContext, budget: Option<&mut Budge
 struct Walk<'a> {
     context: &'a MaskContext,
     steps: &'a [&'a [Step]],
-    namespace: String,
-    name: String,
-    path: Vec<String>,
+    key: ScopeKey,
+    place: Place,
     masked: u64,
     budget: Option<&'a mut Budget>,
     /// What is over: nothing more is replaced then.
@@ -167,45 +167,47 @@ impl Walk<'_> {
     }
 
     fn object(&mut self, object: &mut Value) {
-        (self.namespace, self.name) = names(object, (&self.context.namespace, &self.context.name));
+        let own = names(object, (&self.context.namespace, &self.context.name));
+        let (namespace, name) = (own.0.to_owned(), own.1.to_owned());
+        self.place = Place::of(&namespace, &name);
         self.fields(object, self.steps);
         let applied = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"));
         if let Some(Value::String(text)) = applied.and_then(|annotations| annotations.get_mut(LAST_APPLIED)) {
-            self.last_applied(text);
+            self.last_applied(text, (&namespace, &name));
         }
     }
 
     /// The same places as in the object, with the same placeholders: kubectl compares them. What can't be read in one way only may hold
     /// anything anywhere.
-    fn last_applied(&mut self, text: &mut String) {
+    fn last_applied(&mut self, text: &mut String, names: (&str, &str)) {
         if is_placeholder(text) {
             return;
         }
         let Ok(mut document) = json::read(text.as_bytes(), &mut Budget::of_annotation()) else {
-            let place = ["metadata", "annotations", LAST_APPLIED].map(str::to_owned);
-            self.path.extend(place);
+            let outer = self.place;
+            self.place = ["metadata", "annotations", LAST_APPLIED].into_iter().fold(outer, Place::at);
             *text = self.placeholder();
-            self.path.clear();
+            self.place = outer;
             self.masked += 1;
             return;
         };
         let before = self.masked;
-        self.applied(&mut document);
+        self.applied(&mut document, names);
         if self.masked > before {
             *text = go_text(&document, text.ends_with('\n')).unwrap_or_default();
         }
     }
 
     /// A list, too: what stands there is what somebody wrote, and it may be one.
-    fn applied(&mut self, document: &mut Value) {
+    fn applied(&mut self, document: &mut Value, outer: (&str, &str)) {
         let items = if document.is_array() { Some(&mut *document) } else { document.get_mut("items") };
         for item in items.and_then(Value::as_array_mut).into_iter().flatten() {
-            let outer = (std::mem::take(&mut self.namespace), std::mem::take(&mut self.name));
-            (self.namespace, self.name) = names(item, (&outer.0, &outer.1));
-            self.applied(item);
-            (self.namespace, self.name) = outer;
+            let own = names(item, outer);
+            let (namespace, name) = (own.0.to_owned(), own.1.to_owned());
+            self.applied(item, (&namespace, &name));
         }
         if document.is_object() {
+            self.place = Place::of(outer.0, outer.1);
             self.fields(document, self.steps);
         }
     }
@@ -219,7 +221,7 @@ impl Walk<'_> {
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     let next: Vec<&[Step]> = steps.iter().filter_map(|steps| element(steps, item)).collect();
-                    self.below(index.to_string(), item, &next);
+                    self.below(&index.to_string(), item, &next);
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -233,15 +235,16 @@ impl Walk<'_> {
                 (Step::Elements | Step::Where(..), _) => None,
             });
             let next: Vec<&[Step]> = next.collect();
-            self.below(name.clone(), member, &next);
+            self.below(name, member, &next);
         }
     }
 
-    fn below(&mut self, part: String, value: &mut Value, steps: &[&[Step]]) {
+    fn below(&mut self, part: &str, value: &mut Value, steps: &[&[Step]]) {
         if !steps.is_empty() {
-            self.path.push(part);
+            let outer = self.place;
+            self.place = outer.at(part);
             self.fields(value, steps);
-            self.path.pop();
+            self.place = outer;
         }
     }
 
@@ -259,32 +262,51 @@ impl Walk<'_> {
             }
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
-                    self.below(index.to_string(), item, &[&[]]);
+                    self.below(&index.to_string(), item, &[&[]]);
                 }
             }
             Value::Object(members) => {
                 for (name, member) in members.iter_mut() {
-                    self.below(name.clone(), member, &[&[]]);
+                    self.below(name, member, &[&[]]);
                 }
             }
         }
     }
 
     fn placeholder(&self) -> String {
-        let MaskContext { keys, cluster, resource, .. } = self.context;
-        let scope = Scope { cluster, namespace: &self.namespace, kind: resource, ..Scope::default() };
-        let place = FieldPath::from(self.path.clone()).to_string();
-        keys.placeholder(
-            &scope,
-            &Field { name: self.name.as_bytes(), ordinal: 0, section: "field", key: place.as_bytes() },
-        )
+        let mut code = Vec::with_capacity(PLACEHOLDER_BYTES);
+        self.key.write(&Field { name: b"", ordinal: 0, section: "field", key: &self.place.0 }, &mut code);
+        String::from_utf8(code).unwrap_or_default()
+    }
+}
+
+/// Where something stands: a hash over the names on the way there, from the object's own to the last, each with what came before it. Written out
+/// for each value, the way would be hashed as often as there are values at its end, however long its names are.
+#[derive(Clone, Copy, Debug)]
+struct Place([u8; 32]);
+
+impl Place {
+    const NOWHERE: Self = Self([0; 32]);
+
+    /// The object of these names.
+    fn of(namespace: &str, name: &str) -> Self {
+        Self::NOWHERE.at(namespace).at(name)
+    }
+
+    fn at(self, part: &str) -> Self {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(&self.0);
+        hash.update(part.as_bytes());
+        let mut next = Self::NOWHERE;
+        next.0.iter_mut().zip(hash.finish().as_ref()).for_each(|(to, byte)| *to = *byte);
+        next
     }
 }
 
 /// Namespace and name of an object; where it has none, these.
-fn names(object: &Value, (namespace, name): (&str, &str)) -> (String, String) {
+fn names<'a>(object: &'a Value, (namespace, name): (&'a str, &'a str)) -> (&'a str, &'a str) {
     let own = |field: &str| object.get("metadata")?.get(field)?.as_str().filter(|text| !text.is_empty());
-    (own("namespace").unwrap_or(namespace).to_owned(), own("name").unwrap_or(name).to_owned())
+    (own("namespace").map_or(namespace, cut_name), own("name").map_or(name, cut_name))
 }
 
 fn element<'s>(steps: &'s [Step], item: &Value) -> Option<&'s [Step]> {
