@@ -458,6 +458,9 @@ pub const VALUE_LINE_BYTES_MIN: usize = 16;
 /// Bytes of all forms of all values that one text is searched for: some eighty kilobytes of Secrets. The searcher takes about thirty times as
 /// much memory while it is made, and an agent has little.
 pub const VALUE_PATTERN_BYTES: usize = 768 * 1024;
+/// Entries by which a searcher tells which values end where, at most one for each byte of each form and each form that ends there too. They take
+/// eight bytes each while it is made. Real values end in one another rarely, three or four at most.
+pub const VALUE_ENDINGS: usize = 8 * 1024 * 1024;
 /// Bytes of all searchers for values that an agent has at once, each for as long as somebody reads a log of its pod. One takes 24 MiB at most,
 /// for the longest values that are looked for, and some hundred kilobytes usually; an agent has 256 MiB.
 pub const VALUE_SEARCHERS_BYTES: usize = 48 * 1024 * 1024;

@@ -38,7 +38,7 @@ pub enum ValuesError {
         /// The limit.
         limit: usize,
     },
-    /// The searcher has another bound of its own.
+    /// So many end in one another that the searcher would be too large, or it has another bound of its own.
     #[error("the values can't be searched for together")]
     Searcher,
 }
@@ -69,6 +69,9 @@ impl SecretValues {
     pub fn new<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ValuesError> {
         let limit = limits::VALUE_PATTERN_BYTES;
         let patterns = forms::of_all(values, limit).ok_or(ValuesError::TooMuch { limit })?;
+        if endings(&patterns) > limits::VALUE_ENDINGS {
+            return Err(ValuesError::Searcher);
+        }
         let searcher = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(&patterns);
         let searcher = searcher.map_err(|_| ValuesError::Searcher)?;
         let start = searcher.start_state(Anchored::No).map_err(|_| ValuesError::Searcher)?;
@@ -100,14 +103,29 @@ impl SecretValues {
         self.depths.get(&state).copied().unwrap_or(0)
     }
 
-    /// Length of the longest value that ends in this state.
+    /// Length of the longest value that ends in this state, in which some value does: the first that the automaton tells, for it is made from
+    /// the longest to the shortest (`copy_matches` in aho-corasick's `nfa/noncontiguous.rs`; the fuzz target compares with a slow search).
+    /// Looking at all of them, each byte of a text would cost as many steps as values end in one another.
     fn ending(&self, state: StateID) -> usize {
-        let lengths = (0..self.searcher.match_len(state)).map(|index| {
-            let pattern = self.searcher.match_pattern(state, index);
-            self.searcher.pattern_len(pattern)
-        });
-        lengths.max().unwrap_or(0)
+        self.searcher.pattern_len(self.searcher.match_pattern(state, 0))
     }
+}
+
+/// How many entries the searcher may need at most to tell which values end where: it has a list of them for each byte of each value.
+fn endings(patterns: &[Vec<u8>]) -> usize {
+    let mut backwards: Vec<&[u8]> = patterns.iter().map(Vec::as_slice).collect();
+    backwards.sort_unstable_by(|one, other| one.iter().rev().cmp(other.iter().rev()));
+    // Behind one another stand those of which each is the end of the next.
+    let (mut open, mut deepest) = (Vec::<&[u8]>::new(), 0);
+    for pattern in backwards {
+        while open.last().is_some_and(|end| !pattern.ends_with(end)) {
+            open.pop();
+        }
+        open.push(pattern);
+        deepest = deepest.max(open.len());
+    }
+    let bytes: usize = patterns.iter().map(Vec::len).sum();
+    bytes.saturating_mul(deepest)
 }
 
 /// How many of the last bytes may be the beginning of a value, by state.

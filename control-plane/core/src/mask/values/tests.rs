@@ -134,6 +134,22 @@ fn too_much_is_refused_and_nothing_is_shown() {
     assert!(!format!("{:?}", values(&["hunter22"])).contains("hunter"));
 }
 
+/// Values that end in one another: each byte of a text may end all of them, and the searcher knows of each for every byte of the longest.
+#[test]
+fn values_that_end_in_one_another() {
+    let ends = |longest: usize| (6..=longest).map(|length| vec![b'a'; length]).collect::<Vec<_>>();
+    let few = ends(100);
+    let values = Arc::new(SecretValues::new(few.iter().map(Vec::as_slice)).unwrap());
+    assert_eq!(mask(&values, [[b'x'; 5], [b'a'; 5], [b'a'; 5], [b'x'; 5]].iter().map(<[u8; 5]>::as_slice)), {
+        let masked = String::from_utf8(MASKED.to_vec()).unwrap();
+        format!("xxxxx{masked}xxxxx").into_bytes()
+    });
+    for many in [ends(400), [ends(100), vec![vec![b'a'; 90_000]]].concat()] {
+        let refused = SecretValues::new(many.iter().map(Vec::as_slice)).unwrap_err();
+        assert_eq!(refused, ValuesError::Searcher);
+    }
+}
+
 fn secret() -> impl Strategy<Value = String> {
     prop_oneof!["[ab]{6,9}", "[a-c\"\\\\/<é ]{6,12}", "[a-z0-9]{6,40}"]
 }
