@@ -410,7 +410,7 @@ async fn object(
     let body = collect_bounded(response.into_body(), limits::LIVE_OBJECT_BYTES, limits::BODY_WAIT)
         .await
         .map_err(|_| Refusal::Read)?;
-    let long = body.len() > limits::MASK_APART_BYTES;
+    let long = body.len() > limits::MASK_APART_BYTES || mask.may_be_release();
     apart(agent, long, move || ReadObject::new(&body, &mask)).await?.map(Some).map_err(|_| Refusal::Read)
 }
 

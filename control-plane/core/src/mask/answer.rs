@@ -118,15 +118,17 @@ impl AnswerMasker {
     /// Whether it takes long to take this piece, or, with `None`, to end: a release of helm's is opened, or a long document read that was
     /// held until it is whole.
     pub fn takes_long(&self, piece: Option<&[u8]>) -> bool {
-        let packed = self.inflate.is_some();
+        let changed = self.inflate.is_some() || self.filter.is_some();
+        let much = |held: usize| held > MASK_APART_BYTES;
         let long = match &self.inner {
-            Inner::Json(masker) => piece.is_some_and(|piece| masker.opens_release(piece, packed)),
-            Inner::Fields(masker) => piece.is_none() && masker.held() > MASK_APART_BYTES,
-            Inner::Reveal(masker) => piece.is_none() && masker.held() > MASK_APART_BYTES,
-            Inner::Protobuf(masker) => masker.may_open_release(),
+            Inner::Json(masker) => piece.is_some_and(|piece| masker.opens_release(Some(piece).filter(|_| !changed))),
+            Inner::Fields(masker) => piece.is_none_or(|_| masker.is_stream()) && much(masker.held()),
+            Inner::Reveal(masker) => piece.is_none() && much(masker.held()),
+            Inner::Protobuf(masker) => masker.may_open_release() || much(masker.held()),
             Inner::Pass | Inner::Text(_) => false,
         };
-        long || self.holds_much()
+        // An object that is looked at before it is shown.
+        long || self.filter.as_ref().is_some_and(|hiding| much(hiding.filter.held()))
     }
 
     /// Bytes that are held until what they belong to is whole.
@@ -139,11 +141,6 @@ impl AnswerMasker {
             Inner::Pass | Inner::Json(_) | Inner::Text(_) => 0,
         };
         held + self.filter.as_ref().map_or(0, |hiding| hiding.filter.held())
-    }
-
-    /// An object that is looked at before it is shown.
-    fn holds_much(&self) -> bool {
-        self.filter.as_ref().is_some_and(|hiding| hiding.filter.held() > MASK_APART_BYTES)
     }
 
     /// Takes the next piece of the body and appends what may pass to `out`.

@@ -135,6 +135,11 @@ impl MaskContext {
         Self { fields, ..self }
     }
 
+    /// Whether the object that was asked for by its name may be a release of helm's, which takes long to open however short it is.
+    pub fn may_be_release(&self) -> bool {
+        self.secrets && release::revision(&self.name).is_some()
+    }
+
     /// Whether whatever is said about the object may quote what is masked.
     pub fn guards_messages(&self) -> bool {
         self.secrets || !self.fields.is_empty()

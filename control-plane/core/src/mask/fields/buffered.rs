@@ -42,6 +42,11 @@ impl FieldMasker {
         Ok(())
     }
 
+    /// Whether what is held is one event after the other, each of which may end with any piece.
+    pub(in crate::mask) const fn is_stream(&self) -> bool {
+        self.context.stream
+    }
+
     /// Bytes that wait for the end.
     pub(in crate::mask) const fn held(&self) -> usize {
         self.held.len()

@@ -27,6 +27,7 @@ pub(crate) use manifest::{Piece, SecretField, fields, pieces, secrets};
 pub(crate) use payload::Payload;
 pub(crate) use texts::is_data;
 
+use super::frame::Role;
 use super::masker::{Carrier, Masker};
 use super::open::Fate;
 use super::scan::State;
@@ -72,12 +73,16 @@ impl Masker {
         revision(name).map(|_| (namespace.to_owned(), name.to_owned()))
     }
 
-    /// Whether the payload of a release may end in this piece of input, also one that begins there: a short one can take long. Where that is
-    /// packed nobody can tell.
-    pub(super) fn opens_release(&self, piece: &[u8], packed: bool) -> bool {
-        let ends = || self.text_use == Use::Release && self.state == State::InString && memchr(b'"', piece).is_some();
-        let begins = || self.state == State::InKey || memmem::find(piece, br#""release""#).is_some();
-        self.context.secrets && (packed || ends() || begins())
+    /// Whether the payload of a release may end in this piece of input, also one that begins there: a short one can take long. With no piece,
+    /// where that is packed or something is left out of it first, nobody can tell.
+    pub(super) fn opens_release(&self, piece: Option<&[u8]>) -> bool {
+        let ends =
+            |piece| self.text_use == Use::Release && self.state == State::InString && memchr(b'"', piece).is_some();
+        // Its name may stand in the piece before, also with its colon.
+        let named = matches!(self.state, State::Colon | State::Value) && self.top.role == Role::SecretData;
+        let begun = self.state == State::InKey || named && self.name == FIELD.as_bytes();
+        let begins = |piece| begun || memmem::find(piece, br#""release""#).is_some();
+        self.context.secrets && piece.is_none_or(|piece| ends(piece) || begins(piece))
     }
 
     /// The payload is complete.

@@ -380,7 +380,26 @@ fn m7_whatever_may_open_a_release_is_said_to_take_long() {
     let mut cut = json("secrets");
     cut.push(start, &mut Vec::new()).unwrap();
     assert!(cut.takes_long(Some(end)), "its name came in two pieces");
+    for split in [r#""release""#, r#""release":"#, r#""release": "#, r#""release":""#, r#""release":"S"#] {
+        let at = secret.find(r#""release""#).unwrap() + split.len();
+        let (start, end) = (&secret.as_bytes()[..at], &secret.as_bytes()[at..]);
+        let mut cut = json("secrets");
+        cut.push(start, &mut Vec::new()).unwrap();
+        assert!(cut.takes_long(Some(end)), "cut behind {split}");
+    }
     assert!(json("secrets").inflating().takes_long(Some(b"\x1f")));
+    // What is left out first hands on more than came last.
+    let secrets = info("secrets", Verb::List);
+    let rule = crate::hide::HideRule { names: vec!["db-*".to_owned()], ..crate::hide::HideRule::default() };
+    let filter = crate::hide::Filter::list(crate::hide::Hidden::parse(&[rule], &secrets).unwrap());
+    assert!(json("secrets").hiding(filter).takes_long(Some(b"}")));
+    // Events in which fields are masked are as long as documents.
+    let fields = crate::mask::MaskedFields::parse(&["spec"]).unwrap();
+    let mut events = AnswerMasker::new(context("logins", Verb::Watch).with_fields(fields), Format::Json);
+    events
+        .push(format!(r#"{{"type":"ADDED","object":{{"a":"{}"#, "x".repeat(300_000)).as_bytes(), &mut Vec::new())
+        .unwrap();
+    assert!(events.takes_long(Some(b"\"}}\n")));
     assert!(AnswerMasker::new(context("secrets", Verb::Get), Format::Protobuf).takes_long(None));
     assert!(!AnswerMasker::new(context("pods", Verb::Get), Format::Protobuf).takes_long(Some(b"k8s")));
 }
