@@ -6,6 +6,8 @@ use tests::cluster::Namespace;
 use tests::kubectl::{Kubectl, Output, Version};
 use tests::stack::Stack;
 
+use crate::stories::held;
+
 const CANARY: &str = "canary-51f0-in-a-config-map";
 
 const POLICY: &str = "apiVersion: sallyport.dev/v1alpha1
@@ -107,6 +109,23 @@ async fn fields_that_policy_names_are_masked_and_written_back() {
     for process in ["control-plane", "agent", "sidecar"] {
         stack.log(process).assert_without(CANARY);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn approvers_are_told_that_nobody_compares_them() {
+    let rule = "rules:\n- name: look\n  match: {verbs: [update]}\n  effect: hold\n";
+    let stack = &Stack::with_policy("uncompared", Some(&format!("{POLICY}{rule}")));
+    let data = format!("--from-literal=DB_PASSWORD={CANARY}");
+    stack.namespace().admin(&["create", "configmap", "db", &data, "--from-literal=plain=seen"]);
+    let kubectl = &stack.kubectl(Version::Newest);
+    let mut shown = got(kubectl, "db").await;
+    shown["data"]["DB_PASSWORD"] = json!("another");
+    let replace = kubectl.spawn(&["replace", "-f", &file(kubectl, "other.json", &shown)], "").await;
+    let id = held(stack).await;
+    let printed = stack.cli(&["approvals", "show", &id]).ok();
+    assert!(printed.contains("fields that policy masks are shown to nobody, nor whether they change"), "{printed}");
+    stack.cli(&["approvals", "deny", &id, "--reason", "only looking"]).ok();
+    assert!(replace.end().await.refused().contains("only looking"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

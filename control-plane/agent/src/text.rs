@@ -11,8 +11,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use control_plane_core::grant::Target;
-use control_plane_core::mask::values::{self, SecretValues, ValuesError};
-use control_plane_core::restore::ReadObject;
+use control_plane_core::mask::values::{self, FoundValues, SecretValues, ValuesError};
 use shared::limits;
 use tokio::sync::Semaphore;
 
@@ -73,14 +72,14 @@ impl Searchers {
     }
 
     /// The searcher for the values of these Secrets. Its room is given back when the last text that it looks at has ended.
-    async fn searcher(&self, apart: &Apart, secrets: Vec<ReadObject>) -> Result<Arc<SecretValues>, Refusal> {
-        let digest = SecretValues::digest(&secrets);
+    async fn searcher(&self, apart: &Apart, found: FoundValues) -> Result<Arc<SecretValues>, Refusal> {
+        let digest = found.digest();
         if let Some(same) = self.same(&digest) {
             return Ok(same);
         }
         // Most pods have none, and wait for nobody's long work.
-        let none = secrets.is_empty();
-        let work = move || SecretValues::of(&secrets);
+        let none = found.is_empty();
+        let work = move || SecretValues::of(&found);
         let made = if none { work() } else { apart.clone().run(work).await.map_err(|_| Refusal::Read)? };
         let made = made.map_err(|error| Refusal::Text(TextError::Values(error)))?;
         // Others may have made it meanwhile.
@@ -116,11 +115,13 @@ pub(crate) async fn wanted(agent: &Agent, granted: &Granted) -> Result<Option<Ar
     if names.len() > limits::VALUE_SECRETS {
         return Err(Refusal::Text(TextError::TooMany));
     }
-    let mut secrets = Vec::with_capacity(names.len());
+    let mut found = FoundValues::default();
     for name in &names {
-        secrets.extend(read(agent, granted, name).await.map_err(unread)?);
+        if let Some(secret) = read(agent, granted, name).await.map_err(unread)? {
+            found.add(&secret).map_err(|error| Refusal::Text(TextError::Values(error)))?;
+        }
     }
-    agent.searchers.searcher(&agent.apart, secrets).await.map(Some)
+    agent.searchers.searcher(&agent.apart, found).await.map(Some)
 }
 
 #[cfg(test)]
@@ -128,26 +129,30 @@ mod tests {
     use control_plane_core::mask::{MaskContext, PlaceholderKey, PlaceholderKeys};
     use control_plane_core::query::Query;
     use control_plane_core::request_info::RequestInfo;
+    use control_plane_core::restore::ReadObject;
     use http::Method;
 
     use super::*;
 
-    fn secrets(value: &str) -> Vec<ReadObject> {
+    fn found(value: &str) -> FoundValues {
         let info =
             RequestInfo::parse(&Method::GET, "/api/v1/namespaces/x/secrets/s", &Query::parse("").unwrap()).unwrap();
         let keys = PlaceholderKeys::new(PlaceholderKey::new([7; 32]), None);
         let secret =
             format!(r#"{{"kind":"Secret","apiVersion":"v1","metadata":{{"name":"s"}},"data":{{"k":"{value}"}}}}"#);
-        vec![ReadObject::new(secret.as_bytes(), &MaskContext::response(Arc::new(keys), "test", &info)).unwrap()]
+        let secret = ReadObject::new(secret.as_bytes(), &MaskContext::response(Arc::new(keys), "test", &info)).unwrap();
+        let mut found = FoundValues::default();
+        found.add(&secret).unwrap();
+        found
     }
 
     #[tokio::test]
     async fn what_looks_for_values_has_its_room_until_the_last_text_ends() {
         let apart = Apart::default();
-        let size = SecretValues::of(&secrets("c3dvcmRmaXNo")).unwrap().memory();
+        let size = SecretValues::of(&found("c3dvcmRmaXNo")).unwrap().memory();
         assert!(size > 32 * 1024, "{size}");
         let searchers = Searchers::with_room(2 * size.next_multiple_of(UNIT));
-        let get = async |value| searchers.searcher(&apart, secrets(value)).await;
+        let get = async |value| searchers.searcher(&apart, found(value)).await;
         let first = get("c3dvcmRmaXNo").await.unwrap();
         let second = get("c3dvcmRmaXNp").await.unwrap();
         let refused = get("c3dvcmRmaXNq").await.unwrap_err();

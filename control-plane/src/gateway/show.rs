@@ -33,6 +33,13 @@ pub(super) fn of(hold: &Hold, live: &Live, mask: &RequestMask) -> Value {
         notes.push("what it does to masked values could not be compared: take them all for changed".to_owned());
         Vec::new()
     });
+    if mask.hides_fields(attributes) {
+        // Where it says "(masked)" before and after.
+        notes.push(
+            "fields that policy masks are shown to nobody, nor whether they change: take them all for changed"
+                .to_owned(),
+        );
+    }
     json!({
         "typed": opening::typed(attributes),
         "cluster": attributes.cluster(),

@@ -28,6 +28,11 @@ impl RequestMask {
         self.value(attributes).map(|value| value.to_string().into_bytes())
     }
 
+    /// Whether policy has masked fields of what the body is about.
+    pub(crate) fn hides_fields(&self, attributes: &Attributes) -> bool {
+        attributes.body().is_some() && !self.policies.current().masked_fields(attributes.info()).is_empty()
+    }
+
     /// The same as a document.
     pub(crate) fn value(&self, attributes: &Attributes) -> Option<Value> {
         let mut value = attributes.body()?.clone();

@@ -24,7 +24,7 @@ mod skip;
 #[cfg(test)]
 mod tests;
 
-pub use pod::{pod_of, secrets_of};
+pub use pod::{FoundValues, pod_of, secrets_of};
 
 /// What stands where a value stood. No placeholder: a text is not written back.
 pub const MASKED: &[u8] = b"(masked by sallyport)";

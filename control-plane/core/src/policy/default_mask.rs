@@ -22,11 +22,13 @@ const NAMES: [&str; 11] = [
 ];
 
 /// Group and resource of what runs containers or will, and where in it the Pod's `spec` stands.
-const PODS: [(&str, &str, &str); 10] = [
+const PODS: [(&str, &str, &str); 11] = [
     ("", "pods", "spec"),
     ("", "podtemplates", "template.spec"),
     ("", "replicationcontrollers", "spec.template.spec"),
     ("apps", "controllerrevisions", "data.spec.template.spec"),
+    // A revision has the annotations of its StatefulSet or DaemonSet, and so what was last applied of that.
+    ("apps", "controllerrevisions", "spec.template.spec"),
     ("apps", "daemonsets", "spec.template.spec"),
     ("apps", "deployments", "spec.template.spec"),
     ("apps", "replicasets", "spec.template.spec"),

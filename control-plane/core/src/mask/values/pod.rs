@@ -6,6 +6,7 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use shared::limits;
 use zeroize::Zeroizing;
 
 use super::{SecretValues, ValuesError};
@@ -59,39 +60,71 @@ fn note<'a>(value: &'a Value, names: &mut BTreeSet<&'a str>) {
     }
 }
 
-impl SecretValues {
+/// The values of some Secrets, as far as they can be looked for, and nothing else of them: whole objects can be very large.
+#[derive(Default)]
+pub struct FoundValues {
+    values: Vec<Zeroizing<Vec<u8>>>,
+    bytes: usize,
+}
+
+impl FoundValues {
+    /// Takes the values of one more.
+    ///
+    /// # Errors
+    /// [`ValuesError`]: the text must not be passed on then.
+    pub fn add(&mut self, secret: &ReadObject) -> Result<(), ValuesError> {
+        let data = secret.real().get("data").and_then(Value::as_object).into_iter().flatten();
+        for (key, text) in data.filter_map(|(key, value)| Some((key, value.as_str()?))) {
+            // The API server lets nothing else through; what is no base64 is taken as it is.
+            let value = Zeroizing::new(STANDARD.decode(text).unwrap_or_else(|_| text.as_bytes().to_vec()));
+            if key == ".dockerconfigjson" || key == ".dockercfg" {
+                registries(&value, self)?;
+            }
+            self.value(value)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    fn value(&mut self, value: Zeroizing<Vec<u8>>) -> Result<(), ValuesError> {
+        if value.len() < limits::VALUE_BYTES_MIN {
+            return Ok(());
+        }
+        // Each is looked for as it is, and in other forms.
+        let limit = limits::VALUE_PATTERN_BYTES;
+        self.bytes += value.len();
+        if self.bytes > limit {
+            return Err(ValuesError::TooMuch { limit });
+        }
+        self.values.push(value);
+        Ok(())
+    }
+
     /// The same for the same values: those who look for them can share what looks. It is for this process only.
-    pub fn digest(secrets: &[ReadObject]) -> [u8; 32] {
+    pub fn digest(&self) -> [u8; 32] {
         let mut digest = digest::Context::new(&digest::SHA256);
-        for secret in secrets {
-            // As long as it is long, so that no two lists of Secrets are written alike.
-            let data = secret.real().get("data").map(Value::to_string).map(Zeroizing::new).unwrap_or_default();
-            digest.update(&(data.len() as u64).to_be_bytes());
-            digest.update(data.as_bytes());
+        for value in &self.values {
+            // As long as it is long, so that no two lists of values are written alike.
+            digest.update(&(value.len() as u64).to_be_bytes());
+            digest.update(value);
         }
         let mut bytes = [0; 32];
         bytes.iter_mut().zip(digest.finish().as_ref()).for_each(|(to, byte)| *to = *byte);
         bytes
     }
+}
 
-    /// Looks for the values of these Secrets.
+impl SecretValues {
+    /// Looks for these values.
     ///
     /// # Errors
     /// [`ValuesError`]: the text must not be passed on then.
-    pub fn of(secrets: &[ReadObject]) -> Result<Self, ValuesError> {
-        let mut values = Vec::new();
-        for secret in secrets {
-            let data = secret.real().get("data").and_then(Value::as_object).into_iter().flatten();
-            for (key, text) in data.filter_map(|(key, value)| Some((key, value.as_str()?))) {
-                // The API server lets nothing else through; what is no base64 is taken as it is.
-                let value = Zeroizing::new(STANDARD.decode(text).unwrap_or_else(|_| text.as_bytes().to_vec()));
-                if key == ".dockerconfigjson" || key == ".dockercfg" {
-                    registries(&value, &mut values)?;
-                }
-                values.push(value);
-            }
-        }
-        Self::new(values.iter().map(|value| value.as_slice()))
+    pub fn of(found: &FoundValues) -> Result<Self, ValuesError> {
+        Self::new(found.values.iter().map(|value| value.as_slice()))
     }
 }
 
@@ -99,7 +132,7 @@ impl SecretValues {
 ///
 /// # Errors
 /// It stands for more than anybody would read: what passwords are in it nobody knows.
-fn registries(file: &[u8], values: &mut Vec<Zeroizing<Vec<u8>>>) -> Result<(), ValuesError> {
+fn registries(file: &[u8], found: &mut FoundValues) -> Result<(), ValuesError> {
     let file = match json::read_answer(file, &mut Budget::of_annotation()) {
         Ok(file) => file.value,
         Err(BodyError::Memory { limit }) => return Err(ValuesError::TooMuch { limit }),
@@ -109,7 +142,9 @@ fn registries(file: &[u8], values: &mut Vec<Zeroizing<Vec<u8>>>) -> Result<(), V
     let entries = file.get("auths").unwrap_or(&file).as_object().into_iter().flatten();
     for (_, entry) in entries {
         let texts = REGISTRY.iter().filter_map(|name| entry.get(*name)?.as_str());
-        values.extend(texts.map(|text| Zeroizing::new(text.as_bytes().to_vec())));
+        for text in texts {
+            found.value(Zeroizing::new(text.as_bytes().to_vec()))?;
+        }
     }
     Ok(())
 }

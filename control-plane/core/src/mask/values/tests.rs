@@ -6,7 +6,7 @@ use memchr::memmem;
 use proptest::prelude::*;
 
 use super::fuzz::reference;
-use super::{MASKED, SecretValues, TextMasker, ValuesError, forms, fuzz_values};
+use super::{FoundValues, MASKED, SecretValues, TextMasker, ValuesError, forms, fuzz_values};
 use crate::tests as corpus;
 
 fn values(values: &[&str]) -> Arc<SecretValues> {
@@ -199,7 +199,8 @@ fn m7_a_file_for_registries_is_read_within_bounds() {
         let secret =
             serde_json::json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "pull"}, "data": data});
         let read = ReadObject::new(secret.to_string().as_bytes(), &context("secrets", Verb::Get)).unwrap();
-        SecretValues::of(&[read]).map(|values| values.is_empty())
+        let mut found = FoundValues::default();
+        found.add(&read).and_then(|()| SecretValues::of(&found)).map(|values| values.is_empty())
     };
     assert_eq!(of(r#"{"auths":{"registry.example":{"username":"u","password":"canary-of-a-registry"}}}"#), Ok(false));
     assert_eq!(of("no JSON, and a value all the same"), Ok(false));

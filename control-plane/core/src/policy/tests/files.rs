@@ -117,6 +117,8 @@ fn usual_names_are_masked_where_a_file_says_so() {
         ("get deployments.apps default/x", "spec.template.spec.*containers[*].env[name=*api*key*].value"),
         ("watch cronjobs.batch", "spec.jobTemplate.spec.template.spec.*containers[*].env[name=*token*].value"),
         ("get controllerrevisions.apps a/b", "data.spec.template.spec.*containers[*].env[name=*secret*].value"),
+        // What was last applied of its StatefulSet, in an annotation.
+        ("get controllerrevisions.apps a/b", "spec.template.spec.*containers[*].env[name=*secret*].value"),
         ("get configmaps default/x", "data.*credential*"),
     ] {
         let all = masked("defaultMask: true\n", line);
