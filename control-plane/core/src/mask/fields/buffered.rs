@@ -6,6 +6,9 @@ use shared::limits::MASK_FIELDS_BYTES;
 use super::super::{MaskContext, MaskError, MaskSummary, Masker};
 use crate::body::{Budget, json};
 
+/// By how much the room for a long document grows.
+const MORE: usize = 1024 * 1024;
+
 /// One per body. Of a watch each event stands on a line of its own.
 #[derive(Debug)]
 pub(in crate::mask) struct FieldMasker {
@@ -24,6 +27,11 @@ impl FieldMasker {
 
     /// As [`Masker::push`].
     pub(in crate::mask) fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), MaskError> {
+        let spare = self.held.capacity() - self.held.len();
+        if self.held.len() > MORE && spare < input.len() {
+            // Twice as much, as a vector takes by itself, may be more than there is.
+            self.held.reserve_exact(input.len().max(MORE));
+        }
         self.masker.push(input, &mut self.held)?;
         let mut done = 0;
         while self.context.stream
