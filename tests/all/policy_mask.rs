@@ -113,7 +113,7 @@ async fn fields_that_policy_names_are_masked_and_written_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn approvers_are_told_that_nobody_compares_them() {
-    let rule = "rules:\n- name: look\n  match: {verbs: [update]}\n  effect: hold\n";
+    let rule = "noPersonBehind:\n- serviceAccount: 'test/*/default'\nrules:\n- name: look\n  match: {verbs: [update]}\n  effect: hold\n";
     let stack = &Stack::with_policy("uncompared", Some(&format!("{POLICY}{rule}")));
     let data = format!("--from-literal=DB_PASSWORD={CANARY}");
     stack.namespace().admin(&["create", "configmap", "db", &data, "--from-literal=plain=seen"]);
