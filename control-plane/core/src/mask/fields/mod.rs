@@ -1,15 +1,16 @@
 //! Fields that policy names, masked beside Secrets: of custom resources, of ConfigMaps, literals in the environment of containers.
 //!
 //! They come with the grant, for the resource that is asked for, and are masked in whatever shows an object of it: the object itself, each
-//! element of a list, the object of a watch event or of a table's row, its last-applied annotation. Unlike a Secret's values they can
-//! stand anywhere, so a document with such fields is held until it is whole ([`buffered`]), within a bound; whoever lists much asks in
-//! pages, as kubectl does.
+//! element of a list, the object of a watch event or of a table's row, its last-applied annotation, its managed fields. Unlike a Secret's
+//! values they can stand anywhere, so a document with such fields is held until it is whole ([`buffered`]), within a bound; whoever lists
+//! much asks in pages, as kubectl does.
 //!
 //! Everything below a named field is masked: texts, numbers and flags. (Of protobuf, in which built-in kinds alone are written, texts
 //! only.) A table's cells are computed by the API server from nobody sees what, so texts in them are masked too, but for names and ages,
 //! and for pods and ConfigMaps, whose columns are known.
 
 mod buffered;
+mod owned;
 mod pattern;
 mod place;
 mod rename;
@@ -169,16 +170,22 @@ impl Walk<'_> {
     fn object(&mut self, object: &mut Value) {
         let own = names(object, (&self.context.namespace, &self.context.name));
         let (namespace, name) = (own.0.to_owned(), own.1.to_owned());
-        self.place = Place::of(&namespace, &name);
+        self.named(object, (&namespace, &name));
+    }
+
+    /// What is in an object of these names.
+    fn named(&mut self, object: &mut Value, names: (&str, &str)) {
+        self.place = Place::of(names.0, names.1);
         self.fields(object, self.steps);
+        self.owned(object);
         let applied = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"));
         if let Some(Value::String(text)) = applied.and_then(|annotations| annotations.get_mut(LAST_APPLIED)) {
-            self.last_applied(text, (&namespace, &name));
+            self.last_applied(text, names);
         }
     }
 
     /// The same places as in the object, with the same placeholders: kubectl compares them. What can't be read in one way only may hold
-    /// anything anywhere.
+    /// anything anywhere. Documents in documents end where the masker of Secrets, which came first, has replaced the next.
     fn last_applied(&mut self, text: &mut String, names: (&str, &str)) {
         if is_placeholder(text) {
             return;
@@ -207,8 +214,7 @@ impl Walk<'_> {
             self.applied(item, (&namespace, &name));
         }
         if document.is_object() {
-            self.place = Place::of(outer.0, outer.1);
-            self.fields(document, self.steps);
+            self.named(document, outer);
         }
     }
 
@@ -229,13 +235,9 @@ impl Walk<'_> {
     }
 
     fn members(&mut self, members: &mut Map<String, Value>, steps: &[&[Step]]) {
-        for (name, member) in members.iter_mut() {
-            let next = steps.iter().filter_map(|steps| match steps.split_first()? {
-                (Step::Member(pattern), rest) => fits(pattern, name).then_some(rest),
-                (Step::Elements | Step::Where(..), _) => None,
-            });
-            let next: Vec<&[Step]> = next.collect();
-            self.below(name, member, &next);
+        for (name, value) in members.iter_mut() {
+            let next: Vec<&[Step]> = steps.iter().filter_map(|steps| member(steps, name)).collect();
+            self.below(name, value, &next);
         }
     }
 
@@ -307,6 +309,13 @@ impl Place {
 fn names<'a>(object: &'a Value, (namespace, name): (&'a str, &'a str)) -> (&'a str, &'a str) {
     let own = |field: &str| object.get("metadata")?.get(field)?.as_str().filter(|text| !text.is_empty());
     (own("namespace").map_or(namespace, cut_name), own("name").map_or(name, cut_name))
+}
+
+fn member<'s>(steps: &'s [Step], name: &str) -> Option<&'s [Step]> {
+    match steps.split_first()? {
+        (Step::Member(pattern), rest) => fits(pattern, name).then_some(rest),
+        (Step::Elements | Step::Where(..), _) => None,
+    }
 }
 
 fn element<'s>(steps: &'s [Step], item: &Value) -> Option<&'s [Step]> {

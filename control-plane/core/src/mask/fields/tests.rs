@@ -12,6 +12,7 @@ use crate::request_info::Verb;
 use crate::restore::{ReadObject, Restorer, Why};
 
 mod long;
+mod owned;
 mod places;
 mod renames;
 
