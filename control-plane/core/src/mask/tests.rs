@@ -9,6 +9,7 @@ mod inflate;
 mod malformed;
 mod placeholders;
 mod properties;
+mod status;
 mod unexpected;
 
 /// Stands for a value; must never come out.
