@@ -4,6 +4,8 @@
 //! is unknown or `Secret`. The API server writes `kind` and `apiVersion` first in typed objects, and `apiVersion, data, kind` in
 //! untyped ones, so `data` can come before the kind is known: then it is masked at once. What may be a Secret may be a `Status` too.
 
+use super::key::Key;
+
 /// What a container is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -84,8 +86,10 @@ pub(super) enum Presumed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooLate;
 
-/// `data` or `stringData`.
+/// `data`, or `stringData`, as that of no Secret.
 const DATA: u8 = 1;
+/// The latter, which only Secrets have.
+const STRING_DATA: u8 = 8;
 /// `items`, as no Secrets.
 const ITEMS: u8 = 2;
 /// A text of what is no `Status`.
@@ -166,8 +170,21 @@ impl Frame {
     }
 
     /// A `data` goes out as it is.
-    pub(super) const fn pass_data(&mut self) {
-        self.passed |= DATA;
+    pub(super) const fn pass_data(&mut self, key: Key) {
+        self.passed |= if matches!(key, Key::StringData) { DATA | STRING_DATA } else { DATA };
+    }
+
+    /// Whether it may be a Secret of which a part was passed on, and has not said what it is.
+    pub(super) const fn is_unnamed(&self) -> bool {
+        let passed = self.passed & DATA != 0 && matches!(self.kind, Kind::Unknown);
+        passed && !matches!(self.api, Api::Foreign)
+    }
+
+    /// Whether it is one that does not mean to say it: only Secrets have `stringData`, and `data` without a kind, in the core group, is theirs or a
+    /// ConfigMap's.
+    pub(super) fn is_unnamed_secret(&self) -> bool {
+        let its_own = self.role == Role::Object && self.passed & STRING_DATA != 0;
+        self.is_unnamed() && (self.api == Api::Core || its_own)
     }
 
     /// What could be a text of a `Status` goes out as that of something else.

@@ -102,7 +102,7 @@ impl Masker {
     #[inline]
     pub(super) fn note_passed(&mut self) {
         if matches!(self.key, Key::Data | Key::StringData) && self.top.is_candidate() {
-            self.top.pass_data();
+            self.top.pass_data(self.key);
         }
     }
 
