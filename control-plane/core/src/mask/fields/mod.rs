@@ -10,6 +10,7 @@
 //! and for pods and ConfigMaps, whose columns are known.
 
 mod buffered;
+mod deep;
 mod owned;
 mod pattern;
 mod place;
