@@ -9,6 +9,7 @@ mod inflate;
 mod malformed;
 mod placeholders;
 mod properties;
+mod requests;
 mod status;
 mod unexpected;
 

@@ -31,6 +31,7 @@ pub(crate) use place::{Live, Written};
 pub use revealed::RevealedFields;
 
 use super::placeholder::{Field, FieldPath, PLACEHOLDER_BYTES, Scope, ScopeKey};
+use super::request::Room;
 use super::{LAST_APPLIED, MaskContext, cut_name, is_placeholder};
 use crate::body::{BodyError, Budget, json};
 use crate::restore::go_text;
@@ -73,8 +74,8 @@ impl MaskedFields {
 }
 
 /// Masks the fields in a document in which Secrets are masked already, and says how many values were replaced.
-pub(super) fn mask(document: &mut Value, context: &MaskContext) -> u64 {
-    masked(document, context, None).0
+pub(super) fn mask(document: &mut Value, context: &MaskContext, room: &mut Room) -> u64 {
+    masked(document, context, room, None).0
 }
 
 /// The same of an answer that is held in memory: what stands in place of many small values can be very much.
@@ -82,11 +83,16 @@ pub(super) fn mask(document: &mut Value, context: &MaskContext) -> u64 {
 /// # Errors
 /// It would be more than `budget` allows. Then the document must not be shown.
 pub(super) fn mask_within(document: &mut Value, context: &MaskContext, budget: &mut Budget) -> Result<u64, BodyError> {
-    let (masked, over) = masked(document, context, Some(budget));
+    let (masked, over) = masked(document, context, &mut Room::endless(), Some(budget));
     over.map_or(Ok(masked), Err)
 }
 
-fn masked(document: &mut Value, context: &MaskContext, budget: Option<&mut Budget>) -> (u64, Option<BodyError>) {
+fn masked(
+    document: &mut Value,
+    context: &MaskContext,
+    room: &mut Room,
+    budget: Option<&mut Budget>,
+) -> (u64, Option<BodyError>) {
     if context.fields.is_empty() {
         return (0, None);
     }
@@ -98,6 +104,7 @@ fn masked(document: &mut Value, context: &MaskContext, budget: Option<&mut Budge
         key: keys.scope(&Scope { cluster, kind: resource, ..Scope::default() }),
         place: Place::NOWHERE,
         masked: 0,
+        room,
         budget,
         over: None,
     };
@@ -111,6 +118,7 @@ struct Walk<'a> {
     key: ScopeKey,
     place: Place,
     masked: u64,
+    room: &'a mut Room,
     budget: Option<&'a mut Budget>,
     /// What is over: nothing more is replaced then.
     over: Option<BodyError>,
@@ -165,6 +173,7 @@ impl Walk<'_> {
         for cell in cells.skip(1).filter(|cell| shows(cell)) {
             *cell = Value::String(CELL.to_owned());
             self.masked += 1;
+            self.room.take();
         }
     }
 
@@ -251,29 +260,44 @@ impl Walk<'_> {
         }
     }
 
-    /// Everything at this place.
+    /// Everything at this place; of very much the place as one.
     fn hide(&mut self, value: &mut Value) {
+        if self.room.is_for(values(value)) { self.hide_each(value) } else { self.replace(value) }
+    }
+
+    fn hide_each(&mut self, value: &mut Value) {
+        let outer = self.place;
         match value {
             Value::Null => {}
-            Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-                if let Some(Err(error)) = self.budget.as_mut().map(|budget| budget.placeholder()) {
-                    self.over = Some(error);
-                    return;
-                }
-                *value = Value::String(self.placeholder());
-                self.masked += 1;
-            }
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => self.replace(value),
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
-                    self.below(&index.to_string(), item, &[&[]]);
+                    self.place = outer.at(&index.to_string());
+                    self.hide_each(item);
                 }
             }
             Value::Object(members) => {
                 for (name, member) in members.iter_mut() {
-                    self.below(name, member, &[&[]]);
+                    self.place = outer.at(name);
+                    self.hide_each(member);
                 }
             }
         }
+        self.place = outer;
+    }
+
+    fn replace(&mut self, value: &mut Value) {
+        self.room.take();
+        if self.room.is_over() {
+            *value = Value::Null;
+            return;
+        }
+        if let Some(Err(error)) = self.budget.as_mut().map(|budget| budget.placeholder()) {
+            self.over = Some(error);
+            return;
+        }
+        *value = Value::String(self.placeholder());
+        self.masked += 1;
     }
 
     fn placeholder(&self) -> String {
@@ -326,6 +350,16 @@ fn element<'s>(steps: &'s [Step], item: &Value) -> Option<&'s [Step]> {
             item.get(name).and_then(Value::as_str).is_some_and(|text| fits(pattern, text)).then_some(rest)
         }
         (Step::Member(_), _) => None,
+    }
+}
+
+/// How many are in it that would be replaced.
+fn values(value: &Value) -> usize {
+    match value {
+        Value::Null => 0,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
+        Value::Array(items) => items.iter().map(values).sum(),
+        Value::Object(members) => members.values().map(values).sum(),
     }
 }
 
