@@ -12,6 +12,7 @@ use shared::limits::MASK_NESTED_DOCUMENTS;
 use super::annotation::may_quote_secret;
 use super::frame::{Frame, Kind, Presumed, Role};
 use super::key::Key;
+use super::managed::empty_fields_of_data;
 use super::masker::{Carrier, Documents, Masker};
 use super::placeholder::Field;
 use super::request::Room;
@@ -252,10 +253,9 @@ impl Walk<'_> {
                     if of_secret {
                         empty_fields_of_data(fields);
                     }
-                    let data = |name: &str| matches!(Key::of(name.as_bytes()), Key::Data | Key::StringData);
                     fields
                         .iter_mut()
-                        .filter(|(name, _)| data(name))
+                        .filter(|(name, _)| is_data(name))
                         .for_each(|(name, value)| self.section(name, value, false));
                 }
                 _ => self.misplaced(name, value),
@@ -336,6 +336,7 @@ impl Walk<'_> {
     fn details(&mut self, details: &mut Map<String, Value>) {
         for (name, value) in details.iter_mut() {
             match value {
+                _ if is_data(name) => self.misplaced(name, value),
                 Value::String(text) => self.of_status(Part::of_details(Key::of(name.as_bytes())), text),
                 Value::Array(causes) if name == "causes" => causes.iter_mut().for_each(|cause| self.cause(cause)),
                 _ => self.misplaced(name, value),
@@ -347,6 +348,7 @@ impl Walk<'_> {
         let Value::Object(members) = cause else { return self.plain(cause) };
         for (name, value) in members {
             match value {
+                _ if is_data(name) => self.misplaced(name, value),
                 Value::String(text) => self.of_status(Part::of_cause(Key::of(name.as_bytes())), text),
                 _ => self.misplaced(name, value),
             }
@@ -390,15 +392,6 @@ impl Walk<'_> {
     }
 }
 
-/// Below `f:data` of a Secret stand names; a value there would be one of the Secret's.
-fn empty_fields_of_data(fields: &mut Map<String, Value>) {
-    for (_, below) in fields.iter_mut().filter(|(name, _)| *name == "f:data" || *name == "f:stringData") {
-        match below {
-            Value::Object(members) => members.values_mut().for_each(|value| *value = Value::Object(Map::new())),
-            Value::Null => {}
-            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                *below = Value::Object(Map::new())
-            }
-        }
-    }
+fn is_data(name: &str) -> bool {
+    matches!(Key::of(name.as_bytes()), Key::Data | Key::StringData)
 }

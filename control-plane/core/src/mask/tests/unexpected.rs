@@ -68,6 +68,7 @@ fn m1_where_a_map_has_no_data_of_its_own() {
         format!(r#""spec":{{"kind":"TokenReview","status":{TYPED}}}"#),
         format!(r#""spec":{{"kind":"Status","details":{TYPED}}}"#),
         format!(r#""spec":{{"kind":"Status","details":{{"causes":[{TYPED}]}}}}"#),
+        format!(r#""spec":{{"kind":"Status","details":{{"data":"{CANARY}","causes":[{{"stringData":"{CANARY}"}}]}}}}"#),
     ] {
         let text = custom(&members);
         let (out, _) = mask(&context("widgets", Verb::Get), &text).unwrap();
