@@ -372,6 +372,11 @@ pub const ANSWER_TREE_BYTES: usize = 144 * 1024 * 1024;
 /// The same of a document in an annotation, beside the answer that it stands in. The API server takes 256 KiB of annotations of one object
 /// (`TotalAnnotationSizeLimitB`), which are 25 MiB of maps at most.
 pub const ANNOTATION_TREE_BYTES: usize = 32 * 1024 * 1024;
+/// Values of one request that are replaced one by one before it is kept and shown: two megabytes of placeholders. Of more in one map or list one takes
+/// the place.
+pub const MASK_REQUEST_PLACEHOLDERS: usize = 16 * 1024;
+/// Bytes of a request's body in JSON of which something was masked; a longer one is replaced whole.
+pub const MASK_REQUEST_BYTES: usize = 2 * REQUEST_BODY_BYTES;
 /// JSON in a string in JSON … that is looked into; what lies deeper is masked whole.
 pub const MASK_NESTED_DOCUMENTS: u8 = 3;
 /// Bytes of the text in which helm keeps a release, as JSON has it: a Secret has 1 MiB at most, and base64 a third more. A longer one is masked

@@ -40,6 +40,9 @@ pub(super) fn of(hold: &Hold, live: &Live, mask: &RequestMask) -> Value {
                 .to_owned(),
         );
     }
+    if asked.as_ref().and_then(Value::as_str).is_some_and(is_placeholder) {
+        notes.push("what it sends would have too much masked in it to be shown, and is not shown at all".to_owned());
+    }
     json!({
         "typed": opening::typed(attributes),
         "cluster": attributes.cluster(),

@@ -197,7 +197,7 @@ impl<'a> Iterator for Floats<'a> {
             let start = rest.find(['"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])?;
             let token = rest.get(start..)?;
             let length = match token.strip_prefix('"') {
-                Some(string) => string_length(string)? + 1,
+                Some(string) => string_length(string.as_bytes())? + 1,
                 None => number_length(token),
             };
             self.at += start + length;
@@ -230,11 +230,11 @@ fn number_length(text: &str) -> usize {
 }
 
 /// Bytes of a string's rest, with its closing quote.
-fn string_length(string: &str) -> Option<usize> {
+pub(crate) fn string_length(string: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
-        at += memchr::memchr2(b'"', b'\\', string.as_bytes().get(at..)?)?;
-        if string.as_bytes().get(at) == Some(&b'"') {
+        at += memchr::memchr2(b'"', b'\\', string.get(at..)?)?;
+        if string.get(at) == Some(&b'"') {
             return Some(at + 1);
         }
         at += 2;

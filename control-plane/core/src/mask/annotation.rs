@@ -7,7 +7,7 @@
 use memchr::memmem;
 
 use super::bytes::{escape_as_go, escape_into};
-use super::frame::Presumed;
+use super::frame::{Frame, Presumed};
 use super::masker::{Carrier, Documents, Masker};
 use super::text::{BLOCK, Use};
 use super::{LAST_APPLIED, MaskError, MaskSummary};
@@ -17,7 +17,8 @@ impl Masker {
     pub(super) fn end_annotation(&mut self, strict: bool, out: &mut Vec<u8>) {
         let text = std::mem::take(&mut self.text);
         let mark = out.len();
-        // Of what is known to be no Secret, only a `kind` that comes too late shows whether guessing is needed.
+        // Of what is known to be no Secret, only a `kind` that comes too late, or one that doesn't come where it should, shows whether guessing is
+        // needed.
         let guess = self.carrier_is_secret() != Some(false);
         let mut result = self.mask_text(&text, strict, guess, out);
         if !guess && matches!(result, Err(MaskError::TooLate { .. })) {
@@ -85,16 +86,17 @@ impl Masker {
         self.overflow = false;
         self.text_use = if fed.is_ok() { Use::Feed } else { Use::Cut };
         if let Err(error) = fed {
-            self.check_late(error)?;
+            self.check_late(error, &inner)?;
             self.summary.masked += inner.summary.masked + 1;
         }
         self.inner = Some(inner);
         Ok(())
     }
 
-    /// What a cut hides nothing of: it was passed on before it showed what it is.
-    fn check_late(&self, error: MaskError) -> Result<(), MaskError> {
-        if matches!(error, MaskError::TooLate { .. }) {
+    /// What a cut hides nothing of: it was passed on before it showed what it is, or before what is no JSON may show it to other readers.
+    fn check_late(&self, error: MaskError, inner: &Self) -> Result<(), MaskError> {
+        let goes_on = error.is_not_json() && !matches!(error, MaskError::Truncated { .. });
+        if matches!(error, MaskError::TooLate { .. }) || goes_on && inner.is_unnamed() {
             Err(MaskError::TooLate { offset: self.consumed })
         } else {
             Ok(())
@@ -109,8 +111,14 @@ impl Masker {
         self.text = text;
         // Nothing more comes, so a document that is cut off here has been masked as far as it goes.
         self.summary.masked += inner.summary.masked + u64::from(result.is_err());
+        let late = result.map_or_else(|error| self.check_late(error, &inner), |_| Ok(()));
         self.inner = Some(inner);
-        result.map_or_else(|error| self.check_late(error), |_| Ok(()))
+        late
+    }
+
+    /// Whether a `data` was passed on of something that is still open and has not said what it is.
+    fn is_unnamed(&self) -> bool {
+        self.top.is_unnamed() || self.stack.iter().any(Frame::is_unnamed)
     }
 
     /// The nested masker, ready for a new text; made once and kept.

@@ -2,7 +2,9 @@
 //!
 //! The rule (SECURITY.md M1): an object may be a Secret while its apiVersion is unknown or of the core group *and* its kind
 //! is unknown or `Secret`. The API server writes `kind` and `apiVersion` first in typed objects, and `apiVersion, data, kind` in
-//! untyped ones, so `data` can come before the kind is known: then it is masked at once.
+//! untyped ones, so `data` can come before the kind is known: then it is masked at once. What may be a Secret may be a `Status` too.
+
+use super::key::Key;
 
 /// What a container is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +86,18 @@ pub(super) enum Presumed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooLate;
 
+/// `data`, or `stringData`, as that of no Secret.
+const DATA: u8 = 1;
+/// The latter, which only Secrets have.
+const STRING_DATA: u8 = 8;
+/// `items`, as no Secrets.
+const ITEMS: u8 = 2;
+/// A text of what is no `Status`.
+const STATUS: u8 = 4;
+
 /// One open container: eight bytes, which are copied at once.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(8))]
 pub(super) struct Frame {
     pub(super) role: Role,
     /// A map, not an array.
@@ -93,10 +105,8 @@ pub(super) struct Frame {
     pub(super) kind: Kind,
     api: Api,
     pub(super) presumed: Presumed,
-    /// A `data` was passed on as that of something else.
-    passed_data: bool,
-    /// `items` were passed on as no Secrets.
-    passed_items: bool,
+    /// What was passed on as that of something else, a bit each.
+    passed: u8,
     /// Some `kind` said `SecretList`.
     secret_list: bool,
 }
@@ -105,16 +115,7 @@ impl Frame {
     pub(super) const TOP: Self = Self::new(Role::Top, false, Presumed::NotSecret);
 
     pub(super) const fn new(role: Role, map: bool, presumed: Presumed) -> Self {
-        Self {
-            role,
-            map,
-            kind: Kind::Unknown,
-            api: Api::Unknown,
-            presumed,
-            passed_data: false,
-            passed_items: false,
-            secret_list: false,
-        }
+        Self { role, map, kind: Kind::Unknown, api: Api::Unknown, presumed, passed: 0, secret_list: false }
     }
 
     /// Whether it can say `kind` and `apiVersion`.
@@ -141,6 +142,18 @@ impl Frame {
         }
     }
 
+    /// Whether it is a `Status`, or may be one: not all who write them say so first. In a text, where anything stands, it has to say that it is
+    /// of the core group; else what comes too late ends it.
+    pub(super) fn is_status(&self, in_text: bool) -> bool {
+        match self.kind {
+            Kind::Status => true,
+            Kind::Unknown => {
+                self.presumed == Presumed::Secret || (self.api == Api::Core || !in_text) && self.is_secret(true)
+            }
+            Kind::Other | Kind::Token | Kind::List | Kind::Secret => false,
+        }
+    }
+
     /// What is assumed of the elements of its `items`. Outside of where objects are expected only their own word counts.
     pub(super) fn presumed_of_items(&self, guess: bool) -> Presumed {
         let anything = if self.role == Role::Object { Presumed::Anything } else { Presumed::NotSecret };
@@ -157,13 +170,31 @@ impl Frame {
     }
 
     /// A `data` goes out as it is.
-    pub(super) const fn pass_data(&mut self) {
-        self.passed_data = true;
+    pub(super) const fn pass_data(&mut self, key: Key) {
+        self.passed |= if matches!(key, Key::StringData) { DATA | STRING_DATA } else { DATA };
+    }
+
+    /// Whether it may be a Secret of which a part was passed on, and has not said what it is.
+    pub(super) const fn is_unnamed(&self) -> bool {
+        let passed = self.passed & DATA != 0 && matches!(self.kind, Kind::Unknown);
+        passed && !matches!(self.api, Api::Foreign)
+    }
+
+    /// Whether it is one that does not mean to say it: only Secrets have `stringData`, and `data` without a kind, in the core group, is theirs or a
+    /// ConfigMap's.
+    pub(super) fn is_unnamed_secret(&self) -> bool {
+        let its_own = self.role == Role::Object && self.passed & STRING_DATA != 0;
+        self.is_unnamed() && (self.api == Api::Core || its_own)
+    }
+
+    /// What could be a text of a `Status` goes out as that of something else.
+    pub(super) const fn pass_status(&mut self) {
+        self.passed |= STATUS;
     }
 
     /// `items` go out as no Secrets.
     pub(super) const fn pass_items(&mut self) {
-        self.passed_items = true;
+        self.passed |= ITEMS;
     }
 
     /// Takes in a `kind`. Of several the most secret one counts.
@@ -179,7 +210,7 @@ impl Frame {
     /// Takes in an `apiVersion`. Of several the core one counts. `/v1` is the core group's too (Go's `schema.ParseGroupVersion`).
     pub(super) fn set_api(&mut self, text: &[u8]) -> Result<(), TooLate> {
         if text.iter().position(|byte| *byte == b'/').is_none_or(|at| at == 0) {
-            if self.api == Api::Foreign && (self.passed_data || self.passed_items) {
+            if self.api == Api::Foreign && self.passed != 0 {
                 return Err(TooLate);
             }
             self.api = Api::Core;
@@ -191,8 +222,10 @@ impl Frame {
 
     fn check(&self) -> Result<(), TooLate> {
         let listed = self.secret_list || self.kind == Kind::List && self.role == Role::Object;
-        let late =
-            self.api != Api::Foreign && (self.passed_data && self.kind == Kind::Secret || self.passed_items && listed);
-        if late { Err(TooLate) } else { Ok(()) }
+        // Deeper in an object that word alone means nothing.
+        let status = self.kind == Kind::Status && (self.role == Role::Object || self.api == Api::Core);
+        let passed = |what| self.passed & what != 0;
+        let late = passed(DATA) && self.kind == Kind::Secret || passed(ITEMS) && listed || passed(STATUS) && status;
+        if self.api != Api::Foreign && late { Err(TooLate) } else { Ok(()) }
     }
 }

@@ -3,6 +3,8 @@
 //! A `fieldsV1` that was read once and passed on as it was is known by its bytes. Where the next object has the same bytes at the same
 //! depth, under the same rule, reading them again could only come to the same end.
 
+use serde_json::{Map, Value};
+
 use super::masker::Masker;
 use super::scan::Cursor;
 
@@ -73,6 +75,19 @@ impl Masker {
             place.bytes.extend_from_slice(bytes);
             place.rule = rule;
             known.next = (known.next + 1) % REMEMBERED;
+        }
+    }
+}
+
+/// Below `f:data` of a Secret stand names; a value there would be one of the Secret's.
+pub(super) fn empty_fields_of_data(fields: &mut Map<String, Value>) {
+    for (_, below) in fields.iter_mut().filter(|(name, _)| *name == "f:data" || *name == "f:stringData") {
+        match below {
+            Value::Object(members) => members.values_mut().for_each(|value| *value = Value::Object(Map::new())),
+            Value::Null => {}
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                *below = Value::Object(Map::new())
+            }
         }
     }
 }

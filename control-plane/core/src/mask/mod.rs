@@ -18,7 +18,7 @@
 //! [`AnswerMasker`] is what the agent runs: the same over protobuf, and over gzip, behind what leaves hidden objects out ([`crate::hide`]). YAML is not asked for and not read: it would have to be
 //! held whole, and each client that takes it takes JSON, which is YAML.
 //!
-//! [`mask_value`] does the same, plainly, for documents that are parsed anyway (request bodies, before record, page and log).
+//! [`mask_value`] does the same, plainly, for documents that are parsed anyway (request bodies, before record, page and log), within a bound.
 
 use std::sync::Arc;
 
@@ -42,6 +42,7 @@ mod oracle;
 pub mod placeholder;
 mod protobuf;
 pub(crate) mod release;
+mod request;
 mod reveal;
 mod scan;
 mod status;
@@ -63,7 +64,7 @@ pub use placeholder::{
     FieldPath, PlaceholderKey, PlaceholderKeys, contains_placeholder, find_placeholder, is_placeholder,
 };
 pub use protobuf::ProtobufMaskError;
-pub use value::mask_value;
+pub use request::mask_value;
 
 use frame::Presumed;
 use placeholder::{Field, Scope};

@@ -102,7 +102,7 @@ impl Masker {
     #[inline]
     pub(super) fn note_passed(&mut self) {
         if matches!(self.key, Key::Data | Key::StringData) && self.top.is_candidate() {
-            self.top.pass_data();
+            self.top.pass_data(self.key);
         }
     }
 
@@ -200,6 +200,10 @@ impl Masker {
             // The object of a watch event.
             Key::Object if map && self.stack.len() == 1 => (Role::Object, top.presumed),
             Key::Details if map && self.is_status() => plain(Role::Details),
+            Key::Details if map => {
+                self.top.pass_status();
+                plain(Role::Plain)
+            }
             Key::Status | Key::Spec if map && self.holds_token() => plain(Role::TokenHolder),
             _ => plain(Role::Plain),
         }
@@ -212,11 +216,9 @@ impl Masker {
         }
     }
 
-    /// Whether the open map is a `Status`, or may be one about Secrets.
+    /// Whether the open map is a `Status`, or may be one.
     pub(super) fn is_status(&self) -> bool {
-        self.top.is_candidate()
-            && (self.top.kind == Kind::Status
-                || self.top.kind == Kind::Unknown && self.top.presumed == Presumed::Secret)
+        self.top.is_candidate() && self.top.is_status(self.level > 0)
     }
 
     fn holds_token(&self) -> bool {

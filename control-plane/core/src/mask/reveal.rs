@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use shared::limits::LIVE_OBJECT_BYTES;
 
-use super::{FieldPath, MaskContext, MaskError, MaskSummary, MaskedFields, RevealedFields, fields, mask_value};
+use super::request::Room;
+use super::{FieldPath, MaskContext, MaskError, MaskSummary, MaskedFields, RevealedFields, fields, value};
 use crate::body::{Budget, json};
 use crate::version_pin::VersionPin;
 
@@ -49,7 +50,8 @@ impl Revealer {
             real = taken(document, keys_of_secret(document, keys));
         }
         // Of other objects what is left when values of Secrets are masked, wherever those stand.
-        let mut masked = mask_value(document, &context.clone().with_fields(MaskedFields::default())) as u64;
+        let others = context.clone().with_fields(MaskedFields::default());
+        let mut masked = value::mask_all(document, &others, &mut Room::endless()) as u64;
         if let Some(names) = names.filter(|_| !context.secrets) {
             let fields = RevealedFields::parse(names).ok().filter(|fields| fields.is_within(&context.fields));
             real = taken(document, fields.map(|fields| fields.places(document)).unwrap_or_default());

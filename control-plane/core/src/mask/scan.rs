@@ -350,6 +350,9 @@ impl Masker {
         {
             self.live -= 1;
         }
+        if !self.guess && self.top.is_unnamed_secret() {
+            return Err(MaskError::TooLate { offset: self.offset(cursor) });
+        }
         let closed = self.top.role;
         self.top = self.stack.pop().unwrap_or(Frame::TOP);
         self.key = Key::Other;

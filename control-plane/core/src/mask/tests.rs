@@ -9,6 +9,8 @@ mod inflate;
 mod malformed;
 mod placeholders;
 mod properties;
+mod requests;
+mod status;
 mod unexpected;
 
 /// Stands for a value; must never come out.

@@ -55,12 +55,16 @@ pub(super) const BLOCK: usize = 1024;
 impl Masker {
     /// What to do with a string that begins here and is not replaced.
     #[inline]
-    fn use_of_string(&self) -> Use {
+    fn use_of_string(&mut self) -> Use {
         match self.top.role {
             Role::Object | Role::Plain => match self.key {
                 Key::Kind if self.top.map => Use::Read(Fact::Kind),
                 Key::ApiVersion if self.top.map => Use::Read(Fact::ApiVersion),
                 key if Part::of_status(key).is_some() && self.is_status() => Use::Hold,
+                Key::Message => {
+                    self.top.pass_status();
+                    Use::Keep
+                }
                 _ => Use::Keep,
             },
             Role::Metadata => match self.key {

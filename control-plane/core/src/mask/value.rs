@@ -12,17 +12,16 @@ use shared::limits::MASK_NESTED_DOCUMENTS;
 use super::annotation::may_quote_secret;
 use super::frame::{Frame, Kind, Presumed, Role};
 use super::key::Key;
+use super::managed::empty_fields_of_data;
 use super::masker::{Carrier, Documents, Masker};
 use super::placeholder::Field;
+use super::request::Room;
 use super::status::{self, Part};
 use super::{LAST_APPLIED, MaskContext, MaskError, cut_name, fields};
 use crate::body::{Budget, json};
 
-/// Masks a parsed document in place and says how many values were replaced.
-///
-/// Meant for request bodies before record, page and log ([`MaskContext::request`]): beside whole objects these are patches, so a JSON
-/// Patch (RFC 6902) of a Secret is masked too. serde_json reads no deeper than 128, which bounds the recursion.
-pub fn mask_value(value: &mut Value, context: &MaskContext) -> usize {
+/// Masks a parsed document in place and says how many values were replaced. serde_json reads no deeper than 128, which bounds the recursion.
+pub(super) fn mask_all(value: &mut Value, context: &MaskContext, room: &mut Room) -> usize {
     let mut walk = Walk {
         context,
         carrier: Carrier::default(),
@@ -35,6 +34,7 @@ pub fn mask_value(value: &mut Value, context: &MaskContext) -> usize {
         named: false,
         ordinal: 0,
         masked: 0,
+        room,
     };
     match value {
         Value::Array(items) if context.guards_messages() => {
@@ -43,7 +43,10 @@ pub fn mask_value(value: &mut Value, context: &MaskContext) -> usize {
         _ => walk.root(value, context.root, true),
     }
     let masked = walk.masked;
-    if value.is_array() { masked } else { masked + usize::try_from(fields::mask(value, context)).unwrap_or(usize::MAX) }
+    if value.is_array() {
+        return masked;
+    }
+    masked + usize::try_from(fields::mask(value, context, room)).unwrap_or(usize::MAX)
 }
 
 /// Masks a document that stands in a text of another object, with placeholders of their own for that.
@@ -60,6 +63,7 @@ pub(super) fn mask_carried(value: &mut Value, context: &MaskContext, carrier: Ca
         named: false,
         ordinal: 0,
         masked: 0,
+        room: &mut Room::endless(),
     };
     walk.root(value, Presumed::Anything, true);
     walk.masked
@@ -80,6 +84,7 @@ struct Walk<'a> {
     named: bool,
     ordinal: u64,
     masked: usize,
+    room: &'a mut Room,
 }
 
 impl Walk<'_> {
@@ -205,14 +210,12 @@ impl Walk<'_> {
         let section = if name.eq_ignore_ascii_case("data") { "data" } else { "stringData" };
         self.ordinal += 1;
         match value {
-            Value::Object(fields) => {
+            Value::Object(fields) if self.room.is_for(fields.len()) => {
                 for (key, field) in fields.iter_mut() {
                     self.replace(field, "Secret", section, key, own);
                 }
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                self.replace(value, "Secret", section, "", own);
-            }
+            _ => self.replace(value, "Secret", section, "", own),
         }
     }
 
@@ -250,10 +253,9 @@ impl Walk<'_> {
                     if of_secret {
                         empty_fields_of_data(fields);
                     }
-                    let data = |name: &str| matches!(Key::of(name.as_bytes()), Key::Data | Key::StringData);
                     fields
                         .iter_mut()
-                        .filter(|(name, _)| data(name))
+                        .filter(|(name, _)| is_data(name))
                         .for_each(|(name, value)| self.section(name, value, false));
                 }
                 _ => self.misplaced(name, value),
@@ -313,6 +315,7 @@ impl Walk<'_> {
             named: false,
             ordinal: 0,
             masked: 0,
+            room: &mut *self.room,
         };
         for document in &mut documents {
             inner.root(document, if of_secret { Presumed::Secret } else { Presumed::Anything }, true);
@@ -333,6 +336,7 @@ impl Walk<'_> {
     fn details(&mut self, details: &mut Map<String, Value>) {
         for (name, value) in details.iter_mut() {
             match value {
+                _ if is_data(name) => self.misplaced(name, value),
                 Value::String(text) => self.of_status(Part::of_details(Key::of(name.as_bytes())), text),
                 Value::Array(causes) if name == "causes" => causes.iter_mut().for_each(|cause| self.cause(cause)),
                 _ => self.misplaced(name, value),
@@ -344,6 +348,7 @@ impl Walk<'_> {
         let Value::Object(members) = cause else { return self.plain(cause) };
         for (name, value) in members {
             match value {
+                _ if is_data(name) => self.misplaced(name, value),
                 Value::String(text) => self.of_status(Part::of_cause(Key::of(name.as_bytes())), text),
                 _ => self.misplaced(name, value),
             }
@@ -354,6 +359,7 @@ impl Walk<'_> {
         let about_secret = self.context.guards_messages() || self.status_of_secret || status::speaks_of_secret(text);
         if about_secret && !part.is_harmless(text) {
             self.masked += 1;
+            self.room.take();
             part.stand_in().clone_into(text);
         }
     }
@@ -364,6 +370,11 @@ impl Walk<'_> {
             return;
         }
         self.masked += 1;
+        self.room.take();
+        if self.room.is_over() {
+            *value = Value::Null;
+            return;
+        }
         let nothing = Carrier::default();
         let (carrier, namespace, name) = if own {
             (&nothing, &self.carrier.namespace, &self.carrier.name)
@@ -381,15 +392,6 @@ impl Walk<'_> {
     }
 }
 
-/// Below `f:data` of a Secret stand names; a value there would be one of the Secret's.
-fn empty_fields_of_data(fields: &mut Map<String, Value>) {
-    for (_, below) in fields.iter_mut().filter(|(name, _)| *name == "f:data" || *name == "f:stringData") {
-        match below {
-            Value::Object(members) => members.values_mut().for_each(|value| *value = Value::Object(Map::new())),
-            Value::Null => {}
-            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                *below = Value::Object(Map::new())
-            }
-        }
-    }
+fn is_data(name: &str) -> bool {
+    matches!(Key::of(name.as_bytes()), Key::Data | Key::StringData)
 }

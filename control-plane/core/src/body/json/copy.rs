@@ -4,6 +4,7 @@
 use super::{Answer, Floats};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::fmt;
 
 /// Writes the value of `answer`, which was read from `text` and changed since. Of a key that stands twice only what was read is written.
@@ -37,6 +38,15 @@ impl Node<'_, '_, '_, '_> {
         if is_kept {
             self.copy.out.push(bracket);
         }
+    }
+
+    fn name(&mut self, name: &str, is_first: bool) -> serde_json::Result<()> {
+        if !is_first {
+            self.copy.out.push(b',');
+        }
+        serde_json::to_writer(&mut *self.copy.out, name)?;
+        self.copy.out.push(b':');
+        Ok(())
     }
 
     /// What is no list or map any more is written in its place.
@@ -112,18 +122,24 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_, '_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<(), A::Error> {
         let map = self.value.and_then(Value::as_object);
         self.open(map.is_some(), b'{');
-        let mut first = true;
+        let mut kept = Vec::new();
         while let Some(key) = entries.next_key::<String>()? {
             let value = map.and_then(|map| map.get(&key));
             if value.is_some() {
-                if !first {
-                    self.copy.out.push(b',');
-                }
-                first = false;
-                serde_json::to_writer(&mut *self.copy.out, &key).map_err(A::Error::custom)?;
-                self.copy.out.push(b':');
+                self.name(&key, kept.is_empty()).map_err(A::Error::custom)?;
             }
             entries.next_value_seed(Node { copy: &mut *self.copy, value })?;
+            if value.is_some() {
+                kept.push(key);
+            }
+        }
+        // What has come stands behind what was there.
+        if let Some(map) = map.filter(|map| map.len() > kept.len()) {
+            let kept: HashSet<&String> = kept.iter().collect();
+            for (at, (key, value)) in map.iter().filter(|(key, _)| !kept.contains(key)).enumerate() {
+                self.name(key, kept.is_empty() && at == 0).map_err(A::Error::custom)?;
+                serde_json::to_writer(&mut *self.copy.out, value).map_err(A::Error::custom)?;
+            }
         }
         self.close(map.is_some(), b'}')
     }

@@ -117,3 +117,31 @@ fn columns_of_tables_are_not_lost() {
     let dropped = lines(&[table("ADDED", &columns, &["db-1"]), table("ADDED", &json!(null), &["x"])]);
     assert_eq!(left(filter, &dropped).unwrap(), lines(&[table("ADDED", &columns, &["x"])]));
 }
+
+/// What is left of an event is what came, with its numbers and in its order.
+#[test]
+fn what_is_left_of_a_table_is_as_it_came() {
+    let row = |name: &str| {
+        format!(
+            r#"{{"cells":["{name}",12345678901234567890123,1.10,1e2,2.2250738585072011e-308,-0],"object":{{"metadata":{{"name":"{name}","namespace":"a"}}}}}}"#
+        )
+    };
+    let event = |columns: &str, rows: &[String]| {
+        format!(
+            r#"{{"type":"ADDED","object":{{"kind":"Table","apiVersion":"meta.k8s.io/v1","rows":[{}]{columns},"metadata":{{"x":1.0}}}}}}"#,
+            rows.join(",")
+        )
+    };
+    let columns = r#","columnDefinitions":[{"name":"Name","priority":0.0}]"#;
+    let came = event(columns, &[row("db-1"), row("y"), row("db-2"), row("z")]);
+    assert_eq!(left(filter, &came).unwrap(), format!("{}\n", event(columns, &[row("y"), row("z")])));
+    // Columns of before stand where there are none, or at the end.
+    let came = format!("{}\n{}\n", event(columns, &[row("db-1")]), event(r#","columnDefinitions":[]"#, &[row("y")]));
+    assert_eq!(left(filter, &came).unwrap(), format!("{}\n", event(columns, &[row("y")])));
+    let came = format!("{}\n{}\n", event(columns, &[row("db-1")]), event("", &[row("y")]));
+    let end = |text: String| text.replace("1.0}}}", &format!("1.0}}{columns}}}}}"));
+    assert_eq!(left(filter, &came).unwrap(), format!("{}\n", end(event("", &[row("y")]))));
+    let came = event("", &[]).replace(r#""rows":[]"#, r#""rows":null"#);
+    let came = format!("{}\n{}\n", event(columns, &[row("db-1")]), came.replace("ADDED", "BOOKMARK"));
+    assert!(left(filter, &came).unwrap().contains(r#""rows":null"#));
+}

@@ -4,7 +4,8 @@ use memchr::memchr;
 use shared::limits::MASK_FIELDS_BYTES;
 
 use super::super::{MaskContext, MaskError, MaskSummary, Masker};
-use crate::body::{Budget, json};
+use super::deep;
+use crate::body::{BodyError, Budget, Encoding, json};
 
 /// By how much the room for a long document grows.
 const MORE: usize = 1024 * 1024;
@@ -38,7 +39,7 @@ impl FieldMasker {
             && let Some(at) = memchr(b'\n', self.held.get(self.searched..).unwrap_or_default())
         {
             let end = self.searched + at + 1;
-            let event = self.held.get(done..end).unwrap_or_default();
+            let event = self.held.get_mut(done..end).unwrap_or_default();
             self.masked += write(event, &self.context, out)?;
             (done, self.searched) = (end, end);
         }
@@ -64,26 +65,41 @@ impl FieldMasker {
     pub(in crate::mask) fn finish(mut self, out: &mut Vec<u8>) -> Result<MaskSummary, MaskError> {
         let summary = self.masker.finish()?;
         if !self.held.is_empty() {
-            self.masked += write(&self.held, &self.context, out)?;
+            self.masked += write(&mut self.held, &self.context, out)?;
         }
         Ok(MaskSummary { masked: summary.masked + self.masked, ..summary })
     }
 }
 
 /// A document, written anew: of a member that stands twice only one is seen here, and only that one may pass.
-fn write(bytes: &[u8], context: &MaskContext, out: &mut Vec<u8>) -> Result<u64, MaskError> {
-    let text = bytes.trim_ascii();
-    if !text.is_empty() {
-        let whole = |error| MaskError::of_whole(&error);
-        let mut budget = Budget::of_answer();
-        let mut document = json::read_answer(text, &mut budget).map_err(whole)?;
-        let masked = super::mask_within(&mut document.value, context, &mut budget).map_err(whole)?;
-        json::write(text, &document, out).map_err(|_| MaskError::Fields)?;
-        if bytes.ends_with(b"\n") {
-            out.push(b'\n');
-        }
-        return Ok(masked);
+fn write(bytes: &mut [u8], context: &MaskContext, out: &mut Vec<u8>) -> Result<u64, MaskError> {
+    if bytes.trim_ascii().is_empty() {
+        out.extend_from_slice(bytes);
+        return Ok(0);
     }
-    out.extend_from_slice(bytes);
-    Ok(0)
+    let before = out.len();
+    let masked = match document(bytes, context, out) {
+        // Somebody's object in a list of others'.
+        Err(BodyError::Depth { .. }) => {
+            out.truncate(before);
+            let (length, cut) = deep::cut(bytes, context);
+            document(bytes.get(..length).unwrap_or_default(), context, out).map(|masked| masked + cut)
+        }
+        masked => masked,
+    };
+    let masked = masked.map_err(|error| MaskError::of_whole(&error))?;
+    if bytes.ends_with(b"\n") {
+        out.push(b'\n');
+    }
+    Ok(masked)
+}
+
+fn document(bytes: &[u8], context: &MaskContext, out: &mut Vec<u8>) -> Result<u64, BodyError> {
+    let text = bytes.trim_ascii();
+    let mut budget = Budget::of_answer();
+    let mut document = json::read_answer(text, &mut budget)?;
+    let masked = super::mask_within(&mut document.value, context, &mut budget)?;
+    json::write(text, &document, out)
+        .map_err(|error| BodyError::Syntax { expected: Encoding::Json, got: error.to_string() })?;
+    Ok(masked)
 }

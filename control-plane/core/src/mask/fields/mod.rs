@@ -1,15 +1,17 @@
 //! Fields that policy names, masked beside Secrets: of custom resources, of ConfigMaps, literals in the environment of containers.
 //!
 //! They come with the grant, for the resource that is asked for, and are masked in whatever shows an object of it: the object itself, each
-//! element of a list, the object of a watch event or of a table's row, its last-applied annotation. Unlike a Secret's values they can
-//! stand anywhere, so a document with such fields is held until it is whole ([`buffered`]), within a bound; whoever lists much asks in
-//! pages, as kubectl does.
+//! element of a list, the object of a watch event or of a table's row, its last-applied annotation, its managed fields. Unlike a Secret's
+//! values they can stand anywhere, so a document with such fields is held until it is whole ([`buffered`]), within a bound; whoever lists
+//! much asks in pages, as kubectl does.
 //!
 //! Everything below a named field is masked: texts, numbers and flags. (Of protobuf, in which built-in kinds alone are written, texts
 //! only.) A table's cells are computed by the API server from nobody sees what, so texts in them are masked too, but for names and ages,
 //! and for pods and ConfigMaps, whose columns are known.
 
 mod buffered;
+mod deep;
+mod owned;
 mod pattern;
 mod place;
 mod rename;
@@ -29,6 +31,7 @@ pub(crate) use place::{Live, Written};
 pub use revealed::RevealedFields;
 
 use super::placeholder::{Field, FieldPath, PLACEHOLDER_BYTES, Scope, ScopeKey};
+use super::request::Room;
 use super::{LAST_APPLIED, MaskContext, cut_name, is_placeholder};
 use crate::body::{BodyError, Budget, json};
 use crate::restore::go_text;
@@ -71,8 +74,8 @@ impl MaskedFields {
 }
 
 /// Masks the fields in a document in which Secrets are masked already, and says how many values were replaced.
-pub(super) fn mask(document: &mut Value, context: &MaskContext) -> u64 {
-    masked(document, context, None).0
+pub(super) fn mask(document: &mut Value, context: &MaskContext, room: &mut Room) -> u64 {
+    masked(document, context, room, None).0
 }
 
 /// The same of an answer that is held in memory: what stands in place of many small values can be very much.
@@ -80,11 +83,16 @@ pub(super) fn mask(document: &mut Value, context: &MaskContext) -> u64 {
 /// # Errors
 /// It would be more than `budget` allows. Then the document must not be shown.
 pub(super) fn mask_within(document: &mut Value, context: &MaskContext, budget: &mut Budget) -> Result<u64, BodyError> {
-    let (masked, over) = masked(document, context, Some(budget));
+    let (masked, over) = masked(document, context, &mut Room::endless(), Some(budget));
     over.map_or(Ok(masked), Err)
 }
 
-fn masked(document: &mut Value, context: &MaskContext, budget: Option<&mut Budget>) -> (u64, Option<BodyError>) {
+fn masked(
+    document: &mut Value,
+    context: &MaskContext,
+    room: &mut Room,
+    budget: Option<&mut Budget>,
+) -> (u64, Option<BodyError>) {
     if context.fields.is_empty() {
         return (0, None);
     }
@@ -96,6 +104,7 @@ fn masked(document: &mut Value, context: &MaskContext, budget: Option<&mut Budge
         key: keys.scope(&Scope { cluster, kind: resource, ..Scope::default() }),
         place: Place::NOWHERE,
         masked: 0,
+        room,
         budget,
         over: None,
     };
@@ -109,6 +118,7 @@ struct Walk<'a> {
     key: ScopeKey,
     place: Place,
     masked: u64,
+    room: &'a mut Room,
     budget: Option<&'a mut Budget>,
     /// What is over: nothing more is replaced then.
     over: Option<BodyError>,
@@ -163,22 +173,29 @@ impl Walk<'_> {
         for cell in cells.skip(1).filter(|cell| shows(cell)) {
             *cell = Value::String(CELL.to_owned());
             self.masked += 1;
+            self.room.take();
         }
     }
 
     fn object(&mut self, object: &mut Value) {
         let own = names(object, (&self.context.namespace, &self.context.name));
         let (namespace, name) = (own.0.to_owned(), own.1.to_owned());
-        self.place = Place::of(&namespace, &name);
+        self.named(object, (&namespace, &name));
+    }
+
+    /// What is in an object of these names.
+    fn named(&mut self, object: &mut Value, names: (&str, &str)) {
+        self.place = Place::of(names.0, names.1);
         self.fields(object, self.steps);
+        self.owned(object);
         let applied = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"));
         if let Some(Value::String(text)) = applied.and_then(|annotations| annotations.get_mut(LAST_APPLIED)) {
-            self.last_applied(text, (&namespace, &name));
+            self.last_applied(text, names);
         }
     }
 
     /// The same places as in the object, with the same placeholders: kubectl compares them. What can't be read in one way only may hold
-    /// anything anywhere.
+    /// anything anywhere. Documents in documents end where the masker of Secrets, which came first, has replaced the next.
     fn last_applied(&mut self, text: &mut String, names: (&str, &str)) {
         if is_placeholder(text) {
             return;
@@ -207,8 +224,7 @@ impl Walk<'_> {
             self.applied(item, (&namespace, &name));
         }
         if document.is_object() {
-            self.place = Place::of(outer.0, outer.1);
-            self.fields(document, self.steps);
+            self.named(document, outer);
         }
     }
 
@@ -229,13 +245,9 @@ impl Walk<'_> {
     }
 
     fn members(&mut self, members: &mut Map<String, Value>, steps: &[&[Step]]) {
-        for (name, member) in members.iter_mut() {
-            let next = steps.iter().filter_map(|steps| match steps.split_first()? {
-                (Step::Member(pattern), rest) => fits(pattern, name).then_some(rest),
-                (Step::Elements | Step::Where(..), _) => None,
-            });
-            let next: Vec<&[Step]> = next.collect();
-            self.below(name, member, &next);
+        for (name, value) in members.iter_mut() {
+            let next: Vec<&[Step]> = steps.iter().filter_map(|steps| member(steps, name)).collect();
+            self.below(name, value, &next);
         }
     }
 
@@ -248,29 +260,44 @@ impl Walk<'_> {
         }
     }
 
-    /// Everything at this place.
+    /// Everything at this place; of very much the place as one.
     fn hide(&mut self, value: &mut Value) {
+        if self.room.is_for(values(value)) { self.hide_each(value) } else { self.replace(value) }
+    }
+
+    fn hide_each(&mut self, value: &mut Value) {
+        let outer = self.place;
         match value {
             Value::Null => {}
-            Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-                if let Some(Err(error)) = self.budget.as_mut().map(|budget| budget.placeholder()) {
-                    self.over = Some(error);
-                    return;
-                }
-                *value = Value::String(self.placeholder());
-                self.masked += 1;
-            }
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => self.replace(value),
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
-                    self.below(&index.to_string(), item, &[&[]]);
+                    self.place = outer.at(&index.to_string());
+                    self.hide_each(item);
                 }
             }
             Value::Object(members) => {
                 for (name, member) in members.iter_mut() {
-                    self.below(name, member, &[&[]]);
+                    self.place = outer.at(name);
+                    self.hide_each(member);
                 }
             }
         }
+        self.place = outer;
+    }
+
+    fn replace(&mut self, value: &mut Value) {
+        self.room.take();
+        if self.room.is_over() {
+            *value = Value::Null;
+            return;
+        }
+        if let Some(Err(error)) = self.budget.as_mut().map(|budget| budget.placeholder()) {
+            self.over = Some(error);
+            return;
+        }
+        *value = Value::String(self.placeholder());
+        self.masked += 1;
     }
 
     fn placeholder(&self) -> String {
@@ -309,6 +336,13 @@ fn names<'a>(object: &'a Value, (namespace, name): (&'a str, &'a str)) -> (&'a s
     (own("namespace").map_or(namespace, cut_name), own("name").map_or(name, cut_name))
 }
 
+fn member<'s>(steps: &'s [Step], name: &str) -> Option<&'s [Step]> {
+    match steps.split_first()? {
+        (Step::Member(pattern), rest) => fits(pattern, name).then_some(rest),
+        (Step::Elements | Step::Where(..), _) => None,
+    }
+}
+
 fn element<'s>(steps: &'s [Step], item: &Value) -> Option<&'s [Step]> {
     match steps.split_first()? {
         (Step::Elements, rest) => Some(rest),
@@ -316,6 +350,16 @@ fn element<'s>(steps: &'s [Step], item: &Value) -> Option<&'s [Step]> {
             item.get(name).and_then(Value::as_str).is_some_and(|text| fits(pattern, text)).then_some(rest)
         }
         (Step::Member(_), _) => None,
+    }
+}
+
+/// How many are in it that would be replaced.
+fn values(value: &Value) -> usize {
+    match value {
+        Value::Null => 0,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
+        Value::Array(items) => items.iter().map(values).sum(),
+        Value::Object(members) => members.values().map(values).sum(),
     }
 }
 

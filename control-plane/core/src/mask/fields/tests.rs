@@ -11,7 +11,9 @@ use crate::mask::{AnswerMasker, Format, MaskError, is_placeholder, mask_value};
 use crate::request_info::Verb;
 use crate::restore::{ReadObject, Restorer, Why};
 
+mod deep;
 mod long;
+mod owned;
 mod places;
 mod renames;
 

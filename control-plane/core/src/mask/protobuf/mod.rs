@@ -19,6 +19,7 @@ mod tests;
 
 use shared::limits::MASK_PROTOBUF_BYTES;
 
+use super::request::Room;
 use super::{MaskContext, MaskError, MaskSummary, fields};
 use crate::body::{BodyError, Budget, json};
 use crate::protobuf::wire::{self, Fault};
@@ -192,7 +193,7 @@ fn object(bytes: &[u8], context: &MaskContext) -> Masked {
     masker.push(&skeleton, &mut masked)?;
     let summary = masker.finish()?;
     let mut masked = json::read(&masked, &mut Budget::default())?;
-    let more = fields::mask(&mut masked, context);
+    let more = fields::mask(&mut masked, context, &mut Room::endless());
     let lost = ProtobufMaskError::Lost { message: "runtime.Unknown", field: 2 };
     let members = masked.as_object().ok_or(lost)?;
     let new = rewrite::message(&plan, plan.id, read.raw, members)?;

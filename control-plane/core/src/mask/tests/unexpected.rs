@@ -68,6 +68,7 @@ fn m1_where_a_map_has_no_data_of_its_own() {
         format!(r#""spec":{{"kind":"TokenReview","status":{TYPED}}}"#),
         format!(r#""spec":{{"kind":"Status","details":{TYPED}}}"#),
         format!(r#""spec":{{"kind":"Status","details":{{"causes":[{TYPED}]}}}}"#),
+        format!(r#""spec":{{"kind":"Status","details":{{"data":"{CANARY}","causes":[{{"stringData":"{CANARY}"}}]}}}}"#),
     ] {
         let text = custom(&members);
         let (out, _) = mask(&context("widgets", Verb::Get), &text).unwrap();
@@ -173,4 +174,75 @@ fn m2_managed_fields_that_are_no_maps() {
         mask_value(&mut plain, &context("secrets", Verb::Get));
         assert_eq!(plain, serde_json::from_str::<Value>(&out).unwrap(), "{text}");
     }
+}
+
+/// Documents that don't say what they are, as patches don't, where nothing else says it either.
+#[test]
+fn m2_documents_without_a_kind() {
+    let annotated = |kind: &str, name: &str, text: &str| {
+        let annotations = json!({name: text});
+        format!(r#"{{"kind":"{kind}","apiVersion":"v1","metadata":{{"name":"a","annotations":{annotations}}}}}"#)
+    };
+    let long = " ".repeat(shared::limits::MASK_LOOKAHEAD_BYTES);
+    for text in [
+        format!(r#"{{"stringData":{{"p":"{CANARY}"}}}}"#),
+        format!(r#"{{"metadata":{{"name":"db"}},"stringdata":{{"p":"{CANARY}"}},"type":"Opaque"}}"#),
+        format!(r#"{{"apiVersion":"v1","data":{{"p":"{CANARY}"}}}}"#),
+        format!(r#"{{"data":{{"p":"{CANARY}"}},"apiVersion":"v1"}}"#),
+        format!(r#"{{}}[{{"apiVersion":"v1","data":{{"p":"{CANARY}"}}}}]"#),
+        format!(r#"[{{"metadata":{{"name":"db"}},"stringData":{{"p":"{CANARY}"}}}}]"#),
+    ] {
+        for (kind, name) in [("ConfigMap", "x"), ("Pod", "x"), ("Pod", LAST_APPLIED)] {
+            // That is one document.
+            if name == LAST_APPLIED && text.starts_with("{}") {
+                continue;
+            }
+            let object = annotated(kind, name, &text);
+            hidden(&object);
+            hidden(&annotated(kind, name, &format!("{long}{text}")));
+            // As the reference has it.
+            let mut plain: Value = serde_json::from_str(&object).unwrap();
+            mask_value(&mut plain, &context("pods", Verb::Get));
+            assert!(!plain.to_string().contains(CANARY), "{plain}");
+        }
+    }
+    for text in [
+        r#"{"apiVersion":"v1","data":{"a":"b"},"kind":"ConfigMap"}"#,
+        r#"{"data":{"a":"b"},"kind":"ConfigMap","stringData":{}}"#,
+        r#"{"apiVersion":"example.com/v1","data":{"a":"b"}}"#,
+        r#"{"apiVersion":"example.com/v1","stringData":{"a":"b"}}"#,
+        r#"{"data":{"a":"b"}}"#,
+        r#"{"spec":{"template":{"stringData":{"a":"b"}}}}"#,
+        r#"{"apiVersion":"v1","fieldPath":"data.x","data":null}"#,
+    ] {
+        for (kind, name) in [("ConfigMap", "x"), ("Pod", LAST_APPLIED)] {
+            passes("pods", &annotated(kind, name, text));
+        }
+    }
+}
+
+/// What JSON can't read, YAML may: a word without quotes behind it says what the `data` was.
+#[test]
+fn m2_long_braces_of_which_json_reads_a_part() {
+    let long = "x".repeat(shared::limits::MASK_LOOKAHEAD_BYTES);
+    for (text, whole) in [
+        (format!(r#"{{"spec": {{"data": {{"p": "{CANARY}"}}, "a": "{long}", kind: Secret, apiVersion: v1}}}}"#), false),
+        (format!(r#"{{"a": "{long}", "spec": {{"data": {{"p": "{CANARY}"}}, kind: Secret, apiVersion: v1}}}}"#), false),
+        (format!(r#"{{"a": "{long}", "spec": {{"data": {{"p": "{CANARY}"}}, "x": {{y}}, "kind": "Secret"}}}}"#), false),
+        (format!(r#"{{"a": "{long}", "data": {{"p": "{CANARY}"}}, kind: Secret}}"#), true),
+        (format!(r#"{{"a": "{long}", kind: Secret, "data": {{"p": "{CANARY}"}}}}"#), true),
+    ] {
+        let object = format!(
+            r#"{{"kind":"ConfigMap","apiVersion":"v1","metadata":{{"name":"a","annotations":{}}}}}"#,
+            json!({"x": text})
+        );
+        let (out, is_whole) = seen(&object);
+        assert_eq!(is_whole, whole, "{}", text.replace(&long, "…"));
+        assert!(!is_whole || !out.contains(CANARY), "{}", text.replace(&long, "…"));
+    }
+    // Nothing of a Secret was in what came before.
+    let text = format!(r#"{{"a": "{long}", "spec": {{"data": {{"p": "q"}}, "kind": "Widget", odd}}}}"#);
+    let object =
+        format!(r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"a","annotations":{}}}}}"#, json!({"x": text}));
+    assert!(seen(&object).1);
 }
