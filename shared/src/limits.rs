@@ -427,12 +427,13 @@ pub const MASK_APART_AT_ONCE: usize = 1;
 pub const RELEASE_PLACEHOLDERS: usize = 256;
 /// Different values of one release's Secrets that are looked for in its other texts; a release with more of them is masked whole.
 pub const RELEASE_SEARCHED: usize = 2000;
-/// Releases of helm's with placeholders, unapproved, that one agent refuses in one namespace in a row. Each may tell that a guess is right. Who
-/// mends a chart needs two or three.
+/// Releases of helm's with placeholders, and writes of Secrets with what a release shows, unapproved, that one agent refuses in one namespace in
+/// a row. Each may tell that a guess is right. Who mends a chart needs two or three.
 pub const RELEASE_REFUSALS: u32 = 5;
 /// How long it takes until one more may be tried.
 pub const RELEASE_REFUSAL_EVERY: Duration = Duration::from_secs(24 * 3600);
-/// Those that it judges at all in a row, for one that is not refused tells that its guesses are wrong. An upgrade writes two or three.
+/// Those that it judges at all in a row, for one that is not refused tells that its guesses are wrong. An upgrade writes two or three, and a rollback
+/// the chart's Secrets besides.
 pub const RELEASES_JUDGED: u32 = 240;
 /// How long it takes until one more is judged.
 pub const RELEASE_JUDGED_EVERY: Duration = Duration::from_secs(60);

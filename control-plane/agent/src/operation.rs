@@ -65,7 +65,7 @@ pub struct Agent {
     pub ledger: SharedLedger,
     /// What may still be told of masked values.
     pub reviews: Ration,
-    /// Releases of helm's that are written unapproved.
+    /// Writes that are compared with values of helm's releases, unapproved.
     pub judged_releases: JudgedReleases,
     /// The control plane's lives that the cluster has seen.
     pub lives: SeenLives,

@@ -7,7 +7,7 @@ use control_plane_core::finish::{FinishError, Finished, Reads};
 use control_plane_core::grant::Target;
 use control_plane_core::mask::{Format, MaskContext};
 use control_plane_core::request_info::RequestInfo;
-use control_plane_core::restore::ReadObject;
+use control_plane_core::restore::{ReadObject, Why};
 use control_plane_core::version_pin::VersionPin;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
@@ -41,12 +41,10 @@ pub(crate) async fn prepare(
     needed: Option<&RequestInfo>,
 ) -> Result<Finished, Refusal> {
     let (info, claims) = (granted.grant.request().info(), granted.grant.claims());
-    // Of a release that was approved somebody knows.
-    let guess = granted.carried.is_release() && claims.approval.is_none();
     let listed = |info: &RequestInfo| claims.reads.contains(&Target::all_beside(info));
-    // What is read may be large, so who may need much of it waits for a turn; a grant that is too old then is refused as late. So do
-    // releases, of which no two are judged at once.
-    let large = guess || needed.is_some_and(listed);
+    // What is read may be large, so who may need much of it waits for a turn; a grant that is too old then is refused as late. So does
+    // whatever may have values of releases put back, of which no two are judged at once.
+    let large = granted.carried.beside().is_some() || needed.is_some_and(listed);
     let _turn = if large { Some(agent.releases.acquire().await.map_err(|_| Refusal::Read)?) } else { None };
     let live = match needed {
         Some(info) => read(agent, granted, info).await?,
@@ -63,15 +61,17 @@ pub(crate) async fn prepare(
     for info in further {
         more.extend(read(agent, granted, Some(&info).filter(|info| listed(info)).ok_or(Refusal::Read)?).await?);
     }
-    // Where nothing was read there is no value to be guessed.
-    let guess = guess && (live.is_some() || !more.is_empty());
+    // Of what was approved somebody knows.
+    let guess = claims.approval.is_none() && granted.carried.compares(Reads { live: live.as_ref(), more: &more });
     if guess && !agent.judged_releases.take(&info.namespace, agent.clock.monotonic()) {
         return Err(Refusal::Releases);
     }
     let own = Arc::clone(granted);
     let finish = move || own.finish(Reads { live: live.as_ref(), more: &more }, &mask);
     let finished = apart(agent, large, finish).await?;
-    if guess && matches!(finished, Err(FinishError::Restore(_))) {
+    // In a dry run nothing is compared.
+    let is_told = |error: &FinishError| matches!(error, FinishError::Restore(error) if error.why != Why::DryRun);
+    if guess && finished.as_ref().is_err_and(is_told) {
         agent.judged_releases.refused(&info.namespace);
     }
     let Finished { request, precondition } = finished.map_err(Refusal::Finish)?;

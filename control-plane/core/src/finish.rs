@@ -119,7 +119,8 @@ fn restored(
 ) -> Result<Option<ParsedBody>, FinishError> {
     let Some(parsed) = parsed else { return Ok(None) };
     let Reads { live, more } = reads;
-    let restorer = Restorer { secret: changes::is_secret(info), release: carried.release(), live, more, mask };
+    let (secret, release, dry_run) = (changes::is_secret(info), carried.release(), carried.is_dry_run());
+    let restorer = Restorer { secret, release, dry_run, live, more, mask };
     let value = restorer.restore(parsed.encoding, &parsed.value).map_err(FinishError::Restore)?;
     Ok(value.map(|value| ParsedBody { encoding: parsed.encoding, value }))
 }

@@ -24,6 +24,8 @@ pub(crate) struct Restorer<'a> {
     pub(crate) secret: bool,
     /// The release of helm's in it, opened.
     pub(crate) release: Option<&'a Payload>,
+    /// Nothing is stored: nothing is put back that is compared first.
+    pub(crate) dry_run: bool,
     /// The object that is written, as it is; `None`: there is none.
     pub(crate) live: Option<&'a ReadObject>,
     /// What was read beside it: revisions of the release that it belongs to, and Secrets of that.

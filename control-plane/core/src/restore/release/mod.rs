@@ -5,12 +5,14 @@
 //! - A text that stands in the same place of a revision that was read, and was shown so, becomes what it is there.
 //! - In a Secret of a manifest, the placeholder of that Secret's field becomes the value: of the Secret itself, or the one that the field
 //!   has in the revision whose placeholder it is. So an ordinary write of a Secret gets an older value back in a rollback, too.
-//! - The placeholder of a value that stood among a user's values goes into a field that has that very value already.
+//! - The placeholder of a value that stood among a user's values goes into a field that has that very value already. That is a comparison,
+//!   and counted by the agent as one ([`Carried::compares`](crate::restore::Carried::compares)).
 //! - In the notes, which a chart renders anew, each placeholder becomes its value, also within a longer text.
 //!
 //! Nothing is shown by it that was hidden: what was put back is masked again, and must be hidden in the same places.
 
 use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +23,7 @@ mod stored;
 mod wanted;
 
 pub(super) use stored::StoredRelease;
+use stored::{FieldName, StoredValue};
 pub(super) use wanted::further;
 
 use super::read::ReadObject;
@@ -148,6 +151,10 @@ impl Restorer<'_> {
                 return Some(stored.value(carrier.0, field, section).ok_or(Why::NoField));
             }
             let value = stored.coded(code)?;
+            // Where nothing is stored, one guess after the other could be compared with it.
+            if self.dry_run {
+                return Some(Err(Why::DryRun));
+            }
             let mut known =
                 Section::BOTH.into_iter().filter_map(|section| stored.value(carrier.0, field, section.name()));
             let same = known.any(|known| known == value) || self.is_now(field, value);
@@ -175,6 +182,7 @@ impl Restorer<'_> {
             room: Cell::new(RELEASE_DOCUMENT_BYTES),
         };
         release.value(&mut payload.document)?;
+        release.has_fields_once(&shown.document, &payload.document)?;
         release.hides_as_before(&shown.document, &payload.document, name)?;
         payload.write().ok_or_else(|| release.error(Why::Unreadable))
     }
@@ -311,6 +319,35 @@ impl Release<'_> {
             "data" => Ok(STANDARD.encode(value)),
             _ => String::from_utf8(value).map_err(|_| Why::NotText),
         }
+    }
+
+    /// What is put back into a field must be the only value that the field has in this release, or one of those that it had in a revision
+    /// already: its placeholder, which is one, stands for none where there are two ([`StoredRelease::value`]). Which field it is is not said.
+    fn has_fields_once(&self, shown: &Value, restored: &Value) -> Result<(), RestoreError> {
+        let error = |why| RestoreError { field: PLACE.to_owned(), why };
+        let mut values: BTreeMap<FieldName, BTreeSet<Vec<u8>>> = BTreeMap::new();
+        for StoredValue { name, value } in
+            stored::values(restored, self.namespace).ok_or_else(|| error(Why::Unreadable))?
+        {
+            values.entry(name).or_default().insert(value);
+        }
+        values.retain(|_, values| values.len() > 1);
+        if values.is_empty() {
+            return Ok(());
+        }
+        let is_put_back =
+            |field: &SecretField<'_>| field.value.as_str().is_some_and(|text| contains_placeholder(text.as_bytes()));
+        let put_back = stored::fields(shown, self.namespace, |field| is_put_back(field).then(|| FieldName::of(field)));
+        let had = |name: &FieldName, values: &BTreeSet<Vec<u8>>| {
+            let mut revisions =
+                self.restorer.objects().filter_map(|object| Some((object.place().0, object.release()?)));
+            revisions.any(|(namespace, stored)| {
+                stored.values_of(namespace, name).into_iter().eq(values.iter().map(Vec::as_slice))
+            })
+        };
+        let mut put_back = put_back.ok_or_else(|| error(Why::Unreadable))?.into_iter();
+        let twice = put_back.any(|name| values.get(&name).is_some_and(|values| !had(&name, values)));
+        if twice { Err(error(Why::Twice)) } else { Ok(()) }
     }
 
     /// Whoever is shown this release must not be shown more of the texts that were put back than whoever wrote it, and not less of any

@@ -41,8 +41,14 @@ impl World {
     }
 
     fn sent(&self, encoding: Encoding, body: &Value) -> Result<Value, Why> {
-        let restorer =
-            Restorer { secret: false, release: None, live: Some(&self.live), more: &[], mask: &self.context };
+        let restorer = Restorer {
+            secret: false,
+            release: None,
+            dry_run: false,
+            live: Some(&self.live),
+            more: &[],
+            mask: &self.context,
+        };
         let sent = restorer.restore(encoding, body).map_err(|error| error.why)?;
         Ok(sent.unwrap_or_else(|| body.clone()))
     }
