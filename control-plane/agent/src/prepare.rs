@@ -54,9 +54,10 @@ pub(crate) async fn prepare(
     // One that is hidden is not there, also for who compares the state that was approved.
     let live = live.filter(|live| !live.is_hidden(&granted.obligations.hidden));
     let mask = agent.mask(info, &granted.obligations);
+    let long = large || is_long(granted) || live.as_ref().is_some_and(ReadObject::is_long);
     let (own, context) = (Arc::clone(granted), mask.clone());
     let further = move || (own.carried.further(own.grant.request(), live.as_ref(), &context), live);
-    let (further, live) = apart(agent, large, further).await?;
+    let (further, live) = apart(agent, long, further).await?;
     let mut more = Vec::new();
     for info in further {
         more.extend(read(agent, granted, Some(&info).filter(|info| listed(info)).ok_or(Refusal::Read)?).await?);
@@ -68,7 +69,7 @@ pub(crate) async fn prepare(
     }
     let own = Arc::clone(granted);
     let finish = move || own.finish(Reads { live: live.as_ref(), more: &more }, &mask);
-    let finished = apart(agent, large, finish).await?;
+    let finished = apart(agent, long, finish).await?;
     // In a dry run nothing is compared.
     let is_told = |error: &FinishError| matches!(error, FinishError::Restore(error) if error.why != Why::DryRun);
     if guess && finished.as_ref().is_err_and(is_told) {
@@ -76,6 +77,11 @@ pub(crate) async fn prepare(
     }
     let Finished { request, precondition } = finished.map_err(Refusal::Finish)?;
     Ok(Finished { request: granted.obligations.narrow(request)?, precondition })
+}
+
+/// Whether it takes long to go through what is written.
+fn is_long(granted: &Granted) -> bool {
+    granted.grant.request().wire().body().len() > limits::MASK_APART_BYTES
 }
 
 /// Work that takes long is done where it holds up nobody.

@@ -130,3 +130,34 @@ fn others_are_answered_while_a_long_list_is_read() {
         }
     });
 }
+
+/// What is written is as long as its writer likes, however short the object is.
+#[test]
+fn others_are_answered_while_values_are_put_back_into_a_long_body() {
+    run(async {
+        let (world, link) = World::start().await;
+        others(&world, &link).await;
+        let path = "/api/v1/namespaces/ns/configmaps/m";
+        let metadata = json!({"name": "m", "namespace": "ns", "uid": "u", "resourceVersion": "3"});
+        let live = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": {"password": CANARY}});
+        let send = async |call: &Call, reads: Value| {
+            let mut claims = world.control_plane.claims(&link, call);
+            (claims["mask"], claims["reads"]) = (json!(["data.password"]), reads);
+            text(link.send(call, &world.control_plane.sign(&claims)).await).await
+        };
+        world.api.on(&format!("GET {path} "), answer("200 OK", &live.to_string()));
+        let (_, body) = send(&Call::new("GET", path, ""), json!([])).await;
+        let mut shown: Value = serde_json::from_str(&body).unwrap();
+        assert!(!body.contains(CANARY), "{body}");
+        shown["data"]["long"] = json!("x".repeat(300_000));
+        world.api.on(&format!("GET {path} "), answer("200 OK", &live.to_string()));
+        world.api.on("PUT ", answer("200 OK", &live.to_string()));
+        let read =
+            json!([{"apiGroup": "", "apiVersion": "v1", "namespace": "ns", "resource": "configmaps", "name": "m"}]);
+        let put = Call::new("PUT", path, &shown.to_string());
+        let (head, body) = after_others(&world, &link, send(&put, read)).await;
+        assert_eq!(head.status, 200, "{body}");
+        let sent = world.api.seen().into_iter().find(|seen| seen.line.starts_with("PUT ")).unwrap();
+        assert!(sent.body.contains(CANARY));
+    });
+}

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use serde_json::Value;
+use shared::limits::MASK_APART_BYTES;
 use zeroize::Zeroize;
 
 use super::release::StoredRelease;
 use super::walk::value;
 use crate::body::{Budget, json};
 use crate::hide::Hidden;
-use crate::mask::{FieldPath, Live, MaskContext, MaskError, MaskedFields, Masker, Written};
+use crate::mask::{Live, MaskContext, MaskError, MaskedFields, Masker, Written};
 
 /// It never leaves the process, and its texts are wiped when it goes. `Debug` shows nothing of it.
 pub struct ReadObject {
@@ -19,6 +20,8 @@ pub struct ReadObject {
     before: Option<Value>,
     /// What is in it, if it is one of helm's.
     release: Option<StoredRelease>,
+    /// Bytes that it was read from.
+    length: usize,
 }
 
 /// What was read is no object that could be masked. Holds nothing of it.
@@ -46,7 +49,12 @@ impl ReadObject {
         let real = Some(read(body, &mut budget)?).filter(Value::is_object).ok_or(ReadError::NoObject)?;
         let masks = std::iter::once(context).chain(&old);
         let release = StoredRelease::of(&real, std::iter::once(&masked).chain(&before), masks);
-        Ok(Self { real, masked, before, release })
+        Ok(Self { real, masked, before, release, length: body.len() })
+    }
+
+    /// Whether it takes long to go through it.
+    pub const fn is_long(&self) -> bool {
+        self.length > MASK_APART_BYTES
     }
 
     /// As it may be seen.
@@ -87,19 +95,16 @@ impl ReadObject {
         (text("namespace").unwrap_or_default(), text("name").unwrap_or_default())
     }
 
-    /// The value of the masked field that this place in a document means, if this is how it was shown.
-    pub(super) fn field_shown_as(
-        &self,
+    /// Each text in a document that stands in the place of a field that policy masks, as that was shown, with what the field has.
+    pub(super) fn fields_shown_in<'a>(
+        &'a self,
         fields: &MaskedFields,
         written: Written<'_>,
-        path: &[String],
-        text: &str,
-    ) -> Option<&Value> {
-        [Some(&self.masked), self.before.as_ref()].into_iter().flatten().find_map(|shown| {
-            let place = fields.counterpart(written, Live { real: &self.real, shown }, path)?;
-            let place = FieldPath::from(place).to_string();
-            (shown.pointer(&place)?.as_str() == Some(text)).then(|| self.real.pointer(&place))?
-        })
+        found: &mut dyn FnMut(&str, &'a Value),
+    ) {
+        for shown in [Some(&self.masked), self.before.as_ref()].into_iter().flatten() {
+            fields.fitting(written, Live { real: &self.real, shown }, found);
+        }
     }
 
     /// The annotation as it is, if this is how it was shown.
