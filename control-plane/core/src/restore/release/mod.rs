@@ -12,7 +12,7 @@
 //! Nothing is shown by it that was hidden: what was put back is masked again, and must be hidden in the same places.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,7 +31,7 @@ use super::walk::{Section, Visit};
 use super::{RestoreError, Restorer, Why, name_of};
 use crate::body::Encoding;
 use crate::mask::changes::{self, pointer};
-use crate::mask::placeholder::{PLACEHOLDER_BYTES, count_placeholders, without_codes};
+use crate::mask::placeholder::{PLACEHOLDER_BYTES, codes, count_placeholders, without_codes};
 pub(super) use crate::mask::release::Payload;
 use crate::mask::release::{self, Piece, SecretField};
 use crate::mask::{FieldPath, MaskContext, contains_placeholder, find_placeholder, is_placeholder};
@@ -251,16 +251,24 @@ impl Visit for Release<'_> {
 }
 
 impl Release<'_> {
+    /// What was read is gone through once, and so are the notes, however many values there are to put back.
     fn notes(&self, text: &str) -> Result<String, RestoreError> {
-        let mut notes = text.to_owned();
+        let codes = codes(text);
+        let mut values: HashMap<&str, Option<String>> = codes.iter().map(|(_, code)| (code.as_str(), None)).collect();
         for (code, value) in self.restorer.objects().flat_map(ReadObject::codes) {
-            let sentence = STANDARD.decode(&code).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-            if let (Some(sentence), Ok(value)) = (sentence, String::from_utf8(value)) {
-                let times = notes.matches(&code).count() + notes.matches(&sentence).count();
-                self.spend(times.saturating_mul(value.len())).map_err(|why| self.error(why))?;
-                notes = notes.replace(&code, &value).replace(&sentence, &value);
+            if let Some(known @ None) = values.get_mut(code.as_str()) {
+                *known = String::from_utf8(value).ok();
             }
         }
+        let (mut notes, mut end) = (String::new(), 0);
+        for (place, code) in &codes {
+            let Some(value) = values.get(code.as_str()).and_then(Option::as_ref) else { continue };
+            self.spend(value.len()).map_err(|why| self.error(why))?;
+            notes.push_str(text.get(end..place.start).unwrap_or_default());
+            notes.push_str(value);
+            end = place.end;
+        }
+        notes.push_str(text.get(end..).unwrap_or_default());
         if contains_placeholder(notes.as_bytes()) { Err(self.error(Why::Elsewhere)) } else { Ok(notes) }
     }
 

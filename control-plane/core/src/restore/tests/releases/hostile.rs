@@ -1,5 +1,7 @@
 //! Releases that helm never writes: to learn a value, or to take the agent's time and memory.
 
+use std::time::Instant;
+
 use shared::limits;
 
 use super::*;
@@ -253,8 +255,7 @@ fn m5_a_field_that_is_put_back_stands_in_a_release_with_one_value() {
     let elsewhere = guess("canary-wrong-0001").replace("name: db", "name: db\n  namespace: other");
     assert!(store(&world, written.clone(), &elsewhere).is_ok(), "another Secret");
     // In a hook, beside a manifest that comes back as it was shown.
-    let shown = world.shown_release(2);
-    let mut hook = shown.clone();
+    let mut hook = world.shown_release(2);
     hook["hooks"][0]["manifest"] = json!(guess("canary-wrong-0001"));
     assert!(world.store("PUT", 2, &hook).unwrap_err().contains("more than once"));
     // Values of the writer's own may differ, and a revision that has two comes back with them.
@@ -269,4 +270,27 @@ fn m5_a_field_that_is_put_back_stands_in_a_release_with_one_value() {
     // But no third.
     shown["hooks"] = json!([{"name": "hook", "manifest": guess("canary-wrong-0001")}]);
     assert!(world.store("PUT", 3, &shown).unwrap_err().contains("more than once"));
+}
+
+/// Notes that hold placeholders are gone through once, and not for each value that could be in them.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long it really takes is the question")]
+fn p12_notes_and_a_secret_with_many_fields() {
+    let mut world = World::new();
+    let data: serde_json::Map<String, Value> =
+        (0..2000).map(|at| (format!("k{at:05}"), json!(STANDARD.encode(PASSWORD)))).collect();
+    let mut many = secret(&json!(data));
+    many["metadata"]["name"] = json!("many");
+    world.0.push(("many".to_owned(), many));
+    let codes = world.shown("many")["data"].clone();
+    let (first, last) = (codes["k00000"].as_str().unwrap(), decoded(&codes["k01999"]));
+    let mut written = release(3, "not-a-secret-word");
+    let fields = std::iter::once(("k00000".to_owned(), first.to_owned()));
+    written["manifest"] = json!(document("many", "data", fields));
+    (written["hooks"], written["config"]) = (json!([]), json!({}));
+    written["info"]["notes"] = json!(format!("{first}{}{last} {first}", "x ".repeat(2 * 1024 * 1024)));
+    let start = Instant::now();
+    let stored = world.store("POST", 3, &written).unwrap();
+    assert_eq!(stored["info"]["notes"], format!("{PASSWORD}{}{PASSWORD} {PASSWORD}", "x ".repeat(2 * 1024 * 1024)));
+    assert!(start.elapsed().as_secs() < 8, "{:?}", start.elapsed());
 }
