@@ -71,6 +71,17 @@ impl Carried {
         }
     }
 
+    /// That nothing is put back, for it takes too much memory; `None`: there is nothing to put back.
+    pub fn too_large(&self, request: &Request) -> Option<RestoreError> {
+        let own = || request.body().and_then(|body| find_placeholder(&body.value));
+        let field = if self.is_release() { release::PLACE.to_owned() } else { own()?.to_string() };
+        Some(RestoreError { field, why: Why::Large })
+    }
+
+    const fn is_release(&self) -> bool {
+        self.release.is_some()
+    }
+
     /// Whether nothing is stored of it.
     pub(crate) const fn is_dry_run(&self) -> bool {
         self.dry_run

@@ -24,7 +24,7 @@ use shared::limits;
 
 pub use carried::Carried;
 pub(crate) use document::go_text;
-pub use read::{ReadError, ReadObject};
+pub use read::{ReadError, ReadObject, WriteRoom};
 pub(crate) use walk::Restorer;
 
 use crate::body::Encoding;
@@ -88,6 +88,11 @@ pub enum Why {
     /// A value of a release of helm's, in what is not stored.
     #[error("of a release, in a dry run: values of releases are put back only into what is stored")]
     DryRun,
+    /// The object and what is written are more in memory than [`limits::WRITE_TREE_BYTES`].
+    #[error(
+        "in an object that takes more memory than there is for putting values back. Leave the field out, and change parts of the object with a patch"
+    )]
+    Large,
     /// What is put back would stand beside another value of the same field: whoever uses the field's placeholder later would learn whether
     /// the two are the same.
     #[error(

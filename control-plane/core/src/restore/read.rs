@@ -6,11 +6,13 @@ use serde_json::Value;
 use shared::limits::MASK_APART_BYTES;
 use zeroize::Zeroize;
 
+use super::carried::Carried;
 use super::release::StoredRelease;
 use super::walk::value;
-use crate::body::{Budget, json};
+use crate::body::{BodyError, Budget, Encoding, json};
 use crate::hide::Hidden;
 use crate::mask::{Live, MaskContext, MaskError, MaskedFields, Masker, Written};
+use crate::request::Request;
 
 /// It never leaves the process, and its texts are wiped when it goes. `Debug` shows nothing of it.
 pub struct ReadObject {
@@ -30,9 +32,46 @@ pub enum ReadError {
     /// It can't be masked.
     #[error("the object that was read can't be masked")]
     Mask(#[source] MaskError),
-    /// Not JSON, or no object, or more in memory than [`ANSWER_TREE_BYTES`](shared::limits::ANSWER_TREE_BYTES).
+    /// Not JSON, or no object.
     #[error("what was read is no object")]
     NoObject,
+    /// More in memory than [`ANSWER_TREE_BYTES`](shared::limits::ANSWER_TREE_BYTES), or with all that a write has than
+    /// [`WRITE_TREE_BYTES`](shared::limits::WRITE_TREE_BYTES).
+    #[error("what was read takes more memory than there is for it")]
+    Memory,
+}
+
+impl ReadError {
+    fn of(error: BodyError) -> Self {
+        if matches!(error, BodyError::Memory { .. }) { Self::Memory } else { Self::NoObject }
+    }
+}
+
+/// What one write may still take in memory. `Debug` shows no more than numbers.
+#[derive(Debug)]
+pub struct WriteRoom {
+    budget: Budget,
+    /// What is read is copied to see what the operations of a JSON Patch make of it.
+    is_patched: bool,
+}
+
+impl WriteRoom {
+    /// With the request in it.
+    ///
+    /// # Errors
+    /// [`ReadError::Memory`]: that alone is too much.
+    pub fn of(request: &Request, carried: &Carried) -> Result<Self, ReadError> {
+        let mut budget = Budget::of_write();
+        let body = request.body();
+        let is_patched = body.is_some_and(|body| body.encoding == Encoding::JsonPatch);
+        // It is there, it is copied and values are put back in the copy, and what a JSON Patch puts somewhere stands there, too.
+        let copies = if is_patched { 3 } else { 2 };
+        let bodies = std::iter::repeat_n(body, copies).flatten().map(|body| &body.value);
+        // A release is there, with values, and as both would be shown.
+        let releases = std::iter::repeat_n(carried.release(), 4).flatten().map(|payload| &payload.document);
+        bodies.chain(releases).try_for_each(|document| budget.document(document)).map_err(ReadError::of)?;
+        Ok(Self { budget, is_patched })
+    }
 }
 
 impl ReadObject {
@@ -41,14 +80,27 @@ impl ReadObject {
     /// # Errors
     /// [`ReadError`].
     pub fn new(body: &[u8], context: &MaskContext) -> Result<Self, ReadError> {
+        Self::within(body, context, &mut WriteRoom { budget: Budget::of_answer(), is_patched: false })
+    }
+
+    /// The same for a write, with all else that it has in memory.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn within(body: &[u8], context: &MaskContext, room: &mut WriteRoom) -> Result<Self, ReadError> {
         // One for all three: they are in memory together.
-        let mut budget = Budget::of_answer();
-        let masked = masked(body, context, &mut budget)?;
+        let budget = room.budget.again();
+        let masked = masked(body, context, budget)?;
         let old = context.before_rotation();
-        let before = old.as_ref().map(|context| self::masked(body, context, &mut budget)).transpose()?;
-        let real = Some(read(body, &mut budget)?).filter(Value::is_object).ok_or(ReadError::NoObject)?;
+        let before = old.as_ref().map(|context| self::masked(body, context, budget)).transpose()?;
+        let real = Some(read(body, budget)?).filter(Value::is_object).ok_or(ReadError::NoObject)?;
+        if room.is_patched {
+            budget.document(&real).map_err(ReadError::of)?;
+        }
         let masks = std::iter::once(context).chain(&old);
         let release = StoredRelease::of(&real, std::iter::once(&masked).chain(&before), masks);
+        let documents = release.iter().flat_map(StoredRelease::documents);
+        documents.into_iter().try_for_each(|document| budget.document(document)).map_err(ReadError::of)?;
         Ok(Self { real, masked, before, release, length: body.len() })
     }
 
@@ -126,12 +178,12 @@ fn masked(body: &[u8], context: &MaskContext, budget: &mut Budget) -> Result<Val
     masker.push(body, &mut out).map_err(ReadError::Mask)?;
     masker.finish().map_err(ReadError::Mask)?;
     let mut value = read(&out, budget)?;
-    context.mask_fields(&mut value, budget).map_err(|_| ReadError::NoObject)?;
+    context.mask_fields(&mut value, budget).map_err(ReadError::of)?;
     Ok(value)
 }
 
 fn read(body: &[u8], budget: &mut Budget) -> Result<Value, ReadError> {
-    json::read_answer(body, budget).map(|answer| answer.value).map_err(|_| ReadError::NoObject)
+    json::read_answer(body, budget.again()).map(|answer| answer.value).map_err(ReadError::of)
 }
 
 fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {

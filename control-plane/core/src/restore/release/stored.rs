@@ -78,6 +78,11 @@ impl StoredRelease {
         Some(Self { real, shown, values, codes })
     }
 
+    /// As it is, and as it was shown.
+    pub(in crate::restore) fn documents(&self) -> impl Iterator<Item = &Value> {
+        std::iter::once(&self.real).chain(&self.shown)
+    }
+
     /// All that stand for a value by themselves.
     pub(in crate::restore) fn codes(&self) -> &[(String, Vec<u8>)] {
         &self.codes

@@ -294,3 +294,18 @@ fn p12_notes_and_a_secret_with_many_fields() {
     assert_eq!(stored["info"]["notes"], format!("{PASSWORD}{}{PASSWORD} {PASSWORD}", "x ".repeat(2 * 1024 * 1024)));
     assert!(start.elapsed().as_secs() < 8, "{:?}", start.elapsed());
 }
+
+/// Such a release is there four times while it is written, and what is read for it besides.
+#[test]
+fn p12_a_release_that_is_written_takes_no_more_memory_than_there_is() {
+    let world = World::new();
+    let room = |release: &Value| {
+        let request = write("PUT", 2, release);
+        WriteRoom::of(&request, &Carried::of(&request).unwrap()).map(drop)
+    };
+    let mut shown = world.shown_release(2);
+    assert_eq!(room(&shown), Ok(()));
+    let chain = (0..90).fold(json!(0), |inner, _| json!({"": inner}));
+    shown["config"]["maps"] = json!(vec![chain; 440]);
+    assert_eq!(room(&shown), Err(ReadError::Memory));
+}
