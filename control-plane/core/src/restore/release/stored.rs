@@ -1,6 +1,6 @@
 //! A release that was read inside an operation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -12,7 +12,8 @@ use crate::mask::release::{self, Payload, SecretField};
 pub(in crate::restore) struct StoredRelease {
     real: Value,
     shown: Vec<Value>,
-    values: Vec<StoredValue>,
+    /// By field, for a write may ask for very many.
+    values: BTreeMap<FieldName, Vec<Vec<u8>>>,
     /// What stands for a value by itself, also under the key of before a rotation.
     codes: Vec<(String, Vec<u8>)>,
 }
@@ -69,13 +70,16 @@ impl StoredRelease {
         let open = |secret: &Value| Payload::open(secret.pointer(PLACE)?.as_str()?).map(|payload| payload.document);
         let (real, shown) = (open(real)?, shown.filter_map(open).collect());
         // Without a namespace of its own a Secret is in the release's, which is not known here.
-        let values = values(&real, "")?;
+        let mut by_field: BTreeMap<FieldName, Vec<Vec<u8>>> = BTreeMap::new();
+        for StoredValue { name, value } in values(&real, "")? {
+            by_field.entry(name).or_default().push(value);
+        }
         let mut codes = Vec::new();
         for mask in masks {
             let mut masked = real.clone();
             codes.extend(release::mask_document(&mut masked, mask, namespace, name)?.codes);
         }
-        Some(Self { real, shown, values, codes })
+        Some(Self { real, shown, values: by_field, codes })
     }
 
     /// As it is, and as it was shown.
@@ -100,13 +104,10 @@ impl StoredRelease {
 
     /// All that it has in a field, in order.
     pub(super) fn values_of(&self, release_namespace: &str, name: &FieldName) -> BTreeSet<&[u8]> {
-        let fits = |value: &&StoredValue| {
-            let namespace = value.name.namespace.as_str();
-            let namespace = if namespace.is_empty() { release_namespace } else { namespace };
-            namespace == name.namespace
-                && (&value.name.secret, value.name.section, &value.name.key) == (&name.secret, name.section, &name.key)
-        };
-        self.values.iter().filter(fits).map(|value| value.value.as_slice()).collect()
+        let unnamed =
+            (name.namespace == release_namespace).then(|| FieldName { namespace: String::new(), ..name.clone() });
+        let names = [Some(name), unnamed.as_ref()].into_iter().flatten();
+        names.filter_map(|name| self.values.get(name)).flatten().map(Vec::as_slice).collect()
     }
 
     /// `None`: there is none, or there are two that differ.
@@ -123,7 +124,7 @@ impl StoredRelease {
     /// Wipes the texts.
     pub(in crate::restore) fn wipe(&mut self, wipe: fn(&mut Value)) {
         wipe(&mut self.real);
-        let values = self.values.iter_mut().map(|value| &mut value.value);
+        let values = self.values.values_mut().flatten();
         values.chain(self.codes.iter_mut().map(|(_, value)| value)).for_each(zeroize::Zeroize::zeroize);
     }
 }
