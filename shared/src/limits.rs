@@ -393,6 +393,12 @@ pub const RELEASE_NODES: usize = 50_000;
 /// Bytes that they may take in memory. There are up to three such trees at once: the release, the documents of a manifest, and one of them
 /// masked.
 pub const RELEASE_TREE_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes that one write may take in memory while it is prepared, beside its texts: what is read for it, as it is and as it is shown, what helm's
+/// releases in that are opened to, and the write itself with what is put back. A large object of 1.5 MB with very many fields takes half of it;
+/// an agent's container has 256 MiB.
+pub const WRITE_TREE_BYTES: usize = 80 * 1024 * 1024;
+/// Bytes of a write, or of what is read for it, from which on it waits for a turn: so much is up to 12 MiB in memory.
+pub const WRITE_TURN_BYTES: usize = 32 * 1024;
 /// Revisions of a release that a placeholder is compared with to learn of which one it is; helm counts on with every upgrade.
 pub const RELEASE_REVISIONS: u64 = 1000;
 /// Texts of one release that are a Secret's value and have a placeholder by themselves, with which one from a user's values is compared: charts
@@ -404,8 +410,8 @@ pub const RELEASE_READS: usize = 16;
 /// Stored revisions among them: a rollback needs one, an upgrade one. Each may be a document of [`RELEASE_DOCUMENT_BYTES`], once as it is and
 /// once as it is shown.
 pub const RELEASE_READS_OF_REVISIONS: usize = 4;
-/// Writes of Secrets with placeholders for which an agent reads at once: what it reads for one can take a quarter of its memory
-/// ([`RELEASE_READS_OF_REVISIONS`] documents and the live one, each twice).
+/// Writes of Secrets with placeholders, and large writes, for which an agent reads at once: what it reads for one can take a third of its memory
+/// ([`WRITE_TREE_BYTES`]).
 pub const RELEASES_AT_ONCE: usize = 1;
 /// Bytes of memory that the operations of one JSON Patch may copy and move while it is looked at what it does; the API server lets them copy
 /// 3 MiB (k8s.io/apiserver `AccumulatedCopySizeLimit`). With more nobody is told what the patch changes, and no value is put back.
@@ -432,12 +438,13 @@ pub const MASK_APART_AT_ONCE: usize = 1;
 pub const RELEASE_PLACEHOLDERS: usize = 256;
 /// Different values of one release's Secrets that are looked for in its other texts; a release with more of them is masked whole.
 pub const RELEASE_SEARCHED: usize = 2000;
-/// Releases of helm's with placeholders, unapproved, that one agent refuses in one namespace in a row. Each may tell that a guess is right. Who
-/// mends a chart needs two or three.
+/// Releases of helm's with placeholders, and writes of Secrets with what a release shows, unapproved, that one agent refuses in one namespace in
+/// a row. Each may tell that a guess is right. Who mends a chart needs two or three.
 pub const RELEASE_REFUSALS: u32 = 5;
 /// How long it takes until one more may be tried.
 pub const RELEASE_REFUSAL_EVERY: Duration = Duration::from_secs(24 * 3600);
-/// Those that it judges at all in a row, for one that is not refused tells that its guesses are wrong. An upgrade writes two or three.
+/// Those that it judges at all in a row, for one that is not refused tells that its guesses are wrong. An upgrade writes two or three, and a rollback
+/// the chart's Secrets besides.
 pub const RELEASES_JUDGED: u32 = 240;
 /// How long it takes until one more is judged.
 pub const RELEASE_JUDGED_EVERY: Duration = Duration::from_secs(60);

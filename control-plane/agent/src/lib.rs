@@ -19,6 +19,7 @@ pub mod masked;
 pub mod metrics;
 mod obligations;
 pub mod operation;
+mod prepare;
 pub mod ration;
 pub mod refusal;
 pub mod report;

@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use control_plane_core::digest::DigestKey;
-use control_plane_core::finish::{FinishError, Finished, Reads};
-use control_plane_core::grant::{self, Arrived, MatchedGrant, Purpose, Target, VerifiedGrant, VerifyKeys};
+use control_plane_core::finish::{FinishError, Finished};
+use control_plane_core::grant::{self, Arrived, MatchedGrant, Purpose, VerifiedGrant, VerifyKeys};
 use control_plane_core::headers::wants_upgrade;
 use control_plane_core::hide::Filter;
 use control_plane_core::ledger::Epoch;
@@ -16,7 +16,7 @@ use control_plane_core::mask::changes::SecretWrite;
 use control_plane_core::mask::values::SecretValues;
 use control_plane_core::mask::{AnswerMasker, Format, MaskContext, PlaceholderKeys};
 use control_plane_core::request_info::RequestInfo;
-use control_plane_core::restore::{Carried, ReadObject};
+use control_plane_core::restore::Carried;
 use control_plane_core::version_pin::VersionPin;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
@@ -37,6 +37,7 @@ use crate::lives::SeenLives;
 use crate::masked::{Beside, Bounds, MaskedBody};
 use crate::metrics::AgentMetrics;
 use crate::obligations::{Granted, Obligations};
+use crate::prepare::{needed, object, prepare};
 use crate::ration::{JudgedReleases, Ration};
 use crate::refusal::{Refusal, Sent};
 use crate::report::{Report, SharedLedger};
@@ -64,7 +65,7 @@ pub struct Agent {
     pub ledger: SharedLedger,
     /// What may still be told of masked values.
     pub reviews: Ration,
-    /// Releases of helm's that are written unapproved.
+    /// Writes that are compared with values of helm's releases, unapproved.
     pub judged_releases: JudgedReleases,
     /// The control plane's lives that the cluster has seen.
     pub lives: SeenLives,
@@ -320,100 +321,6 @@ async fn attempt(
     }
 }
 
-/// The object that has to be read before this is sent: for the version pin, or for the values behind placeholders.
-fn needed(granted: &Granted) -> Result<Option<RequestInfo>, Refusal> {
-    let (request, claims) = (granted.grant.request(), granted.grant.claims());
-    let pinned = claims.approval.as_ref().is_some_and(|approval| approval.pin != VersionPin::None);
-    let needed = match (pinned, granted.carried.needed()) {
-        (true, _) => request.info().live_object().ok_or(Refusal::Read)?,
-        (false, _) if Ours::needs_live(request.info()) => return Err(Refusal::Read),
-        (false, Some(source)) => source.clone(),
-        (false, None) => return Ok(None),
-    };
-    if claims.reads.contains(&Target::of(&needed)) { Ok(Some(needed)) } else { Err(Refusal::Read) }
-}
-
-/// What is sent: the approved request, with values where its placeholders were, and with the precondition of the state just read, if that
-/// is the state that was approved.
-async fn prepare(agent: &Agent, granted: &Arc<Granted>, needed: Option<&RequestInfo>) -> Result<Finished, Refusal> {
-    let (info, claims) = (granted.grant.request().info(), granted.grant.claims());
-    // Of a release that was approved somebody knows.
-    let guess = granted.carried.is_release() && claims.approval.is_none();
-    let listed = |info: &RequestInfo| claims.reads.contains(&Target::all_beside(info));
-    // What is read may be large, so who may need much of it waits for a turn; a grant that is too old then is refused as late. So do
-    // releases, of which no two are judged at once.
-    let large = guess || needed.is_some_and(listed);
-    let _turn = if large { Some(agent.releases.acquire().await.map_err(|_| Refusal::Read)?) } else { None };
-    let live = match needed {
-        Some(info) => read(agent, granted, info).await?,
-        None => None,
-    };
-    agent.ours.check_live(info, live.as_ref().map(ReadObject::masked)).map_err(Refusal::Rule)?;
-    // One that is hidden is not there, also for who compares the state that was approved.
-    let live = live.filter(|live| !live.is_hidden(&granted.obligations.hidden));
-    let mask = agent.mask(info, &granted.obligations);
-    let (own, context) = (Arc::clone(granted), mask.clone());
-    let further = move || (own.carried.further(own.grant.request(), live.as_ref(), &context), live);
-    let (further, live) = apart(agent, large, further).await?;
-    let mut more = Vec::new();
-    for info in further {
-        more.extend(read(agent, granted, Some(&info).filter(|info| listed(info)).ok_or(Refusal::Read)?).await?);
-    }
-    // Where nothing was read there is no value to be guessed.
-    let guess = guess && (live.is_some() || !more.is_empty());
-    if guess && !agent.judged_releases.take(&info.namespace, agent.clock.monotonic()) {
-        return Err(Refusal::Releases);
-    }
-    let own = Arc::clone(granted);
-    let finish = move || own.finish(Reads { live: live.as_ref(), more: &more }, &mask);
-    let finished = apart(agent, large, finish).await?;
-    if guess && matches!(finished, Err(FinishError::Restore(_))) {
-        agent.judged_releases.refused(&info.namespace);
-    }
-    let Finished { request, precondition } = finished.map_err(Refusal::Finish)?;
-    Ok(Finished { request: granted.obligations.narrow(request)?, precondition })
-}
-
-/// Work that takes long is done where it holds up nobody.
-async fn apart<T: Send + 'static>(
-    agent: &Agent,
-    long: bool,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Refusal> {
-    if long { agent.apart.clone().run(work).await.map_err(|_| Refusal::Read) } else { Ok(work()) }
-}
-
-/// One object; `None`: there is none.
-pub(crate) async fn read(agent: &Agent, granted: &Granted, info: &RequestInfo) -> Result<Option<ReadObject>, Refusal> {
-    let response = agent.upstream.read(&granted.grant, &Target::of(info)).await.map_err(|error| {
-        tracing::warn!(error = %shared::chain::Chain(&error), "an object that this operation needs can't be read");
-        Refusal::Read
-    })?;
-    let asked = Asked { info, is_head: false, accept: None };
-    let plan = answer::check(&asked, &response).map_err(|_| Refusal::Read)?;
-    object(agent, agent.mask(info, &granted.obligations), response, plan).await
-}
-
-/// The object in an answer; `None`: there is none. Our own reads are asked for in JSON and as they are.
-async fn object(
-    agent: &Agent,
-    mask: MaskContext,
-    response: Response<Incoming>,
-    plan: Plan,
-) -> Result<Option<ReadObject>, Refusal> {
-    let readable = Plan { treatment: Treatment::Mask(Format::Json), gzip: false };
-    match response.status() {
-        StatusCode::OK if plan == readable => {}
-        StatusCode::NOT_FOUND if plan == readable => return Ok(None),
-        _ => return Err(Refusal::Read),
-    }
-    let body = collect_bounded(response.into_body(), limits::LIVE_OBJECT_BYTES, limits::BODY_WAIT)
-        .await
-        .map_err(|_| Refusal::Read)?;
-    let long = body.len() > limits::MASK_APART_BYTES || mask.may_be_release();
-    apart(agent, long, move || ReadObject::new(&body, &mask)).await?.map(Some).map_err(|_| Refusal::Read)
-}
-
 /// The live object as it may be seen, and what the write would do to its values, in words.
 async fn reviewed(
     agent: &Agent,
@@ -485,7 +392,7 @@ where
 
 impl Agent {
     /// How answers about this are masked: Secrets whatever the grant says, and the fields that it names.
-    fn mask(&self, info: &RequestInfo, obligations: &Obligations) -> MaskContext {
+    pub(crate) fn mask(&self, info: &RequestInfo, obligations: &Obligations) -> MaskContext {
         let context = MaskContext::response(Arc::clone(&self.placeholders), &self.cluster, info);
         context.with_fields(obligations.fields.clone())
     }

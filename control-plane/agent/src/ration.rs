@@ -47,8 +47,8 @@ impl Ration {
     }
 }
 
-/// Releases of helm's with placeholders that nobody has approved, by namespace: what was judged, and what was refused of it. That one was
-/// refused tells that a guess in it is right, and that one was not tells that all are wrong.
+/// Releases of helm's with placeholders, and Secrets with what a release shows, that nobody has approved, by namespace: what was judged, and
+/// what was refused of it. That one was refused, or not, tells whether a guess in it is right.
 #[derive(Debug, Default)]
 pub struct JudgedReleases(Mutex<HashMap<String, Releases>>);
 

@@ -86,7 +86,7 @@ pub enum Refusal {
     /// The pin does not hold, a placeholder can't be put back, or the precondition can't be written.
     #[error("what was approved can't be sent as it was approved")]
     Finish(#[source] FinishError),
-    /// In this namespace too many releases of helm's with placeholders were refused, or judged.
+    /// In this namespace too many releases of helm's with placeholders, or Secrets with what they show, were refused, or judged.
     #[error(
         "too many of helm's releases with placeholders were refused in this namespace today, or judged in the last hours: each tells \
          something of a value. Try again tomorrow, or let people approve it: a rule of policy can hold it"

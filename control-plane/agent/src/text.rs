@@ -17,7 +17,8 @@ use tokio::sync::Semaphore;
 
 use crate::apart::Apart;
 use crate::obligations::Granted;
-use crate::operation::{Agent, read};
+use crate::operation::Agent;
+use crate::prepare::read;
 use crate::refusal::Refusal;
 
 /// Why a pod's text is not shown. `Display` is the sentence for the client.

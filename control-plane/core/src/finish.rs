@@ -92,21 +92,39 @@ pub fn finish(
     }
     let (info, query) = approved.read().map_err(FinishError::Wire)?;
     let restored = restored(&info, parsed, carried, reads, mask)?;
-    let (approved, parsed) = match &restored {
-        Some(body) => (with_body(approved, body.encoding, &body.value), Some(body)),
-        None => (approved, parsed),
-    };
     let state = match (pin, reads.live) {
         (_, Some(live)) if restored.is_some() => State::of(live.masked())?,
         // Nothing was pinned, or that there is nothing: a creating apply or PUT has no precondition (SECURITY.md names the window).
         // A reveal is a read.
         (VersionPin::None | VersionPin::Absent | VersionPin::Reveal { .. }, _) | (_, None) => {
-            return Ok(Finished { request: approved, precondition: false });
+            return Ok(Finished { request: with_restored(approved, restored), precondition: false });
         }
         (VersionPin::ResourceVersion { .. } | VersionPin::Generation { .. }, Some(live)) => State::of(live.masked())?,
     };
+    if let Some(body) = restored {
+        return with_both(approved, body, &info, &state);
+    }
     let request = with_precondition(approved.clone(), parsed, &info, &query, &state)?;
     Ok(Finished { precondition: request != approved, request })
+}
+
+/// Only writes and creates carry anything. The body is changed where it is, for it can be large in memory.
+fn with_both(
+    approved: WireRequest,
+    mut body: ParsedBody,
+    info: &RequestInfo,
+    state: &State<'_>,
+) -> Result<Finished, FinishError> {
+    let is_write = matches!(info.verb, Verb::Update | Verb::Patch);
+    let precondition = is_write && precondition_of_write(&mut body, state)?;
+    Ok(Finished { request: with_restored(approved, Some(body)), precondition })
+}
+
+fn with_restored(approved: WireRequest, restored: Option<ParsedBody>) -> WireRequest {
+    match restored {
+        Some(body) => with_body(approved, body.encoding, &body.value),
+        None => approved,
+    }
 }
 
 /// The body with values where its placeholders were; `None`: it has none.
@@ -119,7 +137,8 @@ fn restored(
 ) -> Result<Option<ParsedBody>, FinishError> {
     let Some(parsed) = parsed else { return Ok(None) };
     let Reads { live, more } = reads;
-    let restorer = Restorer { secret: changes::is_secret(info), release: carried.release(), live, more, mask };
+    let (secret, release, dry_run) = (changes::is_secret(info), carried.release(), carried.is_dry_run());
+    let restorer = Restorer { secret, release, dry_run, live, more, mask };
     let value = restorer.restore(parsed.encoding, &parsed.value).map_err(FinishError::Restore)?;
     Ok(value.map(|value| ParsedBody { encoding: parsed.encoding, value }))
 }
@@ -168,14 +187,18 @@ impl<'a> State<'a> {
 
 /// PUT and the four patches.
 fn write(approved: WireRequest, parsed: Option<&ParsedBody>, state: &State<'_>) -> Result<WireRequest, FinishError> {
-    let parsed = parsed.ok_or(FinishError::Body { place: "the whole", expected: "object or list" })?;
-    let mut value = parsed.value.clone();
-    let changed = if parsed.encoding == Encoding::JsonPatch {
-        lead_with_test(&mut value, state)?
+    let mut parsed = parsed.ok_or(FinishError::Body { place: "the whole", expected: "object or list" })?.clone();
+    let changed = precondition_of_write(&mut parsed, state)?;
+    Ok(if changed { with_body(approved, parsed.encoding, &parsed.value) } else { approved })
+}
+
+/// Whether it had to be written.
+fn precondition_of_write(body: &mut ParsedBody, state: &State<'_>) -> Result<bool, FinishError> {
+    if body.encoding == Encoding::JsonPatch {
+        lead_with_test(&mut body.value, state)
     } else {
-        set_unless_sent(child(&mut value, "metadata")?, "resourceVersion", state.resource_version)
-    };
-    Ok(if changed { with_body(approved, parsed.encoding, &value) } else { approved })
+        Ok(set_unless_sent(child(&mut body.value, "metadata")?, "resourceVersion", state.resource_version))
+    }
 }
 
 /// A `test` in front: whatever follows is applied to exactly that state. The client's own counts only where it stands in front too,

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use shared::limits;
 
 use crate::api_server::{Step, chunk, chunked_head, json as answer};
 use crate::control_plane::{AgentLink, Call, PATIENCE, text};
@@ -129,4 +130,77 @@ fn others_are_answered_while_a_long_list_is_read() {
             assert!(shared_net::body::collect_bounded(response.into_body(), 1 << 20, PATIENCE).await.is_err());
         }
     });
+}
+
+/// What is written is as long as its writer likes, however short the object is.
+#[test]
+fn others_are_answered_while_values_are_put_back_into_a_long_body() {
+    run(async {
+        let (world, link) = World::start().await;
+        others(&world, &link).await;
+        let path = "/api/v1/namespaces/ns/configmaps/m";
+        let metadata = json!({"name": "m", "namespace": "ns", "uid": "u", "resourceVersion": "3"});
+        let live = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": {"password": CANARY}});
+        let send = async |call: &Call, reads: Value| {
+            let mut claims = world.control_plane.claims(&link, call);
+            (claims["mask"], claims["reads"]) = (json!(["data.password"]), reads);
+            text(link.send(call, &world.control_plane.sign(&claims)).await).await
+        };
+        world.api.on(&format!("GET {path} "), answer("200 OK", &live.to_string()));
+        let (_, body) = send(&Call::new("GET", path, ""), json!([])).await;
+        let mut shown: Value = serde_json::from_str(&body).unwrap();
+        assert!(!body.contains(CANARY), "{body}");
+        shown["data"]["long"] = json!("x".repeat(300_000));
+        world.api.on(&format!("GET {path} "), answer("200 OK", &live.to_string()));
+        world.api.on("PUT ", answer("200 OK", &live.to_string()));
+        let read =
+            json!([{"apiGroup": "", "apiVersion": "v1", "namespace": "ns", "resource": "configmaps", "name": "m"}]);
+        let put = Call::new("PUT", path, &shown.to_string());
+        let (head, body) = after_others(&world, &link, send(&put, read)).await;
+        assert_eq!(head.status, 200, "{body}");
+        let sent = world.api.seen().into_iter().find(|seen| seen.line.starts_with("PUT ")).unwrap();
+        assert!(sent.body.contains(CANARY));
+    });
+}
+
+/// Each can take a third of the agent's memory.
+#[tokio::test]
+async fn large_writes_wait_for_one_another() {
+    let (world, link) = World::start().await;
+    let path = "/api/v1/namespaces/ns/configmaps/m";
+    let metadata = json!({"name": "m", "namespace": "ns", "uid": "u", "resourceVersion": "3"});
+    let live = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": {"password": CANARY}});
+    let live = live.to_string();
+    let send = async |call: &Call| {
+        let mut claims = world.control_plane.claims(&link, call);
+        let read =
+            json!({"apiGroup": "", "apiVersion": "v1", "namespace": "ns", "resource": "configmaps", "name": "m"});
+        (claims["mask"], claims["reads"]) = (json!(["data.password"]), json!([read]));
+        text(link.send(call, &world.control_plane.sign(&claims)).await).await
+    };
+    world.api.on(&format!("GET {path} "), answer("200 OK", &live));
+    let (_, body) = send(&Call::new("GET", path, "")).await;
+    let small: Value = serde_json::from_str(&body).unwrap();
+    let mut large = small.clone();
+    large["data"]["long"] = json!("x".repeat(limits::WRITE_TURN_BYTES));
+    let reads = || world.api.seen().iter().filter(|seen| seen.line.starts_with(&format!("GET {path} "))).count();
+    for (body, at_once) in [(large, 1), (small, 2)] {
+        let before = reads();
+        let gates = [0, 1].map(|_| tokio::sync::mpsc::channel(1));
+        let opened = gates.map(|(open, opened)| {
+            let steps = std::iter::once(Step::Await(opened)).chain(answer("200 OK", &live)).collect();
+            world.api.on(&format!("GET {path} "), steps);
+            world.api.on("PUT ", answer("200 OK", &live));
+            open
+        });
+        let call = Call::new("PUT", path, &body.to_string());
+        let others = async {
+            others(&world, &link).await;
+            let had = reads() - before;
+            drop(opened);
+            had
+        };
+        let (first, second, had) = tokio::join!(send(&call), send(&call), others);
+        assert_eq!((first.0.status.as_u16(), second.0.status.as_u16(), had), (200, 200, at_once));
+    }
 }

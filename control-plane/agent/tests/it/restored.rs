@@ -201,6 +201,65 @@ async fn releases_that_are_refused_are_rationed() {
     }
 }
 
+/// Guesses that stand in a release, tried with creates of a Secret that is nowhere else: by what the release shows in place of a value. None
+/// in a dry run, and of those that are stored no more than of releases.
+#[tokio::test]
+async fn guesses_by_creates_are_rationed() {
+    let (world, link) = World::start().await;
+    let absent = r#"{"kind":"Status","apiVersion":"v1","code":404}"#;
+    let manifest = "kind: Secret\napiVersion: v1\nmetadata: {name: s}\nstringData: {k: a-canary-of-some-length}\n---\nkind: Secret\napiVersion: v1\nmetadata: {name: nowhere}\nstringData: {wrong: a-wrong-guess, right: a-canary-of-some-length}\n";
+    let release = |notes: &str| {
+        let release =
+            json!({"name": "web", "version": 1, "namespace": "ns", "manifest": manifest, "info": {"notes": notes}});
+        let payload = STANDARD.encode(STANDARD.encode(release.to_string()));
+        format!(
+            r#"{{"kind":"Secret","apiVersion":"v1","metadata":{{"name":"sh.helm.release.v1.web.v1","namespace":"ns","uid":"u","resourceVersion":"3"}},"data":{{"release":"{payload}"}}}}"#
+        )
+    };
+    let release = release("a-canary-of-some-length");
+    world.api.on("GET ", answer("200 OK", &release));
+    let get = Call::new("GET", "/api/v1/namespaces/ns/secrets/sh.helm.release.v1.web.v1", "");
+    let (_, shown) = text(world.control_plane.granted(&link, &get).await).await;
+    assert!(!shown.contains("a-canary"));
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let payload = STANDARD.decode(STANDARD.decode(shown["data"]["release"].as_str().unwrap()).unwrap()).unwrap();
+    let shown: Value = serde_json::from_slice(&payload).unwrap();
+    let code = shown["info"]["notes"].as_str().unwrap().to_owned();
+
+    let read = |name: &str| json!({"apiGroup": "", "apiVersion": "v1", "namespace": "ns", "resource": "secrets", "name": name});
+    let guess = async |key: &str, query: &str| {
+        let metadata = json!({"name": "nowhere", "namespace": "ns", "labels": {"app.kubernetes.io/instance": "web"}});
+        let body = json!({"kind": "Secret", "apiVersion": "v1", "stringData": {key: code}, "metadata": metadata});
+        let call = Call::new("POST", &format!("/api/v1/namespaces/ns/secrets{query}"), &body.to_string());
+        world.api.on("GET ", answer("404 Not Found", absent));
+        world.api.on("GET ", answer("200 OK", &release));
+        let (status, refused, body) = send(&world, &link, &call, json!([read("nowhere"), read("")])).await;
+        assert!(!body.contains("a-canary"), "{body}");
+        (status, refused)
+    };
+    // An honest upgrade: ten Secrets with what a release shows, none of which is a wrong guess.
+    for _ in 0..10 {
+        world.api.on("POST ", answer("201 Created", &live("6")));
+        assert_eq!(guess("right", "").await, (201, String::new()));
+    }
+    // Dry runs say the same of each, and are judged as often as a release.
+    for _ in 10..limits::RELEASES_JUDGED / 2 {
+        assert_eq!(guess("wrong", "?dryRun=All").await, (403, "placeholder".to_owned()));
+        assert_eq!(guess("right", "?dryRun=All").await, (403, "placeholder".to_owned()));
+    }
+    let refusals = async || {
+        let mut refused = 0;
+        while guess("wrong", "").await.1 == "placeholder" {
+            refused += 1;
+        }
+        refused
+    };
+    assert_eq!(refusals().await, limits::RELEASE_REFUSALS);
+    for key in ["wrong", "right"] {
+        assert_eq!(guess(key, "").await, (403, "releases-refused".to_owned()));
+    }
+}
+
 /// A hostile control plane signs it, and it is refused all the same.
 #[tokio::test]
 async fn a_json_patch_reaches_no_masked_value() {

@@ -40,6 +40,11 @@ impl Budget {
         Self { nodes_max: usize::MAX, bytes_max: limits::ANSWER_TREE_BYTES, ..Self::default() }
     }
 
+    /// Of all that one write has in memory.
+    pub(crate) fn of_write() -> Self {
+        Self { bytes_max: limits::WRITE_TREE_BYTES, ..Self::of_answer() }
+    }
+
     /// Of a release of helm's, or of all documents of one manifest in it.
     pub(crate) fn of_release() -> Self {
         Self { nodes_max: limits::RELEASE_NODES, bytes_max: limits::RELEASE_TREE_BYTES, ..Self::default() }
@@ -54,6 +59,23 @@ impl Budget {
     pub(crate) fn again(&mut self) -> &mut Self {
         self.depth = 0;
         self
+    }
+
+    /// A document that is in memory already, or a copy of one.
+    pub(crate) fn document(&mut self, value: &Value) -> Result<(), BodyError> {
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+            Value::String(text) => self.text(text),
+            Value::Array(items) => {
+                self.bytes(PIECE + items.capacity() * size_of::<Value>())?;
+                items.iter().try_for_each(|item| self.document(item))
+            }
+            Value::Object(members) => members.iter().enumerate().try_for_each(|(before, (name, member))| {
+                self.entry(before)?;
+                self.text(name)?;
+                self.document(member)
+            }),
+        }
     }
 
     /// One more value, whatever its kind.

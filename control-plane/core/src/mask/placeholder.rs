@@ -4,6 +4,7 @@
 //! not show as equal, SECURITY.md M5). All have the same length, and all are valid base64, because typed clients decode `Secret.data`.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use aws_lc_rs::{constant_time, digest, hmac};
@@ -221,6 +222,22 @@ pub(crate) fn without_codes(text: &[u8]) -> Vec<u8> {
         out.extend_from_slice(rest);
         out
     })
+}
+
+/// Where placeholders stand whole in a text, decoded or not, in order, and the base64 of each.
+pub(crate) fn codes(text: &str) -> Vec<(Range<usize>, String)> {
+    let forms = [(START.as_slice(), PLACEHOLDER_BYTES), (SENTENCE.as_bytes(), SENTENCE.len() + MAC_CHARS)];
+    let mut codes = Vec::new();
+    for (start, length) in forms {
+        let places = memchr::memmem::find_iter(text.as_bytes(), start).map(|at| at..at + length);
+        codes.extend(places.filter_map(|place| {
+            let code = text.get(place.clone())?;
+            let code = if length == PLACEHOLDER_BYTES { code.to_owned() } else { STANDARD.encode(code) };
+            Some((place, code))
+        }));
+    }
+    codes.sort_by_key(|(place, _)| place.start);
+    codes
 }
 
 fn write_text(mac: &[u8], out: &mut Vec<u8>) {

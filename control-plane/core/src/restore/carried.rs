@@ -3,6 +3,7 @@
 use super::read::ReadObject;
 use super::release::{self, Payload};
 use super::{RestoreError, Why};
+use crate::finish::Reads;
 use crate::mask::{MaskContext, changes, find_placeholder};
 use crate::request::Request;
 use crate::request_info::{RequestInfo, Verb};
@@ -15,6 +16,8 @@ pub struct Carried {
     secret: bool,
     /// The release of helm's that is written, if there is a placeholder in it.
     release: Option<Payload>,
+    /// Nothing is stored.
+    dry_run: bool,
 }
 
 impl Carried {
@@ -32,6 +35,7 @@ impl Carried {
                 source: source.filter(|_| found.is_some() || release.is_some()),
                 secret: changes::is_secret(request.info()),
                 release,
+                dry_run: request.dry_run(),
             }),
         }
     }
@@ -54,9 +58,33 @@ impl Carried {
         names.map(|name| RequestInfo { name, ..own.clone() }).collect()
     }
 
-    /// Whether it is a release of helm's with placeholders in it.
-    pub const fn is_release(&self) -> bool {
+    /// Whether what is put back is compared with what is written, while this is what was read: a release must not have a value in the clear
+    /// that is put back into it, and a value of a release goes into another Secret only where that has it already. So whether the write is
+    /// refused tells whether a guess is right.
+    pub fn compares(&self, reads: Reads<'_>) -> bool {
+        let mut read = reads.live.into_iter().chain(reads.more);
+        match (&self.release, self.beside()) {
+            // Where nothing was read there is no value to be guessed.
+            (Some(_), _) => read.next().is_some(),
+            (None, Some(_)) => read.any(|object| object.release().is_some()),
+            (None, None) => false,
+        }
+    }
+
+    /// That nothing is put back, for it takes too much memory; `None`: there is nothing to put back.
+    pub fn too_large(&self, request: &Request) -> Option<RestoreError> {
+        let own = || request.body().and_then(|body| find_placeholder(&body.value));
+        let field = if self.is_release() { release::PLACE.to_owned() } else { own()?.to_string() };
+        Some(RestoreError { field, why: Why::Large })
+    }
+
+    const fn is_release(&self) -> bool {
         self.release.is_some()
+    }
+
+    /// Whether nothing is stored of it.
+    pub(crate) const fn is_dry_run(&self) -> bool {
+        self.dry_run
     }
 
     /// The release of helm's that is written, if there is a placeholder in it.

@@ -24,7 +24,7 @@ use shared::limits;
 
 pub use carried::Carried;
 pub(crate) use document::go_text;
-pub use read::{ReadError, ReadObject};
+pub use read::{ReadError, ReadObject, WriteRoom};
 pub(crate) use walk::Restorer;
 
 use crate::body::Encoding;
@@ -85,9 +85,20 @@ pub enum Why {
     /// More than [`limits::RELEASE_PLACEHOLDERS`], or more bytes put back than a release may have.
     #[error("more often, or for more, than values are put back into one release. Install the chart in parts")]
     Many,
-    /// A release of helm's that is not stored.
-    #[error("in a dry run of a release: values are put back only into what is stored")]
+    /// A value of a release of helm's, in what is not stored.
+    #[error("of a release, in a dry run: values of releases are put back only into what is stored")]
     DryRun,
+    /// The object and what is written are more in memory than [`limits::WRITE_TREE_BYTES`].
+    #[error(
+        "in an object that takes more memory than there is for putting values back. Leave the field out, and change parts of the object with a patch"
+    )]
+    Large,
+    /// What is put back would stand beside another value of the same field: whoever uses the field's placeholder later would learn whether
+    /// the two are the same.
+    #[error(
+        "of a field that the release has more than once, and not with one value. Give each field once, or the same value everywhere"
+    )]
+    Twice,
     /// A payload of helm's that can't be opened.
     #[error("or may hold one: what helm keeps there can't be read as a release, or is longer than Sallyport reads")]
     Unreadable,
@@ -138,7 +149,7 @@ pub(crate) fn of_secret(
     mask: &MaskContext,
 ) -> Option<Value> {
     let release = release::payload(name_of(body, live), encoding, body).ok()?;
-    let restorer = Restorer { secret: true, release: release.as_ref(), live, more: &[], mask };
+    let restorer = Restorer { secret: true, release: release.as_ref(), dry_run: false, live, more: &[], mask };
     restorer.restore(encoding, body).ok().flatten()
 }
 

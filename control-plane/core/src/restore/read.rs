@@ -3,13 +3,16 @@
 use std::fmt;
 
 use serde_json::Value;
+use shared::limits::MASK_APART_BYTES;
 use zeroize::Zeroize;
 
+use super::carried::Carried;
 use super::release::StoredRelease;
 use super::walk::value;
-use crate::body::{Budget, json};
+use crate::body::{BodyError, Budget, Encoding, json};
 use crate::hide::Hidden;
-use crate::mask::{FieldPath, Live, MaskContext, MaskError, MaskedFields, Masker, Written};
+use crate::mask::{Live, MaskContext, MaskError, MaskedFields, Masker, Written};
+use crate::request::Request;
 
 /// It never leaves the process, and its texts are wiped when it goes. `Debug` shows nothing of it.
 pub struct ReadObject {
@@ -19,6 +22,8 @@ pub struct ReadObject {
     before: Option<Value>,
     /// What is in it, if it is one of helm's.
     release: Option<StoredRelease>,
+    /// Bytes that it was read from.
+    length: usize,
 }
 
 /// What was read is no object that could be masked. Holds nothing of it.
@@ -27,9 +32,46 @@ pub enum ReadError {
     /// It can't be masked.
     #[error("the object that was read can't be masked")]
     Mask(#[source] MaskError),
-    /// Not JSON, or no object, or more in memory than [`ANSWER_TREE_BYTES`](shared::limits::ANSWER_TREE_BYTES).
+    /// Not JSON, or no object.
     #[error("what was read is no object")]
     NoObject,
+    /// More in memory than [`ANSWER_TREE_BYTES`](shared::limits::ANSWER_TREE_BYTES), or with all that a write has than
+    /// [`WRITE_TREE_BYTES`](shared::limits::WRITE_TREE_BYTES).
+    #[error("what was read takes more memory than there is for it")]
+    Memory,
+}
+
+impl ReadError {
+    fn of(error: BodyError) -> Self {
+        if matches!(error, BodyError::Memory { .. }) { Self::Memory } else { Self::NoObject }
+    }
+}
+
+/// What one write may still take in memory. `Debug` shows no more than numbers.
+#[derive(Debug)]
+pub struct WriteRoom {
+    budget: Budget,
+    /// What is read is copied to see what the operations of a JSON Patch make of it.
+    is_patched: bool,
+}
+
+impl WriteRoom {
+    /// With the request in it.
+    ///
+    /// # Errors
+    /// [`ReadError::Memory`]: that alone is too much.
+    pub fn of(request: &Request, carried: &Carried) -> Result<Self, ReadError> {
+        let mut budget = Budget::of_write();
+        let body = request.body();
+        let is_patched = body.is_some_and(|body| body.encoding == Encoding::JsonPatch);
+        // It is there, it is copied and values are put back in the copy, and what a JSON Patch puts somewhere stands there, too.
+        let copies = if is_patched { 3 } else { 2 };
+        let bodies = std::iter::repeat_n(body, copies).flatten().map(|body| &body.value);
+        // A release is there, with values, and as both would be shown.
+        let releases = std::iter::repeat_n(carried.release(), 4).flatten().map(|payload| &payload.document);
+        bodies.chain(releases).try_for_each(|document| budget.document(document)).map_err(ReadError::of)?;
+        Ok(Self { budget, is_patched })
+    }
 }
 
 impl ReadObject {
@@ -38,15 +80,33 @@ impl ReadObject {
     /// # Errors
     /// [`ReadError`].
     pub fn new(body: &[u8], context: &MaskContext) -> Result<Self, ReadError> {
+        Self::within(body, context, &mut WriteRoom { budget: Budget::of_answer(), is_patched: false })
+    }
+
+    /// The same for a write, with all else that it has in memory.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn within(body: &[u8], context: &MaskContext, room: &mut WriteRoom) -> Result<Self, ReadError> {
         // One for all three: they are in memory together.
-        let mut budget = Budget::of_answer();
-        let masked = masked(body, context, &mut budget)?;
+        let budget = room.budget.again();
+        let masked = masked(body, context, budget)?;
         let old = context.before_rotation();
-        let before = old.as_ref().map(|context| self::masked(body, context, &mut budget)).transpose()?;
-        let real = Some(read(body, &mut budget)?).filter(Value::is_object).ok_or(ReadError::NoObject)?;
+        let before = old.as_ref().map(|context| self::masked(body, context, budget)).transpose()?;
+        let real = Some(read(body, budget)?).filter(Value::is_object).ok_or(ReadError::NoObject)?;
+        if room.is_patched {
+            budget.document(&real).map_err(ReadError::of)?;
+        }
         let masks = std::iter::once(context).chain(&old);
         let release = StoredRelease::of(&real, std::iter::once(&masked).chain(&before), masks);
-        Ok(Self { real, masked, before, release })
+        let documents = release.iter().flat_map(StoredRelease::documents);
+        documents.into_iter().try_for_each(|document| budget.document(document)).map_err(ReadError::of)?;
+        Ok(Self { real, masked, before, release, length: body.len() })
+    }
+
+    /// Whether it takes long to go through it.
+    pub const fn is_long(&self) -> bool {
+        self.length > MASK_APART_BYTES
     }
 
     /// As it may be seen.
@@ -87,19 +147,16 @@ impl ReadObject {
         (text("namespace").unwrap_or_default(), text("name").unwrap_or_default())
     }
 
-    /// The value of the masked field that this place in a document means, if this is how it was shown.
-    pub(super) fn field_shown_as(
-        &self,
+    /// Each text in a document that stands in the place of a field that policy masks, as that was shown, with what the field has.
+    pub(super) fn fields_shown_in<'a>(
+        &'a self,
         fields: &MaskedFields,
         written: Written<'_>,
-        path: &[String],
-        text: &str,
-    ) -> Option<&Value> {
-        [Some(&self.masked), self.before.as_ref()].into_iter().flatten().find_map(|shown| {
-            let place = fields.counterpart(written, Live { real: &self.real, shown }, path)?;
-            let place = FieldPath::from(place).to_string();
-            (shown.pointer(&place)?.as_str() == Some(text)).then(|| self.real.pointer(&place))?
-        })
+        found: &mut dyn FnMut(&str, &'a Value),
+    ) {
+        for shown in [Some(&self.masked), self.before.as_ref()].into_iter().flatten() {
+            fields.fitting(written, Live { real: &self.real, shown }, found);
+        }
     }
 
     /// The annotation as it is, if this is how it was shown.
@@ -121,12 +178,12 @@ fn masked(body: &[u8], context: &MaskContext, budget: &mut Budget) -> Result<Val
     masker.push(body, &mut out).map_err(ReadError::Mask)?;
     masker.finish().map_err(ReadError::Mask)?;
     let mut value = read(&out, budget)?;
-    context.mask_fields(&mut value, budget).map_err(|_| ReadError::NoObject)?;
+    context.mask_fields(&mut value, budget).map_err(ReadError::of)?;
     Ok(value)
 }
 
 fn read(body: &[u8], budget: &mut Budget) -> Result<Value, ReadError> {
-    json::read_answer(body, budget).map(|answer| answer.value).map_err(|_| ReadError::NoObject)
+    json::read_answer(body, budget.again()).map(|answer| answer.value).map_err(ReadError::of)
 }
 
 fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {

@@ -1,7 +1,7 @@
 //! Every text of a body is looked at once: it carries no placeholder, or it stands in a place of the closed list here, or the body is
 //! refused. What was put in is not looked at again: a value may be anything.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,6 +24,8 @@ pub(crate) struct Restorer<'a> {
     pub(crate) secret: bool,
     /// The release of helm's in it, opened.
     pub(crate) release: Option<&'a Payload>,
+    /// Nothing is stored: nothing is put back that is compared first.
+    pub(crate) dry_run: bool,
     /// The object that is written, as it is; `None`: there is none.
     pub(crate) live: Option<&'a ReadObject>,
     /// What was read beside it: revisions of the release that it belongs to, and Secrets of that.
@@ -53,73 +55,69 @@ impl Section {
 }
 
 /// One document on its way through.
-struct Walk<'a> {
+struct Walk<'a, 'v> {
     restorer: Restorer<'a>,
     /// Name of the object where there is none yet.
-    name: &'a str,
+    name: &'v str,
     /// In last-applied: what stood there until now, or nothing that could be read.
-    document: Option<&'a Value>,
-    /// How fields are found that policy masks.
-    fields: Fields<'a>,
+    document: Option<&'v Value>,
+    /// What goes into fields that policy masks.
+    fields: Fields<'a, 'v>,
     path: Vec<String>,
 }
 
-/// Placeholders with the values of the masked fields that they stand for.
-type Placed = BTreeMap<String, Value>;
+/// The values of masked fields by the placeholders that stand for them.
+type Placed<'a> = HashMap<String, &'a Value>;
 
-enum Fields<'a> {
-    /// By their places in this document. Those that were found are kept.
-    In(Written<'a>, Placed),
+enum Fields<'a, 'v> {
+    /// By where the placeholder is in memory: each is a text of its own, and stays there until it is replaced.
+    At(HashMap<usize, &'a Value>),
     /// Operations of a JSON Patch have no places of their own: those of the patched object were found before.
-    Placed(Placed),
+    Placed(&'v Placed<'a>),
 }
 
-impl Restorer<'_> {
+impl<'a> Restorer<'a> {
     /// An object, or one of the patches that look like one.
     pub(super) fn object(&self, body: &mut Value) -> Result<(), RestoreError> {
         let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
         let own = version(body).filter(|own| own.as_str().is_some_and(|own| !own.is_empty()));
         let same_state = own.is_some() && own == self.live.and_then(|live| version(live.real()));
-        self.whole(body, same_state).map(drop)
+        self.whole(body, same_state, |_, _| {})
     }
 
-    fn whole(&self, body: &mut Value, same_state: bool) -> Result<Placed, RestoreError> {
+    /// `placed`: is told of each placeholder that goes into a masked field.
+    fn whole(
+        &self,
+        body: &mut Value,
+        same_state: bool,
+        placed: impl FnMut(&str, &'a Value),
+    ) -> Result<(), RestoreError> {
         let name = body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let before = self.before(body);
-        let fields = Fields::In(Written { document: &before, same_state }, Placed::new());
-        let mut walk = Walk { restorer: *self, name: &name, document: None, fields, path: Vec::new() };
-        walk.value(body)?;
-        let (Fields::In(_, placed) | Fields::Placed(placed)) = walk.fields;
-        Ok(placed)
+        let fields = self.fields(Written { document: body, same_state }, placed);
+        Walk { restorer: *self, name: &name, document: None, fields, path: Vec::new() }.value(body)
     }
 
-    /// The document as the client wrote it, where that matters.
-    fn before(&self, body: &Value) -> Value {
-        if self.mask.fields().is_empty() { Value::Null } else { body.clone() }
+    /// What goes into the masked fields of a document: found before anything is put back, for names in it may be masked as well.
+    fn fields<'v>(&self, written: Written<'_>, mut placed: impl FnMut(&str, &'a Value)) -> Fields<'a, 'v> {
+        let mut at = HashMap::new();
+        if let Some(live) = self.live {
+            live.fields_shown_in(self.mask.fields(), written, &mut |text, real| {
+                placed(text, real);
+                at.insert(text.as_ptr().addr(), real);
+            });
+        }
+        Fields::At(at)
     }
 
     /// A JSON Patch (RFC 6902). What it puts where is known only where nothing is copied or moved, and a test would tell whether the
     /// value that was put into it is the right one.
     pub(super) fn operations(&self, patch: &mut Value) -> Result<(), RestoreError> {
+        puts_only(patch)?;
         let placed = self.patched(patch)?;
-        let operations = patch.as_array_mut().map(Vec::as_mut_slice).unwrap_or_default();
-        for (index, operation) in operations.iter_mut().enumerate() {
-            let refused = |more: &str, why| Err(RestoreError { field: format!("/{index}{more}"), why });
-            let Some(operation) = operation.as_object_mut() else { return refused("", Why::Operation) };
-            let puts = match operation.get("op").and_then(Value::as_str) {
-                Some("add" | "replace") => true,
-                Some("copy" | "move") | None => return refused("/op", Why::Operation),
-                Some(_) => false,
-            };
-            let members = operation.iter().filter(|(name, _)| !puts || *name != "value");
-            for (name, member) in members {
-                if let Some(found) = find_placeholder(member) {
-                    return refused(&format!("/{name}{found}"), Why::Operation);
-                }
-            }
+        for operation in patch.as_array_mut().into_iter().flatten() {
             let path = operation.get("path").and_then(Value::as_str).map(pointer).unwrap_or_default();
-            if let Some(value) = operation.get_mut("value").filter(|_| puts) {
-                let fields = Fields::Placed(placed.clone());
+            if let Some(value) = operation.get_mut("value") {
+                let fields = Fields::Placed(&placed);
                 Walk { restorer: *self, name: "", document: None, fields, path }.value(value)?;
             }
         }
@@ -128,23 +126,45 @@ impl Restorer<'_> {
 
     /// What a JSON Patch puts into masked fields. The object that it makes says that: an operation may move what an earlier one has put
     /// somewhere, and where all of it ends up each placeholder must be in its own field.
-    fn patched(&self, patch: &Value) -> Result<Placed, RestoreError> {
-        let Some(live) = self.live.filter(|_| !self.mask.fields().is_empty()) else { return Ok(Placed::new()) };
+    fn patched(&self, patch: &Value) -> Result<Placed<'a>, RestoreError> {
+        let mut placed = Placed::new();
+        let Some(live) = self.live.filter(|_| !self.mask.fields().is_empty()) else { return Ok(placed) };
         let mut after = json_patch::apply(live.real().clone(), patch).ok_or_else(|| {
             let field = find_placeholder(patch).unwrap_or_default().to_string();
             RestoreError { field, why: Why::Unapplied }
         })?;
-        self.whole(&mut after, false)
+        self.whole(&mut after, false, |text, real| {
+            placed.insert(text.to_owned(), real);
+        })?;
+        Ok(placed)
     }
 
     /// Last-applied, written anew. `before` is what stood there.
     pub(super) fn document(&self, body: &mut Value, before: Option<&Value>) -> Result<(), RestoreError> {
         static NOTHING: Value = Value::Null;
-        let written = self.before(body);
-        let fields = Fields::In(Written { document: &written, same_state: false }, Placed::new());
+        let fields = self.fields(Written { document: body, same_state: false }, |_, _| {});
         let document = Some(before.unwrap_or(&NOTHING));
         Walk { restorer: *self, name: "", document, fields, path: Vec::new() }.value(body)
     }
+}
+
+/// Refuses a JSON Patch that copies or moves, or has a placeholder where it puts nothing.
+fn puts_only(patch: &Value) -> Result<(), RestoreError> {
+    for (index, operation) in patch.as_array().into_iter().flatten().enumerate() {
+        let refused = |more: &str| Err(RestoreError { field: format!("/{index}{more}"), why: Why::Operation });
+        let Some(operation) = operation.as_object() else { return refused("") };
+        let puts = match operation.get("op").and_then(Value::as_str) {
+            Some("add" | "replace") => true,
+            Some("copy" | "move") | None => return refused("/op"),
+            Some(_) => false,
+        };
+        for (name, member) in operation.iter().filter(|(name, _)| !puts || *name != "value") {
+            if let Some(found) = find_placeholder(member) {
+                return refused(&format!("/{name}{found}"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Who says what becomes of the texts of a document that carry placeholders.
@@ -185,7 +205,7 @@ pub(super) trait Visit {
     }
 }
 
-impl Visit for Walk<'_> {
+impl Visit for Walk<'_, '_> {
     fn path(&mut self) -> &mut Vec<String> {
         &mut self.path
     }
@@ -206,7 +226,7 @@ impl Visit for Walk<'_> {
     }
 }
 
-impl Walk<'_> {
+impl Walk<'_, '_> {
     fn field(&self, section: Section, key: &str, text: &str) -> Result<String, Why> {
         let live = self.restorer.live;
         if live.is_none() && self.restorer.more.is_empty() {
@@ -240,16 +260,12 @@ impl Walk<'_> {
     }
 
     /// A field that policy has masked: as it was shown it goes back to its own place, if it will be masked there.
-    fn configured(&mut self, text: &str) -> Option<Value> {
-        match &mut self.fields {
-            Fields::In(written, placed) => {
-                let fields = self.restorer.mask.fields();
-                let real = self.restorer.live?.field_shown_as(fields, *written, &self.path, text)?;
-                placed.insert(text.to_owned(), real.clone());
-                Some(real.clone())
-            }
-            Fields::Placed(placed) => placed.get(text).cloned(),
-        }
+    fn configured(&self, text: &str) -> Option<Value> {
+        let found = match &self.fields {
+            Fields::At(places) => places.get(&text.as_ptr().addr()),
+            Fields::Placed(placed) => placed.get(text),
+        };
+        found.copied().cloned()
     }
 
     fn annotation(&self, name: &str, text: &str) -> Result<String, RestoreError> {

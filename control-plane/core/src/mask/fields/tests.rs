@@ -195,7 +195,8 @@ fn m6_a_field_goes_back_to_its_own_place_only() {
     let context = masking("configmaps", Verb::Get, &["data.*password*"]);
     let live = config(&json!({"password": "CANARY", "other-password": "o", "plain": "x"}));
     let read = ReadObject::new(text(&live).as_bytes(), &context).unwrap();
-    let restorer = Restorer { secret: false, release: None, live: Some(&read), more: &[], mask: &context };
+    let restorer =
+        Restorer { secret: false, release: None, dry_run: false, live: Some(&read), more: &[], mask: &context };
     let shown = read.masked().clone();
     assert!(!shown.to_string().contains("CANARY"));
     let restored = |body: &Value| restorer.restore(crate::body::Encoding::Json, body);
@@ -292,7 +293,8 @@ fn m7_an_applied_document_is_read_in_one_way_or_not_shown() {
         // It is put back when it is written as it was shown.
         let context = masking("widgets", Verb::Get, &["spec.password"]);
         let read = ReadObject::new(text.as_bytes(), &context).unwrap();
-        let restorer = Restorer { secret: false, release: None, live: Some(&read), more: &[], mask: &context };
+        let restorer =
+            Restorer { secret: false, release: None, dry_run: false, live: Some(&read), more: &[], mask: &context };
         let back = restorer.restore(crate::body::Encoding::Json, &out).unwrap().unwrap();
         assert_eq!(back["metadata"]["annotations"][LAST_APPLIED], applied.as_str(), "{what}");
     }
@@ -390,7 +392,7 @@ proptest! {
         }
         let read = ReadObject::new(text.as_bytes(), &context).unwrap();
         prop_assert_eq!(read.masked(), &shown);
-        let restorer = Restorer { secret: false, release: None, live: Some(&read), more: &[], mask: &context };
+        let restorer = Restorer { secret: false, release: None, dry_run: false, live: Some(&read), more: &[], mask: &context };
         let back = restorer.restore(crate::body::Encoding::Json, &shown).unwrap().unwrap_or(shown);
         prop_assert_eq!(back, live);
     }

@@ -130,7 +130,10 @@ fn leveled(value: &Value) -> Value {
     match value {
         Value::String(text) if is_placeholder(text) => Value::from("placeholder"),
         Value::String(text) => match serde_json::from_str::<Value>(text) {
-            Ok(inner) if inner.is_object() || inner.is_array() => json!({"document": leveled(&inner)}),
+            // Also one in a text in a text.
+            Ok(inner) if inner.is_object() || inner.is_array() || inner.is_string() => {
+                json!({"document": leveled(&inner)})
+            }
             _ => value.clone(),
         },
         Value::Array(items) => items.iter().map(leveled).collect(),

@@ -5,12 +5,14 @@
 //! - A text that stands in the same place of a revision that was read, and was shown so, becomes what it is there.
 //! - In a Secret of a manifest, the placeholder of that Secret's field becomes the value: of the Secret itself, or the one that the field
 //!   has in the revision whose placeholder it is. So an ordinary write of a Secret gets an older value back in a rollback, too.
-//! - The placeholder of a value that stood among a user's values goes into a field that has that very value already.
+//! - The placeholder of a value that stood among a user's values goes into a field that has that very value already. That is a comparison,
+//!   and counted by the agent as one ([`Carried::compares`](crate::restore::Carried::compares)).
 //! - In the notes, which a chart renders anew, each placeholder becomes its value, also within a longer text.
 //!
 //! Nothing is shown by it that was hidden: what was put back is masked again, and must be hidden in the same places.
 
 use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +23,7 @@ mod stored;
 mod wanted;
 
 pub(super) use stored::StoredRelease;
+use stored::{FieldName, StoredValue};
 pub(super) use wanted::further;
 
 use super::read::ReadObject;
@@ -28,7 +31,7 @@ use super::walk::{Section, Visit};
 use super::{RestoreError, Restorer, Why, name_of};
 use crate::body::Encoding;
 use crate::mask::changes::{self, pointer};
-use crate::mask::placeholder::{PLACEHOLDER_BYTES, count_placeholders, without_codes};
+use crate::mask::placeholder::{PLACEHOLDER_BYTES, codes, count_placeholders, without_codes};
 pub(super) use crate::mask::release::Payload;
 use crate::mask::release::{self, Piece, SecretField};
 use crate::mask::{FieldPath, MaskContext, contains_placeholder, find_placeholder, is_placeholder};
@@ -148,6 +151,10 @@ impl Restorer<'_> {
                 return Some(stored.value(carrier.0, field, section).ok_or(Why::NoField));
             }
             let value = stored.coded(code)?;
+            // Where nothing is stored, one guess after the other could be compared with it.
+            if self.dry_run {
+                return Some(Err(Why::DryRun));
+            }
             let mut known =
                 Section::BOTH.into_iter().filter_map(|section| stored.value(carrier.0, field, section.name()));
             let same = known.any(|known| known == value) || self.is_now(field, value);
@@ -175,6 +182,7 @@ impl Restorer<'_> {
             room: Cell::new(RELEASE_DOCUMENT_BYTES),
         };
         release.value(&mut payload.document)?;
+        release.has_fields_once(&shown.document, &payload.document)?;
         release.hides_as_before(&shown.document, &payload.document, name)?;
         payload.write().ok_or_else(|| release.error(Why::Unreadable))
     }
@@ -243,16 +251,24 @@ impl Visit for Release<'_> {
 }
 
 impl Release<'_> {
+    /// What was read is gone through once, and so are the notes, however many values there are to put back.
     fn notes(&self, text: &str) -> Result<String, RestoreError> {
-        let mut notes = text.to_owned();
+        let codes = codes(text);
+        let mut values: HashMap<&str, Option<String>> = codes.iter().map(|(_, code)| (code.as_str(), None)).collect();
         for (code, value) in self.restorer.objects().flat_map(ReadObject::codes) {
-            let sentence = STANDARD.decode(&code).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-            if let (Some(sentence), Ok(value)) = (sentence, String::from_utf8(value)) {
-                let times = notes.matches(&code).count() + notes.matches(&sentence).count();
-                self.spend(times.saturating_mul(value.len())).map_err(|why| self.error(why))?;
-                notes = notes.replace(&code, &value).replace(&sentence, &value);
+            if let Some(known @ None) = values.get_mut(code.as_str()) {
+                *known = String::from_utf8(value).ok();
             }
         }
+        let (mut notes, mut end) = (String::new(), 0);
+        for (place, code) in &codes {
+            let Some(value) = values.get(code.as_str()).and_then(Option::as_ref) else { continue };
+            self.spend(value.len()).map_err(|why| self.error(why))?;
+            notes.push_str(text.get(end..place.start).unwrap_or_default());
+            notes.push_str(value);
+            end = place.end;
+        }
+        notes.push_str(text.get(end..).unwrap_or_default());
         if contains_placeholder(notes.as_bytes()) { Err(self.error(Why::Elsewhere)) } else { Ok(notes) }
     }
 
@@ -311,6 +327,35 @@ impl Release<'_> {
             "data" => Ok(STANDARD.encode(value)),
             _ => String::from_utf8(value).map_err(|_| Why::NotText),
         }
+    }
+
+    /// What is put back into a field must be the only value that the field has in this release, or one of those that it had in a revision
+    /// already: its placeholder, which is one, stands for none where there are two ([`StoredRelease::value`]). Which field it is is not said.
+    fn has_fields_once(&self, shown: &Value, restored: &Value) -> Result<(), RestoreError> {
+        let error = |why| RestoreError { field: PLACE.to_owned(), why };
+        let mut values: BTreeMap<FieldName, BTreeSet<Vec<u8>>> = BTreeMap::new();
+        for StoredValue { name, value } in
+            stored::values(restored, self.namespace).ok_or_else(|| error(Why::Unreadable))?
+        {
+            values.entry(name).or_default().insert(value);
+        }
+        values.retain(|_, values| values.len() > 1);
+        if values.is_empty() {
+            return Ok(());
+        }
+        let is_put_back =
+            |field: &SecretField<'_>| field.value.as_str().is_some_and(|text| contains_placeholder(text.as_bytes()));
+        let put_back = stored::fields(shown, self.namespace, |field| is_put_back(field).then(|| FieldName::of(field)));
+        let had = |name: &FieldName, values: &BTreeSet<Vec<u8>>| {
+            let mut revisions =
+                self.restorer.objects().filter_map(|object| Some((object.place().0, object.release()?)));
+            revisions.any(|(namespace, stored)| {
+                stored.values_of(namespace, name).into_iter().eq(values.iter().map(Vec::as_slice))
+            })
+        };
+        let mut put_back = put_back.ok_or_else(|| error(Why::Unreadable))?.into_iter();
+        let twice = put_back.any(|name| values.get(&name).is_some_and(|values| !had(&name, values)));
+        if twice { Err(error(Why::Twice)) } else { Ok(()) }
     }
 
     /// Whoever is shown this release must not be shown more of the texts that were put back than whoever wrote it, and not less of any

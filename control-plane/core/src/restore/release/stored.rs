@@ -1,5 +1,7 @@
 //! A release that was read inside an operation.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use super::{PLACE, found};
@@ -10,17 +12,49 @@ use crate::mask::release::{self, Payload, SecretField};
 pub(in crate::restore) struct StoredRelease {
     real: Value,
     shown: Vec<Value>,
-    values: Vec<StoredValue>,
+    /// By field, for a write may ask for very many.
+    values: BTreeMap<FieldName, Vec<Vec<u8>>>,
     /// What stands for a value by itself, also under the key of before a rotation.
     codes: Vec<(String, Vec<u8>)>,
 }
 
-struct StoredValue {
-    namespace: Option<String>,
-    name: String,
+/// A field of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FieldName {
+    /// Empty: that of the release.
+    namespace: String,
+    secret: String,
     section: &'static str,
     key: String,
-    value: Vec<u8>,
+}
+
+/// What it has in a manifest.
+pub(super) struct StoredValue {
+    pub(super) name: FieldName,
+    pub(super) value: Vec<u8>,
+}
+
+/// What is made of each field of a Secret in the manifests of a release; `None`: one can't be read. `namespace` is that of Secrets that say
+/// none.
+pub(super) fn fields<T>(
+    document: &Value,
+    namespace: &str,
+    mut make: impl FnMut(&SecretField<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let mut made = Vec::new();
+    for pointer in release::manifests(document) {
+        for piece in release::pieces(document.pointer(&pointer)?.as_str()?)? {
+            for (_, secret) in piece.document.iter().flat_map(found) {
+                made.extend(release::fields(secret, namespace).iter().filter_map(&mut make));
+            }
+        }
+    }
+    Some(made)
+}
+
+/// What they have.
+pub(super) fn values(document: &Value, namespace: &str) -> Option<Vec<StoredValue>> {
+    fields(document, namespace, StoredValue::of)
 }
 
 impl StoredRelease {
@@ -35,22 +69,22 @@ impl StoredRelease {
         release::revision(name)?;
         let open = |secret: &Value| Payload::open(secret.pointer(PLACE)?.as_str()?).map(|payload| payload.document);
         let (real, shown) = (open(real)?, shown.filter_map(open).collect());
-        let mut values = Vec::new();
-        for pointer in release::manifests(&real) {
-            for piece in release::pieces(real.pointer(&pointer)?.as_str()?)? {
-                let Some(document) = &piece.document else { continue };
-                for (_, secret) in found(document) {
-                    // Without a namespace of its own it is in the release's, which is not known here.
-                    values.extend(release::fields(secret, "").iter().filter_map(StoredValue::of));
-                }
-            }
+        // Without a namespace of its own a Secret is in the release's, which is not known here.
+        let mut by_field: BTreeMap<FieldName, Vec<Vec<u8>>> = BTreeMap::new();
+        for StoredValue { name, value } in values(&real, "")? {
+            by_field.entry(name).or_default().push(value);
         }
         let mut codes = Vec::new();
         for mask in masks {
             let mut masked = real.clone();
             codes.extend(release::mask_document(&mut masked, mask, namespace, name)?.codes);
         }
-        Some(Self { real, shown, values, codes })
+        Some(Self { real, shown, values: by_field, codes })
+    }
+
+    /// As it is, and as it was shown.
+    pub(in crate::restore) fn documents(&self) -> impl Iterator<Item = &Value> {
+        std::iter::once(&self.real).chain(&self.shown)
     }
 
     /// All that stand for a value by themselves.
@@ -68,22 +102,37 @@ impl StoredRelease {
         if self.shown.iter().any(same) { self.real.pointer(place) } else { None }
     }
 
+    /// All that it has in a field, in order.
+    pub(super) fn values_of(&self, release_namespace: &str, name: &FieldName) -> BTreeSet<&[u8]> {
+        let unnamed =
+            (name.namespace == release_namespace).then(|| FieldName { namespace: String::new(), ..name.clone() });
+        let names = [Some(name), unnamed.as_ref()].into_iter().flatten();
+        names.filter_map(|name| self.values.get(name)).flatten().map(Vec::as_slice).collect()
+    }
+
     /// `None`: there is none, or there are two that differ.
-    pub(super) fn value(&self, release_namespace: &str, field: &SecretField<'_>, section: &str) -> Option<Vec<u8>> {
-        let fits = |value: &&StoredValue| {
-            value.namespace.as_deref().unwrap_or(release_namespace) == field.namespace
-                && (value.name.as_str(), value.section, value.key.as_str()) == (field.name, section, field.key)
-        };
-        let mut values = self.values.iter().filter(fits).map(|value| &value.value);
-        let first = values.next()?;
-        values.all(|other| other == first).then(|| first.clone())
+    pub(super) fn value(
+        &self,
+        release_namespace: &str,
+        field: &SecretField<'_>,
+        section: &'static str,
+    ) -> Option<Vec<u8>> {
+        let values = self.values_of(release_namespace, &FieldName { section, ..FieldName::of(field) });
+        values.first().filter(|_| values.len() == 1).map(|only| only.to_vec())
     }
 
     /// Wipes the texts.
     pub(in crate::restore) fn wipe(&mut self, wipe: fn(&mut Value)) {
         wipe(&mut self.real);
-        let values = self.values.iter_mut().map(|value| &mut value.value);
+        let values = self.values.values_mut().flatten();
         values.chain(self.codes.iter_mut().map(|(_, value)| value)).for_each(zeroize::Zeroize::zeroize);
+    }
+}
+
+impl FieldName {
+    pub(super) fn of(field: &SecretField<'_>) -> Self {
+        let SecretField { namespace, name, section, key, .. } = *field;
+        Self { namespace: namespace.to_owned(), secret: name.to_owned(), section, key: key.to_owned() }
     }
 }
 
@@ -95,7 +144,6 @@ impl StoredValue {
             Value::Null | Value::Array(_) | Value::Object(_) => return None,
         };
         let value = if field.section == "data" { release::decoded(&text)? } else { text.into_bytes() };
-        let namespace = Some(field.namespace.to_owned()).filter(|namespace| !namespace.is_empty());
-        Some(Self { namespace, name: field.name.to_owned(), section: field.section, key: field.key.to_owned(), value })
+        Some(Self { name: FieldName::of(field), value })
     }
 }

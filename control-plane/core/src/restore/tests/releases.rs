@@ -53,8 +53,12 @@ impl World {
         shown
     }
 
-    /// What is sent of a request, as the agent does it.
-    fn send(&self, request: &Request) -> Result<Value, String> {
+    /// What becomes of a request with what the agent reads for it.
+    fn with_reads<T>(
+        &self,
+        request: &Request,
+        make: impl FnOnce(&Carried, Reads<'_>, &MaskContext) -> T,
+    ) -> Result<T, String> {
         let carried = Carried::of(request).map_err(|error| error.to_string())?;
         let own = carried.needed().map(|info| (info.path(), info.name.clone()));
         let read_one = |path: &str, name: &str| self.get(name).map(|secret| read(secret, &context(path)));
@@ -65,12 +69,24 @@ impl World {
             .iter()
             .filter_map(|info| read_one(&info.path(), &info.name))
             .collect();
-        let reads = Reads { live: live.as_ref(), more: &more };
-        match finish(request.wire().clone(), request.body(), &carried, &VersionPin::None, reads, &context) {
+        Ok(make(&carried, Reads { live: live.as_ref(), more: &more }, &context))
+    }
+
+    /// What is sent of a request, as the agent does it.
+    fn send(&self, request: &Request) -> Result<Value, String> {
+        let finished = self.with_reads(request, |carried, reads, context| {
+            finish(request.wire().clone(), request.body(), carried, &VersionPin::None, reads, context)
+        });
+        match finished? {
             Ok(finished) => serde_json::from_slice(finished.request.body()).map_err(|error| error.to_string()),
             Err(FinishError::Restore(error)) => Err(error.to_string()),
             Err(error) => panic!("{error:?}"),
         }
+    }
+
+    /// Whether the agent counts it among those that tell something.
+    fn compares(&self, request: &Request) -> bool {
+        self.with_reads(request, |carried, reads, _| carried.compares(reads)).unwrap()
     }
 
     /// The release that is stored when this one is written.

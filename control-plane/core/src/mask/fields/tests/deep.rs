@@ -59,6 +59,7 @@ fn m6_what_was_too_deep_is_not_written_back() {
     let mut live = shown["items"][0].clone();
     live["spec"] = json!({"x": "y"});
     let read = ReadObject::new(text(&live).as_bytes(), &context).unwrap();
-    let restorer = Restorer { secret: false, release: None, live: Some(&read), more: &[], mask: &context };
+    let restorer =
+        Restorer { secret: false, release: None, dry_run: false, live: Some(&read), more: &[], mask: &context };
     assert!(restorer.restore(crate::body::Encoding::Json, &shown["items"][0]).is_err());
 }

@@ -1,5 +1,7 @@
 //! A value goes back only where it will be masked again, and never into another element of a list (SECURITY.md M5, M6).
 
+use std::time::Instant;
+
 use super::*;
 use crate::body::Encoding;
 
@@ -41,8 +43,14 @@ impl World {
     }
 
     fn sent(&self, encoding: Encoding, body: &Value) -> Result<Value, Why> {
-        let restorer =
-            Restorer { secret: false, release: None, live: Some(&self.live), more: &[], mask: &self.context };
+        let restorer = Restorer {
+            secret: false,
+            release: None,
+            dry_run: false,
+            live: Some(&self.live),
+            more: &[],
+            mask: &self.context,
+        };
         let sent = restorer.restore(encoding, body).map_err(|error| error.why)?;
         Ok(sent.unwrap_or_else(|| body.clone()))
     }
@@ -230,4 +238,66 @@ fn m6_numbers_and_flags_come_back_as_they_are() {
     let sent = world.sent(Encoding::Json, &applied).unwrap();
     let document = sent["metadata"]["annotations"][LAST_APPLIED].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(document).unwrap(), live);
+}
+
+/// Elements that look the same: somebody adds one at the front between a client's read and its write, and none gets the value of another.
+#[test]
+fn m6_elements_that_look_the_same_do_not_change_places() {
+    let user = |token: &Value| json!({"role": "admin", "token": token});
+    let users = |tokens: &[&str]| {
+        let mut live = login(&json!(tokens.iter().map(|token| user(&json!(token))).collect::<Vec<_>>()));
+        live["metadata"]["resourceVersion"] = json!("5");
+        live
+    };
+    let before = World::new(&[TOKENS], &users(&["CANARY-a", "CANARY-b"]));
+    let shown = before.shown("/spec/users");
+    for now in [users(&["CANARY-x", "CANARY-a", "CANARY-b"]), users(&["CANARY-b"])] {
+        let now = World::new(&[TOKENS], &now);
+        now.refuses(Encoding::MergePatch, &json!({"spec": {"users": shown}}));
+        now.refuses(Encoding::JsonPatch, &json!([{"op": "replace", "path": "/spec/users", "value": shown}]));
+    }
+    // Of a list that is as long as it was, or of the state that was read, each has its own.
+    let real = users(&["CANARY-a", "CANARY-b"])["spec"].clone();
+    assert_eq!(before.sent(Encoding::MergePatch, &json!({"spec": {"users": shown}})).unwrap()["spec"], real);
+    let mut more = shown;
+    more.as_array_mut().unwrap().push(json!({"role": "admin", "token": "new"}));
+    before.refuses(Encoding::MergePatch, &json!({"spec": {"users": more}}));
+    let pinned = json!({"metadata": {"resourceVersion": "5"}, "spec": {"users": more}});
+    assert_eq!(before.sent(Encoding::MergePatch, &pinned).unwrap()["spec"]["users"][1], real["users"][1]);
+    // One that looks like no other is known in a longer list, too.
+    let mut live = users(&["CANARY-a"]);
+    live["spec"]["users"].as_array_mut().unwrap().push(json!({"role": "guest", "token": "CANARY-guest"}));
+    let world = World::new(&[TOKENS], &live);
+    let mut more = world.shown("/spec/users");
+    more.as_array_mut().unwrap().push(json!({"role": "guest", "token": "new"}));
+    let sent = world.sent(Encoding::MergePatch, &json!({"spec": {"users": more}})).unwrap();
+    assert_eq!(sent["spec"]["users"][1]["token"], "CANARY-guest");
+}
+
+/// What takes a time that grows with the square of what is written would take minutes here.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long it really takes is the question")]
+fn p12_lists_that_have_moved_are_gone_through_once() {
+    let patterns = ["password", "passwd", "secret", "token", "credential", "database*url"]
+        .map(|name| format!("spec.containers[*].env[name=*{name}*].value"));
+    let patterns = patterns.each_ref().map(String::as_str);
+    let variable = |at: usize| json!({"name": format!("DATABASE_URL_{at:05}"), "value": "CANARY"});
+    let mut env: Vec<Value> = (0..8000).map(variable).collect();
+    let world = World::new(&patterns, &pod(&json!(env)));
+    let mut shown = world.shown("/spec/containers/0/env").as_array().unwrap().clone();
+    let first = json!({"name": "FIRST", "value": "1"});
+    shown.insert(0, first.clone());
+    env.insert(0, first);
+    let start = Instant::now();
+    assert_eq!(world.sent(Encoding::Json, &pod(&json!(shown))), Ok(pod(&json!(env))));
+    // One element with many values, some of them lists of one element.
+    let mut pin = json!((0..8000).map(|at| at.to_string()).collect::<Vec<_>>());
+    for _ in 0..50 {
+        pin = json!([pin]);
+    }
+    let mut live = login(&json!([]));
+    live["spec"]["pin"] = pin;
+    let world = World::new(&["spec.pin"], &live);
+    assert_eq!(world.sent(Encoding::Json, &world.shown("")), Ok(live));
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }

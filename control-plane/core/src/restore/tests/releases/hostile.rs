@@ -1,5 +1,7 @@
 //! Releases that helm never writes: to learn a value, or to take the agent's time and memory.
 
+use std::time::Instant;
+
 use shared::limits;
 
 use super::*;
@@ -170,4 +172,140 @@ fn m5_a_release_that_asks_for_too_much_is_refused() {
     let comments: String = (0..100).map(|_| format!("# {code}\n")).collect();
     release["manifest"] = json!(format!("{}{comments}", secret(&format!("  password: {code}\n"))));
     assert!(world.store("POST", 900, &release).unwrap_err().contains("more often, or for more"));
+}
+
+/// Guesses in a Secret of the writer's own, and what a release shows in place of a user's value: it is put back where the guess is right. A
+/// dry run tells nothing of it, and what is stored is counted.
+#[test]
+fn m5_guesses_in_ones_own_secret_are_counted_and_not_tried_out() {
+    let mut world = World::new();
+    let guesses = ["canary-wrong-0001", PASSWORD];
+    let data = json!({"wrong": STANDARD.encode(guesses[0]), "right": STANDARD.encode(guesses[1])});
+    let mut mine = secret(&data);
+    mine["metadata"] = json!({"name": "mine", "namespace": "default", "uid": "m", "resourceVersion": "9",
+        "labels": {"app.kubernetes.io/instance": "web"}});
+    world.0.push(("mine".to_owned(), mine));
+    let code = world.shown_release(2)["config"]["password"].clone();
+    let patch = |query: &str, key: &str, code: &Value| {
+        let body = json!({"stringData": {key: code}}).to_string();
+        request("PATCH", &format!("{SECRETS}/mine{query}"), "application/merge-patch+json", body)
+    };
+    for key in ["wrong", "right"] {
+        let told = world.send(&patch("?dryRun=All", key, &code)).unwrap_err();
+        assert!(told.contains("in a dry run"), "{key}: {told}");
+        assert_eq!(world.send(&patch("", key, &code)).is_ok(), key == "right");
+        assert!(world.compares(&patch("", key, &code)));
+    }
+    // A field's own placeholder is compared with nothing.
+    let own = world.shown("mine")["data"]["right"].clone();
+    assert!(world.send(&patch("?dryRun=All", "right", &json!(decoded(&own)))).is_ok());
+    assert!(!world.compares(&patch("", "right", &json!(decoded(&own)))));
+    // A release of one's own may be what is written itself.
+    let itself = request(
+        "PATCH",
+        &format!("{SECRETS}/{}", name(2)),
+        "application/merge-patch+json",
+        json!({"stringData": {"password": code}}).to_string(),
+    );
+    assert!(world.compares(&itself) && world.send(&itself).is_err());
+}
+
+/// The same with creates alone, of a Secret that is only in a release.
+#[test]
+fn m5_guesses_by_creates_are_counted_and_not_tried_out() {
+    let mut world = World::new();
+    let code = world.shown_of("db");
+    let guesses = [("wrong", "canary-wrong-0001"), ("right", PASSWORD)];
+    let mut written = release(3, "not-a-secret-word");
+    let fields = guesses.into_iter().map(|(key, guess)| (key.to_owned(), guess.to_owned()));
+    let db = document("db", "data", std::iter::once(("password".to_owned(), code.clone())));
+    (written["hooks"], written["config"]) = (json!([]), json!({}));
+    written["info"]["notes"] = json!(code);
+    written["manifest"] = json!(format!("{db}{}", document("nowhere", "stringData", fields)));
+    let shown = read_back(&mut world, &written);
+    let create = |query: &str, key: &str| {
+        let metadata = json!({"name": "nowhere", "labels": {"app.kubernetes.io/instance": "web"}});
+        let body = json!({"kind": "Secret", "apiVersion": "v1", "stringData": {key: shown["info"]["notes"]}, "metadata": metadata});
+        request("POST", &format!("{SECRETS}{query}"), "application/json", body.to_string())
+    };
+    for (key, _) in guesses {
+        assert!(world.send(&create("?dryRun=All", key)).unwrap_err().contains("in a dry run"));
+        assert_eq!(world.send(&create("", key)).is_ok(), key == "right");
+        assert!(world.compares(&create("", key)));
+    }
+}
+
+/// One field twice in a release: whether its two values are the same would be told by its placeholder.
+#[test]
+fn m5_a_field_that_is_put_back_stands_in_a_release_with_one_value() {
+    let world = World::new();
+    let code = world.shown_of("db");
+    let field = |value: &str| document("db", "data", std::iter::once(("password".to_owned(), value.to_owned())));
+    let mut written = release(3, "not-a-secret-word");
+    written["hooks"] = json!([]);
+    let store = |world: &World, mut written: Value, other: &str| {
+        written["manifest"] = json!(format!("{}{other}", field(&code)));
+        world.store("POST", 3, &written)
+    };
+    let guess = |guess: &str| field(&STANDARD.encode(guess));
+    let told = store(&world, written.clone(), &guess("canary-wrong-0001")).unwrap_err();
+    assert!(told.starts_with("the field /data/release holds") && told.contains("more than once"), "{told}");
+    assert!(store(&world, written.clone(), &guess(PASSWORD)).is_ok());
+    assert!(store(&world, written.clone(), &field(&code)).is_ok());
+    let elsewhere = guess("canary-wrong-0001").replace("name: db", "name: db\n  namespace: other");
+    assert!(store(&world, written.clone(), &elsewhere).is_ok(), "another Secret");
+    // In a hook, beside a manifest that comes back as it was shown.
+    let mut hook = world.shown_release(2);
+    hook["hooks"][0]["manifest"] = json!(guess("canary-wrong-0001"));
+    assert!(world.store("PUT", 2, &hook).unwrap_err().contains("more than once"));
+    // Values of the writer's own may differ, and a revision that has two comes back with them.
+    written["manifest"] = json!(format!("{}{}", guess("one-of-my-own"), guess("another-of-mine")));
+    written["info"]["notes"] = json!("");
+    assert!(world.store("POST", 3, &written).is_ok());
+    let mut world = world;
+    world.0.push((name(3), stored(3, &written)));
+    let mut shown = world.shown_release(3);
+    shown["info"]["status"] = json!("superseded");
+    assert!(world.store("PUT", 3, &shown).is_ok());
+    // But no third.
+    shown["hooks"] = json!([{"name": "hook", "manifest": guess("canary-wrong-0001")}]);
+    assert!(world.store("PUT", 3, &shown).unwrap_err().contains("more than once"));
+}
+
+/// Notes that hold placeholders are gone through once, and not for each value that could be in them.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long it really takes is the question")]
+fn p12_notes_and_a_secret_with_many_fields() {
+    let mut world = World::new();
+    let data: serde_json::Map<String, Value> =
+        (0..2000).map(|at| (format!("k{at:05}"), json!(STANDARD.encode(PASSWORD)))).collect();
+    let mut many = secret(&json!(data));
+    many["metadata"]["name"] = json!("many");
+    world.0.push(("many".to_owned(), many));
+    let codes = world.shown("many")["data"].clone();
+    let (first, last) = (codes["k00000"].as_str().unwrap(), decoded(&codes["k01999"]));
+    let mut written = release(3, "not-a-secret-word");
+    let fields = std::iter::once(("k00000".to_owned(), first.to_owned()));
+    written["manifest"] = json!(document("many", "data", fields));
+    (written["hooks"], written["config"]) = (json!([]), json!({}));
+    written["info"]["notes"] = json!(format!("{first}{}{last} {first}", "x ".repeat(2 * 1024 * 1024)));
+    let start = Instant::now();
+    let stored = world.store("POST", 3, &written).unwrap();
+    assert_eq!(stored["info"]["notes"], format!("{PASSWORD}{}{PASSWORD} {PASSWORD}", "x ".repeat(2 * 1024 * 1024)));
+    assert!(start.elapsed().as_secs() < 8, "{:?}", start.elapsed());
+}
+
+/// Such a release is there four times while it is written, and what is read for it besides.
+#[test]
+fn p12_a_release_that_is_written_takes_no_more_memory_than_there_is() {
+    let world = World::new();
+    let room = |release: &Value| {
+        let request = write("PUT", 2, release);
+        WriteRoom::of(&request, &Carried::of(&request).unwrap()).map(drop)
+    };
+    let mut shown = world.shown_release(2);
+    assert_eq!(room(&shown), Ok(()));
+    let chain = (0..90).fold(json!(0), |inner, _| json!({"": inner}));
+    shown["config"]["maps"] = json!(vec![chain; 440]);
+    assert_eq!(room(&shown), Err(ReadError::Memory));
 }
