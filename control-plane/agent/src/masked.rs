@@ -164,7 +164,9 @@ impl<B> MaskedBody<B> {
     fn keep(&mut self, worked: Worked) -> Bytes {
         let Worked { masker, out, part } = worked;
         part.into_iter().for_each(|part| self.holding.add(part));
-        let held = masker.as_ref().map_or(out.len(), AnswerMasker::held);
+        // Also what comes of an event that was held, which nobody else counts.
+        let written = masker.as_ref().is_none_or(AnswerMasker::holds_wholes);
+        let held = masker.as_ref().map_or(0, AnswerMasker::held) + if written { out.len() } else { 0 };
         match self.holding.grow(held) {
             None => {
                 self.masker = masker;

@@ -9,6 +9,7 @@ use shared::time::Timestamp;
 use shared_net::body::collect_bounded;
 use shared_net::clock::ManualClock;
 use shared_net::exchange::ResponseBody;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::api_server::{Step, chunk, chunked_head};
@@ -93,4 +94,40 @@ async fn what_is_held_for_all_has_a_bound() {
     }
     unread.pop();
     assert!(third.await, "it waited for room, and has it");
+}
+
+/// What comes of an event can be a hundred times as long, and is all there at once.
+#[tokio::test]
+async fn what_comes_of_events_counts() {
+    let hand = ManualClock::new(Timestamp(1_800_000_000_000));
+    let (world, link) = World::start_with(hand.clock()).await;
+    let watcher = Uuid::new_v4();
+    let zeros = json!(vec![0; 110_000]);
+    // In the API server's order.
+    let object =
+        format!(r#"{{"kind":"ConfigMap","apiVersion":"v1","metadata":{{"name":"m"}},"data":{{"password":{zeros}}}}}"#);
+    let event = format!("{{\"type\":\"ADDED\",\"object\":{object}}}\n");
+    let call = Call::new("GET", &format!("{MAPS}?watch=true"), "");
+    let mut unread = Vec::new();
+    for watch in 0..2 {
+        let (gone, _left) = mpsc::channel(1);
+        world.api.on(&format!("GET {MAPS}?watch"), vec![chunked_head(), chunk(&event), Step::Hang(gone)]);
+        let mut claims = world.control_plane.claims(&link, &call);
+        claims["mask"] = json!(["data.password"]);
+        claims["session"] = json!(watcher);
+        let mut body = link.send(&call, &world.control_plane.sign(&claims)).await.into_body();
+        let mut first = Box::pin(async move { (body.frame().await.map(|frame| frame.is_ok()), body) });
+        if watch == 0 {
+            let (shown, body) = tokio::time::timeout(PATIENCE, first).await.unwrap();
+            assert_eq!(shown, Some(true));
+            unread.push(body);
+        } else {
+            tokio::select! {
+                biased;
+                (shown, _) = &mut first => panic!("there was room for both: {shown:?}"),
+                () = tokio::time::sleep(Duration::from_millis(500)) => hand.advance(limits::HELD_ROOM_WAIT),
+            }
+            assert_eq!(tokio::time::timeout(PATIENCE, first).await.unwrap().0, Some(false));
+        }
+    }
 }

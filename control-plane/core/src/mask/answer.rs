@@ -131,6 +131,11 @@ impl AnswerMasker {
         long || self.filter.as_ref().is_some_and(|hiding| much(hiding.filter.held()))
     }
 
+    /// Whether objects or events are held until they are whole, so that what comes of one comes at once.
+    pub const fn holds_wholes(&self) -> bool {
+        matches!(self.inner, Inner::Fields(_) | Inner::Reveal(_) | Inner::Protobuf(_))
+    }
+
     /// Bytes that are held until what they belong to is whole.
     pub fn held(&self) -> usize {
         let held = match &self.inner {
