@@ -44,37 +44,46 @@ pub(crate) async fn prepare(
 ) -> Result<Finished, Refusal> {
     let (info, claims) = (granted.grant.request().info(), granted.grant.claims());
     let listed = |info: &RequestInfo| claims.reads.contains(&Target::all_beside(info));
-    // Whatever may have values of releases put back waits for a turn: no two of those are judged at once, and they may need much to be read.
-    let beside = granted.carried.beside().is_some() || needed.is_some_and(listed);
+    // Releases wait for a turn, and whatever needs other objects, of which it may need many.
+    let mut beside = granted.carried.is_release() || needed.is_some_and(listed);
     let mut held = Held { agent, granted, turn: None, room: None };
-    if beside || (needed.is_some() && body_length(granted) > limits::WRITE_TURN_BYTES) {
+    if beside {
         held.wait().await?;
     }
     let live = match needed {
         Some(info) => held.read(info).await?,
         None => None,
     };
+    if needed.is_some() && body_length(granted) > limits::WRITE_TURN_BYTES {
+        held.wait().await?;
+    }
     agent.ours.check_live(info, live.as_ref().map(ReadObject::masked)).map_err(Refusal::Rule)?;
     // One that is hidden is not there, also for who compares the state that was approved.
     let live = live.filter(|live| !live.is_hidden(&granted.obligations.hidden));
     let mask = agent.mask(info, &granted.obligations);
-    let long =
-        beside || body_length(granted) > limits::MASK_APART_BYTES || live.as_ref().is_some_and(ReadObject::is_long);
+    let long = body_length(granted) > limits::MASK_APART_BYTES || live.as_ref().is_some_and(ReadObject::is_long);
     let (own, context) = (Arc::clone(granted), mask.clone());
     let further = move || (own.carried.further(own.grant.request(), live.as_ref(), &context), live);
-    let (further, live) = apart(agent, long, further).await?;
+    let (further, live) = apart(agent, beside || long, further).await?;
     let mut more = Vec::new();
+    if !further.is_empty() {
+        beside = true;
+        held.wait().await?;
+    }
     for info in further {
         more.extend(held.read(Some(&info).filter(|info| listed(info)).ok_or(Refusal::Read)?).await?);
     }
-    // Of what was approved somebody knows.
+    // Of what was approved somebody knows. No two are judged at once: what is refused of one counts for the next.
     let guess = claims.approval.is_none() && granted.carried.compares(Reads { live: live.as_ref(), more: &more });
+    if guess {
+        held.wait().await?;
+    }
     if guess && !agent.judged_releases.take(&info.namespace, agent.clock.monotonic()) {
         return Err(Refusal::Releases);
     }
     let own = Arc::clone(granted);
     let finish = move || own.finish(Reads { live: live.as_ref(), more: &more }, &mask);
-    let finished = apart(agent, long, finish).await?;
+    let finished = apart(agent, beside || long, finish).await?;
     // In a dry run nothing is compared.
     let is_told = |error: &FinishError| matches!(error, FinishError::Restore(error) if error.why != Why::DryRun);
     if guess && finished.as_ref().is_err_and(is_told) {
@@ -110,7 +119,12 @@ impl Held<'_> {
     /// One object; `None`: there is none. What comes takes many times its bytes when it is looked at, and not before it is its turn.
     async fn read(&mut self, info: &RequestInfo) -> Result<Option<ReadObject>, Refusal> {
         let Some(body) = asked(self.agent, self.granted, info).await? else { return Ok(None) };
-        if body.len() > limits::WRITE_TURN_BYTES {
+        // Read before that, so that nobody waits for another's read; meanwhile it is held like an answer.
+        let mut _waiting = None;
+        if self.turn.is_none() && body.len() > limits::WRITE_TURN_BYTES {
+            let session = self.granted.grant.claims().session;
+            let room = self.agent.room.clone().take(session, body.len()).await;
+            _waiting = Some(room.map_err(|_| Refusal::Read)?);
             self.wait().await?;
         }
         let mut room = match self.room.take() {

@@ -1,5 +1,5 @@
-//! Room for answers that are held until they are whole, which others are not: a bound for all of them together, and one for each session's.
-//! What is held stays counted until its reader has taken it, however slowly he reads.
+//! Room for answers that are held until they are whole, which others are not, and for objects that writes wait with: a bound for all of them
+//! together, and one for each session's. What is held of an answer stays counted until its reader has taken it, however slowly he reads.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -66,7 +66,8 @@ impl Room {
         own
     }
 
-    async fn take(self, session: SessionId, bytes: usize) -> Result<Part, NoRoom> {
+    /// So much of it, for as long as that is kept.
+    pub(crate) async fn take(self, session: SessionId, bytes: usize) -> Result<Part, NoRoom> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).map_err(|_| NoRoom)?;
         let own = self.of(session);
         let part = async {

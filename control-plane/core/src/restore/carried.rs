@@ -78,7 +78,8 @@ impl Carried {
         Some(RestoreError { field, why: Why::Large })
     }
 
-    const fn is_release(&self) -> bool {
+    /// Whether it is a release of helm's with placeholders in it.
+    pub const fn is_release(&self) -> bool {
         self.release.is_some()
     }
 
