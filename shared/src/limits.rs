@@ -416,20 +416,19 @@ pub const RELEASES_AT_ONCE: usize = 1;
 /// Bytes of memory that the operations of one JSON Patch may copy and move while it is looked at what it does; the API server lets them copy
 /// 3 MiB (k8s.io/apiserver `AccumulatedCopySizeLimit`). With more nobody is told what the patch changes, and no value is put back.
 pub const PATCH_MOVED_BYTES: usize = 32 * 1024 * 1024;
-/// Bytes of answers that an agent holds until they are whole, all together: two of the longest, of which one may be read as a whole
-/// ([`ANSWER_TREE_BYTES`] counts it). What is written of one counts until its reader has taken it.
-pub const HELD_BYTES_AT_ONCE: usize = 32 * 1024 * 1024;
-/// Those of one session: one of the longest, and what its masks add. Who reads none of what he asked for keeps others from no more.
-pub const HELD_BYTES_OF_SESSION: usize = 20 * 1024 * 1024;
+/// Places for answers that an agent holds until they are whole: their bytes, and how many there are of each size. Of two of the longest one may be
+/// read as a whole ([`ANSWER_TREE_BYTES`] counts it), and what is written of one may be somewhat longer than it was; all others together are 29 MiB.
+/// A session has half of each. What is written of an answer counts until its reader has taken it.
+pub const HELD: [(usize, usize); 3] = [(256 * 1024, 16), (2 * 1024 * 1024, 4), (20 * 1024 * 1024, 2)];
 /// How long an answer waits for room before it is broken off.
-pub const HELD_ROOM_WAIT: Duration = Duration::from_secs(10);
+pub const HELD_ROOM_WAIT: Duration = Duration::from_secs(30);
 /// Bytes of one answer that are not counted: most objects and events of a watch are shorter, and streams are at most some thousand.
 pub const HELD_BYTES_FREE: usize = 16 * 1024;
-/// Bytes that one takes of it at least.
-pub const HELD_BYTES_MORE: usize = 256 * 1024;
 /// Bytes of an answer that is held until it is whole, or of an object that was read, from which on it is masked beside the thread that serves
 /// everybody: so much takes about a millisecond.
 pub const MASK_APART_BYTES: usize = 256 * 1024;
+/// The same where fields are masked: a few bytes (`0,`) can stand for a placeholder each.
+pub const MASK_FIELDS_APART_BYTES: usize = 32 * 1024;
 /// Such pieces of work at once: a release of helm's can take a hundred megabytes while it is opened, and so can an answer that is read as a
 /// whole; an agent's container has 256 MiB.
 pub const MASK_APART_AT_ONCE: usize = 1;

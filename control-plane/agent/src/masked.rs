@@ -18,7 +18,7 @@ use shared_net::clock::Clock;
 
 use crate::apart::{Apart, BrokenOff};
 use crate::metrics::{AgentMetrics, OpenBody};
-use crate::room::{Holding, NoRoom, Part, Room};
+use crate::room::{Holding, NoRoom, Place, Room};
 
 /// Why a body was broken off. The control plane sees a reset stream.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ struct Worked {
     masker: Option<AnswerMasker>,
     out: Vec<u8>,
     /// Room for what is held.
-    part: Option<Part>,
+    place: Option<Place>,
 }
 
 /// Long work on a piece of the body.
@@ -150,11 +150,11 @@ impl<B> MaskedBody<B> {
     /// Has the next piece masked beside this thread; with none, what was held until the end.
     fn set_apart(&mut self, masker: AnswerMasker, piece: Option<Bytes>) {
         let work = self.apart.clone().run(move || match piece {
-            None => finish(masker).map(|out| Worked { masker: None, out, part: None }),
+            None => finish(masker).map(|out| Worked { masker: None, out, place: None }),
             Some(piece) => {
                 let (mut masker, mut out) = (masker, Vec::with_capacity(piece.len()));
                 masker.push(&piece, &mut out).map_err(BodyEnd::Mask)?;
-                Ok(Worked { masker: Some(masker), out, part: None })
+                Ok(Worked { masker: Some(masker), out, place: None })
             }
         });
         self.work = Some(Box::pin(async move { work.await.unwrap_or_else(|broken| Err(BodyEnd::BrokenOff(broken))) }));
@@ -162,8 +162,8 @@ impl<B> MaskedBody<B> {
 
     /// What may go out now: nothing yet, where what is held has no room and waits for it.
     fn keep(&mut self, worked: Worked) -> Bytes {
-        let Worked { masker, out, part } = worked;
-        part.into_iter().for_each(|part| self.holding.add(part));
+        let Worked { masker, out, place } = worked;
+        place.into_iter().for_each(|place| self.holding.add(place));
         // Also what comes of an event that was held, which nobody else counts.
         let written = masker.as_ref().is_none_or(AnswerMasker::holds_wholes);
         let held = masker.as_ref().map_or(0, AnswerMasker::held) + if written { out.len() } else { 0 };
@@ -174,8 +174,8 @@ impl<B> MaskedBody<B> {
             }
             Some(taking) => {
                 self.work = Some(Box::pin(async move {
-                    let part = taking.await.map_err(BodyEnd::Room)?;
-                    Ok(Worked { masker, out, part: Some(part) })
+                    let place = taking.await.map_err(BodyEnd::Room)?;
+                    Ok(Worked { masker, out, place: Some(place) })
                 }));
                 Bytes::new()
             }
@@ -279,7 +279,7 @@ where
             Some(mut masker) => {
                 let mut out = Vec::with_capacity(data.len());
                 let pushed = masker.push(&data, &mut out).map_err(BodyEnd::Mask);
-                let worked = Worked { masker: Some(masker), out, part: None };
+                let worked = Worked { masker: Some(masker), out, place: None };
                 Poll::Ready(Some(pushed.map(|()| self.keep(worked))))
             }
             // It is elsewhere, and nobody reads on meanwhile; if somebody did, nothing would pass as it is.
@@ -304,7 +304,7 @@ where
             masker => {
                 self.masker = masker;
                 let out = self.end()?;
-                Ok(self.keep(Worked { masker: None, out, part: None }))
+                Ok(self.keep(Worked { masker: None, out, place: None }))
             }
         }
     }

@@ -7,7 +7,7 @@
 
 use memchr::memchr2;
 use serde_json::{Map, Value};
-use shared::limits::HIDDEN_OBJECT_BYTES;
+use shared::limits::{HELD_BYTES_FREE, HIDDEN_OBJECT_BYTES};
 
 use super::Hidden;
 use super::event::{Columns, Shown};
@@ -249,6 +249,7 @@ impl Filter {
             let mut whole = std::mem::take(&mut self.held);
             self.state = self.judge(held, &whole, out)?;
             whole.clear();
+            whole.shrink_to(HELD_BYTES_FREE);
             self.held = whole;
         }
         Ok(taken)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::limits::MASK_APART_BYTES;
+use shared::limits::{MASK_APART_BYTES, MASK_FIELDS_APART_BYTES};
 
 use super::fields::FieldMasker;
 use super::inflate::{Inflate, InflateError};
@@ -122,7 +122,9 @@ impl AnswerMasker {
         let much = |held: usize| held > MASK_APART_BYTES;
         let long = match &self.inner {
             Inner::Json(masker) => piece.is_some_and(|piece| masker.opens_release(Some(piece).filter(|_| !changed))),
-            Inner::Fields(masker) => piece.is_none_or(|_| masker.is_stream()) && much(masker.held()),
+            Inner::Fields(masker) => {
+                piece.is_none_or(|_| masker.is_stream()) && masker.held() > MASK_FIELDS_APART_BYTES
+            }
             Inner::Reveal(masker) => piece.is_none() && much(masker.held()),
             Inner::Protobuf(masker) => masker.may_open_release() || much(masker.held()),
             Inner::Pass | Inner::Text(_) => false,
@@ -142,8 +144,9 @@ impl AnswerMasker {
             Inner::Fields(masker) => masker.held(),
             Inner::Reveal(masker) => masker.held(),
             Inner::Protobuf(masker) => masker.held(),
-            // Little, whatever comes.
-            Inner::Pass | Inner::Json(_) | Inner::Text(_) => 0,
+            // A release of helm's; all else is little.
+            Inner::Json(masker) => masker.held(),
+            Inner::Pass | Inner::Text(_) => 0,
         };
         held + self.filter.as_ref().map_or(0, |hiding| hiding.filter.held())
     }

@@ -1,7 +1,7 @@
 //! The masker of answers in which fields are masked: what [`Masker`] lets out is held until a document is whole.
 
 use memchr::memchr;
-use shared::limits::MASK_FIELDS_BYTES;
+use shared::limits::{HELD_BYTES_FREE, MASK_FIELDS_BYTES};
 
 use super::super::{MaskContext, MaskError, MaskSummary, Masker};
 use super::deep;
@@ -44,6 +44,10 @@ impl FieldMasker {
             (done, self.searched) = (end, end);
         }
         self.held.drain(..done);
+        if done > 0 {
+            // A stream that has shown one long event need not keep the room for it.
+            self.held.shrink_to(HELD_BYTES_FREE);
+        }
         self.searched = self.held.len();
         if self.held.len() > MASK_FIELDS_BYTES {
             return Err(MaskError::FieldsTooLong { limit: MASK_FIELDS_BYTES });

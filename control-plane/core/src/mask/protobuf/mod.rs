@@ -17,7 +17,7 @@ mod skeleton;
 #[cfg(test)]
 mod tests;
 
-use shared::limits::MASK_PROTOBUF_BYTES;
+use shared::limits::{HELD_BYTES_FREE, MASK_PROTOBUF_BYTES};
 
 use super::request::Room;
 use super::{MaskContext, MaskError, MaskSummary, fields};
@@ -152,6 +152,9 @@ impl ProtobufMasker {
         let done = held.len() - rest.len();
         self.held = held;
         self.held.drain(..done);
+        if done > 0 {
+            self.held.shrink_to(HELD_BYTES_FREE);
+        }
         Ok(())
     }
 

@@ -85,6 +85,11 @@ impl Masker {
         self.context.secrets && piece.is_none_or(|piece| ends(piece) || begins(piece))
     }
 
+    /// Bytes of a payload that is not complete.
+    pub(super) fn held(&self) -> usize {
+        if self.text_use == Use::Release && self.state == State::InString { self.text.len() } else { 0 }
+    }
+
     /// The payload is complete.
     pub(super) fn end_release(&mut self, out: &mut Vec<u8>) {
         let mut text = std::mem::take(&mut self.text);
