@@ -397,9 +397,16 @@ fn m7_whatever_may_open_a_release_is_said_to_take_long() {
     let fields = crate::mask::MaskedFields::parse(&["spec"]).unwrap();
     let mut events = AnswerMasker::new(context("logins", Verb::Watch).with_fields(fields), Format::Json);
     events
-        .push(format!(r#"{{"type":"ADDED","object":{{"a":"{}"#, "x".repeat(300_000)).as_bytes(), &mut Vec::new())
+        .push(format!(r#"{{"type":"ADDED","object":{{"a":"{}"#, "x".repeat(40_000)).as_bytes(), &mut Vec::new())
         .unwrap();
     assert!(events.takes_long(Some(b"\"}}\n")));
+    // What has come of a payload is held, and given back when it ends.
+    let at = secret.find(r#""release":""#).unwrap() + 100;
+    let mut held = json("secrets");
+    held.push(&secret.as_bytes()[..at], &mut Vec::new()).unwrap();
+    assert!(held.held() > 50, "{}", held.held());
+    held.push(&secret.as_bytes()[at..], &mut Vec::new()).unwrap();
+    assert_eq!(held.held(), 0);
     assert!(AnswerMasker::new(context("secrets", Verb::Get), Format::Protobuf).takes_long(None));
     assert!(!AnswerMasker::new(context("pods", Verb::Get), Format::Protobuf).takes_long(Some(b"k8s")));
 }
