@@ -410,16 +410,16 @@ pub const RELEASE_READS: usize = 16;
 /// Stored revisions among them: a rollback needs one, an upgrade one. Each may be a document of [`RELEASE_DOCUMENT_BYTES`], once as it is and
 /// once as it is shown.
 pub const RELEASE_READS_OF_REVISIONS: usize = 4;
-/// Writes of Secrets with placeholders, and large writes, for which an agent reads at once: what it reads for one can take a third of its memory
-/// ([`WRITE_TREE_BYTES`]).
+/// Writes that an agent prepares at once of those that may take much: releases of helm's, writes that need other objects than their own, and large
+/// ones once their object is read. What one has can be a third of an agent's memory ([`WRITE_TREE_BYTES`]).
 pub const RELEASES_AT_ONCE: usize = 1;
 /// Bytes of memory that the operations of one JSON Patch may copy and move while it is looked at what it does; the API server lets them copy
 /// 3 MiB (k8s.io/apiserver `AccumulatedCopySizeLimit`). With more nobody is told what the patch changes, and no value is put back.
 pub const PATCH_MOVED_BYTES: usize = 32 * 1024 * 1024;
-/// Places for answers that an agent holds until they are whole: their bytes, and how many there are of each size. Of two of the longest one may be
-/// read as a whole ([`ANSWER_TREE_BYTES`] counts it), and what is written of one may be somewhat longer than it was; all others together are 29 MiB.
-/// A session has half of each. What is written of an answer counts until its reader has taken it.
-pub const HELD: [(usize, usize); 3] = [(256 * 1024, 16), (2 * 1024 * 1024, 4), (20 * 1024 * 1024, 2)];
+/// Places for answers that an agent holds until they are whole: their bytes, and how many there are of each size. Of the two longest one may be read
+/// as a whole, and [`ANSWER_TREE_BYTES`] counts it with what is written of it; all others together are 26 MiB, which is what an agent's container
+/// has left. A session has half of each. What is written of an answer counts until its reader has taken it.
+pub const HELD: [(usize, usize); 3] = [(256 * 1024, 8), (2 * 1024 * 1024, 2), (20 * 1024 * 1024, 2)];
 /// How long an answer waits for room before it is broken off.
 pub const HELD_ROOM_WAIT: Duration = Duration::from_secs(30);
 /// Bytes of one answer that are not counted: most objects and events of a watch are shorter, and streams are at most some thousand.

@@ -163,7 +163,7 @@ impl<B> MaskedBody<B> {
     /// What may go out now: nothing yet, where what is held has no room and waits for it.
     fn keep(&mut self, worked: Worked) -> Bytes {
         let Worked { masker, out, place } = worked;
-        place.into_iter().for_each(|place| self.holding.add(place));
+        place.into_iter().for_each(|place| self.holding.move_to(place));
         // Also what comes of an event that was held, which nobody else counts.
         let written = masker.as_ref().is_none_or(AnswerMasker::holds_wholes);
         let held = masker.as_ref().map_or(0, AnswerMasker::held) + if written { out.len() } else { 0 };

@@ -75,11 +75,11 @@ pub struct Agent {
     pub upstream: Upstream,
     /// Time.
     pub clock: Clock,
-    /// Turns of writes that have values of a release of helm's put back: [`limits::RELEASES_AT_ONCE`].
+    /// Turns of writes that may take much: [`limits::RELEASES_AT_ONCE`].
     pub releases: Semaphore,
     /// Where long work is done.
     pub apart: Apart,
-    /// Where answers are held that have to be whole.
+    /// Where answers are held that have to be whole, and objects that writes wait with.
     pub room: Room,
     /// What looks for values in logs.
     pub searchers: Searchers,

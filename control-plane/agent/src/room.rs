@@ -43,7 +43,7 @@ pub(crate) struct Place {
 pub(crate) struct Holding {
     room: Room,
     session: SessionId,
-    places: Vec<Place>,
+    place: Option<Place>,
 }
 
 impl Room {
@@ -54,7 +54,7 @@ impl Room {
 
     /// None of it yet, for an answer of that session.
     pub(crate) const fn holding(self, session: SessionId) -> Holding {
-        Holding { room: self, session, places: Vec::new() }
+        Holding { room: self, session, place: None }
     }
 
     /// What that session may have: half of each size.
@@ -103,15 +103,15 @@ impl Holding {
     pub(crate) fn grow(&mut self, bytes: usize) -> Option<impl Future<Output = Result<Place, NoRoom>> + Send + use<>> {
         if bytes <= limits::HELD_BYTES_FREE {
             // Such are most, and streams hold nothing between two events.
-            self.places.clear();
+            self.place = None;
             return None;
         }
-        let is_enough = self.places.iter().any(|place| bytes <= place.size);
+        let is_enough = self.place.as_ref().is_some_and(|place| bytes <= place.size);
         (!is_enough).then(|| self.room.clone().take(self.session, bytes))
     }
 
-    /// What was asked for has come.
-    pub(crate) fn add(&mut self, place: Place) {
-        self.places.push(place);
+    /// What was asked for has come, and takes the place of the smaller one.
+    pub(crate) fn move_to(&mut self, place: Place) {
+        self.place = Some(place);
     }
 }
