@@ -349,12 +349,8 @@ impl Masker {
         let known = match fact {
             Fact::Kind => self.top.set_kind(text),
             Fact::ApiVersion => self.top.set_api(text),
-            Fact::Name => {
-                self.note_name(Key::Name, text);
-                Ok(())
-            }
-            Fact::Namespace => {
-                self.note_name(Key::Namespace, text);
+            Fact::Name | Fact::Namespace => {
+                self.note_name(if fact == Fact::Name { Key::Name } else { Key::Namespace }, text);
                 Ok(())
             }
             Fact::DetailsKind => {
