@@ -124,7 +124,10 @@ impl Held<'_> {
         if self.turn.is_none() && body.len() > limits::WRITE_TURN_BYTES {
             let session = self.granted.grant.claims().session;
             let room = self.agent.room.clone().take(session, body.len()).await;
-            _waiting = Some(room.map_err(|_| Refusal::Read)?);
+            _waiting = Some(room.map_err(|error| {
+                tracing::warn!(error = %shared::chain::Chain(&error), "a large write finds no room to wait for its turn");
+                Refusal::Read
+            })?);
             self.wait().await?;
         }
         let mut room = match self.room.take() {
