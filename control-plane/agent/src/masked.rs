@@ -279,6 +279,10 @@ where
             Some(mut masker) => {
                 let mut out = Vec::with_capacity(data.len());
                 let pushed = masker.push(&data, &mut out).map_err(BodyEnd::Mask);
+                if masker.is_done() {
+                    // As much was asked for.
+                    self.upstream = None;
+                }
                 let worked = Worked { masker: Some(masker), out, place: None };
                 Poll::Ready(Some(pushed.map(|()| self.keep(worked))))
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use control_plane_core::finish::{FinishError, Finished, Reads, finish};
 use control_plane_core::grant::{MatchedGrant, VerifiedGrant};
 use control_plane_core::hide::Hidden;
-use control_plane_core::mask::{MaskContext, MaskedFields};
+use control_plane_core::mask::{MaskContext, MaskedFields, values};
 use control_plane_core::request::WireRequest;
 use control_plane_core::restore::Carried;
 use control_plane_core::version_pin::VersionPin;
@@ -15,6 +15,7 @@ use http::{HeaderValue, header};
 
 use crate::disclosure::Disclosable;
 use crate::refusal::Refusal;
+use crate::text::TextError;
 
 /// See the module.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct Obligations {
     pub(crate) hidden: Hidden,
     /// Shown, for people have approved it.
     pub(crate) reveal: Option<VersionPin>,
+    /// As much of a pod's text is shown; the API server is asked for all of it.
+    pub(crate) text_limit: Option<u64>,
 }
 
 /// A spent grant with what it demands.
@@ -59,11 +62,16 @@ impl Obligations {
             fields: MaskedFields::parse(&claims.mask).map_err(|_| unknown())?,
             hidden: Hidden::parse(&claims.hide, info).map_err(|_| unknown())?,
             reveal: disclosable.check(info, claims).map_err(Refusal::Rule)?,
+            text_limit: values::limit_of(grant.request()).map_err(|_| Refusal::Text(TextError::Limit))?,
         })
     }
 
-    /// The request that is sent instead: where objects are hidden in the answer or values shown, it has to be JSON.
+    /// The request that is sent instead: where objects are hidden in the answer or values shown, it has to be JSON, and a text whole.
     pub(crate) fn narrow(&self, request: WireRequest) -> Result<WireRequest, Refusal> {
+        let request = match self.text_limit {
+            Some(_) => values::without_limit(request).map_err(|_| Refusal::Read)?,
+            None => request,
+        };
         let request = self.hidden.narrow(request).map_err(Refusal::Hidden)?;
         Ok(if self.reveal.is_some() { request.in_json() } else { request })
     }

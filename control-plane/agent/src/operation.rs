@@ -164,7 +164,7 @@ where
     }
     let lane = if long { Lane::Stream } else { Lane::Call };
     let granted = Granted { grant, obligations: Arc::clone(&obligations), carried };
-    let Obligations { hidden, reveal, .. } = &*obligations;
+    let Obligations { hidden, reveal, text_limit, .. } = &*obligations;
     let accept = obligations.accept(granted.grant.request().wire())?;
     let mask = agent.mask(&info, &obligations);
     let masked = mask.guards_messages();
@@ -173,7 +173,7 @@ where
     if let Some(response) = hidden::instead(agent, &granted).await? {
         return not_sent(agent, &asked, response, mask, &bounds);
     }
-    let text = text::wanted(agent, &granted).await?;
+    let text = text::wanted(agent, &granted).await?.map(|values| (values, *text_limit));
     let response = send(agent, granted, received, lane, report).await?;
 
     agent.metrics.answered(response.status().as_u16());
@@ -337,7 +337,7 @@ async fn reviewed(
 fn masker(
     plan: Plan,
     mask: MaskContext,
-    text: Option<Arc<SecretValues>>,
+    text: Option<(Arc<SecretValues>, Option<u64>)>,
     filter: Option<Filter>,
     reveal: Option<VersionPin>,
 ) -> Result<AnswerMasker, Refusal> {
@@ -347,7 +347,10 @@ fn masker(
             Some(_) | None => AnswerMasker::new(mask, format),
         },
         (Treatment::Mask(Format::Json), Some(filter)) => AnswerMasker::new(mask, Format::Json).hiding(filter),
-        (Treatment::Text, None) => AnswerMasker::text(text.ok_or(Refusal::Answer(AnswerError::Pod))?),
+        (Treatment::Text, None) => {
+            let (values, limit) = text.ok_or(Refusal::Answer(AnswerError::Pod))?;
+            AnswerMasker::text(values, limit)
+        }
         (Treatment::Pass, None) | (Treatment::Empty | Treatment::Replace, _) => AnswerMasker::pass(),
         (Treatment::Mask(_) | Treatment::Text | Treatment::Pass, Some(_)) => {
             return Err(Refusal::Answer(AnswerError::MediaType));

@@ -200,7 +200,7 @@ impl Refusal {
             | Self::Late
             | Self::Connect => Reason::Forbidden,
             Self::Body(BodyError::TooLarge { .. }) => Reason::RequestEntityTooLarge,
-            Self::Body(_) => Reason::BadRequest,
+            Self::Body(_) | Self::Text(TextError::Limit) => Reason::BadRequest,
             Self::LedgerClosed | Self::Read | Self::Text(TextError::Unread | TextError::Room) => {
                 Reason::ServiceUnavailable
             }

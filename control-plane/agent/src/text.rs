@@ -36,6 +36,9 @@ pub enum TextError {
     /// More than [`limits::VALUE_SEARCHERS_BYTES`] with what is looked for already.
     #[error("too many texts of pods with many secret values are open; try again when some have ended")]
     Room,
+    /// A part of it was asked for in a way that the API server wouldn't understand either.
+    #[error("limitBytes must be a number greater than zero")]
+    Limit,
 }
 
 impl TextError {
@@ -46,6 +49,7 @@ impl TextError {
             Self::TooMany => "text-secrets",
             Self::Values(_) => "text-values",
             Self::Room => "text-room",
+            Self::Limit => "text-limit",
         }
     }
 }

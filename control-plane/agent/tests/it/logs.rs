@@ -170,6 +170,30 @@ async fn many_logs_of_pods_with_many_values_are_too_many() {
     assert!(open.len() > 1);
 }
 
+/// What would be cut in the midst of a value is cut when that is masked.
+#[tokio::test]
+async fn a_part_of_a_text_is_cut_where_it_is_masked() {
+    let (world, link) = World::start().await;
+    let (hung, _ended) = mpsc::channel(16);
+    let text_of = async |limit: &str| {
+        world.api.on(&format!("GET {LOG} "), vec![text_head(), chunk("see swordfish\nmore"), Step::Hang(hung.clone())]);
+        let call = Call::new("GET", &format!("{LOG}?limitBytes={limit}"), "");
+        let mut claims = world.control_plane.claims(&link, &call);
+        claims["reads"] = reads();
+        let (head, body) = text(link.send(&call, &world.control_plane.sign(&claims)).await).await;
+        (head.status.as_u16(), body)
+    };
+    let whole = format!("see {MASK}\nm");
+    for limit in [1, 8, 12, whole.len()] {
+        simple(&world);
+        assert_eq!(text_of(&limit.to_string()).await, (200, whole.get(..limit).unwrap().to_owned()));
+    }
+    for limit in ["0", "-1", "", "1e3", "9999999999999999999999"] {
+        let (status, body) = text_of(limit).await;
+        assert!(status == 400 && body.contains("limitBytes must be a number"), "{status} {body}");
+    }
+}
+
 /// Nobody knows the Secrets of a pod that came up after it was looked for.
 #[tokio::test]
 async fn a_pod_that_was_not_there_has_no_text() {

@@ -83,9 +83,11 @@ impl AnswerMasker {
         Self { inflate: None, filter: None, inner }
     }
 
-    /// For the text of a pod.
-    pub fn text(values: Arc<SecretValues>) -> Self {
-        Self { inflate: None, filter: None, inner: Inner::Text(Box::new(TextMasker::new(values))) }
+    /// For the text of a pod, of which so many bytes are shown at most.
+    pub fn text(values: Arc<SecretValues>, limit: Option<u64>) -> Self {
+        let masker = TextMasker::new(values);
+        let masker = if let Some(bytes) = limit { masker.within(bytes) } else { masker };
+        Self { inflate: None, filter: None, inner: Inner::Text(Box::new(masker)) }
     }
 
     /// For a Secret in JSON of which the values that the pin names are to be seen, if it is in the pin's state.
@@ -113,6 +115,11 @@ impl AnswerMasker {
     /// Whether bytes go out as they come.
     pub const fn is_pass(&self) -> bool {
         self.inflate.is_none() && self.filter.is_none() && matches!(self.inner, Inner::Pass)
+    }
+
+    /// Whether nothing more goes out, whatever comes.
+    pub const fn is_done(&self) -> bool {
+        matches!(&self.inner, Inner::Text(masker) if masker.is_done())
     }
 
     /// Whether it takes long to take this piece, or, with `None`, to end: a release of helm's is opened, or a long document read that was

@@ -364,12 +364,20 @@ pub fn is_placeholder(text: &str) -> bool {
 /// Whether a placeholder, or a recognisable piece of one, occurs anywhere in the bytes (`needles` has the forms). Wide on purpose: a false
 /// alarm is a refused write, a miss destroys a value.
 pub fn contains_placeholder(bytes: &[u8]) -> bool {
-    NEEDLES.found_in(bytes).next().is_some()
+    count_placeholders(bytes) > 0
 }
 
 /// How many there are, about: a piece that is left of one counts as a half.
 pub(crate) fn count_placeholders(bytes: &[u8]) -> usize {
-    NEEDLES.found_in(bytes).count().div_ceil(2)
+    let count = |bytes: &[u8]| NEEDLES.found_in(bytes).count();
+    unwrapped(bytes).map_or(0, |text| count(&text)).max(count(bytes)).div_ceil(2)
+}
+
+/// The same in one line: base64 may be wrapped after any number of characters (Go's decoder reads over line breaks), so that no piece is whole.
+fn unwrapped(bytes: &[u8]) -> Option<Vec<u8>> {
+    memchr::memchr2(b'\n', b'\r', bytes)?;
+    let lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
+    Some(lines.map(|line| line.trim_ascii_start()).collect::<Vec<_>>().concat())
 }
 
 static NEEDLES: LazyLock<Needles> = LazyLock::new(Needles::new);

@@ -24,7 +24,8 @@ mod skip;
 #[cfg(test)]
 mod tests;
 
-pub use pod::{FoundValues, pod_of, secrets_of};
+use forms::Lines;
+pub use pod::{FoundValues, LimitError, limit_of, pod_of, secrets_of, without_limit};
 
 /// What stands where a value stood. No placeholder: a text is not written back.
 pub const MASKED: &[u8] = b"(masked by sallyport)";
@@ -62,13 +63,17 @@ impl fmt::Debug for SecretValues {
 }
 
 impl SecretValues {
-    /// Looks for these values, decoded. Those that are too short are left out.
+    /// Looks for these values, decoded, in a document. Those that are too short are left out.
     ///
     /// # Errors
     /// [`ValuesError`]: the text must not be passed on then.
     pub fn new<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ValuesError> {
+        Self::with_lines(values, Lines::Long)
+    }
+
+    fn with_lines<'a>(values: impl IntoIterator<Item = &'a [u8]>, lines: Lines) -> Result<Self, ValuesError> {
         let limit = limits::VALUE_PATTERN_BYTES;
-        let patterns = forms::of_all(values, limit).ok_or(ValuesError::TooMuch { limit })?;
+        let patterns = forms::of_all(values, lines, limit).ok_or(ValuesError::TooMuch { limit })?;
         if endings(&patterns) > limits::VALUE_ENDINGS {
             return Err(ValuesError::Searcher);
         }
@@ -166,13 +171,27 @@ pub struct TextMasker {
     /// Where the value ended that was written last.
     written: Option<u64>,
     masked: u64,
+    /// Bytes that may still be written.
+    left: u64,
 }
 
 impl TextMasker {
     /// For one text.
     pub fn new(values: Arc<SecretValues>) -> Self {
-        let state = values.start;
-        Self { values, state, held: Vec::new(), base: 0, found: VecDeque::new(), written: None, masked: 0 }
+        let (state, left) = (values.start, u64::MAX);
+        Self { values, state, held: Vec::new(), base: 0, found: VecDeque::new(), written: None, masked: 0, left }
+    }
+
+    /// The same, of which no more than so many bytes are written.
+    #[must_use]
+    pub const fn within(mut self, bytes: u64) -> Self {
+        self.left = bytes;
+        self
+    }
+
+    /// Whether nothing more will be written, whatever comes.
+    pub const fn is_done(&self) -> bool {
+        self.left == 0
     }
 
     /// Takes the next piece and appends what may pass to `out`: everything but an end that may be the beginning of a value.
@@ -185,8 +204,7 @@ impl TextMasker {
             for (index, byte) in (at..until).zip(input.get(at..until).unwrap_or_default()) {
                 state = values.searcher.next_state(Anchored::No, state, *byte);
                 if values.searcher.is_match(state) {
-                    let end = from + index as u64 + 1;
-                    self.find(end.saturating_sub(values.ending(state) as u64), end);
+                    self.find_ending(state, *byte, from + index as u64 + 1);
                 }
             }
             at = until;
@@ -205,8 +223,21 @@ impl TextMasker {
 
     /// The text has ended: writes the rest, and says how many values were replaced.
     pub fn finish(mut self, out: &mut Vec<u8>) -> u64 {
-        self.write(self.base + self.held.len() as u64, out);
+        let end = self.base + self.held.len() as u64;
+        // The last line ends here.
+        let state = self.values.searcher.next_state(Anchored::No, self.state, forms::END);
+        if self.values.searcher.is_match(state) {
+            self.find_ending(state, forms::END, end + 1);
+        }
+        self.write(end, out);
         self.masked
+    }
+
+    /// The longest value that ends in this state, with this byte and before `end`.
+    fn find_ending(&mut self, state: StateID, last: u8, end: u64) {
+        let start = end.saturating_sub(self.values.ending(state) as u64);
+        // The end of a line stays: only lines are looked for with theirs.
+        self.find(start, end - u64::from(last == forms::END));
     }
 
     /// A value stands from `start` to `end`. Values that overlap or touch are replaced as one.
@@ -223,6 +254,7 @@ impl TextMasker {
 
     /// Writes everything before `limit`, after which a value may begin that is not complete.
     fn write(&mut self, limit: u64, out: &mut Vec<u8>) {
+        let before = out.len();
         let mut done = 0;
         while let Some((start, end)) = self.found.front().copied()
             && start < limit
@@ -245,6 +277,8 @@ impl TextMasker {
         }
         self.held.drain(..done);
         self.base += done as u64;
+        out.truncate(before.saturating_add(usize::try_from(self.left).unwrap_or(usize::MAX)));
+        self.left -= (out.len() - before) as u64;
     }
 
     fn offset(&self, at: u64) -> usize {

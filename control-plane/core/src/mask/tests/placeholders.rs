@@ -235,6 +235,20 @@ fn m6_found_in_whatever_is_wrapped() {
     }
 }
 
+/// However short its lines are.
+#[test]
+fn m6_found_in_lines_shorter_than_any_piece() {
+    let code = of("secrets", SECRET);
+    for width in [1, 5, 8, 20] {
+        for end in ["\n", "\r\n", "\n    "] {
+            let lines: Vec<&str> = code.as_bytes().chunks(width).map(|line| str::from_utf8(line).unwrap()).collect();
+            let written = lines.join(end);
+            assert!(contains_placeholder(written.as_bytes()), "{written}");
+            assert!(!is_placeholder(&written));
+        }
+    }
+}
+
 #[test]
 fn what_only_sounds_like_a_placeholder_passes() {
     for text in [

@@ -1,4 +1,4 @@
-//! The forms in which programs print a value: as it is and line by line, base64 (both alphabets, wherever it stands in a longer text), base64
+//! The forms in which programs print a value: as it is and line by line (a short line with its end, [`END`]), base64 (both alphabets, wherever it stands in a longer text), base64
 //! of that, escaped for a URL, and escaped for JSON, once or twice.
 
 use std::collections::BTreeSet;
@@ -10,8 +10,24 @@ use shared::limits::{VALUE_BYTES_MIN, VALUE_LINE_BYTES_MIN};
 
 use crate::mask::placeholder::at_every_offset;
 
+/// What a short line of a value ends with, and no other form does: in the midst of a line its text may be anybody's.
+pub(super) const END: u8 = b'\n';
+
+/// Which lines of a value are looked for by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lines {
+    /// Those of [`VALUE_LINE_BYTES_MIN`], wherever they stand.
+    Long,
+    /// Shorter ones, too, at the end of a line: of a log some lines can be asked for, and a time stands in front of each.
+    All,
+}
+
 /// All forms of all values, each once; `None` if they have more than `limit` bytes together.
-pub(super) fn of_all<'a>(values: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> Option<Vec<Vec<u8>>> {
+pub(super) fn of_all<'a>(
+    values: impl IntoIterator<Item = &'a [u8]>,
+    which: Lines,
+    limit: usize,
+) -> Option<Vec<Vec<u8>>> {
     let mut forms = Forms { found: BTreeSet::new(), left: limit };
     for value in values {
         // A line break at the end is a habit of editors, and no part of what is printed.
@@ -21,8 +37,12 @@ pub(super) fn of_all<'a>(values: impl IntoIterator<Item = &'a [u8]>, limit: usiz
         }
         forms.of_value(value)?;
         let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-        for line in lines.filter(|line| line.len() >= VALUE_LINE_BYTES_MIN && line.len() < value.len()) {
-            forms.add(line.to_vec())?;
+        for line in lines.filter(|line| line.len() < value.len()) {
+            if line.len() >= VALUE_LINE_BYTES_MIN {
+                forms.add(line.to_vec())?;
+            } else if which == Lines::All && line.len() >= VALUE_BYTES_MIN {
+                forms.add([line, &[END]].concat())?;
+            }
         }
     }
     Some(forms.found.into_iter().collect())

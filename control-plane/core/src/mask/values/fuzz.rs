@@ -23,9 +23,9 @@ pub(super) fn fuzz(data: &[u8]) {
     let script = values.pop().unwrap_or_default();
     values.truncate(VALUES);
     values.retain(|value| value.len() <= VALUE_BYTES);
-    let Ok(searched) = SecretValues::new(values.iter().copied()) else { return };
+    let Ok(searched) = SecretValues::with_lines(values.iter().copied(), forms::Lines::All) else { return };
     let searched = Arc::new(searched);
-    let forms = forms::of_all(values.iter().copied(), usize::MAX).unwrap_or_default();
+    let forms = forms::of_all(values.iter().copied(), forms::Lines::All, usize::MAX).unwrap_or_default();
     let pieces = pieces(script, &forms);
     let text = pieces.concat();
     let (expected, count) = reference(&forms, &text);
@@ -33,7 +33,7 @@ pub(super) fn fuzz(data: &[u8]) {
     for size in [1, 7, TEXT_BYTES * 2] {
         assert_eq!(mask(&searched, &forms, text.chunks(size)), (expected.clone(), count), "pieces of {size}");
     }
-    for form in &forms {
+    for form in forms.iter().filter(|form| !form.ends_with(&[forms::END])) {
         for at in memmem::find_iter(&expected, form) {
             // What the mask itself completes says nothing of a value.
             let end = at + form.len();
@@ -84,11 +84,14 @@ fn mask<'a>(values: &Arc<SecretValues>, forms: &[Vec<u8>], pieces: impl Iterator
 }
 
 /// Slow and obvious: every place of every form, joined where they touch; and how many masks that makes.
-pub(super) fn reference(forms: &[Vec<u8>], text: &[u8]) -> (Vec<u8>, u64) {
+pub(super) fn reference(all: &[Vec<u8>], text: &[u8]) -> (Vec<u8>, u64) {
     let mut hidden = vec![false; text.len()];
-    for form in forms {
-        for at in (0..text.len()).filter(|at| text.get(*at..).is_some_and(|rest| rest.starts_with(form))) {
-            hidden.iter_mut().skip(at).take(form.len()).for_each(|hidden| *hidden = true);
+    // The text's end is one of its last line.
+    let lines = [text, &[forms::END]].concat();
+    for form in all {
+        let hides = form.strip_suffix(&[forms::END]).unwrap_or(form).len();
+        for at in (0..text.len()).filter(|at| lines.get(*at..).is_some_and(|rest| rest.starts_with(form))) {
+            hidden.iter_mut().skip(at).take(hides).for_each(|hidden| *hidden = true);
         }
     }
     let mut out = Vec::new();

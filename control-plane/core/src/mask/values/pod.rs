@@ -9,8 +9,10 @@ use serde_json::Value;
 use shared::limits;
 use zeroize::Zeroizing;
 
+use super::forms::Lines;
 use super::{SecretValues, ValuesError};
 use crate::body::{BodyError, Budget, json};
+use crate::request::{Request, WireError, WireRequest, path_and_query};
 use crate::request_info::{RequestInfo, Verb};
 use crate::restore::ReadObject;
 
@@ -25,6 +27,34 @@ pub fn pod_of(info: &RequestInfo) -> Option<RequestInfo> {
         && info.subresource == "log"
         && info.verb == Verb::Get;
     if log { info.live_object() } else { None }
+}
+
+/// How much of a log is asked for (k8s.io/api core/v1 `PodLogOptions.limitBytes`).
+const LIMIT: &str = "limitBytes";
+
+/// It is no positive number, which the API server would refuse as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("limitBytes is no positive number")]
+pub struct LimitError;
+
+/// How many bytes of a pod's text a request asks for; `None`: all, or it asks for no such text. Cut where it comes from, a value that stands at
+/// the cut would be none that anybody looks for, and all of it but a byte be shown: so the text is asked for without this ([`without_limit`]),
+/// and cut when it is masked.
+///
+/// # Errors
+/// [`LimitError`].
+pub fn limit_of(request: &Request) -> Result<Option<u64>, LimitError> {
+    let limit = request.query().get(LIMIT).filter(|_| pod_of(request.info()).is_some());
+    limit.map(|limit| limit.parse().ok().filter(|bytes| *bytes > 0).ok_or(LimitError)).transpose()
+}
+
+/// The request for the whole text.
+///
+/// # Errors
+/// It can't be read.
+pub fn without_limit(request: WireRequest) -> Result<WireRequest, WireError> {
+    let (info, query) = request.read()?;
+    Ok(WireRequest { path_and_query: path_and_query(&info, &query.without(&[LIMIT])), ..request })
 }
 
 /// The Secrets that a pod mounts or takes its environment from, as GETs. Whatever its spec calls a Secret counts, so that a kind of volume that
@@ -119,12 +149,12 @@ impl FoundValues {
 }
 
 impl SecretValues {
-    /// Looks for these values.
+    /// Looks for these values in a log.
     ///
     /// # Errors
     /// [`ValuesError`]: the text must not be passed on then.
     pub fn of(found: &FoundValues) -> Result<Self, ValuesError> {
-        Self::new(found.values.iter().map(|value| value.as_slice()))
+        Self::with_lines(found.values.iter().map(|value| value.as_slice()), Lines::All)
     }
 }
 

@@ -99,6 +99,38 @@ fn lines_of_a_key_are_found_by_themselves() {
     assert_eq!(out, "1: (masked by sallyport)\n2: fF3qz2Vw\n", "a short line is not looked for");
 }
 
+/// Each line of a log can be had by itself, with a time in front of it.
+#[test]
+fn m7_short_lines_are_found_at_the_end_of_a_line() {
+    let file: &[u8] = b"USER=web\r\nPW=hunter2\n  port: 80\nx\n";
+    let values = Arc::new(SecretValues::with_lines([file], forms::Lines::All).unwrap());
+    let text = b"2026-11-30T10:28:00Z USER=web\n2026-11-30T10:28:00Z PW=hunter2\nPW=hunter2 is x\nport: 80";
+    let shown = "2026-11-30T10:28:00Z (masked by sallyport)\n2026-11-30T10:28:00Z (masked by sallyport)\nPW=hunter2 is x\n(masked by sallyport)";
+    for size in 1..text.len() {
+        assert_eq!(String::from_utf8(mask(&values, text.chunks(size))).unwrap(), shown, "{size}");
+    }
+    // In documents they are anybody's lines.
+    let values = Arc::new(SecretValues::new([file]).unwrap());
+    assert_eq!(mask(&values, [text.as_slice()]), text);
+}
+
+#[test]
+fn m7_what_is_written_is_cut_after_it_is_masked() {
+    let (values, text) = (values(&["hunter22"]), b"login hunter22 and hunter22 again");
+    let whole = mask(&values, [text.as_slice()]);
+    for limit in 1..whole.len() + 2 {
+        for size in [1, 3, text.len()] {
+            let mut masker = TextMasker::new(Arc::clone(&values)).within(limit as u64);
+            let mut out = b"before".to_vec();
+            text.chunks(size).for_each(|piece| masker.push(piece, &mut out));
+            let done = masker.is_done();
+            masker.finish(&mut out);
+            assert_eq!(out, [b"before", &whole[..limit.min(whole.len())]].concat());
+            assert!(!done || limit <= whole.len(), "{limit}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_begin_a_value_is_not_held_back() {
     let values = values(&["hunter22", "ter23456"]);
@@ -151,7 +183,7 @@ fn values_that_end_in_one_another() {
 }
 
 fn secret() -> impl Strategy<Value = String> {
-    prop_oneof!["[ab]{6,9}", "[a-c\"\\\\/<é ]{6,12}", "[a-z0-9]{6,40}"]
+    prop_oneof!["[ab]{6,9}", "[ab\n]{7,24}", "[a-c\"\\\\/<é ]{6,12}", "[a-z0-9]{6,40}"]
 }
 
 proptest! {
@@ -162,7 +194,7 @@ proptest! {
         size in 1_usize..9,
     ) {
         let bytes: Vec<&[u8]> = secrets.iter().map(String::as_bytes).collect();
-        let all = forms::of_all(bytes.iter().copied(), usize::MAX).unwrap();
+        let all = forms::of_all(bytes.iter().copied(), forms::Lines::All, usize::MAX).unwrap();
         // All may be too short without the blanks around them.
         prop_assume!(!all.is_empty());
         let mut text = Vec::new();
@@ -172,7 +204,7 @@ proptest! {
             text.extend_from_slice(&form[..form.len() - form.len() % 3]);
             text.extend_from_slice(word.as_bytes());
         }
-        let values = Arc::new(SecretValues::new(bytes.iter().copied()).unwrap());
+        let values = Arc::new(SecretValues::with_lines(bytes.iter().copied(), forms::Lines::All).unwrap());
         let (expected, _) = reference(&all, &text);
         prop_assert_eq!(&mask(&values, [text.as_slice()]), &expected);
         prop_assert_eq!(&mask(&values, text.chunks(size)), &expected);
