@@ -25,6 +25,7 @@ mod skip;
 mod tests;
 
 use forms::Lines;
+pub(crate) use pod::secret_names;
 pub use pod::{FoundValues, LimitError, limit_of, pod_of, secrets_of, without_limit};
 
 /// What stands where a value stood. No placeholder: a text is not written back.

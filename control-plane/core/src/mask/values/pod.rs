@@ -62,10 +62,16 @@ pub fn without_limit(request: WireRequest) -> Result<WireRequest, WireError> {
 /// one. Looked for, they would be told to whoever may make a pod, which needs nobody's approval while it uses no Secret: he has it print all
 /// guesses, and the one that is masked is right.
 pub fn secrets_of(pod: &RequestInfo, object: &ReadObject) -> Vec<RequestInfo> {
-    let mut names = BTreeSet::new();
-    note(object.real().get("spec").unwrap_or(&Value::Null), &mut names);
+    let names = secret_names(object.real().get("spec").unwrap_or(&Value::Null));
     let secret = |name: &str| RequestInfo { resource: "secrets".to_owned(), name: name.to_owned(), ..pod.clone() };
     names.into_iter().map(secret).collect()
+}
+
+/// The names of those in a pod's spec.
+pub(crate) fn secret_names(spec: &Value) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    note(spec, &mut names);
+    names
 }
 
 /// serde_json reads no deeper than 128, so the recursion is bounded.

@@ -28,6 +28,7 @@ pub const NAMES: &[&str] = &[
     "modifier/body-unreadable",
     "modifier/bootstrap-token",
     "modifier/client-certificate",
+    "modifier/code-with-secrets",
     "modifier/conversion-webhook",
     "modifier/every-node",
     "modifier/everybody",

@@ -2,13 +2,28 @@
 
 use serde_json::Value;
 
-use super::super::Found;
+use super::super::{Found, shown};
 use super::{SYSTEM_NAMESPACES, at, items, text_at};
+use crate::mask::values::secret_names;
 use crate::policy::question::Live;
 use crate::request_info::{RequestInfo, Verb};
 
 /// From this number of replicas on it costs.
 const MANY: u64 = 50;
+
+/// What decides how a container runs, beside its image.
+const RUNS: [&str; 10] = [
+    "args",
+    "command",
+    "env",
+    "envFrom",
+    "lifecycle",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "volumeMounts",
+    "workingDir",
+];
 
 /// Templates, images, scale.
 pub(super) fn apply(found: &mut Found<'_, '_>, document: &Value) {
@@ -34,6 +49,9 @@ pub(super) fn apply(found: &mut Found<'_, '_>, document: &Value) {
     if main || info.subresource == "scale" {
         scale(found, document);
     }
+    if main && crate::risk::table::resource(&info.api_group, &info.resource).is_some() {
+        code(found, document);
+    }
 }
 
 /// The path of the containers of this resource's pods.
@@ -54,6 +72,48 @@ fn containers(spec: &Value) -> impl Iterator<Item = (&str, &str)> {
         .filter(|(_, image)| !image.is_empty())
 }
 
+/// Who decides what runs in a pod has what the pod has. A body that gives it something is judged by that (`pods`); what it has already the
+/// body of a change needn't say, so the live object does. As long as that isn't read the pod may have anything.
+fn code(found: &mut Found<'_, '_>, document: &Value) {
+    let question = found.question;
+    let changes = matches!(question.info.verb, Verb::Update | Verb::Patch);
+    let Some(spec) = spec(question.info, document).filter(|_| changes) else { return };
+    let live = match question.live {
+        Live::Present(object) => self::spec(question.info, object),
+        Live::NotRead => None,
+        Live::Absent => return,
+    };
+    let known = |list, name: &str| {
+        live.into_iter().flat_map(move |live| items(live, list)).find(|known| text_at(known, &["name"]) == name)
+    };
+    let changed = ["initContainers", "containers"].into_iter().any(|list| {
+        items(spec, list).any(|container| {
+            let same = known(list, text_at(container, &["name"]));
+            RUNS.into_iter().map(|key| (container.get(key), same.and_then(|same| same.get(key)))).any(
+                // What a patch doesn't name stays.
+                |(new, old)| new != old && (new.is_some() || question.info.verb == Verb::Update),
+            )
+        })
+    });
+    if !changed {
+        return;
+    }
+    let fact = match live {
+        None => "may change what runs in pods that take Secrets: what they take was not read".to_owned(),
+        Some(live) => {
+            let account = text_at(live, &["serviceAccountName"]);
+            match secret_names(live).first() {
+                Some(name) => format!("changes what runs in pods that take Secret \"{}\"", shown(name)),
+                None if !account.is_empty() && account != "default" => {
+                    format!("changes what runs with the rights of ServiceAccount \"{}\"", shown(account))
+                }
+                None => return,
+            }
+        }
+    };
+    found.at_least("modifier/code-with-secrets", 60, fact.into());
+}
+
 /// An image of a running workload is its supply chain. Whether it changes can be told from the live object alone; without that
 /// every image in the body counts as another one.
 fn images(found: &mut Found<'_, '_>, document: &Value) {
@@ -70,7 +130,7 @@ fn images(found: &mut Found<'_, '_>, document: &Value) {
             continue;
         }
         let pinned = Pinned::of(image);
-        let image = super::super::shown(image);
+        let image = shown(image);
         if creates {
             if pinned == Pinned::No && !found.has("modifier/image-unpinned") {
                 found.plus("modifier/image-unpinned", 3, format!("image \"{image}\" has no fixed tag").into());
