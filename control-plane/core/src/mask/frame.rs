@@ -32,6 +32,8 @@ pub(super) enum Role {
     Cause,
     /// `spec` or `status` of a TokenRequest or TokenReview.
     TokenHolder,
+    /// How a container has ended that may have values of Secrets.
+    Terminated,
     /// Where nothing is looked for: inside a value that was replaced, and in the part of `managedFields` that holds names only.
     Inert,
 }

@@ -26,6 +26,12 @@ pub(super) enum Key {
     Status,
     Spec,
     Token,
+    /// By which the spec of a pod names one.
+    Secret,
+    SecretRef,
+    SecretKeyRef,
+    /// How a container of a pod has ended.
+    Terminated,
 }
 
 impl Key {
@@ -38,7 +44,7 @@ impl Key {
     /// The decoded name. `data` is matched without regard to case: the API server is exact, but masking too much costs nothing here.
     #[inline(always)]
     pub(super) fn of(name: &[u8]) -> Self {
-        let place = name.first().and_then(|&first| PLACES.get(slot(first))?.get(name.len()));
+        let place = name.first_chunk().and_then(|&two| PLACES.get(slot(two))?.get(name.len()));
         match place {
             Some(known) if known.key != Self::Other => known.is(name),
             _ => Self::Other,
@@ -47,7 +53,7 @@ impl Key {
 }
 
 /// All names that mean something: four to fifteen bytes.
-const NAMES: [(&str, Key); 23] = [
+const NAMES: [(&str, Key); 27] = [
     ("kind", Key::Kind),
     ("apiVersion", Key::ApiVersion),
     ("data", Key::Data),
@@ -71,16 +77,20 @@ const NAMES: [(&str, Key); 23] = [
     ("status", Key::Status),
     ("spec", Key::Spec),
     ("token", Key::Token),
+    ("secret", Key::Secret),
+    ("secretRef", Key::SecretRef),
+    ("secretKeyRef", Key::SecretKeyRef),
+    ("terminated", Key::Terminated),
 ];
 
-/// The name that one can be which begins so and is so long: there is at most one, which the compiler checks.
+/// The name that one can be which begins with two such letters and is so long: there is at most one, which the compiler checks.
 #[expect(clippy::indexing_slicing, reason = "only the compiler runs it, and it refuses a place that is not there")]
 static PLACES: [[Name; 16]; 32] = {
     let mut places = [[Name::NONE; 16]; 32];
     let mut at = 0;
     while at < NAMES.len() {
         let (name, key) = NAMES[at];
-        let place = &mut places[slot(name.as_bytes()[0])][name.len()];
+        let place = &mut places[slot([name.as_bytes()[0], name.as_bytes()[1]])][name.len()];
         assert!(matches!(place.key, Key::Other), "two names begin alike and are as long");
         let caseless = matches!(key, Key::Data | Key::StringData);
         let case = if caseless { u64::from_be_bytes([b' '; 8]) } else { 0 };
@@ -91,9 +101,9 @@ static PLACES: [[Name; 16]; 32] = {
     places
 };
 
-/// The same for a letter in either case.
-const fn slot(first: u8) -> usize {
-    (first & 31) as usize
+/// The same for letters in either case.
+const fn slot([first, second]: [u8; 2]) -> usize {
+    (first.wrapping_add(second) & 31) as usize
 }
 
 /// A name as two numbers, since a call that compares bytes takes longer than everything else that is done with a name.

@@ -33,6 +33,8 @@ pub(super) struct Subject {
     pub(super) depth: usize,
     pub(super) namespace: Vec<u8>,
     pub(super) name: Vec<u8>,
+    /// It is a pod that names a Secret.
+    pub(super) has_secrets: bool,
 }
 
 /// Where a nested document stands.

@@ -72,6 +72,19 @@ use placeholder::{Field, Scope};
 /// The annotation in which kubectl keeps what was applied last (k8s.io/api core/v1 annotation_key_constants.go).
 pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// What stands where a pod says how a container has ended that may have values of Secrets: in the container's own words, or the last lines of
+/// its log (k8s.io/api core/v1 `Container.terminationMessagePath`, `terminationMessagePolicy`). Looking for the values takes the Secrets, which
+/// a list of pods can't wait for.
+const LAST_WORDS: &str =
+    "(masked by sallyport: kubectl logs --previous shows the last words of a container, with secrets masked)";
+
+/// Whether a container that ended for this reason has left no words of its own: they are the runtime's or the kubelet's (k8s.io/kubernetes
+/// pkg/kubelet/kuberuntime, containerd internal/cri/server/container_start.go).
+fn is_runtimes(reason: &[u8]) -> bool {
+    const REASONS: [&str; 4] = ["StartError", "ContainerCannotRun", "ContainerStatusUnknown", "Unknown"];
+    REASONS.iter().any(|known| known.as_bytes() == reason)
+}
+
 /// What a masker must know of the request whose bodies it masks.
 #[derive(Clone, Debug)]
 pub struct MaskContext {
@@ -84,6 +97,8 @@ pub struct MaskContext {
     secrets: bool,
     /// The request asked for a token.
     token: bool,
+    /// The request asked for pods.
+    pods: bool,
     /// What a document without kind and apiVersion is taken for.
     root: Presumed,
     /// A watch: any number of documents, one after the other.
@@ -116,6 +131,7 @@ impl MaskContext {
             namespace: info.namespace.clone(),
             name: info.name.clone(),
             secrets,
+            pods: core && info.resource == "pods",
             token: core && info.resource == "serviceaccounts" && info.subresource == "token",
             root: if secrets {
                 Presumed::Secret

@@ -5,11 +5,11 @@
     reason = "the arm that names nothing is the plain or the stricter one; a new place in a document must fall into it"
 )]
 
-use super::MaskError;
 use super::frame::{Kind, Presumed, Role};
 use super::key::Key;
 use super::masker::{Masker, Subject};
 use super::scan::Cursor;
+use super::{LAST_WORDS, MaskError};
 
 /// What happens to a value because of where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(super) enum Fate {
     /// A whole `data` that isn't a map.
     Section,
     Token,
+    /// What a container wrote that may have values of Secrets.
+    LastWords,
     /// Below `f:data`: emptied.
     Empty,
 }
@@ -38,6 +40,7 @@ impl Masker {
                 Fate::Section
             }
             Role::TokenHolder if self.key == Key::Token => Fate::Token,
+            Role::Terminated if self.key == Key::Message => Fate::LastWords,
             Role::FieldsOfData => Fate::Empty,
             // None of these has such a member; what has one is a Secret where nobody expects any.
             Role::Metadata
@@ -72,6 +75,10 @@ impl Masker {
                 self.placeholder("Secret", section, Some(depth), out);
             }
             Fate::Token => self.placeholder("Token", "token", Some(depth.saturating_sub(1)), out),
+            Fate::LastWords => {
+                self.summary.masked += 1;
+                out.extend_from_slice(LAST_WORDS.as_bytes());
+            }
             Fate::Empty => out.extend_from_slice(b"{}"),
         }
     }
@@ -184,6 +191,13 @@ impl Masker {
         let top = self.top;
         match self.key {
             Key::Other => plain(Role::Plain),
+            Key::Secret | Key::SecretRef | Key::SecretKeyRef if self.context.pods && self.level == 0 => {
+                if let Some(subject) = self.live.checked_sub(1).and_then(|last| self.subjects.get_mut(last)) {
+                    subject.has_secrets = true;
+                }
+                plain(Role::Plain)
+            }
+            Key::Terminated if map && self.has_secrets() => plain(Role::Terminated),
             Key::Annotations if map => plain(Role::Annotations),
             Key::Metadata if map && top.is_object() => {
                 self.open_subject();
@@ -239,8 +253,14 @@ impl Masker {
             subject.depth = depth;
             subject.namespace.clear();
             subject.name.clear();
+            subject.has_secrets = false;
             self.live += 1;
         }
+    }
+
+    /// Whether the innermost object with metadata around here is a pod that names a Secret. (A pod's spec stands before its status.)
+    fn has_secrets(&self) -> bool {
+        self.live.checked_sub(1).and_then(|last| self.subjects.get(last)).is_some_and(|subject| subject.has_secrets)
     }
 
     /// Whether the innermost object with metadata around here is a Secret; `None` if that is not known.

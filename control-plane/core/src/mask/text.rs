@@ -14,7 +14,7 @@ use super::masker::Masker;
 use super::open::Fate;
 use super::scan::{Cursor, State};
 use super::status::{self, Part};
-use super::{LAST_APPLIED, MaskError};
+use super::{LAST_APPLIED, MaskError, is_runtimes};
 
 /// What is done with the string value that is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub(super) enum Fact {
     Name,
     Namespace,
     DetailsKind,
+    /// Why a container has ended.
+    Reason,
 }
 
 /// Bytes that are fed to a nested masker at once.
@@ -75,6 +77,7 @@ impl Masker {
             Role::Annotations if self.name == LAST_APPLIED.as_bytes() => Use::Collect { strict: true },
             Role::Annotations => Use::Peek,
             Role::Details | Role::Cause => Use::Hold,
+            Role::Terminated if self.key == Key::Reason => Use::Read(Fact::Reason),
             _ => Use::Keep,
         }
     }
@@ -351,6 +354,12 @@ impl Masker {
             Fact::ApiVersion => self.top.set_api(text),
             Fact::Name | Fact::Namespace => {
                 self.note_name(if fact == Fact::Name { Key::Name } else { Key::Namespace }, text);
+                Ok(())
+            }
+            Fact::Reason => {
+                if is_runtimes(text) {
+                    self.top.role = Role::Plain;
+                }
                 Ok(())
             }
             Fact::DetailsKind => {

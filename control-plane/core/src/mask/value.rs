@@ -17,7 +17,7 @@ use super::masker::{Carrier, Documents, Masker};
 use super::placeholder::Field;
 use super::request::Room;
 use super::status::{self, Part};
-use super::{LAST_APPLIED, MaskContext, MaskError, cut_name, fields};
+use super::{LAST_APPLIED, LAST_WORDS, MaskContext, MaskError, cut_name, fields, is_runtimes};
 use crate::body::{Budget, json};
 
 /// Masks a parsed document in place and says how many values were replaced. serde_json reads no deeper than 128, which bounds the recursion.
@@ -28,6 +28,7 @@ pub(super) fn mask_all(value: &mut Value, context: &MaskContext, room: &mut Room
         own: false,
         may_be_secret: false,
         status_of_secret: false,
+        has_secrets: false,
         level: 0,
         namespace: context.namespace.clone(),
         name: context.name.clone(),
@@ -56,6 +57,7 @@ pub(super) fn mask_carried(value: &mut Value, context: &MaskContext, carrier: Ca
         own: false,
         may_be_secret: false,
         status_of_secret: false,
+        has_secrets: false,
         level: 1,
         namespace: carrier.namespace.clone(),
         name: carrier.name.clone(),
@@ -78,6 +80,8 @@ struct Walk<'a> {
     may_be_secret: bool,
     /// The details of the innermost object name Secrets.
     status_of_secret: bool,
+    /// The innermost object with metadata around here is a pod that names a Secret.
+    has_secrets: bool,
     level: u8,
     namespace: String,
     name: String,
@@ -118,6 +122,9 @@ impl Walk<'_> {
         let _kind = text("kind").map(|kind| frame.set_kind(kind));
         let _api = text("apiVersion").map(|api| frame.set_api(api));
         let before = (self.may_be_secret, self.status_of_secret);
+        let pod_before = self.has_secrets;
+        let is_subject = frame.is_object() && map.get("metadata").is_some_and(Value::is_object);
+        self.has_secrets &= !is_subject;
         let mut outer = None;
         if frame.is_object() {
             outer = Some((self.namespace.clone(), self.name.clone(), self.named));
@@ -128,6 +135,9 @@ impl Walk<'_> {
         }
         for (name, value) in map.iter_mut() {
             self.member(&frame, root, name, value);
+        }
+        if is_subject {
+            self.has_secrets = pod_before;
         }
         if let Some(outer) = outer {
             (self.namespace, self.name, self.named) = outer;
@@ -168,6 +178,11 @@ impl Walk<'_> {
             }
             (Key::Details, Value::Object(details)) if is_status => self.details(details),
             (Key::Status | Key::Spec, Value::Object(holder)) if holds_token => self.token_holder(holder),
+            (Key::Secret | Key::SecretRef | Key::SecretKeyRef, Value::Object(_) | Value::Array(_)) => {
+                self.has_secrets |= self.context.pods && self.level == 0;
+                self.plain(value);
+            }
+            (Key::Terminated, Value::Object(members)) if self.has_secrets => self.terminated(members),
             _ => self.plain(value),
         }
     }
@@ -177,6 +192,23 @@ impl Walk<'_> {
             Value::Object(map) => self.map(map, None, false),
             Value::Array(items) => items.iter_mut().for_each(|item| self.plain(item)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    /// How a container has ended.
+    fn terminated(&mut self, members: &mut Map<String, Value>) {
+        let reason = members.get("reason").and_then(Value::as_str).unwrap_or_default();
+        let own_words = !is_runtimes(reason.as_bytes());
+        for (name, value) in members.iter_mut() {
+            if own_words && name == "message" && !value.is_null() {
+                *value = Value::String(LAST_WORDS.to_owned());
+                self.masked += 1;
+                self.room.take();
+            } else if own_words {
+                self.misplaced(name, value);
+            } else {
+                self.plain(value);
+            }
         }
     }
 
@@ -309,6 +341,7 @@ impl Walk<'_> {
             own: of_secret && !self.name.is_empty(),
             may_be_secret: false,
             status_of_secret: false,
+            has_secrets: false,
             level: self.level + 1,
             namespace: self.namespace.clone(),
             name: self.name.clone(),

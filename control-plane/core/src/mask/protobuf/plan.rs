@@ -15,7 +15,19 @@ use crate::mask::key::Key;
 use crate::protobuf::{Envelope, Field, Kind, Message, ProtobufProblem, Shape, Table, table};
 
 /// By message: whether annotations or raw JSON stand in it at some depth.
-static REACH: LazyLock<Vec<bool>> = LazyLock::new(|| table().map(reach).unwrap_or_default());
+static REACH: LazyLock<Vec<bool>> =
+    LazyLock::new(|| table().map(|table| through(table, has_annotations)).unwrap_or_default());
+
+/// The same for pods, of which is looked at how their containers have ended, and by what they name Secrets.
+static REACH_OF_PODS: LazyLock<Vec<bool>> = LazyLock::new(|| {
+    let own = |message: &Message| ENDED == message.name || SECRETS.contains(&message.name);
+    table().map(|table| through(table, |message| has_annotations(message) || own(message))).unwrap_or_default()
+});
+/// How a container has ended.
+pub(super) const ENDED: &str = "core.v1.ContainerStateTerminated";
+/// What names a Secret.
+const SECRETS: [&str; 4] =
+    ["core.v1.SecretEnvSource", "core.v1.SecretKeySelector", "core.v1.SecretProjection", "core.v1.SecretVolumeSource"];
 
 /// What becomes of a field in the skeleton.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +50,8 @@ pub(super) struct Plan {
     pub(super) id: usize,
     /// Whether everything is looked at.
     pub(super) full: bool,
+    /// Whether it is a pod, or several.
+    pods: bool,
 }
 
 impl Plan {
@@ -53,11 +67,15 @@ impl Plan {
         let _fresh = frame.set_kind(envelope.kind.as_bytes());
         let secrets = envelope.kind.eq_ignore_ascii_case("SecretList");
         let full = context.guards_messages() || context.token || secrets || frame.kind != ObjectKind::Other;
-        Ok(Self { table, id, full })
+        Ok(Self { table, id, full, pods: context.pods })
     }
 
     pub(super) fn message(&self, id: usize) -> Result<&'static Message, BodyError> {
         self.table.message(id).ok_or(BodyError::Protobuf { message: "", offset: 0, problem: ProtobufProblem::Table(0) })
+    }
+
+    fn reach(&self) -> &'static [bool] {
+        if self.pods { &REACH_OF_PODS } else { &REACH }
     }
 
     /// `bytes`: what stands in the field.
@@ -67,7 +85,9 @@ impl Plan {
         let left_out = field.omit && field.shape == Shape::Plain && bytes.is_empty();
         if is(Kind::Text) && left_out {
             Look::Skip
-        } else if is(Kind::Text) && (self.full || is_of_annotations(message, field)) {
+        } else if is(Kind::Text)
+            && (self.full || is_of_annotations(message, field) || self.pods && message.name == ENDED)
+        {
             Look::Text
         } else if is(Kind::Bytes) && self.full {
             Look::Bytes
@@ -75,16 +95,21 @@ impl Plan {
             Look::Raw
         } else {
             match field.kind.message() {
-                Some(id) if self.full || REACH.get(id).copied().unwrap_or(true) => Look::Message(id),
+                Some(id) if self.full || self.reach().get(id).copied().unwrap_or(true) => Look::Message(id),
                 Some(_) | None => Look::Skip,
             }
         }
     }
 }
 
-fn reach(table: &Table) -> Vec<bool> {
-    let own = |field: &Field| is_annotations(field) || field.kind == Kind::Raw;
-    let mut reach: Vec<bool> = table.messages().iter().map(|message| message.fields.iter().any(own)).collect();
+/// Annotations or raw JSON.
+fn has_annotations(message: &Message) -> bool {
+    message.fields.iter().any(|field| is_annotations(field) || field.kind == Kind::Raw)
+}
+
+/// Which messages are so, or have one at some depth that is.
+fn through(table: &Table, own: impl Fn(&Message) -> bool) -> Vec<bool> {
+    let mut reach: Vec<bool> = table.messages().iter().map(own).collect();
     loop {
         let through = |field: &Field| field.kind.message().and_then(|id| reach.get(id)).copied().unwrap_or(false);
         let next: Vec<bool> = (table.messages().iter().zip(&reach))
