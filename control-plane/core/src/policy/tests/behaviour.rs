@@ -136,6 +136,11 @@ fn m7_what_runs_beside_secrets_is_changed_by_people_alone() {
         patch(json!([{"name": "web", "livenessProbe": {"exec": {"command": ["env"]}}}])),
         request("patch deployments.apps default/web").content_type("application/json-patch+json").body(operations),
         patch(json!([{"name": "web", "command": null}])),
+        patch(json!([{"name": "web", "terminationMessagePolicy": "FallbackToLogsOnError"}])),
+        patch(json!([{"name": "web"}])).content_type("application/merge-patch+json"),
+        request("patch deployments.apps default/web").body(deployment(json!({"shareProcessNamespace": true}))),
+        request("patch deployments.apps default/web")
+            .body(deployment(json!({"volumes": [{"name": "scripts", "configMap": {"name": "mine"}}]}))),
         request("update deployments.apps default/web")
             .body(deployment(json!({"containers": [{"name": "web", "image": "web:1"}]}))),
     ];
@@ -155,6 +160,9 @@ fn m7_what_runs_beside_secrets_is_changed_by_people_alone() {
     for change in [
         patch(json!([{"name": "web", "command": ["serve"]}])),
         patch(json!([{"name": "web", "resources": {"limits": {"cpu": "2"}}}])),
+        request("patch deployments.apps default/web").body(deployment(json!({"nodeSelector": {"disk": "fast"}}))),
+        request("patch deployments.apps default/web").body(json!({"spec": {"replicas": 3, "template": {"metadata":
+            {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-11-30T10:00:00Z"}}}}})),
     ] {
         assert_eq!(change.decide_live(&policy, Live::Present(&live)).explanation().effect, Effect::Allow);
     }

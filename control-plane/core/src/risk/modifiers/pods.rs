@@ -226,6 +226,15 @@ fn volume(found: &mut Found<'_, '_>, volume: &Value) {
             }
         }
     }
+    // What a driver gives a pod by itself may be whatever a vault keeps (secrets-store.csi.k8s.io).
+    let driver = text_at(volume, &["csi", "driver"]);
+    if !driver.is_empty() {
+        found.at_least(
+            "modifier/pod-secret",
+            60,
+            format!("mounts what \"{}\" gives it, as a Secret's values", shown(driver)).into(),
+        );
+    }
     // Every other source names the Secret with the storage's password in one of these fields.
     for (kind, source) in volume.as_object().into_iter().flatten() {
         for key in ["secretRef", "nodePublishSecretRef", "secretName"] {

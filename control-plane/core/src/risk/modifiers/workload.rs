@@ -11,18 +11,22 @@ use crate::request_info::{RequestInfo, Verb};
 /// From this number of replicas on it costs.
 const MANY: u64 = 50;
 
-/// What decides how a container runs, beside its image.
-const RUNS: [&str; 10] = [
-    "args",
-    "command",
-    "env",
-    "envFrom",
-    "lifecycle",
-    "livenessProbe",
-    "readinessProbe",
-    "startupProbe",
-    "volumeMounts",
-    "workingDir",
+/// Of a container: what decides nothing of what runs in it, and its image, which is judged by itself.
+const STILL_THE_SAME: [&str; 6] = ["image", "imagePullPolicy", "name", "ports", "resizePolicy", "resources"];
+/// Of a pod's spec: where it runs and how long, and its containers, which are looked at one by one.
+const SAME_POD: [&str; 12] = [
+    "activeDeadlineSeconds",
+    "affinity",
+    "containers",
+    "imagePullSecrets",
+    "initContainers",
+    "nodeName",
+    "nodeSelector",
+    "priorityClassName",
+    "restartPolicy",
+    "terminationGracePeriodSeconds",
+    "tolerations",
+    "topologySpreadConstraints",
 ];
 
 /// Templates, images, scale.
@@ -83,19 +87,7 @@ fn code(found: &mut Found<'_, '_>, document: &Value) {
         Live::NotRead => None,
         Live::Absent => return,
     };
-    let known = |list, name: &str| {
-        live.into_iter().flat_map(move |live| items(live, list)).find(|known| text_at(known, &["name"]) == name)
-    };
-    let changed = ["initContainers", "containers"].into_iter().any(|list| {
-        items(spec, list).any(|container| {
-            let same = known(list, text_at(container, &["name"]));
-            RUNS.into_iter().map(|key| (container.get(key), same.and_then(|same| same.get(key)))).any(
-                // What a patch doesn't name stays.
-                |(new, old)| new != old && (new.is_some() || question.info.verb == Verb::Update),
-            )
-        })
-    });
-    if !changed {
+    if !changes_what_runs(spec, live, lists_whole(found)) {
         return;
     }
     let fact = match live {
@@ -112,6 +104,35 @@ fn code(found: &mut Found<'_, '_>, document: &Value) {
         }
     };
     found.at_least("modifier/code-with-secrets", 60, fact.into());
+}
+
+/// Whether the lists of the body are those that will be: of a patch that merges them, by name or place, what it doesn't name stays.
+fn lists_whole(found: &Found<'_, '_>) -> bool {
+    let question = found.question;
+    question.info.verb == Verb::Update || question.body.content_type() == "application/merge-patch+json"
+}
+
+/// Whether the pods of `spec` do something else than those of `live`. `whole`: containers have nothing that isn't named.
+fn changes_what_runs(spec: &Value, live: Option<&Value>, whole: bool) -> bool {
+    let changed = |new: &Value, old: Option<&Value>, same: &[&str], whole: bool| {
+        let members =
+            |value: &'_ Value| value.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+        let mut keys = members(new);
+        keys.extend(old.filter(|_| whole).into_iter().flat_map(members));
+        keys.iter().any(|key| !same.contains(&key.as_str()) && new.get(key) != old.and_then(|old| old.get(key)))
+    };
+    let containers = ["initContainers", "containers"].into_iter().any(|list| {
+        items(spec, list).any(|container| {
+            if whole && live.is_none() {
+                return true;
+            }
+            let name = text_at(container, &["name"]);
+            let known = live.into_iter().flat_map(|live| items(live, list));
+            let same = known.into_iter().find(|known| text_at(known, &["name"]) == name);
+            changed(container, same, &STILL_THE_SAME, whole)
+        })
+    });
+    containers || changed(spec, live, &SAME_POD, false)
 }
 
 /// An image of a running workload is its supply chain. Whether it changes can be told from the live object alone; without that
