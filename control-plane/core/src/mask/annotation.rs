@@ -16,6 +16,15 @@ impl Masker {
     /// A collected annotation is complete.
     pub(super) fn end_annotation(&mut self, strict: bool, out: &mut Vec<u8>) {
         let text = std::mem::take(&mut self.text);
+        if !strict && !is_bracketed(&text) {
+            if self.carrier_is_secret() != Some(false) && may_carry_value(&text) {
+                self.placeholder("Annotation", "annotation", None, out);
+            } else {
+                self.escape(&text, out);
+            }
+            self.text = text;
+            return;
+        }
         let mark = out.len();
         // Of what is known to be no Secret, only a `kind` that comes too late, or one that doesn't come where it should, shows whether guessing is
         // needed.
@@ -70,6 +79,14 @@ impl Masker {
 
     /// What was collected is longer than its bound: hand it on.
     pub(super) fn spill(&mut self, out: &mut Vec<u8>) -> Result<(), MaskError> {
+        if self.text_use == (Use::Collect { strict: false }) && !is_bracketed(&self.text) {
+            // Nobody writes so much about a Secret.
+            self.placeholder("Annotation", "annotation", None, out);
+            self.text.clear();
+            self.overflow = false;
+            self.text_use = Use::Drop;
+            return Ok(());
+        }
         let mut inner = match (self.text_use, self.inner.take()) {
             (Use::Feed, Some(inner)) => inner,
             (Use::Collect { strict }, unused) => {
@@ -149,6 +166,22 @@ impl Masker {
         inner.carrier = Carrier { namespace, name, place };
         inner
     }
+}
+
+/// Whether an annotation of a Secret that is no JSON may hold its values all the same, as those do in which tools keep what they applied:
+/// packed (Rancher's `objectset.rio.cattle.io/applied`, `banzaicloud.com/last-applied`), as YAML or a patch (kapp's), or a token itself
+/// (`openshift.io/token-secret.value`).
+pub(super) fn may_carry_value(text: &[u8]) -> bool {
+    /// Longer than any digest in hex.
+    const WORD: usize = 128;
+    const MANIFEST: [&[u8]; 4] = [b"data:", b"Data:", b"data\"", b"/data"];
+    let text = text.trim_ascii_start();
+    // Base64 of gzip and of zip; JSON in a string.
+    let packed = [b"H4sI".as_slice(), b"UEsD", b"\""].iter().any(|start| text.starts_with(start));
+    let in_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-.".contains(byte);
+    let long = || text.split(|byte| !in_word(byte)).any(|word| word.len() > WORD);
+    let manifest = || MANIFEST.iter().any(|name| memmem::find(text, name).is_some());
+    packed || manifest() || long()
 }
 
 /// Whether a text begins as JSON does.

@@ -364,13 +364,13 @@ pub fn is_placeholder(text: &str) -> bool {
 /// Whether a placeholder, or a recognisable piece of one, occurs anywhere in the bytes (`needles` has the forms). Wide on purpose: a false
 /// alarm is a refused write, a miss destroys a value.
 pub fn contains_placeholder(bytes: &[u8]) -> bool {
-    count_placeholders(bytes) > 0
+    let found = |bytes: &[u8]| NEEDLES.found_in(bytes).next().is_some();
+    found(bytes) || unwrapped(bytes).is_some_and(|text| found(&text))
 }
 
 /// How many there are, about: a piece that is left of one counts as a half.
 pub(crate) fn count_placeholders(bytes: &[u8]) -> usize {
-    let count = |bytes: &[u8]| NEEDLES.found_in(bytes).count();
-    unwrapped(bytes).map_or(0, |text| count(&text)).max(count(bytes)).div_ceil(2)
+    NEEDLES.found_in(bytes).count().div_ceil(2)
 }
 
 /// The same in one line: base64 may be wrapped after any number of characters (Go's decoder reads over line breaks), so that no piece is whole.

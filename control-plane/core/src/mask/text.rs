@@ -253,6 +253,11 @@ impl Masker {
                 self.placeholder("Annotation", "annotation", None, out);
                 self.text_use = Use::Drop;
             }
+            // Of a Secret's it matters what comes after that, too.
+            Some(_) if self.carrier_is_secret() != Some(false) => {
+                self.mute_string(cursor, out);
+                self.text_use = Use::Collect { strict: false };
+            }
             Some(_) => self.text_use = Use::Keep,
         }
         true

@@ -9,7 +9,7 @@
 use serde_json::{Map, Value};
 use shared::limits::MASK_NESTED_DOCUMENTS;
 
-use super::annotation::may_quote_secret;
+use super::annotation::{may_carry_value, may_quote_secret};
 use super::frame::{Frame, Kind, Presumed, Role};
 use super::key::Key;
 use super::managed::empty_fields_of_data;
@@ -303,6 +303,8 @@ impl Walk<'_> {
                     let blank = [' ', '\n', '\r', '\t'];
                     if strict || text.trim_start_matches(blank).starts_with(['{', '[']) {
                         self.document(name, of_secret && strict, strict, value);
+                    } else if self.may_be_secret && may_carry_value(text.as_bytes()) {
+                        self.replace(value, "Annotation", "annotation", name, false);
                     }
                 }
                 Value::Object(_) | Value::Array(_) => self.misplaced(name, value),

@@ -4,7 +4,7 @@ use super::read::ReadObject;
 use super::release::{self, Payload};
 use super::{RestoreError, Why};
 use crate::finish::Reads;
-use crate::mask::{MaskContext, changes, find_placeholder};
+use crate::mask::{MaskContext, changes, contains_placeholder, find_placeholder};
 use crate::request::Request;
 use crate::request_info::{RequestInfo, Verb};
 
@@ -26,6 +26,11 @@ impl Carried {
     /// # Errors
     /// The first place with one that can't be restored whatever is read.
     pub fn of(request: &Request) -> Result<Self, RestoreError> {
+        // The name of a field's manager is stored, and who writes managed fields back would write it somewhere else.
+        let told = |(_, text): &(&str, &str)| contains_placeholder(text.as_bytes());
+        if let Some((key, _)) = request.query().iter().find(told).filter(|_| !request.info().is_read()) {
+            return Err(RestoreError { field: format!("?{key}"), why: Why::Elsewhere });
+        }
         let release = release::written(request)?;
         let found = request.body().and_then(|body| find_placeholder(&body.value));
         let source = source(request);

@@ -60,7 +60,9 @@ pub enum Why {
     )]
     Altered,
     /// There is no such object.
-    #[error("and there is no such object any more to take the value from. Write the value itself")]
+    #[error(
+        "and there is no object of this name to take the value from: a placeholder stands for a value where it was read, and nowhere else. Write the value itself"
+    )]
     NoObject,
     /// The object has no such field.
     #[error(

@@ -496,3 +496,48 @@ fn m7_last_words_of_a_pod_with_secrets() {
     let other = pod(r#"{"secretRef":{"name":"s"}}"#, "Error");
     assert_eq!(mask(&context("widgets", Verb::Get), &other).unwrap().0, other);
 }
+
+/// What other tools than kubectl keep of a Secret that they applied.
+#[test]
+fn m2_what_tools_keep_of_a_secret() {
+    let of = |kind: &str, text: &str| {
+        let text = json!(text);
+        format!(
+            r#"{{"kind":"{kind}","apiVersion":"v1","metadata":{{"name":"db","namespace":"default","annotations":{{"tool":{text}}}}}}}"#
+        )
+    };
+    let word = "e".repeat(129);
+    for text in [
+        "H4sIAAAAAAAA/6tWSkksSVSyUipQ0lFKSixOVbJSyi9KSVWyMq4FAAAA",
+        "UEsDBBQACAAIAAAAAAAAAAAAAAAAAAAA",
+        " \nH4sIAAAA",
+        "apiVersion: v1\nkind: Secret\ndata:\n  p: Q0FOQVJZLXZhbHVl\n",
+        "- path: /data/p\n  type: replace\n  value: Q0FOQVJZLXZhbHVl\n",
+        "\"{\\\"data\\\":{\\\"p\\\":\\\"Q0FOQVJZLXZhbHVl\\\"}}\"",
+        "a: 1\nstringData: {p: Q0FOQVJZLXZhbHVl}",
+        &format!("eyJhbGciOiJSUzI1NiJ9.{word}.x"),
+        &"long text of no meaning, ".repeat(4000),
+    ] {
+        let out = masked("secrets", &of("Secret", text));
+        // Blanks in front stay.
+        let shown = out["metadata"]["annotations"]["tool"].as_str().unwrap();
+        assert!(is_placeholder(shown.trim_start()), "{text}");
+        let mut value = serde_json::from_str(&of("Secret", text)).unwrap();
+        mask_value(&mut value, &context("secrets", Verb::Get));
+        if text.len() < 1000 && !text.starts_with(' ') {
+            assert_eq!(value, out, "{text}");
+        }
+        // In other objects that is theirs.
+        passes("deployments", &of("Deployment", text));
+    }
+    for text in [
+        "",
+        "shop",
+        "the password of the database, rotated daily",
+        "cert-manager.io/v1",
+        &"f".repeat(128),
+        "shop:apps/Deployment:default/web",
+    ] {
+        passes("secrets", &of("Secret", text));
+    }
+}

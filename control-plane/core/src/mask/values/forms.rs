@@ -1,4 +1,4 @@
-//! The forms in which programs print a value: as it is and line by line (a short line with its end, [`END`]), base64 (both alphabets, wherever it stands in a longer text), base64
+//! The forms in which programs print a value: as it is and line by line (a short line with its end, [`END`]), base64 (both alphabets, wherever it stands in a longer text, or in lines), base64
 //! of that, escaped for a URL, and escaped for JSON, once or twice.
 
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ pub(super) const END: u8 = b'\n';
 pub(super) enum Lines {
     /// Those of [`VALUE_LINE_BYTES_MIN`], wherever they stand.
     Long,
-    /// Shorter ones, too, at the end of a line: of a log some lines can be asked for, and a time stands in front of each.
+    /// Shorter ones, too, at the end of a line, and those of its base64: of a log some lines can be asked for, and a time stands in front of each.
     All,
 }
 
@@ -36,6 +36,9 @@ pub(super) fn of_all<'a>(
             continue;
         }
         forms.of_value(value)?;
+        if which == Lines::All {
+            forms.in_lines(&STANDARD.encode(value))?;
+        }
         let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
         for line in lines.filter(|line| line.len() < value.len()) {
             if line.len() >= VALUE_LINE_BYTES_MIN {
@@ -77,6 +80,11 @@ impl Forms {
         Some(())
     }
 
+    fn in_lines(&mut self, encoded: &str) -> Option<()> {
+        let lines = WRAPPED.into_iter().flat_map(|width| encoded.as_bytes().chunks(width));
+        lines.filter(|line| line.len() >= VALUE_LINE_BYTES_MIN).try_for_each(|line| self.add(line.to_vec()))
+    }
+
     fn add(&mut self, form: Vec<u8>) -> Option<()> {
         if form.len() >= VALUE_BYTES_MIN && !self.found.contains(&form) {
             self.left = self.left.checked_sub(form.len())?;
@@ -86,6 +94,8 @@ impl Forms {
     }
 }
 
+/// Characters of a line of base64, as `openssl` and PEM (RFC 7468) and `base64` of coreutils and MIME (RFC 2045) write it.
+const WRAPPED: [usize; 2] = [64, 76];
 /// RFC 3986: what never needs to be escaped.
 const UNRESERVED: &[u8] = b"-._~";
 /// JavaScript's `encodeURIComponent`.

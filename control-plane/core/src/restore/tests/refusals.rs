@@ -45,6 +45,23 @@ fn another_field() {
     patch_refused(&json!({"stringData": {"user": decoded(&password())}}), "/stringData/user", Why::Other);
 }
 
+/// The manager's name is stored in managed fields, which clients write back.
+#[test]
+fn in_the_query() {
+    let password = password();
+    let placeholder = password.as_str().unwrap();
+    let path =
+        format!("{SECRET}?fieldManager={}", placeholder.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"));
+    refused(
+        "PATCH",
+        &path,
+        "merge-patch+json",
+        &json!({"metadata": {"labels": {"a": "b"}}}),
+        "?fieldManager",
+        Why::Elsewhere,
+    );
+}
+
 #[test]
 fn another_object() {
     let mut other = live();
