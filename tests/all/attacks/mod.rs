@@ -13,6 +13,7 @@
 mod carriers;
 mod elsewhere;
 mod oracles;
+mod sideways;
 mod write_back;
 
 use std::fmt;
