@@ -230,6 +230,9 @@ pub fn headers(info: &RequestInfo, masked: bool, from: &HeaderMap) -> HeaderMap 
             to.append(header::WARNING, value);
         });
     }
+    if info.resource == "serviceaccounts" && info.subresource == "token" {
+        to.append(header::WARNING, warning::TOKEN);
+    }
     to
 }
 

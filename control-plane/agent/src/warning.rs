@@ -9,6 +9,11 @@ pub(crate) const NOT_SHOWN: HeaderValue = HeaderValue::from_static(
     r#"299 - "Sallyport does not show a warning here, because it may quote a value that is masked""#,
 );
 
+/// Of an answer with a token, which looks like one that could be used.
+pub(crate) const TOKEN: HeaderValue = HeaderValue::from_static(
+    r#"299 - "Sallyport masks the token in this answer: what is shown is a placeholder, with which nobody can log in""#,
+);
+
 /// Whether it holds nothing but names.
 pub(crate) fn is_harmless(value: &HeaderValue) -> bool {
     let text = value.to_str().ok().and_then(|text| text.strip_prefix(r#"299 - ""#)?.strip_suffix('"'));

@@ -215,6 +215,20 @@ fn streams() {
     }
 }
 
+/// Who waited for a token until people had approved it must not take the placeholder for one.
+#[test]
+fn an_answer_with_a_token_says_that_it_is_masked() {
+    for (resource, subresource, warns) in [("serviceaccounts", "token", true), ("serviceaccounts", "", false)] {
+        let info =
+            RequestInfo { subresource: subresource.to_owned(), ..info(&format!("/api/v1/namespaces/a/{resource}/x")) };
+        let to = headers(&info, true, &HeaderMap::new());
+        assert_eq!(
+            to.get(header::WARNING).is_some_and(|text| text.to_str().unwrap().contains("masks the token")),
+            warns
+        );
+    }
+}
+
 #[test]
 fn a_stand_in_keeps_the_code() {
     for code in [400, 403, 404, 418, 429, 500, 503, 599] {
