@@ -127,23 +127,7 @@ where
     let received = agent.clock.monotonic();
     agent.metrics.arrived();
     let (head, body) = request.into_parts();
-    let (token, digest_key) = presented(&head.headers)?;
-    let body = collect_bounded(body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await.map_err(Refusal::Body)?;
-    let (body, write) = review::question(&head.headers, body)?;
-
-    let arrived = Arrived {
-        method: &head.method,
-        uri: &head.uri,
-        headers: &head.headers,
-        body,
-        digest_key: &digest_key,
-        epoch: link.epoch,
-        cluster: &agent.cluster,
-        life: agent.ledger.life(),
-        waited: agent.clock.monotonic().saturating_sub(received),
-        now: agent.clock.now(),
-    };
-    let matched = grant::verify(token, &link.keys, arrived).map_err(Refusal::Verify)?;
+    let (matched, write) = verified(agent, link, &head, body, received).await?;
     let (obligations, carried) = refuse(agent, &head, &matched)?;
     let obligations = Arc::new(obligations);
     review::check(write.as_ref(), &matched)?;
@@ -195,6 +179,38 @@ where
             pass_on(agent, &info, shown, plan, masker(None, reveal)?, masked, &bounds)
         }
     }
+}
+
+/// The verify stage: a request that is the granted one, and what approvers are to be shown beside it.
+async fn verified<B>(
+    agent: &Agent,
+    link: &Link,
+    head: &Parts,
+    body: B,
+    received: Duration,
+) -> Result<(MatchedGrant, Option<SecretWrite>), Refusal>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let (token, digest_key) = presented(&head.headers)?;
+    let body = collect_bounded(body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await.map_err(Refusal::Body)?;
+    let (body, write) = review::question(&head.headers, body)?;
+
+    let arrived = Arrived {
+        method: &head.method,
+        uri: &head.uri,
+        headers: &head.headers,
+        body,
+        digest_key: &digest_key,
+        epoch: link.epoch,
+        cluster: &agent.cluster,
+        life: agent.ledger.life(),
+        waited: agent.clock.monotonic().saturating_sub(received),
+        now: agent.clock.now(),
+    };
+    let matched = grant::verify(token, &link.keys, arrived).map_err(Refusal::Verify)?;
+    Ok((matched, write))
 }
 
 /// What was found out before anything was sent, as the API server would have said it.
