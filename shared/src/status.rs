@@ -3,6 +3,8 @@
 //! kubectl prints `Error from server (<reason>): <message>`; AI agents read `details.causes`.
 //! Source: k8s.io/apimachinery pkg/apis/meta/v1/types.go.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// A failure, as an API server would say it.
@@ -67,6 +69,11 @@ impl Cause {
     pub fn new(reason: &str, message: impl Into<String>) -> Self {
         Self { reason: reason.to_owned(), message: message.into(), field: String::new() }
     }
+}
+
+/// A sentence of ours with the operation that it is about.
+pub fn of_operation(sentence: &str, id: impl fmt::Display) -> String {
+    format!("{sentence} [sallyport operation {id}]")
 }
 
 /// Kubernetes' own reason words, and those of ours that its vocabulary lacks.
@@ -153,6 +160,15 @@ impl Status {
         self
     }
 
+    /// The same with the operation that it is about: for people in the sentence, and as a fact. Of what we say ourselves, never of an API
+    /// server's own words.
+    #[must_use]
+    pub fn of_operation(mut self, id: impl fmt::Display) -> Self {
+        let id = id.to_string();
+        self.message = of_operation(&self.message, &id);
+        self.with_cause(Cause::new("SallyportOperation", id))
+    }
+
     /// The JSON to send, with content type `application/json`.
     pub fn to_json(&self) -> Vec<u8> {
         // A struct of strings and numbers cannot fail to serialise; were it to, an empty object is still no success.
@@ -163,6 +179,13 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_its_operation_for_people_and_for_programs() {
+        let status = Status::failure(Reason::Forbidden, "no").of_operation("01a2");
+        assert_eq!(status.message, "no [sallyport operation 01a2]");
+        assert_eq!(status.details.unwrap().causes, [Cause::new("SallyportOperation", "01a2")]);
+    }
 
     #[test]
     fn looks_like_the_api_servers() {

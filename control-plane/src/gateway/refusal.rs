@@ -2,6 +2,7 @@
 //!
 //! The sentence comes from here, never from the `Display` of a foreign source. It always names the operation, and what would help.
 
+use bytes::Bytes;
 use control_plane_core::attributes::OperationIdError;
 use control_plane_core::decision::Explanation;
 use control_plane_core::headers::HeaderRefusal;
@@ -88,6 +89,9 @@ pub enum Refusal {
     /// Sent, and no answer: nobody can say whether it was carried out.
     #[error("unknown outcome")]
     Unknown,
+    /// The same of what only reads, so that it doesn't matter.
+    #[error("no answer")]
+    NoAnswer,
     /// It ran before under this id, and its answer is not kept whole.
     #[error("ended")]
     Ended(Outcome),
@@ -114,6 +118,11 @@ pub struct Shape {
 }
 
 impl Refusal {
+    /// It was sent, and no answer came.
+    pub(super) const fn no_answer(is_read: bool) -> Self {
+        if is_read { Self::NoAnswer } else { Self::Unknown }
+    }
+
     /// The table.
     #[expect(clippy::too_many_lines, reason = "one row per cause, in one place to review")]
     pub fn shape(&self) -> Shape {
@@ -186,6 +195,11 @@ impl Refusal {
                 "it was sent, and no answer came: nobody can say whether it was carried out; look at the object before you repeat it"
                     .into(),
             ),
+            Self::NoAnswer => shape(
+                Reason::BadGateway,
+                "no_answer",
+                "it was sent, and no answer came; it only reads, so nothing was changed: run it again".into(),
+            ),
             Self::Ended(outcome) => shape(
                 Reason::BadGateway,
                 "ended",
@@ -207,8 +221,8 @@ impl Refusal {
         let id = operation.map_or_else(|| "none".to_owned(), |id| id.to_string());
         let verb = if shape.reason == Reason::Forbidden { " is forbidden" } else { "" };
         let message = match subject.as_str() {
-            "" => format!("{} [sallyport operation {id}]", shape.message),
-            subject => format!("{subject}{verb}: {} [sallyport operation {id}]", shape.message),
+            "" => shape.message,
+            subject => format!("{subject}{verb}: {}", shape.message),
         };
         let details = info.map(|info| Details {
             name: info.name.clone(),
@@ -217,9 +231,7 @@ impl Refusal {
             ..Details::default()
         });
         let mut status = Status::failure(shape.reason, message).with_details(details.unwrap_or_default());
-        status = status
-            .with_cause(Cause::new("SallyportRefusal", shape.kind))
-            .with_cause(Cause::new("SallyportOperation", id));
+        status = status.with_cause(Cause::new("SallyportRefusal", shape.kind)).of_operation(id);
         for (name, value) in self.facts() {
             status = status.with_cause(Cause::new(name, value));
         }
@@ -260,10 +272,20 @@ impl Refusal {
             | Self::NoAgent(_)
             | Self::NotSent
             | Self::Unknown
+            | Self::NoAnswer
             | Self::Ended(_)
             | Self::GoingAway
             | Self::Internal(_) => Vec::new(),
         }
+    }
+}
+
+/// A refusal that an agent worded, with the operation as our own have it: an agent need not be able to read a grant to refuse it. Words that
+/// are no `Status` stay as they are.
+pub(super) fn of_agent(words: Bytes, operation: OperationId) -> Bytes {
+    match serde_json::from_slice::<Status>(&words) {
+        Ok(status) => status.of_operation(operation).to_json().into(),
+        Err(_) => words,
     }
 }
 
@@ -288,4 +310,38 @@ fn denied(e: &Explanation) -> String {
         text.push_str(note);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// What kubectl prints, and what programs read, of who refused whatever.
+    #[test]
+    fn refusals_of_agents_name_the_operation_as_ours_do() {
+        let id = OperationId::new(Uuid::now_v7());
+        let ours = Refusal::NotSent.status(Some(id), None);
+        let words = Status::failure(Reason::Forbidden, "a placeholder stands in a wrong place")
+            .with_cause(Cause::new("SallyportAgentRefused", "placeholder"));
+        let agents: Status = serde_json::from_slice(&of_agent(words.to_json().into(), id)).unwrap();
+        let end = format!(" [sallyport operation {id}]");
+        assert_eq!(agents.message, format!("{}{end}", words.message));
+        assert!(ours.message.ends_with(&end), "{}", ours.message);
+        let cause = Cause::new("SallyportOperation", id.to_string());
+        for (status, refused_by) in [(agents, "SallyportAgentRefused"), (ours, "SallyportRefusal")] {
+            let causes = status.details.unwrap().causes;
+            assert!(causes.contains(&cause) && causes.iter().any(|cause| cause.reason == refused_by), "{causes:?}");
+        }
+        assert_eq!(of_agent("no Status".into(), id), "no Status");
+    }
+
+    /// Only of what changes something must anybody look before he repeats it.
+    #[test]
+    fn a_read_without_an_answer_may_be_repeated() {
+        let told = Refusal::NoAnswer.status(None, None).message;
+        assert!(told.contains("nothing was changed: run it again") && !told.contains("nobody can say"), "{told}");
+        assert!(!Refusal::NoAnswer.shape().retry, "by people, who see that something is wrong");
+    }
 }

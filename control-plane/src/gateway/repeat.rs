@@ -106,7 +106,7 @@ impl Gateway {
                 // A grant is under way whose answer this process has lost: the agent is asked, and what it says is looked at again.
                 Ok(Repeat::Await(_)) => match self.agents.recover(record.key()).await {
                     Some(now) if now.question().is_none() => row.record = Some(now),
-                    Some(_) | None => return Err(Refusal::Unknown),
+                    Some(_) | None => return Err(Refusal::no_answer(attributes.info().is_read())),
                 },
                 Ok(Repeat::Replay(outcome)) => {
                     let (key, hold) = (record.key(), row.hold);

@@ -14,9 +14,9 @@ use http_body_util::BodyExt;
 use shared::ids::OperationId;
 use shared::wire;
 use shared_net::body::{self, BoxBody, BoxError};
-use shared_net::exchange::ResponseBody;
 
 use super::refusal::Refusal;
+use super::send::AnswerBody;
 use super::watch::WatchEnd;
 use crate::records::OperationLog;
 use crate::sessions::SessionError;
@@ -24,7 +24,7 @@ use crate::sessions::SessionError;
 /// An answer whose every byte is noted in the record before the client gets it. Its end closes the record; a break breaks the client's
 /// stream too, so that nobody takes a part for the whole.
 pub(super) struct Recorded {
-    inner: ResponseBody,
+    inner: AnswerBody,
     log: Option<OperationLog>,
     status: u16,
     watch: Option<WatchEnd>,
@@ -34,7 +34,7 @@ pub(super) struct Recorded {
 
 impl Recorded {
     /// Starts the record stage for an answer.
-    fn new(inner: ResponseBody, log: OperationLog, status: u16, watch: Option<WatchEnd>) -> Self {
+    fn new(inner: AnswerBody, log: OperationLog, status: u16, watch: Option<WatchEnd>) -> Self {
         Self { inner, log: Some(log), status, watch, over: false }
     }
 }
@@ -71,7 +71,7 @@ impl Body for Recorded {
                     let outcome = log.outcome(self.status);
                     log.close_later(outcome, self.status, Some("the answer broke off".to_owned()));
                 }
-                Some(Err(error.into()))
+                Some(Err(error))
             }
             None => {
                 self.end();
@@ -100,7 +100,7 @@ impl Recorded {
 
 /// Gives a recorded answer to the client.
 pub(super) fn recorded(
-    response: Response<ResponseBody>,
+    response: Response<AnswerBody>,
     mut log: OperationLog,
     watch: Option<WatchEnd>,
 ) -> Response<BoxBody> {

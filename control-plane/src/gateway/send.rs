@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use control_plane_core::lifecycle::{Issued, Outcome};
 use http::Response;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Either, Full};
 use shared::limits;
-use shared_net::body::{self, BoxBody};
+use shared_net::body::{self, BoxBody, collect_bounded};
 use shared_net::exchange::ResponseBody;
 
-use super::refusal::Refusal;
+use super::refusal::{self, Refusal};
 use super::serve::{Ready, Refused};
 use super::{Gateway, reply};
 use crate::agents::AgentLink;
@@ -20,9 +21,12 @@ use crate::sessions::{Running, Session};
 /// Pieces of an answer that wait for a client that is slower than the agent.
 const PIECES: usize = 16;
 
+/// The API server's answer as its agent passes it on, or the agent's own words.
+pub(super) type AnswerBody = Either<ResponseBody, Full<Bytes>>;
+
 /// An agent's answer, and whose.
 pub(super) struct Answered {
-    pub(super) response: Response<ResponseBody>,
+    pub(super) response: Response<AnswerBody>,
     pub(super) log: OperationLog,
     pub(super) link: Arc<AgentLink>,
 }
@@ -57,7 +61,7 @@ impl Gateway {
             }
             log.sent(&outgoing.grant, link.id);
             let error = match forward(&link, outgoing).await {
-                Ok(response) => return Ok(self.answered(response, log, link)),
+                Ok(response) => return self.answered(response, log, link).await,
                 Err(error) => error,
             };
             let unspent = match Box::pin(self.unspent(&link, error, &mut log)).await {
@@ -76,16 +80,35 @@ impl Gateway {
         Err(Refused { refusal: Refusal::NotSent, log: Some(log) })
     }
 
-    fn answered(&self, mut response: Response<ResponseBody>, mut log: OperationLog, link: Arc<AgentLink>) -> Answered {
+    /// What an agent answered. Its own refusals name the operation, as ours do; of the API server's answers nothing is touched.
+    async fn answered(
+        &self,
+        mut response: Response<ResponseBody>,
+        mut log: OperationLog,
+        link: Arc<AgentLink>,
+    ) -> Result<Answered, Refused> {
         let (sent, refused) = forward::sent(response.headers_mut());
-        if let Some(refused) = refused {
-            tracing::warn!(operation.id = %log.opening().id, why = ?refused.word, "the agent refused a grant");
-            if refused.attack {
-                self.attack_signal("agent_refused");
+        let outcome = sent.outcome(response.status().as_u16());
+        let id = log.opening().id;
+        log.outcome_is(outcome);
+        let Some(refused) = refused else {
+            return Ok(Answered { response: response.map(Either::Left), log, link });
+        };
+        tracing::warn!(operation.id = %id, why = ?refused.word, "the agent refused a grant");
+        if refused.attack {
+            self.attack_signal("agent_refused");
+        }
+        let (head, body) = response.into_parts();
+        match collect_bounded(body, limits::CONTROL_BODY_BYTES, limits::BODY_WAIT).await {
+            Ok(words) => {
+                let words = Full::new(refusal::of_agent(words, id));
+                Ok(Answered { response: Response::from_parts(head, Either::Right(words)), log, link })
+            }
+            Err(error) => {
+                tracing::warn!(operation.id = %id, error = %shared::chain::Chain(&error), "a refusal broke off");
+                Err(Refused { refusal: unanswered(outcome, &log), log: Some(log) })
             }
         }
-        log.outcome_is(sent.outcome(response.status().as_u16()));
-        Answered { response, log, link }
     }
 
     /// Picks an agent and puts the grant to come on record.
@@ -165,18 +188,14 @@ impl Gateway {
             Err(outcome) => outcome,
         };
         log.outcome_is(outcome);
-        Err(match outcome {
-            Outcome::NotSent { .. } => Refusal::NotSent,
-            Outcome::Unknown { .. } => Refusal::Unknown,
-            Outcome::Ok { .. } | Outcome::Error { .. } => Refusal::Ended(outcome),
-        })
+        Err(unanswered(outcome, log))
     }
 
     /// The record stage of what changes something: the answer is read to its end and recorded whoever still listens.
     /// The client's copy runs through a short queue, so a slow client slows the agent down instead of filling memory.
     pub(super) fn settle(
         self: &Arc<Self>,
-        response: Response<ResponseBody>,
+        response: Response<AnswerBody>,
         mut log: OperationLog,
         running: Running,
     ) -> Response<BoxBody> {
@@ -235,5 +254,14 @@ impl Gateway {
         response: Response<BoxBody>,
     ) -> Response<BoxBody> {
         response.map(|body| super::cut::Cut::new(body, session, running).boxed_unsync())
+    }
+}
+
+/// What a client is told where there is an outcome and no answer.
+fn unanswered(outcome: Outcome, log: &OperationLog) -> Refusal {
+    match outcome {
+        Outcome::NotSent { .. } => Refusal::NotSent,
+        Outcome::Unknown { .. } => Refusal::no_answer(log.is_read()),
+        Outcome::Ok { .. } | Outcome::Error { .. } => Refusal::Ended(outcome),
     }
 }

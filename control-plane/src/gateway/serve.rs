@@ -233,7 +233,7 @@ impl Gateway {
     pub(super) async fn close_refused(&self, refusal: &Refusal, log: OperationLog) {
         let shape = refusal.shape();
         let outcome = match refusal {
-            Refusal::Unknown => reply::lost(),
+            Refusal::Unknown | Refusal::NoAnswer => reply::lost(),
             Refusal::Ended(outcome) => *outcome,
             Refusal::HoldDenied { .. } => Outcome::NotSent { why: NotSent::HoldDenied },
             Refusal::HoldOver { .. } => Outcome::NotSent { why: NotSent::HoldExpired },

@@ -302,6 +302,7 @@ async fn what_is_there_is_not_created_again_and_a_copy_not_at_all() {
             let said = kubectl.run(&[verb, "-f", &copied]).await.refused();
             assert!(said.contains("Forbidden") || said.contains("forbidden"), "{version:?}: {said}");
             assert!(said.contains("placeholder") && said.contains("/data/password"), "{version:?}: {said}");
+            assert!(said.contains("[sallyport operation "), "{version:?}: {said}");
         }
         assert_sent(stack, &format!("copy-{word}"), "create secrets as sallyport:write", 0);
         assert_eq!(twins.real(), before, "{version:?}");
