@@ -420,7 +420,7 @@ pub const PATCH_MOVED_BYTES: usize = 32 * 1024 * 1024;
 /// as a whole, and [`ANSWER_TREE_BYTES`] counts it with what is written of it; all others together are 26 MiB, which is what an agent's container
 /// has left. A session has half of each. What is written of an answer counts until its reader has taken it.
 pub const HELD: [(usize, usize); 3] = [(256 * 1024, 8), (2 * 1024 * 1024, 2), (20 * 1024 * 1024, 2)];
-/// How long an answer waits for room before it is broken off.
+/// How long an answer waits for room before it is given up.
 pub const HELD_ROOM_WAIT: Duration = Duration::from_secs(30);
 /// Bytes of one answer that are not counted: most objects and events of a watch are shorter, and streams are at most some thousand.
 pub const HELD_BYTES_FREE: usize = 16 * 1024;

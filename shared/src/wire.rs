@@ -30,6 +30,8 @@ pub mod header {
     pub const REVIEW: &str = "sallyport-review";
     /// `no` | `yes` | `unknown`: whether the request was sent to the API server. Agent → control plane, on every answer.
     pub const SENT: &str = "sallyport-sent";
+    /// On a refusal that stands in place of the API server's answer: the status of that. Agent → control plane.
+    pub const ANSWERED: &str = "sallyport-answered";
     /// On a refusal: the session has to be renewed before the next operation. Control plane → sidecar.
     pub const RENEW: &str = "sallyport-renew";
     /// On a 503: the operation waits on, but not in this process; ask for it again under the same id. Control plane → sidecar.

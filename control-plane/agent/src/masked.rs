@@ -1,7 +1,8 @@
 //! The body of an answer on its way out: masked piece by piece as it arrives, in constant memory (of protobuf, one object), and ended by an
 //! error whenever it is not certain to be whole. What takes long is done beside this thread ([`Apart`]), and what is held until it is whole has
-//! [`Room`]; until then the body is one that waits.
+//! [`Room`]; until then the body is one that waits. What ends before anything of it has left is told in words instead ([`MaskedBody::begin`]).
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use control_plane_core::request_info::Verb;
 use http_body::{Body, Frame};
 use shared::ids::SessionId;
 use shared::limits;
+use shared::status::Reason;
 use shared_net::body::BoxError;
 use shared_net::clock::Clock;
 
@@ -43,6 +45,45 @@ pub enum BodyEnd {
     Silent,
 }
 
+impl BodyEnd {
+    /// One word for metrics, where nothing of the body had left.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Upstream(_) => "answer-broken-off",
+            Self::Mask(_) => "answer-unmaskable",
+            Self::BrokenOff(_) => "answer-work",
+            Self::Room(_) => "answer-room",
+            Self::Until => "answer-until",
+            Self::Silent => "answer-silent",
+        }
+    }
+
+    /// HTTP code, where nothing of the body had left.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Until | Self::Silent => Reason::Timeout,
+            Self::Upstream(_) | Self::Mask(_) | Self::BrokenOff(_) | Self::Room(_) => Reason::BadGateway,
+        }
+    }
+
+    /// Whether the same may well end better another time.
+    pub const fn may_pass(&self) -> bool {
+        !matches!(self, Self::Mask(_))
+    }
+
+    /// For a client, of "the answer": the kind of fault, and nothing of what the answer says.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Upstream(_) => "the API server broke it off".to_owned(),
+            Self::Mask(error) => format!("it can't be masked, for {}", error.words()),
+            Self::BrokenOff(error) => error.to_string(),
+            Self::Room(error) => error.to_string(),
+            Self::Until => "it lasted longer than the grant allows".to_owned(),
+            Self::Silent => "the API server stopped in the middle of it".to_owned(),
+        }
+    }
+}
+
 /// What all bodies share.
 #[derive(Clone, Copy, Debug)]
 pub struct Beside<'a> {
@@ -66,6 +107,11 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// Whether the answer goes on for as long as its reader wants.
+    pub(crate) const fn is_stream(&self) -> bool {
+        self.silence.is_none()
+    }
+
     /// Those of a granted operation; `stream`: its answer goes on for as long as its reader wants.
     pub fn of(claims: &GrantClaims, stream: bool) -> Self {
         Self {
@@ -93,6 +139,8 @@ type Work = Pin<Box<dyn Future<Output = Result<Worked, BodyEnd>> + Send>>;
 
 /// See the module. Dropped, it drops the upstream stream at once.
 pub struct MaskedBody<B> {
+    /// What came before the head of the answer left.
+    ahead: [Option<Bytes>; 2],
     upstream: Option<B>,
     masker: Option<AnswerMasker>,
     /// It has the masker.
@@ -118,6 +166,7 @@ impl<B> MaskedBody<B> {
         metrics: AgentMetrics,
     ) -> Self {
         Self {
+            ahead: [None, None],
             upstream: Some(upstream),
             masker: Some(masker),
             work: None,
@@ -204,40 +253,12 @@ where
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        if this.upstream.is_none() && this.work.is_none() {
-            return Poll::Ready(None);
+        if let Some(piece) = this.ahead.iter_mut().find_map(Option::take) {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        if this.until.as_mut().poll(cx).is_ready() {
-            let working = this.work.is_some();
-            return match this.end() {
-                // Of a watch nothing is held but a part of an event.
-                Ok(rest) if this.may_end && rest.is_empty() && !working => Poll::Ready(None),
-                Ok(_) | Err(_) => this.broken(BodyEnd::Until),
-            };
-        }
-        loop {
-            let out = if let Some(work) = &mut this.work {
-                let done = ready!(work.as_mut().poll(cx));
-                this.work = None;
-                // Meanwhile nobody listened.
-                this.heard();
-                match done {
-                    Ok(worked) => this.keep(worked),
-                    Err(end) => return this.broken(end),
-                }
-            } else {
-                match ready!(this.poll_upstream(cx)) {
-                    None => return Poll::Ready(None),
-                    Some(Ok(out)) => out,
-                    Some(Err(end)) => return this.broken(end),
-                }
-            };
-            if !out.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(out))));
-            }
-            if this.upstream.is_none() && this.work.is_none() {
-                return Poll::Ready(None);
-            }
+        match ready!(this.poll_piece(cx)) {
+            Some(Err(end)) => this.broken(end),
+            piece => Poll::Ready(piece.and_then(Result::ok).map(|piece| Ok(Frame::data(piece)))),
         }
     }
 }
@@ -247,6 +268,62 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
+    /// Waits for the first piece, which its reader gets as ever. Until it is there, nothing of the answer need leave, so that what goes wrong
+    /// can be told in place of it. What follows at once is looked at too: most answers are short, and whether one is whole shows at its end.
+    ///
+    /// # Errors
+    /// The answer can't be shown.
+    pub async fn begin(&mut self) -> Result<(), BodyEnd> {
+        let first = poll_fn(|cx| self.poll_piece(cx)).await.transpose()?;
+        // More of it has a place, which is this piece's until it is taken.
+        let more = first.as_ref().is_some_and(|first| first.len() <= limits::HELD_BYTES_FREE);
+        let next = poll_fn(|cx| {
+            let next = if more { self.poll_piece(cx) } else { Poll::Pending };
+            Poll::Ready(if let Poll::Ready(next) = next { next.transpose() } else { Ok(None) })
+        });
+        let next = next.await?;
+        self.ahead = [first, next];
+        Ok(())
+    }
+
+    /// The next piece that may go out.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyEnd>>> {
+        if self.upstream.is_none() && self.work.is_none() {
+            return Poll::Ready(None);
+        }
+        if self.until.as_mut().poll(cx).is_ready() {
+            let working = self.work.is_some();
+            return match self.end() {
+                // Of a watch nothing is held but a part of an event.
+                Ok(rest) if self.may_end && rest.is_empty() && !working => Poll::Ready(None),
+                Ok(_) | Err(_) => Poll::Ready(Some(Err(BodyEnd::Until))),
+            };
+        }
+        loop {
+            let out = if let Some(work) = &mut self.work {
+                let done = ready!(work.as_mut().poll(cx));
+                self.work = None;
+                // Meanwhile nobody listened.
+                self.heard();
+                match done {
+                    Ok(worked) => self.keep(worked),
+                    Err(end) => return Poll::Ready(Some(Err(end))),
+                }
+            } else {
+                match ready!(self.poll_upstream(cx)) {
+                    Some(Ok(out)) => out,
+                    end => return Poll::Ready(end),
+                }
+            };
+            if !out.is_empty() {
+                return Poll::Ready(Some(Ok(out)));
+            }
+            if self.upstream.is_none() && self.work.is_none() {
+                return Poll::Ready(None);
+            }
+        }
+    }
+
     /// What becomes of the next piece from upstream: nothing yet, where that takes long.
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyEnd>>> {
         let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };

@@ -39,7 +39,7 @@ use crate::metrics::AgentMetrics;
 use crate::obligations::{Granted, Obligations};
 use crate::prepare::{needed, object, prepare};
 use crate::ration::{JudgedReleases, Ration};
-use crate::refusal::{Refusal, Sent};
+use crate::refusal::{Fate, Refusal, Sent};
 use crate::report::{Report, SharedLedger};
 use crate::review;
 use crate::room::Room;
@@ -106,20 +106,26 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    match perform(agent, link, request).await {
+    let mut fate = Fate::default();
+    match perform(agent, link, request, &mut fate).await {
         Ok(response) => response,
         Err(refusal) => {
             agent.metrics.refused(&refusal);
             let attack = refusal.is_attack_signal();
             let reason = refusal.label();
             tracing::warn!(reason, attack, error = %shared::chain::Chain(&refusal), "refused");
-            refusal.reply()
+            refusal.reply_of(fate)
         }
     }
 }
 
-/// verify → refuse → spend → (approval: spend for good) → send → check → mask.
-async fn perform<B>(agent: &Arc<Agent>, link: &Link, request: Request<B>) -> Result<Response<BoxBody>, Refusal>
+/// verify → refuse → spend → (approval: spend for good) → send → check → mask. `fate` is what a refusal has to say of the request.
+async fn perform<B>(
+    agent: &Arc<Agent>,
+    link: &Link,
+    request: Request<B>,
+    fate: &mut Fate,
+) -> Result<Response<BoxBody>, Refusal>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -134,6 +140,7 @@ where
     agent.guarded.check(&matched)?;
     let (grant, mut report) = agent.ledger.spend(matched).map_err(Refusal::Spend)?;
     let info = grant.request().info().clone();
+    fate.read = info.is_read();
     let long = answer::is_stream(&info, grant.request().wire().path_and_query());
 
     if let Some(approval) = &grant.claims().approval {
@@ -155,12 +162,13 @@ where
     let bounds = Bounds::of(granted.grant.claims(), long);
     let asked = Asked { info: &info, is_head: head.method == Method::HEAD, accept: accept.as_ref() };
     if let Some(response) = hidden::instead(agent, &granted).await? {
-        return not_sent(agent, &asked, response, mask, &bounds);
+        return not_sent(agent, &asked, response, mask, &bounds).await;
     }
     let text = text::wanted(agent, &granted).await?.map(|values| (values, *text_limit));
     let response = send(agent, granted, received, lane, report).await?;
 
     agent.metrics.answered(response.status().as_u16());
+    fate.is_answered(response.status());
     let plan = answer::check(&asked, &response).map_err(Refusal::Answer)?;
     if let Some(write) = write
         && matches!(response.status(), StatusCode::OK | StatusCode::NOT_FOUND)
@@ -171,12 +179,14 @@ where
     let reveal = reveal.clone().filter(|_| response.status() == StatusCode::OK);
     let masker = |filter, reveal| masker(plan, mask, text, filter, reveal);
     match hidden::shows(hidden, &info, asked.is_head, response.status()) {
-        Shows::All => pass_on(agent, &info, response, plan, masker(None, reveal)?, masked, &bounds),
-        Shows::Some(filter) => pass_on(agent, &info, response, plan, masker(Some(*filter), None)?, masked, &bounds),
+        Shows::All => pass_on(agent, &info, response, plan, masker(None, reveal)?, masked, &bounds).await,
+        Shows::Some(filter) => {
+            pass_on(agent, &info, response, plan, masker(Some(*filter), None)?, masked, &bounds).await
+        }
         Shows::One => {
             let shown = hidden::shown(hidden, &info, response, plan).await?;
             let reveal = reveal.filter(|_| shown.status() == StatusCode::OK);
-            pass_on(agent, &info, shown, plan, masker(None, reveal)?, masked, &bounds)
+            pass_on(agent, &info, shown, plan, masker(None, reveal)?, masked, &bounds).await
         }
     }
 }
@@ -214,7 +224,7 @@ where
 }
 
 /// What was found out before anything was sent, as the API server would have said it.
-fn not_sent(
+async fn not_sent(
     agent: &Agent,
     asked: &Asked<'_>,
     response: Response<Full<Bytes>>,
@@ -224,7 +234,8 @@ fn not_sent(
     let plan = answer::check(asked, &response).map_err(Refusal::Answer)?;
     let masked = mask.guards_messages();
     let masker = masker(plan, mask, None, None, None)?;
-    let mut response = pass_on(agent, asked.info, response, plan, masker, masked, bounds)?;
+    let response = pass_on(agent, asked.info, response, plan, masker, masked, bounds).await;
+    let mut response = response.map_err(|_| Refusal::Read)?;
     response.headers_mut().insert(wire::header::SENT, Sent::No.header());
     Ok(response)
 }
@@ -375,8 +386,9 @@ fn masker(
     Ok(if plan.gzip { masker.inflating() } else { masker })
 }
 
-/// The answer that leaves the agent. `masked`: it is about something that is masked.
-fn pass_on<B>(
+/// The answer that leaves the agent. `masked`: it is about something that is masked. The head of what has an end goes out with the first piece of
+/// its body, so that a body that can't be shown is refused in words, and only what breaks off later is cut.
+async fn pass_on<B>(
     agent: &Agent,
     info: &RequestInfo,
     response: Response<B>,
@@ -399,7 +411,11 @@ where
         }
         Treatment::Mask(_) | Treatment::Text | Treatment::Pass => {
             let beside = Beside { apart: &agent.apart, room: &agent.room };
-            MaskedBody::new(body, masker, &agent.clock, beside, bounds, agent.metrics.clone()).boxed_unsync()
+            let mut body = MaskedBody::new(body, masker, &agent.clock, beside, bounds, agent.metrics.clone());
+            if !(bounds.is_stream() && head.status.is_success()) {
+                body.begin().await.map_err(Refusal::Unshown)?;
+            }
+            body.boxed_unsync()
         }
     };
     headers.insert(wire::header::SENT, Sent::Yes.header());

@@ -12,6 +12,7 @@ use shared::wire;
 use shared_net::body::{BodyError, BoxBody, full};
 
 use crate::answer::AnswerError;
+use crate::masked::BodyEnd;
 use crate::rules::RuleRefusal;
 use crate::text::TextError;
 use crate::upstream::UpstreamError;
@@ -101,6 +102,42 @@ pub enum Refusal {
     /// It answered in a way that is not passed on.
     #[error("the API server's answer can't be passed on")]
     Answer(#[source] AnswerError),
+    /// The body of its answer is not passed on, and not a byte of it was.
+    #[error("the API server's answer can't be shown")]
+    Unshown(#[source] BodyEnd),
+}
+
+/// What is known of a request by the time that it is refused, or that its answer is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fate {
+    /// It changes nothing.
+    pub read: bool,
+    /// What the API server answered to it.
+    answered: Option<StatusCode>,
+}
+
+impl Fate {
+    /// The API server answered with this status. What it says of a credential or of another place is no answer to the request.
+    pub fn is_answered(&mut self, status: StatusCode) {
+        let counts = status.is_success() || status.is_client_error() || status.is_server_error();
+        self.answered = Some(status).filter(|status| counts && *status != StatusCode::UNAUTHORIZED);
+    }
+
+    /// For a person: whether it may be repeated.
+    fn words(self, sent: Sent) -> String {
+        match (sent, self.answered) {
+            (Sent::No, _) => String::new(),
+            (Sent::Yes | Sent::Unknown, _) if self.read => "; it only reads, so nothing was changed".to_owned(),
+            (Sent::Unknown, _) => {
+                "; nobody can say whether it was carried out: look at the object before you repeat it".to_owned()
+            }
+            (Sent::Yes, Some(status)) if status.is_success() => {
+                format!("; it was carried out ({}), so don't repeat it", status.as_u16())
+            }
+            (Sent::Yes, Some(status)) => format!("; the API server refused it or failed ({})", status.as_u16()),
+            (Sent::Yes, None) => String::new(),
+        }
+    }
 }
 
 impl Refusal {
@@ -133,6 +170,7 @@ impl Refusal {
             Self::Late => "late",
             Self::Upstream(error) => error.label(),
             Self::Answer(error) => error.label(),
+            Self::Unshown(end) => end.label(),
         }
     }
 
@@ -158,7 +196,8 @@ impl Refusal {
             | Self::Releases
             | Self::Late
             | Self::Upstream(_)
-            | Self::Answer(_) => false,
+            | Self::Answer(_)
+            | Self::Unshown(_) => false,
         }
     }
 
@@ -166,7 +205,7 @@ impl Refusal {
     pub const fn sent(&self) -> Sent {
         match self {
             Self::Upstream(error) => error.sent(),
-            Self::Answer(_) => Sent::Yes,
+            Self::Answer(_) | Self::Unshown(_) => Sent::Yes,
             // It was sent once, by whoever spent the approval, and not by anything that this process remembers.
             Self::ApprovalSpent => Sent::Unknown,
             Self::NoGrant
@@ -207,6 +246,7 @@ impl Refusal {
             Self::Text(_) | Self::Hidden(_) => Reason::Forbidden,
             Self::Upstream(error) => error.reason(),
             Self::Answer(_) => Reason::BadGateway,
+            Self::Unshown(end) => end.reason(),
         }
     }
 
@@ -220,6 +260,7 @@ impl Refusal {
             Self::Finish(FinishError::Restore(error)) => error.to_string(),
             Self::Upstream(error) => format!("{self}: {error}"),
             Self::Answer(error) => format!("{self}: {error}"),
+            Self::Unshown(end) => format!("{self}: {}", end.words()),
             Self::Text(error) => format!("{self}: {error}"),
             Self::Hidden(error) => error.to_string(),
             Self::NoGrant
@@ -237,18 +278,58 @@ impl Refusal {
         }
     }
 
-    /// The answer to the control plane: a `Status`, and whether anything was sent.
+    /// What would help, of a request that was sent and changed nothing.
+    const fn help(&self) -> &'static str {
+        match self {
+            Self::Unshown(end) if !end.may_pass() => {
+                "; read other objects by their names, and ask whoever runs the cluster about this one"
+            }
+            Self::Upstream(_) | Self::Unshown(_) => ": run it again",
+            Self::NoGrant
+            | Self::Body(_)
+            | Self::Connect
+            | Self::Verify(_)
+            | Self::Rule(_)
+            | Self::MaskRules
+            | Self::Spend(_)
+            | Self::ApprovalSpent
+            | Self::LedgerClosed
+            | Self::Read
+            | Self::Text(_)
+            | Self::Hidden(_)
+            | Self::Finish(_)
+            | Self::Releases
+            | Self::Late
+            | Self::Answer(_) => "",
+        }
+    }
+
+    /// The answer where nothing else is known of the request.
     pub fn reply(&self) -> Response<BoxBody> {
-        let reason = self.reason();
-        let status = Status::failure(reason, self.message())
+        self.reply_of(Fate::default())
+    }
+
+    /// The answer to the control plane, which adds the operation: a `Status`, and whether anything was sent.
+    pub fn reply_of(&self, fate: Fate) -> Response<BoxBody> {
+        let (reason, sent) = (self.reason(), self.sent());
+        let help = if fate.read && sent != Sent::No { self.help() } else { "" };
+        let message = format!("{}{}{help}", self.message(), fate.words(sent));
+        let mut status = Status::failure(reason, message)
             .with_cause(Cause::new("SallyportAgentRefused", self.label()))
-            .with_cause(Cause::new("SallyportSent", self.sent().as_str()));
+            .with_cause(Cause::new("SallyportSent", sent.as_str()));
+        let answered = fate.answered.filter(|_| sent == Sent::Yes);
+        if let Some(answered) = answered {
+            status = status.with_cause(Cause::new("SallyportAnswered", answered.as_str()));
+        }
         let code = StatusCode::from_u16(reason.code()).unwrap_or(StatusCode::BAD_GATEWAY);
         let mut response = Response::new(full(Bytes::from(status.to_json())));
         *response.status_mut() = code;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(wire::header::SENT, self.sent().header());
+        headers.insert(wire::header::SENT, sent.header());
+        if let Some(answered) = answered {
+            headers.insert(wire::header::ANSWERED, HeaderValue::from(answered.as_u16()));
+        }
         headers.insert(wire::header::REFUSED, HeaderValue::from_static(self.label()));
         if self.is_attack_signal() {
             headers.insert(wire::header::ATTACK, HeaderValue::from_static("1"));

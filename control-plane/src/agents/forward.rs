@@ -46,6 +46,8 @@ pub(crate) struct AgentRefused {
     pub word: HeaderValue,
     /// Whether it takes us for somebody else.
     pub attack: bool,
+    /// What the API server answered, where that is what it refuses to pass on.
+    pub answered: Option<u16>,
 }
 
 /// A grant that was certainly never spent and never will be: it did not get as far as an agent's ledger, or the agent that has that
@@ -190,7 +192,8 @@ pub(crate) fn sent(headers: &mut http::HeaderMap) -> (Sent, Option<AgentRefused>
         _ => Sent::Unknown,
     };
     let attack = headers.contains_key(wire::header::ATTACK);
-    let refused = headers.remove(wire::header::REFUSED).map(|word| AgentRefused { word, attack });
+    let answered = headers.get(wire::header::ANSWERED).and_then(|status| status.to_str().ok()?.parse().ok());
+    let refused = headers.remove(wire::header::REFUSED).map(|word| AgentRefused { word, attack, answered });
     let ours: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("sallyport-")).cloned().collect();
     for name in ours {
         headers.remove(name);

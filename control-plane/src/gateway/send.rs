@@ -88,7 +88,8 @@ impl Gateway {
         link: Arc<AgentLink>,
     ) -> Result<Answered, Refused> {
         let (sent, refused) = forward::sent(response.headers_mut());
-        let outcome = sent.outcome(response.status().as_u16());
+        let status = refused.as_ref().and_then(|refused| refused.answered);
+        let outcome = sent.outcome(status.unwrap_or_else(|| response.status().as_u16()));
         let id = log.opening().id;
         log.outcome_is(outcome);
         let Some(refused) = refused else {

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use http::Response;
 use http_body_util::BodyExt as _;
 use serde_json::json;
-use shared::limits;
 use shared::time::Timestamp;
+use shared::{limits, wire};
 use shared_net::body::collect_bounded;
 use shared_net::clock::ManualClock;
-use shared_net::exchange::ResponseBody;
+use shared_net::exchange::{self, ResponseBody};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -29,24 +30,33 @@ fn list(bytes: usize) -> Vec<Step> {
 }
 
 /// Asks for one as that session.
-async fn asked(world: &World, link: &AgentLink, session: Uuid, bytes: usize) -> ResponseBody {
+async fn asked(world: &World, link: &AgentLink, session: Uuid, bytes: usize) -> Response<ResponseBody> {
     world.api.on(&format!("GET {MAPS} "), list(bytes));
     let call = Call::new("GET", MAPS, "");
     let mut claims = world.control_plane.claims(link, &call);
     claims["mask"] = json!(["data.password"]);
     claims["session"] = json!(session);
-    link.send(&call, &world.control_plane.sign(&claims)).await.into_body()
+    let token = world.control_plane.sign(&claims);
+    exchange::send(&link.connection, call.with_grant(&token)).await.unwrap()
 }
 
-async fn whole(body: ResponseBody) -> bool {
-    match collect_bounded(body, 2 * limits::MASK_FIELDS_BYTES, PATIENCE).await {
-        Ok(bytes) => {
-            let text = String::from_utf8(bytes.to_vec()).unwrap();
-            assert!(text.ends_with('}') && !text.contains(CANARY));
-            true
-        }
-        Err(_) => false,
+/// Whether it came; what has no room is refused in words.
+async fn whole(response: Response<ResponseBody>) -> bool {
+    let (head, body) = response.into_parts();
+    let bytes = collect_bounded(body, 2 * limits::MASK_FIELDS_BYTES, PATIENCE).await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    assert!(text.ends_with('}') && !text.contains(CANARY));
+    if head.status != 200 {
+        assert_eq!(
+            (head.status.as_u16(), &head.headers[wire::header::REFUSED]),
+            (502, &"answer-room".parse().unwrap())
+        );
+        assert!(
+            text.contains("ask for fewer objects at once (limit); it only reads, so nothing was changed"),
+            "{text}"
+        );
     }
+    head.status == 200
 }
 
 /// What becomes of something that waits for room as long as there is any hope. Nobody sees from here when it begins to wait.
@@ -68,13 +78,19 @@ async fn what_is_held_for_one_session_has_a_bound() {
     let hand = ManualClock::new(Timestamp(1_800_000_000_000));
     let (world, link) = World::start_with(hand.clock()).await;
     let (slow, other) = (Uuid::new_v4(), Uuid::new_v4());
-    let mut unread = asked(&world, &link, slow, 14 << 20).await;
+    let mut unread = asked(&world, &link, slow, 14 << 20).await.into_body();
     let first = tokio::time::timeout(PATIENCE, unread.frame()).await.unwrap().unwrap();
     assert!(first.is_ok(), "it is whole, and its reader stops here");
 
-    let second = asked(&world, &link, slow, 14 << 20).await;
-    assert!(whole(asked(&world, &link, other, 10 << 20).await).await, "another session has room");
-    assert!(!after_a_wait(&hand, whole(second)).await, "there was room for two of the longest of one session");
+    let mut second = std::pin::pin!(async { whole(asked(&world, &link, slow, 14 << 20).await).await });
+    tokio::select! {
+        biased;
+        _ = &mut second => panic!("nobody has given it room"),
+        shown = async { whole(asked(&world, &link, other, 10 << 20).await).await } => {
+            assert!(shown, "another session has room");
+        }
+    }
+    assert!(!after_a_wait(&hand, second).await, "there was room for two of the longest of one session");
 
     drop(unread);
     assert!(whole(asked(&world, &link, slow, 14 << 20).await).await, "what was held is given back");
@@ -87,7 +103,7 @@ async fn what_is_held_for_all_has_a_bound() {
     let (world, link) = World::start_with(hand.clock()).await;
     let mut unread = Vec::new();
     for _ in 0..2 {
-        let mut body = asked(&world, &link, Uuid::new_v4(), 14 << 20).await;
+        let mut body = asked(&world, &link, Uuid::new_v4(), 14 << 20).await.into_body();
         let first = tokio::time::timeout(PATIENCE, body.frame()).await.unwrap().unwrap();
         assert!(first.is_ok());
         unread.push(body);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shared::wire;
 
 use crate::api_server::{Step, answer, chunk, chunked_head, json as in_json};
-use crate::control_plane::{AgentLink, Call, PATIENCE, text};
+use crate::control_plane::{AgentLink, Call, text};
 use crate::world::World;
 
 const POD: &str = "/api/v1/namespaces/ns/pods/p";
@@ -163,20 +163,14 @@ async fn what_is_hidden_is_not_written() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_judged_is_broken_off() {
+async fn what_can_not_be_judged_is_not_shown() {
     let (world, link) = World::start().await;
     let list = Call::new("GET", "/api/v1/namespaces/ns/pods", "");
     for body in [r#"{"kind":"PodList","items":[{"metadata":{"name":"x"}},{"spec":{}}]}"#, r#"{"kind":"Pod"}"#, "{}"] {
         world.api.on("GET ", in_json("200 OK", body));
-        let mut claims = world.control_plane.claims(&link, &list);
-        claims["hide"] = hide();
-        // A death that comes with the head takes the head with it.
-        let token = world.control_plane.sign(&claims);
-        if let Ok(response) = shared_net::exchange::send(&link.connection, list.with_grant(&token)).await {
-            assert_eq!(response.status(), 200);
-            let whole = shared_net::body::collect_bounded(response.into_body(), 1 << 20, PATIENCE).await;
-            assert!(whole.is_err(), "{body}");
-        }
+        let (status, _, refused, said) = ask(&world, &link, &list, &hide(), json!([])).await;
+        assert_eq!((status, refused.as_str()), (502, "answer-unmaskable"), "{body}");
+        assert!(said.contains("it can't be masked, for ") && !said.contains("PodList"), "{said}");
     }
     // One object is looked at before anything of it is passed on.
     let get = Call::new("GET", POD, "");

@@ -10,7 +10,7 @@ use shared_net::clock::ManualClock;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-use crate::api_server::{Step, chunked_head, json as answer};
+use crate::api_server::{Step, chunk, chunked_head, json as answer};
 use crate::control_plane::{Call, PATIENCE, text};
 use crate::world::World;
 
@@ -172,14 +172,16 @@ async fn silence_ends_the_streams_of_the_api_server() {
     assert!(waited >= 4_250, "{waited} ms are less than silence");
 }
 
-/// `until` on the agent's own clock: a watch ends well between two events, anything else is broken off.
+/// `until` on the agent's own clock: a watch ends well between two events, anything else is broken off, or refused where nothing of it had left.
 #[tokio::test]
 async fn an_answer_ends_when_the_grant_says_so() {
     let hand = ManualClock::new(Timestamp(1_900_000_000_000));
     let (world, link) = World::start_with(hand.clock()).await;
-    for (path, ends_well) in [("/api/v1/namespaces/ns/pods?watch=1", true), ("/api/v1/namespaces/ns/pods", false)] {
+    let list = "/api/v1/namespaces/ns/pods";
+    for (path, ends_well) in [(&*format!("{list}?watch=1"), true), (list, false)] {
         let (gone, mut left) = mpsc::channel(1);
-        world.api.on("GET ", vec![chunked_head(), Step::Hang(gone)]);
+        let begun = (!ends_well).then(|| chunk(r#"{"kind":"PodList","#));
+        world.api.on("GET ", std::iter::once(chunked_head()).chain(begun).chain([Step::Hang(gone)]).collect());
         let call = Call::new("GET", path, "");
         let mut claims = world.control_plane.claims(&link, &call);
         claims["until"] = json!(50_000);
@@ -190,6 +192,22 @@ async fn an_answer_ends_when_the_grant_says_so() {
         assert_eq!(body.is_ok(), ends_well, "{path}");
         tokio::time::timeout(PATIENCE, left.recv()).await.unwrap().unwrap();
     }
+    let (gone, mut left) = mpsc::channel(1);
+    world.api.on("GET ", vec![chunked_head(), Step::Hang(gone)]);
+    let call = Call::new("GET", list, "");
+    let mut claims = world.control_plane.claims(&link, &call);
+    claims["until"] = json!(50_000);
+    let token = world.control_plane.sign(&claims);
+    let end = async {
+        while !world.admin_get("/metrics").await.contains("agent_open_answers 1") {}
+        hand.advance(Duration::from_secs(50));
+    };
+    let (response, ()) = tokio::join!(link.send(&call, &token), end);
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()[wire::header::REFUSED]),
+        (504, &"answer-until".parse().unwrap())
+    );
+    tokio::time::timeout(PATIENCE, left.recv()).await.unwrap().unwrap();
 }
 
 /// The ttl runs on the agent's monotonic clock from receipt: a body that dawdles lets it run out.

@@ -41,6 +41,28 @@ pub enum AnswerMaskError {
     Hide(#[from] HideError),
 }
 
+impl AnswerMaskError {
+    /// The kind of fault for a client, to whom nothing of the body may be shown, not even where in it and how long what is.
+    pub const fn words(&self) -> &'static str {
+        match self {
+            Self::Json(error) | Self::Protobuf(ProtobufMaskError::Mask(error)) => error.words(),
+            Self::Protobuf(ProtobufMaskError::Read(_) | ProtobufMaskError::Lost { .. }) => {
+                "its protobuf is not as the API server writes it"
+            }
+            Self::Protobuf(ProtobufMaskError::TooLong { .. }) | Self::Inflate(InflateError::Bomb { .. }) => {
+                "it is too large"
+            }
+            Self::Protobuf(ProtobufMaskError::Truncated { .. })
+            | Self::Inflate(InflateError::Truncated { .. })
+            | Self::Hide(HideError::Truncated) => "it ends in the middle",
+            Self::Inflate(InflateError::Corrupt { .. }) => "its gzip can't be read",
+            Self::Hide(HideError::Form { .. } | HideError::Unnamed | HideError::TooLong { .. }) => {
+                "nobody can say whether policy hides objects in it"
+            }
+        }
+    }
+}
+
 /// See the module. One per body.
 #[derive(Debug)]
 pub struct AnswerMasker {

@@ -316,6 +316,22 @@ fn cut_name(name: &str) -> &str {
 }
 
 impl MaskError {
+    /// The kind of fault, without anything of the document.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Syntax { .. } | Self::Trailing { .. } | Self::Utf8 { .. } => "it is not one JSON document",
+            Self::Truncated { .. } => "it ends in the middle",
+            Self::Depth { .. } => "it is nested too deeply",
+            Self::Key { .. } => "a name in it is too long",
+            Self::TooLate { .. } => "something in it says only after its data that it is a Secret",
+            Self::Fields => "it can't be read as a whole",
+            Self::FieldsTooLong { .. } | Self::FieldsTooMany { .. } => {
+                "it is too large to be masked as a whole; ask for fewer objects at once (limit)"
+            }
+            Self::ManagedFields { .. } => "managedFields of a Secret in it hold more than names",
+        }
+    }
+
     /// A document that has to be read as a whole can't be.
     const fn of_whole(error: &BodyError) -> Self {
         if let BodyError::Memory { limit } = error { Self::FieldsTooMany { limit: *limit } } else { Self::Fields }
