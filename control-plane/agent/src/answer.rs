@@ -6,6 +6,7 @@ use control_plane_core::mask::{Format, values};
 use control_plane_core::request_info::{RequestInfo, Verb};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use shared::ids::OperationId;
 use shared::status::{Reason, Status};
 
 use crate::warning;
@@ -240,7 +241,7 @@ pub fn headers(info: &RequestInfo, masked: bool, from: &HeaderMap) -> HeaderMap 
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What stands in for a text that is not passed on: the same code, in a form that clients print well.
-pub fn stand_in(status: StatusCode) -> Status {
+pub fn stand_in(status: StatusCode, operation: OperationId) -> Status {
     let reason = match status.as_u16() {
         403 => Reason::Forbidden,
         404 => Reason::NotFound,
@@ -256,12 +257,14 @@ pub fn stand_in(status: StatusCode) -> Status {
         400..=499 => Reason::BadRequest,
         _ => Reason::InternalError,
     };
-    let message = match status {
+    let mut stand_in = match status {
         // The API server's own words, which tools look for.
-        StatusCode::NOT_FOUND => "the server could not find the requested resource".to_owned(),
-        _ => format!("the API server answered {} in plain text, which is not passed on", status.as_u16()),
+        StatusCode::NOT_FOUND => Status::failure(reason, "the server could not find the requested resource"),
+        _ => {
+            let message = format!("the API server answered {} in plain text, which is not passed on", status.as_u16());
+            Status::failure(reason, message).of_operation(operation)
+        }
     };
-    let mut stand_in = Status::failure(reason, message);
     stand_in.code = status.as_u16();
     stand_in
 }

@@ -12,7 +12,7 @@ use control_plane_core::grant::GrantClaims;
 use control_plane_core::mask::{AnswerMaskError, AnswerMasker};
 use control_plane_core::request_info::Verb;
 use http_body::{Body, Frame};
-use shared::ids::SessionId;
+use shared::ids::{OperationId, SessionId};
 use shared::limits;
 use shared::status::Reason;
 use shared_net::body::BoxError;
@@ -93,7 +93,7 @@ pub struct Beside<'a> {
     pub room: &'a Room,
 }
 
-/// How a body is treated and bounded.
+/// Whose a body is, and how it is bounded.
 #[derive(Debug)]
 pub struct Bounds {
     /// Longest life of the body.
@@ -104,6 +104,8 @@ pub struct Bounds {
     pub may_end: bool,
     /// Whose it is.
     pub session: SessionId,
+    /// What it answers.
+    pub operation: OperationId,
 }
 
 impl Bounds {
@@ -119,6 +121,7 @@ impl Bounds {
             silence: (!stream).then_some(limits::BODY_WAIT),
             may_end: claims.info.verb == Verb::Watch,
             session: claims.session,
+            operation: claims.operation,
         }
     }
 }

@@ -170,6 +170,8 @@ where
     agent.metrics.answered(response.status().as_u16());
     fate.is_answered(response.status());
     let plan = answer::check(&asked, &response).map_err(Refusal::Answer)?;
+    // Objects are the same whatever operation shows them; what stands in for an error's words is this one's.
+    let mask = if response.status().is_success() { mask } else { mask.of_operation(bounds.operation) };
     if let Some(write) = write
         && matches!(response.status(), StatusCode::OK | StatusCode::NOT_FOUND)
     {
@@ -407,7 +409,7 @@ where
         Treatment::Empty => empty(),
         Treatment::Replace => {
             headers.insert(header::CONTENT_TYPE, answer::JSON);
-            full(Bytes::from(answer::stand_in(head.status).to_json()))
+            full(Bytes::from(answer::stand_in(head.status, bounds.operation).to_json()))
         }
         Treatment::Mask(_) | Treatment::Text | Treatment::Pass => {
             let beside = Beside { apart: &agent.apart, room: &agent.room };

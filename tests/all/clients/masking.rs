@@ -120,6 +120,7 @@ async fn errors_quote_nothing() {
             without_password(&got);
             let said = got.refused();
             assert!(said.contains("BadRequest") && said.contains("Sallyport does not show"), "{version:?}: {said}");
+            assert!(said.contains("[sallyport operation "), "{version:?}: {said}");
         };
         complains(kubectl.run(&["create", "-f", &bad]).await);
         complains(kubectl.run(&["create", "-f", &bad, "--validate=false"]).await);

@@ -203,6 +203,32 @@ async fn the_head_leaves_with_the_first_piece() {
     assert_eq!((head.status.as_u16(), body.as_str()), (200, ""));
 }
 
+/// What stands in for an error's words names the operation, so that whoever may see more finds it.
+#[tokio::test]
+async fn words_that_are_not_shown_name_their_operation() {
+    let (world, link) = World::start().await;
+    let quoting = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"canary","reason":"BadRequest","code":400}"#;
+    let call = Call::new("GET", SECRET_PATH, "");
+    for steps in
+        [json("400 Bad Request", quoting), vec![answer("406 Not", &[("Content-Type", "text/plain")], "canary")]]
+    {
+        world.api.on("GET ", steps);
+        let claims = world.control_plane.claims(&link, &call);
+        let (head, body) = text(link.send(&call, &world.control_plane.sign(&claims)).await).await;
+        let status: Value = serde_json::from_str(&body).unwrap();
+        let end = format!(" [sallyport operation {}]", claims["operation"].as_str().unwrap());
+        assert!(head.headers.get(wire::header::REFUSED).is_none(), "it is the API server that refuses");
+        assert!(status["message"].as_str().unwrap().ends_with(&end) && !body.contains("canary"), "{body}");
+    }
+    // Policy masks fields of it.
+    let call = Call::new("GET", POD, "");
+    let mut claims = world.control_plane.claims(&link, &call);
+    claims["mask"] = serde_json::json!(["spec.password"]);
+    world.api.on("GET ", json("400 Bad Request", quoting));
+    let (_, body) = text(link.send(&call, &world.control_plane.sign(&claims)).await).await;
+    assert!(body.contains(claims["operation"].as_str().unwrap()) && !body.contains("canary"), "{body}");
+}
+
 /// A write whose answer never came: nobody can say, and so it is said. What was not sent is told apart.
 #[tokio::test]
 async fn silence_and_early_closes() {

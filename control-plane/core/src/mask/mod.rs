@@ -20,7 +20,10 @@
 //!
 //! [`mask_value`] does the same, plainly, for documents that are parsed anyway (request bodies, before record, page and log), within a bound.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use shared::ids::OperationId;
 
 use crate::body::{BodyError, Budget};
 use crate::request_info::{RequestInfo, Verb};
@@ -107,6 +110,8 @@ pub struct MaskContext {
     resource: String,
     /// Its fields that policy has masked.
     fields: MaskedFields,
+    /// What is named where an error's words are not shown.
+    operation: Option<OperationId>,
 }
 
 impl MaskContext {
@@ -143,6 +148,7 @@ impl MaskContext {
             stream: false,
             resource: crate::request_info::resource_word(&info.resource, &info.api_group, ""),
             fields: MaskedFields::default(),
+            operation: None,
         }
     }
 
@@ -150,6 +156,12 @@ impl MaskContext {
     #[must_use]
     pub fn with_fields(self, fields: MaskedFields) -> Self {
         Self { fields, ..self }
+    }
+
+    /// The same for an error: what stands in place of words that are not shown names the operation, so that whoever may see more finds it.
+    #[must_use]
+    pub fn of_operation(self, operation: OperationId) -> Self {
+        Self { operation: Some(operation), ..self }
     }
 
     /// Whether the object that was asked for by its name may be a release of helm's, which takes long to open however short it is.
@@ -201,6 +213,14 @@ impl MaskContext {
     fn value_scope<'a>(&'a self, (carrier_namespace, carrier_name): (&'a str, &'a str)) -> Scope<'a> {
         let place = release::FIELD;
         Scope { cluster: &self.cluster, carrier_namespace, carrier_name, place, namespace: "", kind: "Value" }
+    }
+
+    /// What stands in place of a text of a `Status`.
+    fn stand_in(&self, part: status::Part) -> Cow<'static, str> {
+        match self.operation.filter(|_| part == status::Part::Message) {
+            Some(operation) => shared::status::of_operation(part.stand_in(), operation).into(),
+            None => part.stand_in().into(),
+        }
     }
 
     /// The request's namespace.

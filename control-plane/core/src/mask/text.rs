@@ -403,7 +403,7 @@ impl Masker {
         let harmless = part.is_harmless(text);
         if self.overflow || about_secret && !harmless {
             self.summary.masked += 1;
-            escape_into(part.stand_in().as_bytes(), out);
+            escape_into(self.context.stand_in(part).as_bytes(), out);
         } else {
             self.message_passed |= !harmless;
             escape_into(&held, out);

@@ -395,7 +395,7 @@ impl Walk<'_> {
         if about_secret && !part.is_harmless(text) {
             self.masked += 1;
             self.room.take();
-            part.stand_in().clone_into(text);
+            *text = self.context.stand_in(part).into_owned();
         }
     }
 

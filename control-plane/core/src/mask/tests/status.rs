@@ -1,5 +1,7 @@
 //! A `Status` that doesn't say first that it is one: the API server's own does, but not all that its answers are put together from.
 
+use shared::ids::OperationId;
+
 use super::*;
 use crate::mask::status::GENERIC;
 
@@ -106,4 +108,19 @@ fn m3_what_only_looks_like_a_status_passes() {
     let secret =
         format!(r#"{{"kind":"Secret","apiVersion":"v1","metadata":{{"name":"a","annotations":{{"a":{text}}}}}}}"#);
     passes("secrets", &secret);
+}
+
+/// Nobody sees the words; whoever looks after the cluster finds them by the operation.
+#[test]
+fn m3_what_stands_in_for_words_names_the_operation() {
+    let operation = OperationId::new(uuid::Uuid::now_v7());
+    let said = sorted("secrets", QUOTING, QUOTING);
+    let late = mask(&context("secrets", Verb::Get).of_operation(operation), &said);
+    let out: Value = serde_json::from_str(&late.unwrap().0).unwrap();
+    let expected = json!(format!("{GENERIC} [sallyport operation {operation}]"));
+    assert_eq!((&out["message"], &out["details"]["causes"][0]["message"]), (&expected, &expected));
+    // The API server's own words are its own.
+    let harmless = sorted("secrets", r#"secrets \"db\" not found"#, r#"secrets \"db\" not found"#);
+    let shown = mask(&context("secrets", Verb::Get).of_operation(operation), &harmless).unwrap().0;
+    assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), serde_json::from_str::<Value>(&harmless).unwrap());
 }
