@@ -56,6 +56,16 @@ async fn a36_a_custom_resource_with_a_secret_in_it() {
         let told = world.get(&path, accept).await.ok();
         assert!(told.text().contains("copies"), "{path}: {told:?}");
     }
+    // One that can't be masked is refused in words, which say whose it is and nothing of it.
+    let mut odd = bundle.clone();
+    odd["metadata"]["name"] = json!("odd");
+    odd["spec"] = json!({"data": {"password": base64(PASSWORD)}, "kind": "Secret"});
+    own.cluster().apply(&odd.to_string());
+    let told = world.get(&format!("{path}/odd"), "application/json").await;
+    assert_eq!(told.status, 502, "{told:?}");
+    for part in ["can't be masked", "it only reads, so nothing was changed", "[sallyport operation "] {
+        assert!(told.json()["message"].as_str().unwrap().contains(part), "{told:?}");
+    }
 }
 
 fn base64(text: &str) -> String {
