@@ -190,7 +190,7 @@ fn answers_to_clients_are_made_in_a_closed_list_of_places() {
         ("control-plane/src/gateway/repeat.rs", 1, "the recorded answer, given once more"),
         ("control-plane/src/gateway/reply.rs", 1, "refuse"),
         ("control-plane/src/gateway/review.rs", 1, "a review answered from policy, on record"),
-        ("control-plane/src/gateway/send.rs", 1, "a recorded answer"),
+        ("control-plane/src/gateway/send.rs", 2, "a recorded answer, and an agent's refusal on its way there"),
         ("sidecar/src/discovery.rs", 3, "a refusal as its sentence"),
         ("sidecar/src/listener.rs", 2, "the control plane's answer, passed on"),
         ("sidecar/src/refusal.rs", 1, "a refusal made locally"),

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use control_plane_core::lifecycle::{Issued, Outcome};
 use http::Response;
+use http::header::CONTENT_LENGTH;
+use http::response::Parts;
 use http_body_util::{BodyExt, Either, Full};
+use shared::ids::OperationId;
 use shared::limits;
 use shared_net::body::{self, BoxBody, collect_bounded};
 use shared_net::exchange::ResponseBody;
@@ -101,10 +104,7 @@ impl Gateway {
         }
         let (head, body) = response.into_parts();
         match collect_bounded(body, limits::CONTROL_BODY_BYTES, limits::BODY_WAIT).await {
-            Ok(words) => {
-                let words = Full::new(refusal::of_agent(words, id));
-                Ok(Answered { response: Response::from_parts(head, Either::Right(words)), log, link })
-            }
+            Ok(words) => Ok(Answered { response: in_own_words(head, words, id), log, link }),
             Err(error) => {
                 tracing::warn!(operation.id = %id, error = %shared::chain::Chain(&error), "a refusal broke off");
                 Err(Refused { refusal: unanswered(outcome, &log), log: Some(log) })
@@ -258,11 +258,38 @@ impl Gateway {
     }
 }
 
+/// An agent's refusal as a client gets it.
+fn in_own_words(mut head: Parts, words: Bytes, operation: OperationId) -> Response<AnswerBody> {
+    // They are longer than they were.
+    head.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(head, Either::Right(Full::new(refusal::of_agent(words, operation))))
+}
+
 /// What a client is told where there is an outcome and no answer.
 fn unanswered(outcome: Outcome, log: &OperationLog) -> Refusal {
     match outcome {
         Outcome::NotSent { .. } => Refusal::NotSent,
         Outcome::Unknown { .. } => Refusal::no_answer(log.is_read()),
         Outcome::Ok { .. } | Outcome::Error { .. } => Refusal::Ended(outcome),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body::Body as _;
+    use shared::status::{Reason, Status};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// A length that is not true any more would break the answer off.
+    #[test]
+    fn a_refusal_that_names_its_operation_is_as_long_as_it_says() {
+        let words = Status::failure(Reason::Forbidden, "no").to_json();
+        let (head, ()) =
+            Response::builder().status(403).header(CONTENT_LENGTH, words.len()).body(()).unwrap().into_parts();
+        let told = in_own_words(head, words.clone().into(), OperationId::new(Uuid::now_v7()));
+        assert!(told.status() == 403 && told.headers().get(CONTENT_LENGTH).is_none(), "{:?}", told.headers());
+        assert!(told.body().size_hint().exact().unwrap() > words.len() as u64);
     }
 }
