@@ -64,6 +64,10 @@ impl Forwarder {
         if matches!(&result, Ok(response) if response.headers().contains_key(wire::header::RENEW)) {
             self.link.renew();
         }
+        let result = match result {
+            Err(Refusal::Unknown(why)) if head.is_read() => Err(Refusal::NoAnswer(why)),
+            result => result,
+        };
         (course.id.map(|(id, _)| id), result)
     }
 

@@ -51,6 +51,11 @@ pub(crate) enum Refusal {
         "outcome unknown: the connection to the control plane was lost after the request may have been sent ({0}); look before repeating it"
     )]
     Unknown(String),
+    /// The same of what only reads, so that it doesn't matter.
+    #[error(
+        "the connection to the control plane was lost before it answered ({0}); it only reads, so nothing was changed: run it again"
+    )]
+    NoAnswer(String),
     /// The control plane answered something that this protocol does not have.
     #[error("control plane answered out of protocol: {0}")]
     Protocol(&'static str),
@@ -68,7 +73,7 @@ impl Refusal {
             Self::BodySlow => (Reason::Timeout, false),
             // The only case in which a repetition is harmless for certain.
             Self::Unreachable(_) => (Reason::ServiceUnavailable, true),
-            Self::Unknown(_) | Self::Protocol(_) => (Reason::BadGateway, false),
+            Self::Unknown(_) | Self::NoAnswer(_) | Self::Protocol(_) => (Reason::BadGateway, false),
         }
     }
 
@@ -87,6 +92,7 @@ impl Refusal {
             Self::Unreachable(_) => "unreachable",
             Self::Session(_) => "session",
             Self::Unknown(_) => "outcome_unknown",
+            Self::NoAnswer(_) => "no_answer",
             Self::Protocol(_) => "protocol",
         }
     }
@@ -133,6 +139,7 @@ mod tests {
             Refusal::Unreachable(String::new()),
             Refusal::Session(String::new()),
             Refusal::Unknown(String::new()),
+            Refusal::NoAnswer(String::new()),
             Refusal::Protocol("x"),
         ];
         for refusal in all {

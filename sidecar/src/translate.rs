@@ -93,6 +93,12 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
+    /// Whether it changes nothing: what opens a stream, or goes through a proxy to whatever is behind it, is judged elsewhere.
+    pub(crate) fn is_read(&self) -> bool {
+        let proxied = self.target.path().split('/').any(|part| part == "proxy");
+        matches!(self.method, Method::GET | Method::HEAD) && self.upgrade.is_none() && !proxied
+    }
+
     /// Rebuilds a checked head.
     pub(crate) fn new(parts: Parts) -> Result<Self, Refusal> {
         let upgrade = Upgrade::asked(&parts)?;

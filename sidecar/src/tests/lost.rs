@@ -119,6 +119,13 @@ async fn a_stream_that_is_reset_again_and_again_is_unknown() {
     let seen = fake.seen();
     assert_eq!((seen.len(), fake.panics()), (2, 2));
     assert_eq!(seen[0].operation(), seen[1].operation());
+    // Of a read it doesn't matter.
+    let mut client = sidecar.client(false).await;
+    let answer = client.get("/api/v1/pods").await;
+    let (status, text) = (answer.status(), String::from_utf8(read(answer.into_body()).await.to_vec()).unwrap());
+    assert_eq!(status, StatusCode::BAD_GATEWAY);
+    assert!(text.contains("it only reads, so nothing was changed: run it again"), "{text}");
+    assert!(text.contains(fake.seen()[2].operation()), "{text}");
 }
 
 #[tokio::test]
