@@ -6,6 +6,7 @@ use super::*;
 
 mod carriers;
 mod inflate;
+mod kept;
 mod malformed;
 mod placeholders;
 mod properties;

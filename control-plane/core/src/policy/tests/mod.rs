@@ -8,3 +8,4 @@ mod matrix;
 mod properties;
 mod revealing;
 mod support;
+mod workloads;
