@@ -21,6 +21,14 @@ pub const BODY_DEPTH: usize = 128;
 /// Values in a body that policy reads: a few bytes can stand for a value of some hundred bytes in memory, and of 1.5 MB (etcd's limit) real
 /// objects have a value per 15 bytes or more.
 pub const BODY_NODES: usize = 200_000;
+/// Bytes that a request's body may take in memory for each byte of its text, and those that any may take beside. Measured, objects of Kubernetes
+/// take 5 to 8 times their text, lists of addresses and variables up to 22, and schemas without descriptions 25; written to be large they take
+/// a hundred (`{"":0}`).
+pub const BODY_TREE_RATIO: usize = 32;
+/// See [`BODY_TREE_RATIO`]: a few values in maps of their own, as patches have them, and what protobuf writes in half of the bytes.
+pub const BODY_TREE_FREE_BYTES: usize = 256 * 1024;
+/// However long the text is. Of 1.5 MB (etcd's limit) the richest objects take 25.
+pub const BODY_TREE_BYTES: usize = 32 * 1024 * 1024;
 /// Operations in a JSON Patch that policy reads (the API server takes 10 000).
 pub const JSON_PATCH_OPERATIONS: usize = 1000;
 /// Writes of Secrets whose values an agent compares for approvers in a row. Each answer tells whether a guess was right, so a hostile
@@ -84,10 +92,11 @@ pub const UNREVIEWED_PER_POD: usize = 4;
 pub const BODY_WAIT: Duration = Duration::from_secs(60);
 /// A client's request body, from its first byte to its last: the largest at 32 KiB/s, and no reason to be at it for longer.
 pub const BODY_TIME: Duration = Duration::from_secs(100);
-/// Bytes of request bodies of one session that the control plane has in memory at once, held operations included: five of the largest,
-/// where kubectl and helm send one after the other. Parsed, a body takes up to some ten times as much.
-pub const SESSION_BODY_BYTES: usize = 16 * 1024 * 1024;
-/// The same of all sessions together.
+/// Bytes that request bodies of one session take of the control plane's memory at once, text and values, held operations included. Until a body
+/// is read it counts as much as it may take ([`BODY_TREE_RATIO`]): there is room for one of the largest and dozens of the usual size, where
+/// kubectl and helm send one after the other. Then it counts what it takes.
+pub const SESSION_BODY_BYTES: usize = 64 * 1024 * 1024;
+/// The same of all sessions together: half of a control plane's container.
 pub const BODY_BYTES_AT_ONCE: usize = 512 * 1024 * 1024;
 /// How long a body waits for room before its client is told to come back.
 pub const BODY_ROOM_WAIT: Duration = Duration::from_secs(10);

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use control_plane_core::request::memory_of_body;
 use serde_json::{Value, json};
 use shared::ids::OperationId;
 use shared::limits;
@@ -297,7 +298,7 @@ async fn bodies_without_end_cost_their_own_session() {
     // Slow: one more than the room that a session has. Whichever comes last is told to come back.
     let largest = ("Content-Length", limits::REQUEST_BODY_BYTES.to_string());
     let mut slow = JoinSet::new();
-    for _ in 0..=limits::SESSION_BODY_BYTES / limits::REQUEST_BODY_BYTES {
+    for _ in 0..=limits::SESSION_BODY_BYTES / memory_of_body(limits::REQUEST_BODY_BYTES) {
         let mut exchange = rogue.begin(begin(largest.clone()).as_bytes()).await;
         exchange.more(b"{").await;
         slow.spawn(async move { exchange.answer().await });

@@ -23,7 +23,7 @@ pub use crate::protobuf::ProtobufProblem;
 pub use canonical::{canonical, wire};
 pub use error::{BodyError, ScalarProblem};
 
-pub(crate) use budget::Budget;
+pub(crate) use budget::{Budget, memory, of_text};
 use serde_json::Value;
 use shared::limits;
 
@@ -79,7 +79,7 @@ pub fn parse(content_type: Option<&str>, kind: BodyKind, bytes: &[u8]) -> Result
     if bytes.len() > limits::REQUEST_BODY_BYTES {
         return Err(BodyError::TooLong { limit: limits::REQUEST_BODY_BYTES, got: bytes.len() });
     }
-    let mut budget = Budget::default();
+    let mut budget = Budget::of_request(bytes.len());
     let value = match encoding {
         Encoding::Json | Encoding::JsonPatch | Encoding::MergePatch | Encoding::StrategicMergePatch => {
             json::read(bytes, &mut budget)?

@@ -148,7 +148,7 @@ impl RequestError {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Info(error) => error.reason(),
-            Self::Body(BodyError::TooLong { .. }) => Reason::RequestEntityTooLarge,
+            Self::Body(BodyError::TooLong { .. } | BodyError::Memory { .. }) => Reason::RequestEntityTooLarge,
             Self::Body(BodyError::MediaType { .. }) | Self::ContentEncoding { .. } => Reason::UnsupportedMediaType,
             Self::Query(_)
             | Self::Body(_)
@@ -162,6 +162,11 @@ impl RequestError {
             | Self::DryRun => Reason::BadRequest,
         }
     }
+}
+
+/// Bytes of memory that a request with a body of so many bytes may take, text and values, whatever they are.
+pub const fn memory_of_body(bytes: usize) -> usize {
+    bytes.saturating_add(body::of_text(bytes))
 }
 
 impl Request {
@@ -236,6 +241,12 @@ impl Request {
     /// The body, if there is one.
     pub const fn body(&self) -> Option<&ParsedBody> {
         self.body.as_ref()
+    }
+
+    /// Bytes of memory that its body takes, text and values.
+    pub fn memory(&self) -> usize {
+        let values = self.body.as_ref().map_or(0, |body| body::memory(&body.value));
+        self.wire.body().len().saturating_add(values)
     }
 
     /// What the agent receives.

@@ -36,10 +36,10 @@ fn context() -> MaskContext {
     MaskContext::response(Arc::new(keys), "test", get.info()).with_fields(fields)
 }
 
-/// An object with so many maps in it.
+/// An object with so many maps in it, and with as much text as a request with them has to have.
 fn widget(maps: usize) -> Value {
     let maps: Vec<Value> = (0..maps).map(|_| json!({"": 0})).collect();
-    json!({"apiVersion": "e.com/v1", "kind": "Widget", "spec": {"a": maps, "password": "CANARY"},
+    json!({"apiVersion": "e.com/v1", "kind": "Widget", "spec": {"a": maps, "long": "x".repeat(16 * maps.len()), "password": "CANARY"},
         "metadata": {"name": "a", "namespace": "d", "uid": "u", "resourceVersion": "5"}})
 }
 

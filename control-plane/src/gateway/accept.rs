@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control_plane_core::headers;
+use control_plane_core::request::memory_of_body;
 use http::HeaderValue;
 use http::request::Parts;
 use hyper::body::{Body as _, Incoming};
@@ -50,13 +51,15 @@ impl Accepted {
         format!("{} {}", self.parts.method, self.parts.uri.path().chars().take(200).collect::<String>())
     }
 
-    /// Bytes of memory that its body may take: what it says of its length, or as much as any. None where there is no body.
+    /// Bytes of memory that its body may take, with what is read of it: by what it says of its length, or as much as any. None where there is no
+    /// body.
     pub(super) fn body_bytes(&self) -> Option<usize> {
         if self.body.is_end_stream() {
             return None;
         }
         let said = self.body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
-        Some(said.map_or(limits::REQUEST_BODY_BYTES, |bytes| bytes.min(limits::REQUEST_BODY_BYTES)))
+        let bytes = said.map_or(limits::REQUEST_BODY_BYTES, |bytes| bytes.min(limits::REQUEST_BODY_BYTES));
+        Some(memory_of_body(bytes))
     }
 
     /// Reads the body to its bound, in bytes and in time.

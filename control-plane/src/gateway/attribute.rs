@@ -31,6 +31,7 @@ impl Gateway {
         let identity = session.identify(self.recorder.clock.now()).map_err(Refusal::Session)?;
         let parts = read.parts;
         let request = Request::parse(&parts.method, &parts.uri, &parts.headers, read.body).map_err(Refusal::Request)?;
+        place.keep(request.memory());
         Ok((Attributes::new(identity, id, session.id(), request), place))
     }
 

@@ -58,11 +58,20 @@ impl Room {
 
 impl Place {
     /// Waits for room for a body, in the session first: a session that fills its own takes nothing of what all share.
+    /// [`limits::BODY_ROOM_WAIT`] at most for each; who has room for a body waits for no more.
     pub async fn make_room(&mut self, shared: &BodyRoom, bytes: usize) -> Result<(), SessionError> {
         let own = self.bodies.take(bytes).await.ok_or(SessionError::Full)?;
         let common = shared.take(bytes).await.ok_or(SessionError::Full)?;
         drop(self.body.replace([own, common]));
         Ok(())
+    }
+
+    /// The body takes no more than so many bytes: others have the rest.
+    pub fn keep(&mut self, bytes: usize) {
+        for permit in self.body.iter_mut().flatten() {
+            let rest = permit.num_permits().saturating_sub(bytes.div_ceil(PIECE));
+            drop(permit.split(rest));
+        }
     }
 }
 
@@ -106,6 +115,24 @@ mod tests {
         assert!(!fits(&mut second, &all, 1).await);
         drop(first);
         assert!(fits(&mut second, &all, 1).await);
+    }
+
+    #[tokio::test]
+    async fn what_a_body_does_not_take_is_given_back() {
+        let (room, all) = (Room::new(), BodyRoom::new(limits::SESSION_BODY_BYTES));
+        let mut place = room.enter().unwrap();
+        assert!(fits(&mut place, &all, limits::SESSION_BODY_BYTES).await);
+        place.keep(limits::SESSION_BODY_BYTES - PIECE);
+        assert!(fits(&mut room.enter().unwrap(), &all, PIECE).await);
+        assert!(!fits(&mut room.enter().unwrap(), &all, PIECE + 1).await);
+        // It can't become more so.
+        place.keep(limits::SESSION_BODY_BYTES);
+        assert!(!fits(&mut room.enter().unwrap(), &all, PIECE + 1).await);
+        drop(place);
+        assert!(fits(&mut room.enter().unwrap(), &all, limits::SESSION_BODY_BYTES).await);
+        let mut empty = room.enter().unwrap();
+        empty.keep(1);
+        assert!(fits(&mut empty, &all, limits::SESSION_BODY_BYTES).await);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! JSON inside protobuf.
 //!
 //! Of requests the values are counted, which is what people can be told. An answer is what the API server has, and a page of it may have
-//! many values; what counts there is what they take in memory, as `serde_json` and the standard library lay them out.
+//! many values. Of both it counts what they take in memory, as `serde_json` and the standard library lay them out: of a request in proportion
+//! to its text, for who sends it has room for that much.
 
 use super::BodyError;
 use crate::mask::placeholder::PLACEHOLDER_BYTES;
@@ -18,7 +19,7 @@ const MAP_NODE: usize = MAP_FIRST * (size_of::<String>() + size_of::<Value>()) +
 /// Bytes for each further entry: nodes are split in the middle, and nodes of nodes come on top.
 const MAP_ENTRY: usize = MAP_NODE / 4;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Budget {
     nodes: usize,
     depth: usize,
@@ -28,13 +29,33 @@ pub(crate) struct Budget {
 }
 
 impl Default for Budget {
-    /// Of a request's body.
+    /// Of what has a bound in bytes elsewhere: values are counted.
     fn default() -> Self {
         Self { nodes: 0, depth: 0, bytes: 0, nodes_max: limits::BODY_NODES, bytes_max: usize::MAX }
     }
 }
 
+/// Bytes that the body of a request may take in memory when it is read, beside its text of so many bytes.
+pub(crate) const fn of_text(bytes: usize) -> usize {
+    let most = bytes.saturating_mul(limits::BODY_TREE_RATIO).saturating_add(limits::BODY_TREE_FREE_BYTES);
+    if most < limits::BODY_TREE_BYTES { most } else { limits::BODY_TREE_BYTES }
+}
+
+/// Bytes that a document takes in memory.
+pub(crate) fn memory(document: &Value) -> usize {
+    let mut budget = Budget::default();
+    // Without a bound it is only counted.
+    let counted = budget.document(document);
+    debug_assert!(counted.is_ok());
+    budget.taken()
+}
+
 impl Budget {
+    /// Of a request's body of so many bytes.
+    pub(crate) fn of_request(bytes: usize) -> Self {
+        Self { bytes_max: of_text(bytes), ..Self::default() }
+    }
+
     /// Of an answer that is read as a whole, or of all that is read of one object.
     pub(crate) fn of_answer() -> Self {
         Self { nodes_max: usize::MAX, bytes_max: limits::ANSWER_TREE_BYTES, ..Self::default() }
@@ -67,7 +88,9 @@ impl Budget {
             Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
             Value::String(text) => self.text(text),
             Value::Array(items) => {
-                self.bytes(PIECE + items.capacity() * size_of::<Value>())?;
+                if items.capacity() > 0 {
+                    self.bytes(PIECE + items.capacity() * size_of::<Value>())?;
+                }
                 items.iter().try_for_each(|item| self.document(item))
             }
             Value::Object(members) => members.iter().enumerate().try_for_each(|(before, (name, member))| {
@@ -76,6 +99,11 @@ impl Budget {
                 self.document(member)
             }),
         }
+    }
+
+    /// Bytes that were counted.
+    pub(crate) const fn taken(&self) -> usize {
+        self.bytes
     }
 
     /// One more value, whatever its kind.

@@ -3,7 +3,8 @@
 use super::Encoding;
 use crate::protobuf::ProtobufProblem;
 
-/// One cause per variant; the gateway answers 415 for [`BodyError::MediaType`], 413 for [`BodyError::TooLong`], else 400.
+/// One cause per variant; the gateway answers 415 for [`BodyError::MediaType`], 413 for [`BodyError::TooLong`] and
+/// [`BodyError::Memory`], else 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     #[error("the request has no body where the API server reads one")]
@@ -16,7 +17,7 @@ pub enum BodyError {
     Depth { limit: usize },
     #[error("more than {limit} values")]
     Nodes { limit: usize },
-    #[error("more than {limit} bytes in memory")]
+    #[error("so many small values that they take more than {limit} bytes in memory")]
     Memory { limit: usize },
     /// The API server takes the last one, other readers the first.
     #[error("key {key:?} twice in one object, line {line}")]

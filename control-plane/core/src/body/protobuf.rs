@@ -20,8 +20,12 @@ pub(super) fn read(bytes: &[u8], budget: &mut Budget) -> Result<Value, BodyError
     };
     let mut members = Map::new();
     if has_type_meta {
-        members.insert("kind".to_owned(), object.kind.into());
-        members.insert("apiVersion".to_owned(), object.api_version.into());
+        for (name, text) in [("kind", object.kind), ("apiVersion", object.api_version)] {
+            budget.entry(members.len())?;
+            budget.text(name)?;
+            budget.text(text)?;
+            members.insert(name.to_owned(), text.into());
+        }
     }
     Decoder::new(table, budget).message(id, object.raw, &mut members)?;
     Ok(Value::Object(members))

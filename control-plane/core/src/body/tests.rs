@@ -5,7 +5,9 @@ mod json;
 pub(crate) mod protobuf;
 mod yaml;
 
-use super::{BodyError, BodyKind, Encoding, ParsedBody, canonical, fuzz_body, fuzz_kind, parse, wire};
+use super::{
+    BodyError, BodyKind, Budget, Encoding, ParsedBody, canonical, fuzz_body, fuzz_kind, memory, of_text, parse, wire,
+};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 

@@ -18,9 +18,14 @@ pub(super) fn read(bytes: &[u8], budget: &mut Budget) -> Result<Value, BodyError
     let text = std::str::from_utf8(bytes).map_err(|error| syntax(error.to_string()))?;
     check_characters(text)?;
     if text.trim_start().starts_with('{') {
-        match json::read(bytes, &mut Budget::default()) {
+        // What is no JSON is read from its beginning, and so counted.
+        let mut own = budget.clone();
+        match json::read(bytes, &mut own) {
             Err(BodyError::Syntax { .. }) => {}
-            read => return read.map(whole_floats_as_integers),
+            read => {
+                *budget = own;
+                return read.map(whole_floats_as_integers);
+            }
         }
     }
     let mut options = granit_parser::options! {
@@ -76,8 +81,10 @@ impl Builder<'_> {
                 let value =
                     if style == ScalarStyle::Plain { plain(&text) } else { Ok(Value::String(text.into_owned())) };
                 let value = value.map_err(|problem| bad_scalar(span, problem))?;
-                self.place(value);
-                Ok(())
+                if let Value::String(text) = &value {
+                    self.budget.text(text)?;
+                }
+                self.place(value)
             }
             Event::SequenceStart(style, 0, None) => self.enter(Node::List(Vec::new()), style, span),
             Event::MappingStart(style, 0, None) => self.enter(Node::Map(Map::new(), None), style, span),
@@ -135,20 +142,27 @@ impl Builder<'_> {
             Some(Node::Map(map, None)) => Value::Object(map),
             Some(Node::Map(_, Some(_))) | None => return Err(refused(span, "a key without a value")),
         };
-        self.place(value);
-        Ok(())
+        self.place(value)
     }
 
-    fn place(&mut self, value: Value) {
-        match self.node() {
-            Some(Node::List(items)) => items.push(value),
+    fn place(&mut self, value: Value) -> Result<(), BodyError> {
+        match self.open.last_mut().map(|open| &mut open.node) {
+            Some(Node::List(items)) => {
+                if items.len() == items.capacity() {
+                    self.budget.places(items.len())?;
+                }
+                items.push(value);
+            }
             Some(Node::Map(map, key)) => {
                 if let Some(key) = key.take() {
+                    self.budget.entry(map.len())?;
+                    self.budget.text(&key)?;
                     map.insert(key, value);
                 }
             }
             None => self.root = Some(value),
         }
+        Ok(())
     }
 }
 

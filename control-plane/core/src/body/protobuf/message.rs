@@ -70,6 +70,9 @@ impl<'a> Decoder<'a> {
                 let item = self.value(message, field, found)?;
                 self.budget.leave();
                 if let Value::Array(items) = slot.get_or_insert_with(|| Value::Array(Vec::new())) {
+                    if items.len() == items.capacity() {
+                        self.budget.places(items.len())?;
+                    }
                     items.push(item);
                 }
             }
@@ -77,10 +80,11 @@ impl<'a> Decoder<'a> {
                 self.budget.enter()?;
                 let (key, item) = self.entry(message, field, found)?;
                 self.budget.leave();
-                if let Value::Object(map) = slot.get_or_insert_with(|| Value::Object(Map::new()))
-                    && map.insert(key, item).is_some()
-                {
-                    return Err(duplicate());
+                if let Value::Object(map) = slot.get_or_insert_with(|| Value::Object(Map::new())) {
+                    self.counted(&key, map)?;
+                    if map.insert(key, item).is_some() {
+                        return Err(duplicate());
+                    }
                 }
             }
         }
@@ -134,7 +138,17 @@ impl<'a> Decoder<'a> {
             Kind::SchemaOrStringArray(id) => special::schema_or(self.object(id, found.bytes)?, "property", found),
             Kind::Message(id) => Ok(Value::Object(self.object(id, found.bytes)?)),
         };
-        read.map_err(|fault| inside(message, fault))
+        let read = read.map_err(|fault| inside(message, fault))?;
+        if let Value::String(text) = &read {
+            self.budget.text(text)?;
+        }
+        Ok(read)
+    }
+
+    /// A member of that name that comes into a map.
+    fn counted(&mut self, name: &str, map: &Map<String, Value>) -> Result<(), BodyError> {
+        self.budget.entry(map.len())?;
+        self.budget.text(name)
     }
 
     /// `Verbs`, `ExtraValue`.
@@ -143,7 +157,14 @@ impl<'a> Decoder<'a> {
         let mut fields = Fields::new(bytes);
         while let Some(item) = fields.next().map_err(|fault| inside(message, fault))? {
             self.budget.node()?;
-            items.push(special::string_item(&item).map_err(|fault| inside(message, fault))?);
+            let item = special::string_item(&item).map_err(|fault| inside(message, fault))?;
+            if let Value::String(text) = &item {
+                self.budget.text(text)?;
+            }
+            if items.len() == items.capacity() {
+                self.budget.places(items.len())?;
+            }
+            items.push(item);
         }
         Ok(Value::Array(items))
     }
@@ -178,9 +199,15 @@ impl<'a> Decoder<'a> {
         };
         match (field.name, value) {
             (Some(name), value) => {
+                self.counted(name, object)?;
                 object.insert(name.to_owned(), value);
             }
-            (None, Value::Object(inlined)) => object.extend(inlined),
+            (None, Value::Object(inlined)) => {
+                for (name, value) in inlined {
+                    self.counted(&name, object)?;
+                    object.insert(name, value);
+                }
+            }
             (None, _) => {}
         }
         Ok(())
@@ -193,7 +220,10 @@ impl<'a> Decoder<'a> {
             Kind::Text => Value::String(String::new()),
             Kind::Bool | Kind::SchemaOrBool(_) => Value::Bool(false),
             Kind::Int32 | Kind::Int64 | Kind::Double | Kind::IntOrString => 0.into(),
-            Kind::Quantity => "0".into(),
+            Kind::Quantity => {
+                self.budget.text("0")?;
+                "0".into()
+            }
             Kind::Bytes
             | Kind::Time
             | Kind::MicroTime

@@ -1,6 +1,7 @@
 use super::protobuf::objects;
 use super::*;
 use proptest::prelude::*;
+use shared::limits;
 
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
@@ -25,6 +26,63 @@ fn a_cut_json_body_is_refused() {
             assert!(read("application/json", &json[..end]).is_err());
             assert!(read("application/apply-patch+yaml", &json[..end]).is_err());
         }
+    }
+}
+
+/// SECURITY.md P12: a body that is written to take much memory is refused in whatever form it comes, and one of ordinary density is not.
+#[test]
+fn p12_a_body_takes_memory_in_proportion_to_its_text() {
+    const JSON: &str = "application/json";
+    let refused = |content_type, bytes: &[u8]| {
+        let limit = of_text(bytes.len());
+        assert_eq!(read(content_type, bytes), Err(BodyError::Memory { limit }), "{content_type}");
+    };
+    // One of these takes 64 MiB in 693 KB, and a session had room for 22 of them.
+    let maps = vec![r#"{"":0}"#; 99_000].join(",");
+    let widget =
+        format!(r#"{{"apiVersion":"e.com/v1","kind":"Widget","metadata":{{"name":"a"}},"spec":{{"a":[{maps}]}}}}"#);
+    refused(JSON, widget.as_bytes());
+    refused("application/yaml", widget.as_bytes());
+    refused("application/apply-patch+yaml", widget.as_bytes());
+    refused("application/yaml", format!("a:\n{}", "- ? ''\n".repeat(60_000)).replace("? ''", "'': 0").as_bytes());
+    refused("application/merge-patch+json", widget.as_bytes());
+    // However long the text, and however the values are laid out.
+    let padded = format!("{widget}{}", " ".repeat(limits::REQUEST_BODY_BYTES - widget.len()));
+    refused(JSON, padded.as_bytes());
+    let nested = format!(r#"{{"a":[{}]}}"#, vec![r#"{"":{"":{"":{}}}}"#; 20_000].join(","));
+    refused(JSON, nested.as_bytes());
+
+    // What real objects are like: schemas without a word, and variables.
+    let schema: Vec<_> = (0..20_000).map(|at| format!(r#""field{at}":{{"type":"string"}}"#)).collect();
+    let variables: Vec<_> = (0..30_000).map(|at| format!(r#"{{"name":"VAR_{at}","value":"v{at}"}}"#)).collect();
+    for text in [format!(r#"{{"a":{{{}}}}}"#, schema.join(",")), format!(r#"{{"a":[{}]}}"#, variables.join(","))] {
+        assert!(text.len() > 500_000);
+        assert!(read(JSON, &text).is_ok() && read("application/yaml", &text).is_ok());
+    }
+    let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(limits::REQUEST_BODY_BYTES - 8));
+    assert!(read(JSON, &text).is_ok());
+}
+
+/// What is counted while a body is read is what it takes then, whoever reads it.
+#[test]
+fn p12_every_reader_counts_what_a_body_takes() {
+    for (wire, json) in objects() {
+        let mut budget = Budget::default();
+        let value = super::super::protobuf::read(&wire, &mut budget).unwrap();
+        assert!(budget.taken() >= memory(&value), "{} {}", budget.taken(), memory(&value));
+        counted(&json);
+    }
+}
+
+/// The same of JSON, which is YAML, too.
+fn counted(json: &[u8]) {
+    let (mut flow, mut block) = (Budget::default(), Budget::default());
+    let value = super::super::json::read(json, &mut flow).unwrap();
+    assert!(flow.taken() >= memory(&value), "{} {}", flow.taken(), memory(&value));
+    // A comment is no JSON.
+    let yaml = [b"# not JSON\n", json].concat();
+    if let Ok(value) = super::super::yaml::read(&yaml, &mut block) {
+        assert!(block.taken() >= memory(&value), "{} {}", block.taken(), memory(&value));
     }
 }
 
@@ -76,6 +134,11 @@ proptest! {
     #[test]
     fn random_yaml_never_panics(text in "[-a-c0-9:\\[\\]{},#&*!|>'\" \n.%?]{0,60}") {
         fuzz_body(&[b"\x01", text.as_bytes()].concat());
+    }
+
+    #[test]
+    fn p12_whatever_is_in_a_body_is_counted(item in json_value()) {
+        counted(&wire(&json!({ "a": item })));
     }
 
     #[test]

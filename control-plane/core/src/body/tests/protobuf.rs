@@ -219,7 +219,7 @@ fn raw_json_inside_counts_as_part_of_the_body() {
 fn bombs_are_refused() {
     // Each empty container costs two bytes and would be an object with several members.
     let containers = field(2, &field(2, b"").repeat(shared::limits::BODY_NODES));
-    assert!(matches!(read(PROTOBUF, envelope("v1", "Pod", &containers)), Err(BodyError::Nodes { .. })));
+    assert!(matches!(read(PROTOBUF, envelope("v1", "Pod", &containers)), Err(BodyError::Memory { .. })));
     let mut schema = Vec::new();
     for _ in 0..shared::limits::BODY_DEPTH {
         schema = field(30, &field(2, &schema));
