@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+mod memory;
+
+pub use memory::{AGENT_BYTES, AGENT_IDLE_BYTES, APART_BYTES, SMALL_BYTES};
+
 /// Bytes of a request body; the API server's own limit (`MaxRequestBodyBytes`).
 pub const REQUEST_BODY_BYTES: usize = 3 * 1024 * 1024;
 /// Bytes of one request or response head, as an API server accepts it (1 MiB) is far more than any real one; ours is smaller on purpose.
@@ -373,11 +377,10 @@ pub const INFLATE_RATIO: u64 = 100;
 /// Bytes of a document in which policy has fields masked; it is held until it is whole, unlike others. A page of kubectl's is 500 objects.
 pub const MASK_FIELDS_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes that an answer which is read as a whole may take in memory, beside its text: a few bytes of it (`{"":0}`) can stand for some hundred,
-/// and it may have [`MASK_FIELDS_BYTES`]. Measured, the richest pods (five containers, half of the text names of fields that managers own)
-/// take eight times their text, so a page of 500 of them that is as long as that passes. What stands in place of masked values counts too, as it
-/// is held and as it is written. With the text, what is written of it and
-/// [`ANNOTATION_TREE_BYTES`] it makes 210 MiB; an agent's container has 256 MiB, of which the rest takes some twenty.
-pub const ANSWER_TREE_BYTES: usize = 144 * 1024 * 1024;
+/// and it may have [`MASK_FIELDS_BYTES`]. Measured, the richest pods (half of the text names of fields that managers own)
+/// take eight times their text, so a page of 500 of them passes with 20 KB each, and others with 30. What stands in place of masked values counts
+/// too, as it is held and as it is written. With all else that is there at the same time ([`AGENT_BYTES`]) an agent's container has no more.
+pub const ANSWER_TREE_BYTES: usize = 92 * 1024 * 1024;
 /// The same of a document in an annotation, beside the answer that it stands in. The API server takes 256 KiB of annotations of one object
 /// (`TotalAnnotationSizeLimitB`), which are 25 MiB of maps at most.
 pub const ANNOTATION_TREE_BYTES: usize = 32 * 1024 * 1024;
@@ -403,8 +406,7 @@ pub const RELEASE_NODES: usize = 50_000;
 /// masked.
 pub const RELEASE_TREE_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes that one write may take in memory while it is prepared, beside its texts: what is read for it, as it is and as it is shown, what helm's
-/// releases in that are opened to, and the write itself with what is put back. A large object of 1.5 MB with very many fields takes half of it;
-/// an agent's container has 256 MiB.
+/// releases in that are opened to, and the write itself with what is put back. A large object of 1.5 MB with very many fields takes half of it.
 pub const WRITE_TREE_BYTES: usize = 80 * 1024 * 1024;
 /// Bytes of a write, or of what is read for it, from which on it waits for a turn: so much is up to 12 MiB in memory.
 pub const WRITE_TURN_BYTES: usize = 32 * 1024;
@@ -419,15 +421,14 @@ pub const RELEASE_READS: usize = 16;
 /// Stored revisions among them: a rollback needs one, an upgrade one. Each may be a document of [`RELEASE_DOCUMENT_BYTES`], once as it is and
 /// once as it is shown.
 pub const RELEASE_READS_OF_REVISIONS: usize = 4;
-/// Writes that an agent prepares at once of those that may take much: releases of helm's, writes that need other objects than their own, and large
-/// ones once their object is read. What one has can be a third of an agent's memory ([`WRITE_TREE_BYTES`]).
-pub const RELEASES_AT_ONCE: usize = 1;
+/// Bytes of what writes have of an agent's memory before it is their turn: what they write and what is read for it, as text. A session has half of
+/// it, which one of the largest fits into. Until its object is there a write counts as if that were as long as any.
+pub const WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of memory that the operations of one JSON Patch may copy and move while it is looked at what it does; the API server lets them copy
 /// 3 MiB (k8s.io/apiserver `AccumulatedCopySizeLimit`). With more nobody is told what the patch changes, and no value is put back.
 pub const PATCH_MOVED_BYTES: usize = 32 * 1024 * 1024;
 /// Places for answers that an agent holds until they are whole: their bytes, and how many there are of each size. Of the two longest one may be read
-/// as a whole, and [`ANSWER_TREE_BYTES`] counts it with what is written of it; all others together are 26 MiB, which is what an agent's container
-/// has left. A session has half of each. What is written of an answer counts until its reader has taken it.
+/// as a whole, and [`APART_BYTES`] counts it with what is written of it; all others together are 26 MiB. A session has half of each. What is written of an answer counts until its reader has taken it.
 pub const HELD: [(usize, usize); 3] = [(256 * 1024, 8), (2 * 1024 * 1024, 2), (20 * 1024 * 1024, 2)];
 /// How long an answer waits for room before it is given up.
 pub const HELD_ROOM_WAIT: Duration = Duration::from_secs(30);
@@ -438,9 +439,9 @@ pub const HELD_BYTES_FREE: usize = 16 * 1024;
 pub const MASK_APART_BYTES: usize = 256 * 1024;
 /// The same where fields are masked: a few bytes (`0,`) can stand for a placeholder each.
 pub const MASK_FIELDS_APART_BYTES: usize = 32 * 1024;
-/// Such pieces of work at once: a release of helm's can take a hundred megabytes while it is opened, and so can an answer that is read as a
-/// whole; an agent's container has 256 MiB.
-pub const MASK_APART_AT_ONCE: usize = 1;
+/// What is done beside it at once, be it an answer that is read as a whole, a release of helm's that is opened, or a large write that is prepared:
+/// each may take more than half of an agent's memory ([`APART_BYTES`]).
+pub const APART_AT_ONCE: usize = 1;
 /// Placeholders in one release that is written: each is compared with the names of all revisions. Charts have a handful of Secrets; with
 /// more the write is refused.
 pub const RELEASE_PLACEHOLDERS: usize = 256;
@@ -482,7 +483,7 @@ pub const VALUE_PATTERN_BYTES: usize = 768 * 1024;
 /// eight bytes each while it is made. Real values end in one another rarely, three or four at most.
 pub const VALUE_ENDINGS: usize = 8 * 1024 * 1024;
 /// Bytes of all searchers for values that an agent has at once, each for as long as somebody reads a log of its pod. One takes 24 MiB at most,
-/// for the longest values that are looked for, and some hundred kilobytes usually; an agent has 256 MiB.
-pub const VALUE_SEARCHERS_BYTES: usize = 48 * 1024 * 1024;
+/// for the longest values that are looked for, and some hundred kilobytes usually; an agent has [`AGENT_BYTES`].
+pub const VALUE_SEARCHERS_BYTES: usize = 24 * 1024 * 1024;
 /// Secrets of one pod whose values are looked for in its text; real pods use a handful.
 pub const VALUE_SECRETS: usize = 64;

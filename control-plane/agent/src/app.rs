@@ -16,7 +16,6 @@ use shared_net::pki::{self, Identity};
 use shared_net::ready::{Pending, Readiness};
 use shared_net::tasks::TaskSet;
 use shared_net::{quic, telemetry};
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::apart::Apart;
@@ -34,6 +33,7 @@ use crate::rules::Ours;
 use crate::spent::SpentLeases;
 use crate::text::Searchers;
 use crate::upstream::{REFRESH, Upstream};
+use crate::waiting::Waiting;
 
 /// How often Leases of approvals that expired are looked for.
 const SWEEP: Duration = Duration::from_secs(600);
@@ -93,8 +93,8 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         spent: SpentLeases::new(leases),
         upstream,
         room: Room::new(&clock),
+        waiting: Waiting::new(&clock),
         clock,
-        releases: Semaphore::new(limits::RELEASES_AT_ONCE),
         apart: Apart::default(),
         searchers: Searchers::default(),
         tasks: tasks.clone(),

@@ -19,6 +19,7 @@ use crate::answer::{self, AnswerError, Asked, Plan, Treatment};
 use crate::obligations::Granted;
 use crate::operation::Agent;
 use crate::refusal::Refusal;
+use crate::unread::Unread;
 
 /// The only form in which one object is judged: asked for in JSON, and as it is.
 const READABLE: Plan = Plan { treatment: Treatment::Mask(Format::Json), gzip: false };
@@ -28,31 +29,33 @@ pub(crate) async fn instead(agent: &Agent, granted: &Granted) -> Result<Option<R
     let Granted { grant, obligations, .. } = granted;
     let hidden = &obligations.hidden;
     let request = grant.request();
-    let Some(live) = hide::asked_live(request).filter(|_| !hidden.is_empty()) else { return Ok(None) };
+    let Some(live) = hide::asked_live(request.info(), request.wire()).filter(|_| !hidden.is_empty()) else {
+        return Ok(None);
+    };
     let target = Target::of(&live);
     if !grant.claims().reads.contains(&target) {
-        return Err(Refusal::Read);
+        return Err(Refusal::Read(Unread::NotListed));
     }
-    let response = agent.upstream.read(grant, &target).await.map_err(|error| {
-        tracing::warn!(error = %shared::chain::Chain(&error), "an object that may be hidden can't be read");
-        Refusal::Read
-    })?;
+    let response = agent.upstream.read(grant, &target).await;
+    let response = response.map_err(|error| Refusal::Read(Unread::Upstream(error)))?;
     let plan = answer::check(&Asked { info: &live, is_head: false, accept: None }, &response);
+    let status = response.status().as_u16();
     if plan != Ok(READABLE) {
-        return Err(Refusal::Read);
+        return Err(Refusal::Read(Unread::Form { status }));
     }
     match response.status() {
         // Sent, a read would take longer where there is nothing than where something is hidden. A write may make the object.
         StatusCode::NOT_FOUND if request.info().is_read() => {
-            let response = whole(response).await.map_err(|_| Refusal::Read)?;
+            let response = whole(response).await.map_err(|_| Refusal::Read(Unread::Answer(AnswerError::Unjudged)))?;
             Ok(Some(response.map(Full::new)))
         }
         StatusCode::NOT_FOUND => Ok(None),
         StatusCode::OK => {
-            let response = shown(hidden, &live, response, READABLE).await.map_err(|_| Refusal::Read)?;
+            let response = shown(hidden, &live, response, READABLE).await;
+            let response = response.map_err(|_| Refusal::Read(Unread::Answer(AnswerError::Unjudged)))?;
             Ok(Some(response).filter(|response| response.status() == StatusCode::NOT_FOUND))
         }
-        _ => Err(Refusal::Read),
+        _ => Err(Refusal::Read(Unread::Form { status })),
     }
 }
 

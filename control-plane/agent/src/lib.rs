@@ -29,5 +29,7 @@ pub mod rules;
 pub mod serve;
 pub mod spent;
 pub mod text;
+pub mod unread;
 pub mod upstream;
+pub mod waiting;
 mod warning;

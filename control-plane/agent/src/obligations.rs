@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use control_plane_core::finish::{FinishError, Finished, Reads, finish};
 use control_plane_core::grant::{MatchedGrant, VerifiedGrant};
 use control_plane_core::hide::Hidden;
-use control_plane_core::mask::{MaskContext, MaskedFields, values};
+use control_plane_core::mask::{MaskedFields, values};
 use control_plane_core::request::WireRequest;
+use control_plane_core::request_info::RequestInfo;
 use control_plane_core::restore::Carried;
 use control_plane_core::version_pin::VersionPin;
 use http::{HeaderValue, header};
@@ -16,6 +16,7 @@ use http::{HeaderValue, header};
 use crate::disclosure::Disclosable;
 use crate::refusal::Refusal;
 use crate::text::TextError;
+use crate::unread::Unread;
 
 /// See the module.
 #[derive(Debug)]
@@ -38,15 +39,35 @@ pub(crate) struct Granted {
     /// What it demands; the answer is treated by it when the grant is gone.
     pub(crate) obligations: Arc<Obligations>,
     /// What is put back in its request.
-    pub(crate) carried: Carried,
+    pub(crate) carries: Carries,
+}
+
+/// What has to be known of that while it waits: its request and what is in it take many times their bytes when they are read, and are read again
+/// when it is its turn.
+#[derive(Debug)]
+pub(crate) struct Carries {
+    /// The object whose values are put back.
+    pub(crate) source: Option<RequestInfo>,
+    /// It is a release of helm's.
+    pub(crate) is_release: bool,
+}
+
+impl Carries {
+    /// Of what was found.
+    pub(crate) fn of(carried: &Carried) -> Self {
+        Self { source: carried.needed().cloned(), is_release: carried.is_release() }
+    }
 }
 
 impl Granted {
-    /// The request that is sent, while this is what was read.
-    pub(crate) fn finish(&self, reads: Reads<'_>, mask: &MaskContext) -> Result<Finished, FinishError> {
-        let (request, claims) = (self.grant.request(), self.grant.claims());
-        let pin = claims.approval.as_ref().map_or(&VersionPin::None, |approval| &approval.pin);
-        finish(request.wire().clone(), request.body(), &self.carried, pin, reads, mask)
+    /// Bytes that are written.
+    pub(crate) fn length(&self) -> usize {
+        self.grant.request().wire().body().len()
+    }
+
+    /// The state that was approved.
+    pub(crate) fn pin(&self) -> &VersionPin {
+        self.grant.claims().approval.as_ref().map_or(&VersionPin::None, |approval| &approval.pin)
     }
 }
 
@@ -69,7 +90,7 @@ impl Obligations {
     /// The request that is sent instead: where objects are hidden in the answer or values shown, it has to be JSON, and a text whole.
     pub(crate) fn narrow(&self, request: WireRequest) -> Result<WireRequest, Refusal> {
         let request = match self.text_limit {
-            Some(_) => values::without_limit(request).map_err(|_| Refusal::Read)?,
+            Some(_) => values::without_limit(request).map_err(|_| Refusal::Read(Unread::Own))?,
             None => request,
         };
         let request = self.hidden.narrow(request).map_err(Refusal::Hidden)?;

@@ -22,21 +22,21 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use shared::ids::SessionId;
 use shared::{limits, wire};
 use shared_net::body::{BoxBody, BoxError, collect_bounded, empty, full};
 use shared_net::clock::Clock;
 use shared_net::tasks::TaskSet;
-use tokio::sync::Semaphore;
 
 use crate::answer::{self, AnswerError, Asked, Plan, Treatment};
-use crate::apart::Apart;
+use crate::apart::{Apart, Turn};
 use crate::disclosure::Disclosable;
 use crate::guard::Guarded;
 use crate::hidden::{self, Shows};
 use crate::lives::SeenLives;
 use crate::masked::{Beside, Bounds, MaskedBody};
 use crate::metrics::AgentMetrics;
-use crate::obligations::{Granted, Obligations};
+use crate::obligations::{Carries, Granted, Obligations};
 use crate::prepare::{needed, object, prepare};
 use crate::ration::{JudgedReleases, Ration};
 use crate::refusal::{Fate, Refusal, Sent};
@@ -46,7 +46,9 @@ use crate::room::Room;
 use crate::rules::{Ours, check_patch};
 use crate::spent::SpentLeases;
 use crate::text::{self, Searchers};
+use crate::unread::Unread;
 use crate::upstream::{Lane, Upstream, UpstreamError};
+use crate::waiting::Waiting;
 
 /// What every operation of this process needs.
 #[derive(Debug)]
@@ -75,12 +77,12 @@ pub struct Agent {
     pub upstream: Upstream,
     /// Time.
     pub clock: Clock,
-    /// Turns of writes that may take much: [`limits::RELEASES_AT_ONCE`].
-    pub releases: Semaphore,
-    /// Where long work is done.
+    /// Where what takes long or much is done.
     pub apart: Apart,
-    /// Where answers are held that have to be whole, and objects that writes wait with.
+    /// Where answers are held that have to be whole.
     pub room: Room,
+    /// What writes wait with.
+    pub waiting: Waiting,
     /// What looks for values in logs.
     pub searchers: Searchers,
     /// Tasks that outlive an exchange: writes that were sent are followed to their answer.
@@ -133,28 +135,24 @@ where
     let received = agent.clock.monotonic();
     agent.metrics.arrived();
     let (head, body) = request.into_parts();
-    let (matched, write) = verified(agent, link, &head, body, received).await?;
-    let (obligations, carried) = refuse(agent, &head, &matched)?;
+    let (matched, write, turn) = verified(agent, link, &head, body, received).await?;
+    let (obligations, carries) = refuse(agent, &head, &matched)?;
     let obligations = Arc::new(obligations);
     review::check(write.as_ref(), &matched)?;
     agent.guarded.check(&matched)?;
     let (grant, mut report) = agent.ledger.spend(matched).map_err(Refusal::Spend)?;
+    // From here on only its text is there.
+    drop(turn);
     let info = grant.request().info().clone();
     fate.read = info.is_read();
     let long = answer::is_stream(&info, grant.request().wire().path_and_query());
 
-    if let Some(approval) = &grant.claims().approval {
-        let spent = agent.spent.spend(approval, grant.claims().operation).await;
-        if matches!(spent, Err(Refusal::ApprovalSpent)) {
-            report.spent_before();
-        }
-        spent?;
-    }
+    spend_approval(agent, &grant, &mut report).await?;
     if grant.claims().purpose == Purpose::GuardRead {
         return guarded(agent, &grant, report).await;
     }
     let lane = if long { Lane::Stream } else { Lane::Call };
-    let granted = Granted { grant, obligations: Arc::clone(&obligations), carried };
+    let granted = Granted { grant, obligations: Arc::clone(&obligations), carries };
     let Obligations { hidden, reveal, text_limit, .. } = &*obligations;
     let accept = obligations.accept(granted.grant.request().wire())?;
     let mask = agent.mask(&info, &obligations);
@@ -164,7 +162,8 @@ where
     if let Some(response) = hidden::instead(agent, &granted).await? {
         return not_sent(agent, &asked, response, mask, &bounds).await;
     }
-    let text = text::wanted(agent, &granted).await?.map(|values| (values, *text_limit));
+    let left = granted.grant.time_left(agent.clock.monotonic().saturating_sub(received));
+    let text = text::wanted(agent, &granted, left).await?.map(|values| (values, *text_limit));
     let response = send(agent, granted, received, lane, report).await?;
 
     agent.metrics.answered(response.status().as_u16());
@@ -175,7 +174,7 @@ where
     if let Some(write) = write
         && matches!(response.status(), StatusCode::OK | StatusCode::NOT_FOUND)
     {
-        return reviewed(agent, &mask, &write, response, plan).await;
+        return reviewed(agent, (bounds.session, &mask), &write, response, plan).await;
     }
     // Only in what the API server calls a success, and that is shown; whatever else comes is masked as ever.
     let reveal = reveal.clone().filter(|_| response.status() == StatusCode::OK);
@@ -193,14 +192,14 @@ where
     }
 }
 
-/// The verify stage: a request that is the granted one, and what approvers are to be shown beside it.
+/// The verify stage: a request that is the granted one, what approvers are to be shown beside it, and the turn in which it is read, if it is large.
 async fn verified<B>(
     agent: &Agent,
     link: &Link,
     head: &Parts,
     body: B,
     received: Duration,
-) -> Result<(MatchedGrant, Option<SecretWrite>), Refusal>
+) -> Result<(MatchedGrant, Option<SecretWrite>, Option<Turn>), Refusal>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -209,6 +208,7 @@ where
     let body = collect_bounded(body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await.map_err(Refusal::Body)?;
     let (body, write) = review::question(&head.headers, body)?;
 
+    let turn = first_turn(agent, head, &body).await?;
     let arrived = Arrived {
         method: &head.method,
         uri: &head.uri,
@@ -222,7 +222,17 @@ where
         now: agent.clock.now(),
     };
     let matched = grant::verify(token, &link.keys, arrived).map_err(Refusal::Verify)?;
-    Ok((matched, write))
+    Ok((matched, write, turn))
+}
+
+/// Marks the approval spent in the cluster's own ledger, where there is one.
+async fn spend_approval(agent: &Agent, grant: &VerifiedGrant, report: &mut Report) -> Result<(), Refusal> {
+    let Some(approval) = &grant.claims().approval else { return Ok(()) };
+    let spent = agent.spent.spend(approval, grant.claims().operation).await;
+    if matches!(spent, Err(Refusal::ApprovalSpent)) {
+        report.spent_before();
+    }
+    spent
 }
 
 /// What was found out before anything was sent, as the API server would have said it.
@@ -237,7 +247,7 @@ async fn not_sent(
     let masked = mask.guards_messages();
     let masker = masker(plan, mask, None, None, None)?;
     let response = pass_on(agent, asked.info, response, plan, masker, masked, bounds).await;
-    let mut response = response.map_err(|_| Refusal::Read)?;
+    let mut response = response.map_err(|_| Refusal::Read(Unread::Own))?;
     response.headers_mut().insert(wire::header::SENT, Sent::No.header());
     Ok(response)
 }
@@ -258,7 +268,7 @@ async fn guarded(agent: &Agent, grant: &VerifiedGrant, mut report: Report) -> Re
 
 /// An answer of ours in the place of the API server's.
 fn words<T: serde::Serialize>(what: &T) -> Result<Response<BoxBody>, Refusal> {
-    let text = serde_json::to_vec(what).map_err(|_| Refusal::Read)?;
+    let text = serde_json::to_vec(what).map_err(|_| Refusal::Read(Unread::Own))?;
     let mut response = Response::new(full(text));
     response.headers_mut().insert(header::CONTENT_TYPE, answer::JSON);
     response.headers_mut().insert(wire::header::SENT, Sent::Yes.header());
@@ -283,8 +293,23 @@ fn presented(headers: &HeaderMap) -> Result<(&str, DigestKey), Refusal> {
     Ok((token, DigestKey::new(key)))
 }
 
+/// The turn in which a large request is checked, for which it is read, or one that may be a release of helm's, which is opened; `None`: it is
+/// small. Nothing is waited for in it.
+async fn first_turn(agent: &Agent, head: &Parts, body: &Bytes) -> Result<Option<Turn>, Refusal> {
+    let may_be_release = !body.is_empty() && head.uri.path().contains("/secrets");
+    if body.len() <= limits::WRITE_TURN_BYTES && !may_be_release {
+        return Ok(None);
+    }
+    tokio::select! {
+        biased;
+        turn = agent.apart.turn() => turn.map(Some).map_err(|error| Refusal::Read(Unread::Work(error))),
+        // So long no grant lives.
+        () = agent.clock.sleep(limits::GRANT_TTL) => Err(Refusal::Busy),
+    }
+}
+
 /// What is not carried out whatever the grant says, and what this version can't do.
-fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(Obligations, Carried), Refusal> {
+fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(Obligations, Carries), Refusal> {
     let request = matched.request();
     if request.upgrade().is_some() || request.info().is_connect() || wants_upgrade(&head.headers) {
         return Err(Refusal::Connect);
@@ -293,7 +318,7 @@ fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(Obliga
     let obligations = Obligations::of(matched, &agent.disclosable)?;
     check_patch(request, &obligations.fields).map_err(Refusal::Rule)?;
     let carried = Carried::of(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))?;
-    Ok((obligations, carried))
+    Ok((obligations, Carries::of(&carried)))
 }
 
 /// Carries a spent grant out. A read is given up with its exchange. A write that was sent is followed to its answer by a task of its own,
@@ -331,8 +356,11 @@ async fn attempt(
     let grant = &granted.grant;
     let needed = needed(&granted)?;
     loop {
-        let Finished { request, precondition } = prepare(agent, &granted, needed.as_ref()).await?;
-        if tries == 0 && !grant.in_time(agent.clock.monotonic().saturating_sub(received)) {
+        let left = || grant.time_left(agent.clock.monotonic().saturating_sub(received));
+        // What was sent once is tried again as long as a grant lives.
+        let time = if tries == 0 { left() } else { limits::GRANT_TTL };
+        let Finished { request, precondition } = prepare(agent, &granted, needed.as_ref(), time).await?;
+        if tries == 0 && left().is_zero() {
             return Err(Refusal::Late);
         }
         report.sending();
@@ -353,13 +381,14 @@ async fn attempt(
 /// The live object as it may be seen, and what the write would do to its values, in words.
 async fn reviewed(
     agent: &Agent,
-    mask: &MaskContext,
+    (session, mask): (SessionId, &MaskContext),
     write: &SecretWrite,
     response: Response<Incoming>,
     plan: Plan,
 ) -> Result<Response<BoxBody>, Refusal> {
-    let live = object(agent, mask.clone(), response, plan).await?;
-    words(&review::answer(&agent.reviews, write, live.as_ref(), mask, agent.clock.monotonic()))
+    let looked = object(agent, (session, mask.clone()), response, plan).await?;
+    let live = looked.as_ref().map(|looked| &looked.object);
+    words(&review::answer(&agent.reviews, write, live, mask, agent.clock.monotonic()))
 }
 
 /// What becomes of the bytes of an answer.

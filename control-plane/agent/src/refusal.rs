@@ -15,6 +15,7 @@ use crate::answer::AnswerError;
 use crate::masked::BodyEnd;
 use crate::rules::RuleRefusal;
 use crate::text::TextError;
+use crate::unread::Unread;
 use crate::upstream::UpstreamError;
 
 /// Whether the request was sent to the API server: `header::SENT`, on every answer.
@@ -75,7 +76,10 @@ pub enum Refusal {
     LedgerClosed,
     /// The object that the version pin is about, or that has the values behind placeholders, could not be read.
     #[error("the object that is written can't be read")]
-    Read,
+    Read(#[source] Unread),
+    /// Others have what this would need, and had it for as long as the grant lives.
+    #[error("busy with other large writes and answers: nothing was sent; try again")]
+    Busy,
     /// The text of a pod whose Secrets can't be looked for in it.
     #[error(
         "this pod's text can't be shown, for the values of the Secrets that the pod uses would have to be masked in it"
@@ -160,7 +164,8 @@ impl Refusal {
             },
             Self::ApprovalSpent => "approval-spent",
             Self::LedgerClosed => "spent-ledger",
-            Self::Read => "pin-read",
+            Self::Read(_) => "pin-read",
+            Self::Busy => "busy",
             Self::Text(error) => error.label(),
             Self::Hidden(_) => "hidden",
             Self::Finish(FinishError::Pin(_)) => "pin-broken",
@@ -189,7 +194,8 @@ impl Refusal {
             | Self::Connect
             | Self::MaskRules
             | Self::LedgerClosed
-            | Self::Read
+            | Self::Read(_)
+            | Self::Busy
             | Self::Text(_)
             | Self::Hidden(_)
             | Self::Finish(_)
@@ -216,7 +222,8 @@ impl Refusal {
             | Self::MaskRules
             | Self::Spend(_)
             | Self::LedgerClosed
-            | Self::Read
+            | Self::Read(_)
+            | Self::Busy
             | Self::Text(_)
             | Self::Hidden(_)
             | Self::Finish(_)
@@ -240,7 +247,9 @@ impl Refusal {
             | Self::Connect => Reason::Forbidden,
             Self::Body(BodyError::TooLarge { .. }) => Reason::RequestEntityTooLarge,
             Self::Body(_) | Self::Text(TextError::Limit) => Reason::BadRequest,
-            Self::LedgerClosed | Self::Read | Self::Text(TextError::Unread | TextError::Room) => {
+            // Who tries again is refused again.
+            Self::Read(why) if why.is_for_good() => Reason::Forbidden,
+            Self::LedgerClosed | Self::Read(_) | Self::Busy | Self::Text(TextError::Unread | TextError::Room) => {
                 Reason::ServiceUnavailable
             }
             Self::Text(_) | Self::Hidden(_) => Reason::Forbidden,
@@ -263,6 +272,7 @@ impl Refusal {
             Self::Unshown(end) => format!("{self}: {}", end.words()),
             Self::Text(error) => format!("{self}: {error}"),
             Self::Hidden(error) => error.to_string(),
+            Self::Read(why) if why.is_for_good() => format!("{self}: {why}"),
             Self::NoGrant
             | Self::Body(_)
             | Self::Connect
@@ -271,7 +281,8 @@ impl Refusal {
             | Self::Spend(_)
             | Self::ApprovalSpent
             | Self::LedgerClosed
-            | Self::Read
+            | Self::Read(_)
+            | Self::Busy
             | Self::Finish(_)
             | Self::Releases
             | Self::Late => self.to_string(),
@@ -294,7 +305,8 @@ impl Refusal {
             | Self::Spend(_)
             | Self::ApprovalSpent
             | Self::LedgerClosed
-            | Self::Read
+            | Self::Read(_)
+            | Self::Busy
             | Self::Text(_)
             | Self::Hidden(_)
             | Self::Finish(_)

@@ -1,5 +1,5 @@
-//! Room for answers that are held until they are whole, which others are not, and for objects that writes wait with: a bound for all of them
-//! together, and one for each session's. What is held of an answer stays counted until its reader has taken it, however slowly he reads.
+//! Room for answers that are held until they are whole, which others are not: a bound for all of them together, and one for each
+//! session's. What is held of an answer stays counted until its reader has taken it, however slowly he reads.
 //!
 //! It is given in places of a few sizes ([`limits::HELD`]). Who needs a larger one keeps his own and waits for one, and who has the largest waits for
 //! nothing, so those who wait never wait for one another.

@@ -9,9 +9,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use control_plane_core::grant::Target;
 use control_plane_core::mask::values::{self, FoundValues, SecretValues, ValuesError};
+use control_plane_core::request_info::RequestInfo;
 use shared::limits;
 use tokio::sync::Semaphore;
 
@@ -20,6 +22,7 @@ use crate::obligations::Granted;
 use crate::operation::Agent;
 use crate::prepare::read;
 use crate::refusal::Refusal;
+use crate::unread::Unread;
 
 /// Why a pod's text is not shown. `Display` is the sentence for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +88,11 @@ impl Searchers {
         // Most pods have none, and wait for nobody's long work.
         let none = found.is_empty();
         let work = move || SecretValues::of(&found);
-        let made = if none { work() } else { apart.clone().run(work).await.map_err(|_| Refusal::Read)? };
+        let made = if none {
+            work()
+        } else {
+            apart.clone().run(work).await.map_err(|error| Refusal::Read(Unread::Work(error)))?
+        };
         let made = made.map_err(|error| Refusal::Text(TextError::Values(error)))?;
         // Others may have made it meanwhile.
         if let Some(same) = self.same(&digest) {
@@ -108,22 +115,42 @@ impl Searchers {
 }
 
 /// What is looked for in the text that a request asks for; `None`: it asks for none, or there is no such pod.
-pub(crate) async fn wanted(agent: &Agent, granted: &Granted) -> Result<Option<Arc<SecretValues>>, Refusal> {
+/// `left`: how long there is time for it.
+pub(crate) async fn wanted(
+    agent: &Agent,
+    granted: &Granted,
+    left: Duration,
+) -> Result<Option<Arc<SecretValues>>, Refusal> {
     let grant = &granted.grant;
     let Some(pod) = values::pod_of(grant.request().info()) else { return Ok(None) };
     if !grant.claims().reads.contains(&Target::of(&pod)) {
-        return Err(Refusal::Read);
+        return Err(Refusal::Read(Unread::NotListed));
     }
+    // For one object at a time, and for the values in them.
+    let bytes = limits::LIVE_OBJECT_BYTES + limits::VALUE_PATTERN_BYTES;
+    let deadline = agent.clock.monotonic().saturating_add(left);
+    let _place = agent.waiting.take(grant.claims().session, bytes, left).await.map_err(|_| Refusal::Busy)?;
+    tokio::select! {
+        biased;
+        made = looked_for(agent, granted, &pod) => made,
+        () = agent.clock.sleep(deadline.saturating_sub(agent.clock.monotonic())) => Err(Refusal::Late),
+    }
+}
+
+/// The same of that pod.
+async fn looked_for(agent: &Agent, granted: &Granted, pod: &RequestInfo) -> Result<Option<Arc<SecretValues>>, Refusal> {
     let unread = |_| Refusal::Text(TextError::Unread);
-    let Some(object) = read(agent, granted, &pod).await.map_err(unread)? else { return Ok(None) };
-    let names = values::secrets_of(&pod, &object);
+    let Some(looked) = read(agent, granted, pod).await.map_err(unread)? else { return Ok(None) };
+    let names = values::secrets_of(pod, &looked.object);
+    // It has a turn, which the next read needs.
+    drop(looked);
     if names.len() > limits::VALUE_SECRETS {
         return Err(Refusal::Text(TextError::TooMany));
     }
     let mut found = FoundValues::default();
     for name in &names {
-        if let Some(secret) = read(agent, granted, name).await.map_err(unread)? {
-            found.add(&secret).map_err(|error| Refusal::Text(TextError::Values(error)))?;
+        if let Some(looked) = read(agent, granted, name).await.map_err(unread)? {
+            found.add(&looked.object).map_err(|error| Refusal::Text(TextError::Values(error)))?;
         }
     }
     agent.searchers.searcher(&agent.apart, found).await.map(Some)

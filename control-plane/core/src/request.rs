@@ -176,7 +176,16 @@ impl Request {
     /// # Errors
     /// Whatever can't be read in exactly one way; nothing is guessed and nothing dropped that could matter.
     pub fn parse(method: &Method, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Result<Self, RequestError> {
-        let (path, query) = (uri.path(), uri.query().unwrap_or_default());
+        Self::parse_at(method, (uri.path(), uri.query().unwrap_or_default()), headers, body)
+    }
+
+    /// The same, with path and query as they stand in the request line.
+    fn parse_at(
+        method: &Method,
+        (path, query): (&str, &str),
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Self, RequestError> {
         let length = path.len().saturating_add(query.len()).saturating_add(1);
         if length > limits::URI_BYTES {
             return Err(RequestError::TargetTooLong { expected: limits::URI_BYTES, got: length });
@@ -226,6 +235,11 @@ impl Request {
             upgrade: None,
             client: Client::default(),
         })
+    }
+
+    /// What is asked for and what is sent, without all that was read of it: a body takes many times its bytes so.
+    pub fn set_aside(self) -> SetAside {
+        SetAside { info: self.info, wire: self.wire }
     }
 
     /// What is asked for.
@@ -308,6 +322,37 @@ impl Request {
 
     fn body_text(&self, field: &'static str) -> &str {
         self.body.as_ref().and_then(|body| agree::metadata_text(&body.value, field).ok()).unwrap_or_default()
+    }
+}
+
+/// A request that was read, and of whose body only the text is kept. It has no way to its values but [`Self::read`], so that nobody takes one
+/// without a body for one whose body says nothing.
+#[derive(Debug)]
+pub struct SetAside {
+    info: RequestInfo,
+    wire: WireRequest,
+}
+
+impl SetAside {
+    /// What is asked for.
+    pub const fn info(&self) -> &RequestInfo {
+        &self.info
+    }
+
+    /// What is sent.
+    pub const fn wire(&self) -> &WireRequest {
+        &self.wire
+    }
+
+    /// Reads it again.
+    ///
+    /// # Errors
+    /// None, of one that arrived as it is sent: it was read so before.
+    pub fn read(&self) -> Result<Request, RequestError> {
+        let target = self.wire.path_and_query();
+        let headers = self.wire.headers().map(|(name, value)| (name, value.clone())).collect();
+        let target = target.split_once('?').unwrap_or((target, ""));
+        Request::parse_at(self.wire.method(), target, &headers, self.wire.body().clone())
     }
 }
 

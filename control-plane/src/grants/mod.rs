@@ -100,7 +100,8 @@ impl Grants {
         // The text of a pod is searched for the values of the Secrets that the pod uses; the agent learns them from the pod.
         let pod = values::pod_of(attributes.info());
         // Whether policy hides the object that the request is about, where the answer would not show it.
-        let hidden = hide::asked_live(attributes.request()).filter(|_| !allowed.hide().is_empty());
+        let hidden =
+            hide::asked_live(attributes.info(), attributes.request().wire()).filter(|_| !allowed.hide().is_empty());
         let beside = carried.and_then(Carried::beside).map(Target::all_beside);
         let mut reads: Vec<Target> =
             live.iter().chain(&hidden).chain(&pod).map(Target::of).chain(beside).chain(more).collect();

@@ -140,14 +140,14 @@ async fn what_can_not_be_looked_for_is_not_asked_for() {
     assert!(world.api.seen().iter().all(|seen| !seen.line.contains("/log")));
 }
 
-/// Each such log takes a tenth of the agent's memory for as long as somebody reads it.
+/// Each such log takes several MiB of the agent's memory for as long as somebody reads it.
 #[tokio::test]
 async fn many_logs_of_pods_with_many_values_are_too_many() {
     let (world, link) = World::start().await;
     let (hung, _ended) = mpsc::channel(16);
     let mut open = Vec::new();
     for index in 0.. {
-        let long: String = (0..3000).map(|n| format!("{index}-value-{n:05}\n")).collect();
+        let long: String = (0..1000).map(|n| format!("{index}-value-{n:05}\n")).collect();
         pod(&world, &json!({"volumes": [{"secret": {"secretName": "a"}}]}));
         secret(&world, "a", &long);
         world.api.on(&format!("GET {LOG}"), vec![text_head(), chunk("up\n"), Step::Hang(hung.clone())]);

@@ -36,4 +36,6 @@ mod reviews;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
+mod waiting;
+#[cfg(test)]
 mod world;

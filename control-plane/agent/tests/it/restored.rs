@@ -84,11 +84,16 @@ async fn what_can_not_be_put_back_is_not_sent() {
     moved["data"] = json!({"other": shown["data"]["k"]});
     let other = json!([{"apiGroup": "", "apiVersion": "v1", "namespace": "ns", "resource": "secrets", "name": "t"}]);
     let absent = r#"{"kind":"Status","apiVersion":"v1","code":404}"#;
+    let deep = live("5").replace(r#""data""#, &format!(r#""a":{}{},"data""#, "[".repeat(200), "]".repeat(200)));
+    let long = format!("{}{}", live("5"), " ".repeat(limits::LIVE_OBJECT_BYTES));
     for (call, reads, read, expected) in [
         (put(&moved), reads(), Some(answer("200 OK", &live("5"))), (403, "placeholder", "/data/other")),
         (put(&shown), reads(), Some(answer("404 Not Found", absent)), (403, "placeholder", "/data/k")),
         (put(&shown), reads(), Some(answer("403 Forbidden", absent)), (503, "pin-read", "")),
         (put(&shown), reads(), Some(answer("200 OK", "{")), (503, "pin-read", "")),
+        // Who tries these again is refused again.
+        (put(&shown), reads(), Some(answer("200 OK", &deep)), (403, "pin-read", "nested 128 levels")),
+        (put(&shown), reads(), Some(answer("200 OK", &long)), (403, "pin-read", "more than 3145728 bytes")),
         // Only what the grant lists may be read.
         (put(&shown), json!([]), None, (503, "pin-read", "")),
         (put(&shown), other, None, (503, "pin-read", "")),
@@ -107,7 +112,7 @@ async fn what_can_not_be_put_back_is_not_sent() {
     assert_eq!((status, refused.as_str()), (403, "placeholder"), "{body}");
     assert!(body.contains("/data/k"), "{body}");
     assert!(world.api.seen().iter().all(|seen| seen.line.starts_with("GET ")));
-    assert_eq!(world.api.seen().len(), 5);
+    assert_eq!(world.api.seen().len(), 7);
 }
 
 /// A revision of a release of helm's, with an older value of the Secret.

@@ -38,8 +38,8 @@ fn a_grant_gives_the_right_to_its_own_request() {
     let matched = side.verify(grant.token(), write_request()).unwrap();
     let verified = matched.spend(&mut side.ledger()).unwrap();
     assert_eq!(verified.claims(), grant.claims());
-    assert!(verified.in_time(Duration::from_secs(4)));
-    assert!(!verified.in_time(Duration::from_secs(5)), "the time runs on until the send");
+    assert_eq!(verified.time_left(Duration::from_secs(4)), Duration::from_secs(1));
+    assert_eq!(verified.time_left(Duration::from_secs(6)), Duration::ZERO, "the time runs on until the send");
 }
 
 #[test]

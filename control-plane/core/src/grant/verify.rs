@@ -16,7 +16,7 @@ use crate::decision::Group;
 use crate::digest::DigestKey;
 use crate::ledger::{Epoch, Ledger, SpendError, Spent, Ticket};
 use crate::lifecycle::Life;
-use crate::request::{Request, WireRequest};
+use crate::request::{Request, SetAside, WireRequest};
 use crate::statement::SignedVote;
 
 /// What arrived with a grant, and where.
@@ -140,11 +140,12 @@ pub struct MatchedGrant {
     request: Request,
 }
 
-/// A spent grant with the one request that it is for. Not `Clone`: the send stage takes it by value.
+/// A spent grant with the one request that it is for, of which nothing is kept but its text: it may wait for long. Not `Clone`: the send stage
+/// takes it by value.
 #[derive(Debug)]
 pub struct VerifiedGrant {
     claims: GrantClaims,
-    request: Request,
+    request: SetAside,
     spent: Spent,
 }
 
@@ -293,7 +294,7 @@ impl MatchedGrant {
     /// What the ledger says: spent before, sealed epoch, full.
     pub fn spend(self, ledger: &mut Ledger) -> Result<VerifiedGrant, SpendError> {
         let spent = ledger.spend(self.claims.aud, self.claims.life, self.claims.jti)?;
-        Ok(VerifiedGrant { claims: self.claims, request: self.request, spent })
+        Ok(VerifiedGrant { claims: self.claims, request: self.request.set_aside(), spent })
     }
 }
 
@@ -304,13 +305,13 @@ impl VerifiedGrant {
     }
 
     /// The request that it is for.
-    pub const fn request(&self) -> &Request {
+    pub const fn request(&self) -> &SetAside {
         &self.request
     }
 
-    /// Whether there is still time to send, `waited` after receipt: what lies between spending and sending (Lease, reads) counts too.
-    pub fn in_time(&self, waited: Duration) -> bool {
-        waited < self.claims.ttl()
+    /// How long there is still time to send, `waited` after receipt: what lies between spending and sending (Lease, reads) counts too.
+    pub fn time_left(&self, waited: Duration) -> Duration {
+        self.claims.ttl().saturating_sub(waited)
     }
 
     /// Where to report the end.

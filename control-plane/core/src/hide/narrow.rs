@@ -4,7 +4,7 @@ use http::Method;
 use shared::status::{Details, Reason, Status};
 
 use super::Hidden;
-use crate::request::{Request, WireRequest};
+use crate::request::WireRequest;
 use crate::request_info::{RequestInfo, Verb};
 
 /// Why such a request is not sent. `Display` is the sentence for the client.
@@ -55,9 +55,8 @@ impl Hidden {
 
 /// The object that has to be read to know whether a request is about one that is hidden; `None`: there is no one object, or the answer
 /// shows it.
-pub fn asked_live(request: &Request) -> Option<RequestInfo> {
-    let info = request.info();
-    let shown = info.verb == Verb::Get && info.subresource.is_empty() && request.wire().method() == Method::GET;
+pub fn asked_live(info: &RequestInfo, wire: &WireRequest) -> Option<RequestInfo> {
+    let shown = info.verb == Verb::Get && info.subresource.is_empty() && wire.method() == Method::GET;
     if shown { None } else { info.live_object() }
 }
 

@@ -22,6 +22,49 @@ fn request(method: &str, target: &str, lines: &[(&str, &str)], body: &str) -> Re
 
 const KEY: DigestKey = DigestKey::new([7; 32]);
 
+/// What the agent reads when it is a request's turn is what it has checked.
+#[test]
+fn what_was_set_aside_is_read_as_before() {
+    let protobuf = String::from_utf8(body::tests::protobuf::envelope("v1", "ConfigMap", b"")).unwrap();
+    let (maps, map) = ("/api/v1/namespaces/d/configmaps", "/api/v1/namespaces/d/configmaps/a");
+    let yaml = "metadata: {name: a}\ndata: {k: '1'}";
+    for (method, target, content_type, body) in [
+        ("GET", format!("{maps}?limit=5"), "", ""),
+        ("POST", format!("{maps}?fieldManager=a%20b"), "application/yaml", yaml),
+        ("PATCH", map.to_owned(), "application/json-patch+json", r#"[{"op":"remove","path":"/data"}]"#),
+        ("PATCH", format!("{map}?fieldManager=a"), "application/apply-patch+yaml", "kind: ConfigMap"),
+        ("PUT", map.to_owned(), "application/vnd.kubernetes.protobuf", &protobuf),
+        ("DELETE", map.to_owned(), "application/json", r#"{"dryRun":["All"]}"#),
+    ] {
+        let lines = [("Content-Type", content_type), ("User-Agent", "kubectl")];
+        let lines = if content_type.is_empty() { &lines[1..] } else { &lines[..] };
+        let first = request(method, &target, lines, body).unwrap();
+        // As the agent receives it.
+        let arrived: HeaderMap = first.wire().headers().map(|(name, value)| (name, value.clone())).collect();
+        let uri = first.wire().path_and_query().parse().unwrap();
+        let arrived = Request::parse(first.wire().method(), &uri, &arrived, first.wire().body().clone()).unwrap();
+        let (body, dry_run) = (arrived.body().cloned(), arrived.dry_run());
+        let again = arrived.set_aside().read().unwrap();
+        assert_eq!((again.body().cloned(), again.dry_run()), (body, dry_run), "{method} {target}");
+        assert_eq!((again.info(), again.wire()), (first.info(), first.wire()), "{method} {target}");
+    }
+}
+
+/// A client is told that it is too much, and room for as much as a body may take has room for what one takes.
+#[test]
+fn p12_a_request_says_what_it_takes() {
+    let maps = |count: usize| format!(r#"{{"kind":"Widget","spec":{{"a":[{}]}}}}"#, vec![r#"{"":0}"#; count].join(","));
+    let put = |body: &str| request("PUT", "/apis/e.com/v1/namespaces/d/widgets/a", &[], body);
+    let refused = put(&maps(99_000)).unwrap_err();
+    assert_eq!(refused.reason(), Reason::RequestEntityTooLarge);
+    assert!(shared::chain::Chain(&refused).to_string().contains("so many small values"), "{refused}");
+    for body in [maps(1), maps(400), "x".repeat(100_000)] {
+        let body = if body.starts_with('x') { format!(r#"{{"a":"{body}"}}"#) } else { body };
+        let taken = put(&body).unwrap().memory();
+        assert!(taken > body.len() && taken <= memory_of_body(body.len()), "{taken} of {} bytes", body.len());
+    }
+}
+
 #[test]
 fn what_is_forwarded_is_a_closed_set() {
     let request = request(

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde_json::Value;
-use shared::limits::MASK_APART_BYTES;
 use zeroize::Zeroize;
 
 use super::carried::Carried;
@@ -22,8 +21,6 @@ pub struct ReadObject {
     before: Option<Value>,
     /// What is in it, if it is one of helm's.
     release: Option<StoredRelease>,
-    /// Bytes that it was read from.
-    length: usize,
 }
 
 /// What was read is no object that could be masked. Holds nothing of it.
@@ -35,6 +32,9 @@ pub enum ReadError {
     /// Not JSON, or no object.
     #[error("what was read is no object")]
     NoObject,
+    /// Nested deeper than [`BODY_DEPTH`](shared::limits::BODY_DEPTH).
+    #[error("what was read is nested too deep")]
+    Deep,
     /// More in memory than [`ANSWER_TREE_BYTES`](shared::limits::ANSWER_TREE_BYTES), or with all that a write has than
     /// [`WRITE_TREE_BYTES`](shared::limits::WRITE_TREE_BYTES).
     #[error("what was read takes more memory than there is for it")]
@@ -43,7 +43,21 @@ pub enum ReadError {
 
 impl ReadError {
     fn of(error: BodyError) -> Self {
-        if matches!(error, BodyError::Memory { .. }) { Self::Memory } else { Self::NoObject }
+        match error {
+            BodyError::Memory { .. } => Self::Memory,
+            BodyError::Depth { .. } => Self::Deep,
+            BodyError::Empty
+            | BodyError::TooLong { .. }
+            | BodyError::MediaType { .. }
+            | BodyError::Nodes { .. }
+            | BodyError::DuplicateKey { .. }
+            | BodyError::Syntax { .. }
+            | BodyError::Scalar { .. }
+            | BodyError::Yaml { .. }
+            | BodyError::Shape { .. }
+            | BodyError::Operations { .. }
+            | BodyError::Protobuf { .. } => Self::NoObject,
+        }
     }
 }
 
@@ -101,12 +115,7 @@ impl ReadObject {
         let release = StoredRelease::of(&real, std::iter::once(&masked).chain(&before), masks);
         let documents = release.iter().flat_map(StoredRelease::documents);
         documents.into_iter().try_for_each(|document| budget.document(document)).map_err(ReadError::of)?;
-        Ok(Self { real, masked, before, release, length: body.len() })
-    }
-
-    /// Whether it takes long to go through it.
-    pub const fn is_long(&self) -> bool {
-        self.length > MASK_APART_BYTES
+        Ok(Self { real, masked, before, release })
     }
 
     /// As it may be seen.

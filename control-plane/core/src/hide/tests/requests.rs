@@ -93,7 +93,8 @@ fn the_object_is_looked_at_where_its_answer_does_not_show_it() {
         ("GET", "/api/v1/namespaces/a/pods?fieldSelector=metadata.name%3Dx".to_owned(), false),
         ("DELETE", "/api/v1/namespaces/a/pods".to_owned(), false),
     ] {
-        let live = asked_live(&request(method, &uri, "application/json"));
+        let request = request(method, &uri, "application/json");
+        let live = asked_live(request.info(), request.wire());
         assert_eq!(live.map(|live| live.path()), expected.then(|| pod.to_owned()), "{method} {uri}");
     }
 }
