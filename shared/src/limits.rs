@@ -412,6 +412,9 @@ pub const WRITE_TREE_BYTES: usize = 80 * 1024 * 1024;
 pub const WRITE_TURN_BYTES: usize = 32 * 1024;
 /// Revisions of a release that a placeholder is compared with to learn of which one it is; helm counts on with every upgrade.
 pub const RELEASE_REVISIONS: u64 = 1000;
+/// Comparisons of a placeholder with one revision, for one write, by which the revisions are found that it has values put back from: a half of a
+/// second, for each is up to 130 MACs. An upgrade and a rollback take one for each placeholder, and those that were before theirs once.
+pub const RELEASE_COMPARISONS: u64 = 8 * RELEASE_REVISIONS;
 /// Texts of one release that are a Secret's value and have a placeholder by themselves, with which one from a user's values is compared: charts
 /// have a handful. That many for each revision take a tenth of a second.
 pub const RELEASE_VALUES: usize = 64;

@@ -84,8 +84,12 @@ pub enum Why {
          itself in both places, or in neither"
     )]
     InClear,
-    /// More than [`limits::RELEASE_PLACEHOLDERS`], or more bytes put back than a release may have.
-    #[error("more often, or for more, than values are put back into one release. Install the chart in parts")]
+    /// More than [`limits::RELEASE_PLACEHOLDERS`], of more than [`limits::RELEASE_READS_OF_REVISIONS`] revisions, or more bytes put back than a
+    /// release may have.
+    #[error(
+        "more often, or for more, or of more revisions than values are put back by one write. Install the chart in parts, and write values \
+         of one revision at a time"
+    )]
     Many,
     /// A value of a release of helm's, in what is not stored.
     #[error("of a release, in a dry run: values of releases are put back only into what is stored")]

@@ -251,7 +251,7 @@ impl Walk<'_, '_> {
             let stands = Value::from(text);
             let field = SecretField { namespace, name, section: section.name(), key, value: &stands };
             let absent = if live.is_none() { Why::NoObject } else { Why::Other };
-            self.restorer.stored(&field, &encoded).ok_or(absent)??
+            self.restorer.stored(&field, &encoded).ok_or_else(|| self.restorer.unread().unwrap_or(absent))??
         };
         match section {
             Section::Data => Ok(STANDARD.encode(value)),

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use shared::limits::{RELEASE_DOCUMENT_BYTES, RELEASE_PLACEHOLDERS, RELEASE_READS};
+use shared::limits::{RELEASE_DOCUMENT_BYTES, RELEASE_PLACEHOLDERS, RELEASE_READS, RELEASE_READS_OF_REVISIONS};
 
 mod stored;
 mod wanted;
@@ -160,6 +160,12 @@ impl Restorer<'_> {
             let same = known.any(|known| known == value) || self.is_now(field, value);
             Some(if same { Ok(value.to_vec()) } else { Err(Why::Other) })
         })
+    }
+
+    /// That it may be of a revision that was not read, for as many were as are read for one write.
+    pub(super) fn unread(&self) -> Option<Why> {
+        let read = self.more.iter().filter(|object| object.release().is_some()).count();
+        (read >= RELEASE_READS_OF_REVISIONS).then_some(Why::Many)
     }
 
     /// Whether the Secret has this value in that field.
@@ -321,7 +327,7 @@ impl Release<'_> {
             let secret = self.restorer.objects().find(|object| object.place() == place).ok_or_else(|| self.absent())?;
             super::walk::value(secret.real(), field.key).ok_or(Why::NoField)??
         } else {
-            self.restorer.stored(field, &code).ok_or(Why::Other)??
+            self.restorer.stored(field, &code).ok_or_else(|| self.restorer.unread().unwrap_or(Why::Other))??
         };
         match field.section {
             "data" => Ok(STANDARD.encode(value)),

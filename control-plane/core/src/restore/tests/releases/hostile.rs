@@ -304,3 +304,30 @@ fn p12_a_release_that_is_written_takes_no_more_memory_than_there_is() {
     shown["config"]["maps"] = json!(vec![chain; 440]);
     assert_eq!(room(&shown), Err(ReadError::Memory));
 }
+
+/// Each would be read, opened, and compared with.
+#[test]
+fn p12_a_secret_has_values_of_a_few_revisions_put_back() {
+    let most = limits::RELEASE_READS_OF_REVISIONS as u64;
+    let written = |revisions: std::ops::RangeInclusive<u64>| {
+        let mut world = World::new();
+        let mut codes = serde_json::Map::new();
+        for revision in revisions {
+            let key = format!("p{revision}");
+            let value = STANDARD.encode(format!("canary-of-revision-{revision}"));
+            let mut release = release(revision, "not-a-secret-word");
+            release["hooks"] = json!([]);
+            release["manifest"] = json!(document("db", "data", std::iter::once((key.clone(), value))));
+            world.0.retain(|(own, _)| *own != name(revision));
+            world.0.push((name(revision), stored(revision, &release)));
+            let shown = world.shown_release(revision);
+            codes.insert(key.clone(), json!(in_manifest(&shown, "db", "data", &key)));
+        }
+        let patch = json!({"stringData": codes}).to_string();
+        world.send(&request("PATCH", &format!("{SECRETS}/db"), "application/merge-patch+json", patch))
+    };
+    let put_back = written(1..=most).unwrap();
+    assert_eq!(put_back["stringData"]["p1"], "canary-of-revision-1");
+    let refused = written(1..=most + 1).unwrap_err();
+    assert!(refused.contains("of more revisions than values are put back by one write"), "{refused}");
+}
