@@ -136,7 +136,7 @@ fn invariants_name_tests_that_exist() {
 /// Every row of the catalogue is there once, and is stopped by a test that exists or listed as open.
 #[test]
 fn failures_of_others_name_tests_that_exist() {
-    let counts = [("U", 9), ("I", 9), ("T", 14), ("M", 8), ("P", 12), ("N", 7), ("D", 8), ("L", 4)];
+    let counts = [("U", 9), ("I", 9), ("T", 14), ("M", 8), ("P", 12), ("N", 7), ("D", 9), ("L", 4)];
     let ids = counts.iter().flat_map(|(letter, last)| (1..=*last).map(move |number| format!("{letter}{number}")));
     let rows = table(&text("SECURITY.md"), "## Failures seen elsewhere");
     let found: Vec<_> = rows.iter().filter_map(|row| row.first().cloned()).collect();

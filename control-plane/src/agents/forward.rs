@@ -12,9 +12,11 @@ use http::{HeaderValue, Response};
 use http_body_util::Full;
 use shared::ids::GrantId;
 use shared::wire;
-use shared_net::exchange::{self, ExchangeError, ResponseBody};
+use shared_net::exchange::{self, ExchangeError};
 
 use super::AgentLink;
+use super::answer::AgentBody;
+use super::streams::Share;
 use crate::grants::Outgoing;
 
 /// What the agent's answer says of the send.
@@ -135,9 +137,13 @@ pub(crate) enum NotSentError {
     Exchange(#[source] ExchangeError),
 }
 
-/// Sends a grant with its request. The answer is the agent's, with our own headers still on it.
-pub(crate) async fn forward(link: &AgentLink, outgoing: Outgoing) -> Result<Response<ResponseBody>, ForwardError> {
-    forward_with(link, outgoing, None).await
+/// Sends a grant with its request, on a stream that the session has. The answer is the agent's, with our own headers still on it.
+pub(crate) async fn forward(
+    link: &AgentLink,
+    outgoing: Outgoing,
+    share: Share,
+) -> Result<Response<AgentBody>, ForwardError> {
+    forward_with(link, outgoing, None, share).await
 }
 
 /// The same with what approvers look at, which is no part of the request.
@@ -145,7 +151,8 @@ pub(crate) async fn forward_with(
     link: &AgentLink,
     outgoing: Outgoing,
     review: Option<Bytes>,
-) -> Result<Response<ResponseBody>, ForwardError> {
+    share: Share,
+) -> Result<Response<AgentBody>, ForwardError> {
     let not_sent = |outgoing, source| Err(ForwardError::NotSent { unspent: Box::new(Unspent(outgoing)), source });
     if link.is_leaving() {
         return not_sent(outgoing, NotSentError::Leaving);
@@ -154,8 +161,9 @@ pub(crate) async fn forward_with(
         Ok(request) => request,
         Err(error) => return not_sent(outgoing, NotSentError::Request(error)),
     };
+    let session = outgoing.grant.claims().session;
     match exchange::send(&link.connection, request).await {
-        Ok(response) => Ok(response),
+        Ok(response) => Ok(response.map(|body| link.unread.body(session, share, body))),
         Err(error) if error.certainly_not_sent() => {
             if matches!(error, ExchangeError::Refused(_)) {
                 // What it has not said yet, or we have not heard.

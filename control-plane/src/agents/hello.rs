@@ -17,6 +17,8 @@ use shared::{limits, wire};
 use shared_net::endpoint::Connection;
 use tokio::sync::watch;
 
+use super::answer::Unread;
+use super::streams::Streams;
 use super::{AgentLink, Agents};
 use crate::authn::{Authn, AuthnError};
 
@@ -158,7 +160,10 @@ impl Agents {
             until: AtomicU64::new(expires.after(LEEWAY).0),
             silent: AtomicBool::new(false),
             leaving: watch::Sender::new(false),
+            streams: Streams::new(),
+            unread: Unread::new(),
         });
+        connection.allow_unread(limits::AGENT_WINDOW);
         self.add(Arc::clone(&link));
         // Forgotten between the look at its token and here: whoever cut its links did not see this one.
         if !authn.knows(&cluster) {

@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 use shared::ids::{OperationId, SessionId};
 use shared::limits;
 use shared_net::body::collect_bounded;
-use shared_net::exchange::ResponseBody;
 use uuid::Uuid;
 
+use super::answer::AgentBody;
 use super::forward::{self, ForwardError, Sent, forward_with};
 use super::{AgentLink, Agents};
 use crate::authn::AuthnError;
@@ -202,7 +202,7 @@ impl Agents {
         log: &mut OperationLog,
         link: &Arc<AgentLink>,
         beside: Beside,
-    ) -> Result<Response<ResponseBody>, InternalError> {
+    ) -> Result<Response<AgentBody>, InternalError> {
         let (review, reads) = match beside {
             Beside::Nothing => (None, Vec::new()),
             Beside::Review(review) => (Some(review), Vec::new()),
@@ -210,10 +210,11 @@ impl Agents {
         };
         let (mut link, mut again) = (Arc::clone(link), 0);
         loop {
+            let share = link.streams.question(log.opening().session).await.map_err(not_made)?;
             let issued = if log.is_durable() { Some(self.issued(log, &link).await?) } else { None };
             let outgoing = self.grants.issue_with(allowed, issued, &link, reads.clone()).map_err(not_made)?;
             log.sent(&outgoing.grant, link.id);
-            let unspent = match forward_with(&link, outgoing, review.clone()).await {
+            let unspent = match forward_with(&link, outgoing, review.clone(), share).await {
                 Ok(response) => return Ok(response),
                 Err(ForwardError::NotSent { unspent, source }) => {
                     log.unsent();

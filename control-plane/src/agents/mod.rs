@@ -4,6 +4,7 @@
 //! connection, so no client certificate of long life exists that could be stolen. Each connection is an epoch of its own: a grant
 //! names one, and the loss of the connection voids every grant that was not spent.
 
+pub(crate) mod answer;
 pub(crate) mod forward;
 mod guard;
 mod hello;
@@ -11,6 +12,7 @@ mod internal;
 mod issuer_keys;
 mod listen;
 mod settle;
+pub(crate) mod streams;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -30,6 +32,8 @@ use uuid::Uuid;
 pub use hello::{HelloError, HelloReply, HelloRequest, Offer};
 pub use internal::InternalError;
 
+use self::answer::Unread;
+use self::streams::Streams;
 use crate::grants::Grants;
 use crate::records::Recorder;
 
@@ -55,6 +59,10 @@ pub struct AgentLink {
     silent: AtomicBool,
     /// Whether it has said that it is going away.
     leaving: watch::Sender<bool>,
+    /// Who has its streams.
+    pub(crate) streams: Streams,
+    /// Its answers that wait for their readers.
+    unread: Unread,
 }
 
 impl AgentLink {

@@ -1,12 +1,24 @@
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use shared::ids::SessionId;
 
 use shared::wire;
 use shared_net::clock::Clock;
 use shared_net::endpoint::Endpoint;
 use shared_net::pki::{Ca, Identity};
 use shared_net::tasks::TaskSet;
-use shared_net::{drain, quic};
+use shared_net::{drain, exchange, quic};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::*;
@@ -50,6 +62,8 @@ fn link(cluster: &str, id: AgentId, connection: &Connection) -> Arc<AgentLink> {
         until: AtomicU64::new(0),
         silent: AtomicBool::new(false),
         leaving: watch::Sender::new(false),
+        streams: Streams::new(),
+        unread: Unread::new(),
     })
 }
 
@@ -69,4 +83,92 @@ async fn an_agent_answers_for_its_own_cluster_only() {
     assert!(of("a").unwrap().connection.same(first));
     first.close(wire::code::SHUTDOWN, "gone");
     assert!(of("a").is_none(), "and never another cluster's");
+}
+
+/// An answer of so many pieces.
+struct Pieces(usize);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(left) = self.0.checked_sub(1) else { return Poll::Ready(None) };
+        self.0 = left;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 32 * 1024])))))
+    }
+}
+
+/// An agent that answers every question with four stream windows of text; the control plane's end.
+async fn answering_agent() -> (Arc<AgentLink>, impl Sized) {
+    let now = Clock::system().now();
+    let ca = Ca::generate("test", now).unwrap();
+    let server = ca.issue_server(&[wire::SERVER_NAME], &[], now, DAY).unwrap();
+    let server = Endpoint::server((Ipv4Addr::LOCALHOST, 0).into(), quic::server_config(&server).unwrap()).unwrap();
+    let (tasks, (trigger, drain)) = (TaskSet::new(), drain::channel());
+    let (come, mut came) = mpsc::channel(1);
+    let (accepting, taken, draining) = (server.clone(), tasks.clone(), drain.clone());
+    tasks.spawn("accept", async move {
+        let serve = move |connection: Connection| {
+            let come = come.clone();
+            async move {
+                come.send(connection.clone()).await.unwrap();
+                drop(connection.closed().await);
+            }
+        };
+        accepting.accept(1, &taken, draining, serve).await;
+    });
+    let client = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let config = quic::client_config(&Identity::self_signed(now, DAY).unwrap(), ca.pin()).unwrap();
+    let agent = client.connect(server.local_addr().unwrap(), config).await.unwrap();
+    let serving = tasks.clone();
+    tasks.spawn("agent", async move {
+        let length = 4 * usize::try_from(limits::STREAM_WINDOW).unwrap() / (32 * 1024);
+        let answer = move |_: Request<Incoming>| std::future::ready(Ok::<_, Infallible>(Response::new(Pieces(length))));
+        let service = service_fn(answer);
+        exchange::serve(&agent, service, &serving, drain).await;
+    });
+    let connection = came.recv().await.unwrap();
+    connection.allow_unread(limits::AGENT_WINDOW);
+    (link("a", AgentId::new(Uuid::new_v4()), &connection), (client, server, tasks, trigger))
+}
+
+async fn asked(link: &AgentLink, session: SessionId) -> answer::AgentBody {
+    let request = Request::get("/").header("host", wire::HOST_KUBERNETES).body(Empty::<Bytes>::new()).unwrap();
+    let response = exchange::send(&link.connection, request).await.unwrap();
+    link.unread.body(session, link.streams.in_any_case(session), response.into_body())
+}
+
+/// SECURITY.md D9: however many answers a session, or ten of them, leave unread, others get theirs.
+#[tokio::test]
+async fn answers_that_nobody_reads_stop_nobody() {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let (link, _open) = answering_agent().await;
+    let session = || SessionId::new(Uuid::new_v4());
+    let greedy: Vec<_> = (0..10).map(|_| session()).collect();
+    let mut unread = Vec::new();
+    let flood = async {
+        for number in 0..2 * limits::ANSWERS_UNREAD {
+            let mut body = asked(&link, greedy[number % greedy.len()]).await;
+            assert!(body.frame().await.unwrap().is_ok(), "answer {number}");
+            unread.push(body);
+        }
+    };
+    tokio::time::timeout(PATIENCE, flood).await.unwrap();
+    let mut body = asked(&link, session()).await;
+    let whole = async {
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            length += frame.unwrap().into_data().unwrap().len();
+        }
+        length
+    };
+    let length = tokio::time::timeout(PATIENCE, whole).await.unwrap();
+    assert_eq!(length, 4 * usize::try_from(limits::STREAM_WINDOW).unwrap());
+    // What there is room for was left alone.
+    let mut kept = 0;
+    for mut body in unread {
+        kept += usize::from(body.frame().await.unwrap().is_ok());
+    }
+    assert_eq!(kept, limits::ANSWERS_UNREAD - 1);
 }

@@ -11,21 +11,24 @@ use http_body_util::{BodyExt, Either, Full};
 use shared::ids::OperationId;
 use shared::limits;
 use shared_net::body::{self, BoxBody, collect_bounded};
-use shared_net::exchange::ResponseBody;
 
 use super::refusal::{self, Refusal};
 use super::serve::{Ready, Refused};
 use super::{Gateway, reply};
 use crate::agents::AgentLink;
+use crate::agents::answer::AgentBody;
 use crate::agents::forward::{self, ForwardError, Unspent, forward};
+use crate::agents::streams::Share;
 use crate::records::OperationLog;
-use crate::sessions::{Running, Session};
+use crate::sessions::{Running, Session, SessionError};
 
 /// Pieces of an answer that wait for a client that is slower than the agent.
-const PIECES: usize = 16;
+///
+/// Each has up to 64 KiB, for every write whose client takes nothing; a session has as many of those as it has streams.
+const PIECES: usize = 4;
 
 /// The API server's answer as its agent passes it on, or the agent's own words.
-pub(super) type AnswerBody = Either<ResponseBody, Full<Bytes>>;
+pub(super) type AnswerBody = Either<AgentBody, Full<Bytes>>;
 
 /// An agent's answer, and whose.
 pub(super) struct Answered {
@@ -34,8 +37,8 @@ pub(super) struct Answered {
     pub(super) link: Arc<AgentLink>,
 }
 
-/// A grant to come, on record where it must be, and the agent that it is for. A plain read's record is its operation's own row.
-type Issue = (Option<Issued>, Arc<AgentLink>);
+/// A grant to come, on record where it must be, the agent that it is for, and a stream there. A plain read's record is its operation's own row.
+type Issue = (Option<Issued>, Arc<AgentLink>, Share);
 
 impl Gateway {
     /// Spends the right, and gives the agent's answer. Where it is certain that the grant was never spent, another one is issued for another
@@ -44,10 +47,13 @@ impl Gateway {
         let Ready { mut allowed, issued, taken, mut log } = ready;
         log.approved(allowed.approval());
         let first = match issued {
-            Some((issued, link)) => Ok((Some(issued), link)),
+            Some((issued, link)) => {
+                let share = link.streams.in_any_case(session.id());
+                Ok((Some(issued), link, share))
+            }
             None => self.issue(session, &mut log).await,
         };
-        let (mut issued, mut link) = match first {
+        let (mut issued, mut link, mut share) = match first {
             Ok(issue) => issue,
             Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
         };
@@ -63,7 +69,7 @@ impl Gateway {
                 taken.keep();
             }
             log.sent(&outgoing.grant, link.id);
-            let error = match forward(&link, outgoing).await {
+            let error = match forward(&link, outgoing, share).await {
                 Ok(response) => return self.answered(response, log, link).await,
                 Err(error) => error,
             };
@@ -74,7 +80,7 @@ impl Gateway {
             if again == limits::ISSUED_AGAIN {
                 break;
             }
-            (issued, link) = match Box::pin(self.issue_elsewhere(session, &link, &unspent, &mut log)).await {
+            (issued, link, share) = match Box::pin(self.issue_elsewhere(session, &link, &unspent, &mut log)).await {
                 Ok(issue) => issue,
                 Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
             };
@@ -86,7 +92,7 @@ impl Gateway {
     /// What an agent answered. Its own refusals name the operation, as ours do; of the API server's answers nothing is touched.
     async fn answered(
         &self,
-        mut response: Response<ResponseBody>,
+        mut response: Response<AgentBody>,
         mut log: OperationLog,
         link: Arc<AgentLink>,
     ) -> Result<Answered, Refused> {
@@ -115,13 +121,15 @@ impl Gateway {
     /// Picks an agent and puts the grant to come on record.
     async fn issue(&self, session: &Session, log: &mut OperationLog) -> Result<Issue, Refusal> {
         let cluster = log.opening().cluster.clone();
-        let link = self.agents.pick_or_wait(&cluster).await.ok_or(Refusal::NoAgent(cluster))?;
+        let busy = |_| Refusal::Session(SessionError::NoStream);
+        let picked = self.agents.pick_for(&cluster, session.id()).await.map_err(busy)?;
+        let (link, share) = picked.ok_or(Refusal::NoAgent(cluster))?;
         // Judging and waiting took time, in which the session may have been revoked or run out.
         session.is_good(self.recorder.clock.now()).map_err(Refusal::Session)?;
         if !log.is_durable() {
-            return Ok((None, link));
+            return Ok((None, link, share));
         }
-        self.put_on_record(link, log).await
+        self.put_on_record(link, share, log).await
     }
 
     /// The same for another agent, once it is on record that the grant before was never spent. What people approved is judged again.
@@ -134,28 +142,35 @@ impl Gateway {
     ) -> Result<Issue, Refusal> {
         let link = self.agents.pick_other(than).await.ok_or(Refusal::NotSent)?;
         session.is_good(self.recorder.clock.now()).map_err(Refusal::Session)?;
+        // It had one where its grant was not taken, and has given that back.
+        let share = link.streams.in_any_case(session.id());
         if !log.is_durable() {
-            return Ok((None, link));
+            return Ok((None, link, share));
         }
         let now = self.recorder.clock.now();
         let returned = self.recorder.store.never_spent(log.key(), unspent.jti(), now).await;
         if !returned.map_err(Refusal::Record)? {
             return Err(Refusal::Internal("the operation is over already"));
         }
-        let Some(approval) = unspent.allowed().approval() else { return self.put_on_record(link, log).await };
+        let Some(approval) = unspent.allowed().approval() else { return self.put_on_record(link, share, log).await };
         let (today, _) = self.judge(session, unspent.allowed().attributes()).await;
         let new = link.new_issue(self.recorder.store.life());
         log.issuing(&new);
         let issued = self.approvals.issue_again(log.key(), approval.hold, &today, new).await?;
-        Ok((Some(issued), link))
+        Ok((Some(issued), link, share))
     }
 
-    async fn put_on_record(&self, link: Arc<AgentLink>, log: &mut OperationLog) -> Result<Issue, Refusal> {
+    async fn put_on_record(
+        &self,
+        link: Arc<AgentLink>,
+        share: Share,
+        log: &mut OperationLog,
+    ) -> Result<Issue, Refusal> {
         let new = link.new_issue(self.recorder.store.life());
         log.issuing(&new);
         let issued = self.recorder.store.issue(log.key(), new, self.recorder.clock.now()).await;
         let issued = issued.map_err(Refusal::Record)?.ok_or(Refusal::Internal("the operation is over already"))?;
-        Ok((Some(issued), link))
+        Ok((Some(issued), link, share))
     }
 
     /// No answer came. What was never spent may be issued again. Of everything else that is not certain the agent process is asked, if it is
@@ -205,6 +220,16 @@ impl Gateway {
         log.answered(status, content_type.and_then(|value| value.to_str().ok()).map(str::to_owned));
         let (sender, client) = body::channel(PIECES);
         let (parts, mut answer) = response.into_parts();
+        // What waits for the client counts for the session, also when the agent has said all.
+        let share = match &answer {
+            Either::Left(answer) => Some(answer.share()),
+            // Words are few.
+            Either::Right(_) => None,
+        };
+        let client = client.map_frame(move |frame| {
+            let _until_it_is_taken = &share;
+            frame
+        });
         let gateway = Arc::clone(self);
         self.recorder.tasks.spawn("answer", async move {
             let _running = running;

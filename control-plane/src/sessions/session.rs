@@ -66,6 +66,12 @@ pub enum SessionError {
     /// Too many at once.
     #[error("the session has {} operations under way, which is the most", limits::SESSION_OPERATIONS)]
     Busy,
+    /// Too many answers under way at the cluster's agent.
+    #[error(
+        "the session has its share of what the cluster's agent can have under way ({} at most, fewer while others have much); end a watch, or try again",
+        limits::AGENT_SESSION_OPERATIONS
+    )]
+    NoStream,
     /// Too many bytes at once.
     #[error("there is no room for its body: others are under way")]
     Full,

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod pki;
 pub mod quic;
 pub mod ready;
+pub mod shares;
 pub mod signals;
 pub mod strangers;
 pub mod stream;

@@ -145,6 +145,11 @@ impl Connection {
         self.0.quic.stats()
     }
 
+    /// How much the peer may have sent on all streams together that nobody has read, in place of [`limits::CONNECTION_WINDOW`].
+    pub fn allow_unread(&self, bytes: u32) {
+        self.0.quic.set_receive_window(VarInt::from_u32(bytes));
+    }
+
     /// A number that changes with every authentic packet of the peer.
     pub fn heard(&self) -> u64 {
         let frames = self.stats().frame_rx;
