@@ -273,6 +273,17 @@ pub const PIN_RETRIES: u32 = 3;
 pub const UPSTREAM_HEAD: Duration = Duration::from_secs(75);
 /// How often a silent connection to the API server is asked whether it lives.
 pub const UPSTREAM_KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Calls of runners that share one HTTP/2 connection to the API server, which lets 100 be under way there, or 250. Each has its place until its
+/// client has taken the answer. Nobody waits for one: a call that finds none gets a connection of its own, like a watch.
+pub const UPSTREAM_CALLS: usize = 96;
+/// Bytes in flight of one of them: a quarter of a gigabyte a second where an API server is a millisecond away. On loopback a part of it is on its
+/// way while another is masked.
+pub const UPSTREAM_STREAM_WINDOW: u32 = 256 * 1024;
+/// Bytes in flight of all of them, 24 MiB, so that those that nobody reads stop no other. Unread are those at most that wait in the control plane
+/// too ([`ANSWERS_UNREAD`]): with what HTTP holds of each on both sides, or the kernel, an agent has 28 MiB of them.
+pub const UPSTREAM_WINDOW: u32 = UPSTREAM_CALLS as u32 * UPSTREAM_STREAM_WINDOW;
+/// Bytes that the kernel has of an answer on a connection of its own while nobody reads it.
+pub const UPSTREAM_RECEIVED_BYTES: usize = 256 * 1024;
 /// Idle HTTP/1.1 connections to the API server that are kept for the next watch or log.
 pub const UPSTREAM_IDLE_STREAMS: usize = 4;
 /// Leases of spent approvals that are looked at in one sweep.

@@ -61,6 +61,11 @@ pub enum AnswerError {
     /// One object of which nobody can say whether policy hides it: no name, too long.
     #[error("nobody can say whether policy hides the object in it")]
     Unjudged,
+    /// The same, for there was no room to look at it.
+    #[error(
+        "policy may hide the object in it, and answers that are held until they are whole have all the room there is; try again"
+    )]
+    Room,
 }
 
 impl AnswerError {
@@ -74,6 +79,7 @@ impl AnswerError {
             Self::MediaType => "answer-media-type",
             Self::Pod => "answer-pod",
             Self::Unjudged => "answer-unjudged",
+            Self::Room => "answer-room",
         }
     }
 }

@@ -94,6 +94,7 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         upstream,
         room: Room::new(&clock),
         waiting: Waiting::new(&clock),
+        looks: Room::new(&clock),
         clock,
         apart: Apart::default(),
         searchers: Searchers::default(),

@@ -21,6 +21,7 @@ use shared_net::clock::Clock;
 use crate::apart::{Apart, BrokenOff};
 use crate::metrics::{AgentMetrics, OpenBody};
 use crate::room::{Holding, NoRoom, Place, Room};
+use crate::upstream::CallPlace;
 
 /// Why a body was broken off. The control plane sees a reset stream.
 #[derive(Debug, thiserror::Error)]
@@ -154,7 +155,11 @@ pub struct MaskedBody<B> {
     until: Sleep,
     silence: Option<(Duration, Sleep)>,
     may_end: bool,
+    /// It comes in one piece, which was held, and counts until its reader has taken what comes of it.
+    is_whole: bool,
     metrics: AgentMetrics,
+    /// Kept for as long as it is.
+    call: Option<CallPlace>,
     _open: OpenBody,
 }
 
@@ -179,9 +184,23 @@ impl<B> MaskedBody<B> {
             silence: bounds.silence.map(|wait| (wait, sleep(clock, wait))),
             clock: clock.clone(),
             may_end: bounds.may_end,
+            is_whole: false,
+            call: None,
             _open: metrics.body(),
             metrics,
         }
+    }
+
+    /// With what the answer has already: a place for having been held, so that it never waits for one beside its own, and one on the connection
+    /// to the API server.
+    #[must_use]
+    pub(crate) fn with(mut self, (held, call): (Option<Holding>, Option<CallPlace>)) -> Self {
+        if let Some(held) = held {
+            self.holding = held;
+            self.is_whole = true;
+        }
+        self.call = call;
+        self
     }
 
     fn broken(&mut self, end: BodyEnd) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
@@ -217,7 +236,7 @@ impl<B> MaskedBody<B> {
         let Worked { masker, out, place } = worked;
         place.into_iter().for_each(|place| self.holding.move_to(place));
         // Also what comes of an event that was held, which nobody else counts.
-        let written = masker.as_ref().is_none_or(AnswerMasker::holds_wholes);
+        let written = self.is_whole || masker.as_ref().is_none_or(AnswerMasker::holds_wholes);
         let held = masker.as_ref().map_or(0, AnswerMasker::held) + if written { out.len() } else { 0 };
         match self.holding.grow(held) {
             None => {

@@ -83,6 +83,9 @@ pub struct Agent {
     pub room: Room,
     /// What writes wait with.
     pub waiting: Waiting,
+    /// Turns to look at one object where some are hidden: places in which nothing is held for a reader, of the longest for any of them. Two at
+    /// once are 16 MiB ([`limits::HIDDEN_OBJECT_BYTES`]).
+    pub looks: Room,
     /// What looks for values in logs.
     pub searchers: Searchers,
     /// Tasks that outlive an exchange: writes that were sent are followed to their answer.
@@ -185,7 +188,7 @@ where
             pass_on(agent, &info, response, plan, masker(Some(*filter), None)?, masked, &bounds).await
         }
         Shows::One => {
-            let shown = hidden::shown(hidden, &info, response, plan).await?;
+            let shown = hidden::shown(agent, bounds.session, hidden, &info, response, plan).await?;
             let reveal = reveal.filter(|_| shown.status() == StatusCode::OK);
             pass_on(agent, &info, shown, plan, masker(None, reveal)?, masked, &bounds).await
         }
@@ -432,7 +435,7 @@ where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
     let mut headers = answer::headers(info, masked, &head.headers);
     let body = match plan.treatment {
         Treatment::Empty => empty(),
@@ -442,7 +445,9 @@ where
         }
         Treatment::Mask(_) | Treatment::Text | Treatment::Pass => {
             let beside = Beside { apart: &agent.apart, room: &agent.room };
-            let mut body = MaskedBody::new(body, masker, &agent.clock, beside, bounds, agent.metrics.clone());
+            let places = (hidden::holding(&mut head), head.extensions.remove());
+            let body = MaskedBody::new(body, masker, &agent.clock, beside, bounds, agent.metrics.clone());
+            let mut body = body.with(places);
             if !(bounds.is_stream() && head.status.is_success()) {
                 body.begin().await.map_err(Refusal::Unshown)?;
             }

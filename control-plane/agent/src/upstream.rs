@@ -1,15 +1,16 @@
 //! The way to the API server. The cluster credential is read in one function of this file (`Upstream::call`) and nowhere else.
 //!
-//! Redirects are not followed: nothing here could (SECURITY.md U3). Two pools: ordinary calls share HTTP/2 connections; a stream that may
-//! last gets an HTTP/1.1 connection of its own, because the API server allows few streams per connection and a hundred watches would
-//! leave no room for a write.
+//! Redirects are not followed: nothing here could (SECURITY.md U3). Three pools: ordinary calls share an HTTP/2 connection, as many as it has
+//! room for when nobody reads their answers (SECURITY.md D9); what is too many for that, and a stream that may last, gets an HTTP/1.1 connection of
+//! its own, because the API server allows few streams per connection and a hundred watches would leave no room for a write; what the agent asks
+//! for itself, and reads itself at once, has a connection that no runner's answer can stop.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use control_plane_core::grant::{GrantClaims, Impersonation, Target, VerifiedGrant};
+use control_plane_core::grant::{GrantClaims, Impersonation, Purpose, Target, VerifiedGrant};
 use control_plane_core::request::WireRequest;
 use http::header::{self, HeaderName};
 use http::uri::Authority;
@@ -23,6 +24,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::RootCertStore;
 use shared::limits;
 use shared::status::Reason;
+use shared_net::shares::{Share, Shares};
 use tokio::sync::watch;
 
 use crate::refusal::Sent;
@@ -110,7 +112,13 @@ pub enum Lane {
     Call,
     /// An HTTP/1.1 connection of its own.
     Stream,
+    /// The agent's own HTTP/2.
+    Own,
 }
+
+/// The place of a call on the shared connection. It comes with the answer, as an extension of its head, and is kept until the body is dropped.
+#[derive(Clone, Debug)]
+pub struct CallPlace(#[expect(dead_code, reason = "it is dropped, and that is all")] Arc<Share>);
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +138,8 @@ struct Inner {
     authority: Authority,
     calls: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     streams: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    own: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    places: Shares,
     token_file: PathBuf,
     credential: watch::Sender<Option<HeaderValue>>,
 }
@@ -144,41 +154,39 @@ impl Upstream {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(server.roots)
             .with_no_client_auth();
-        let tcp = || {
+        let tcp = |received| {
             let mut tcp = HttpConnector::new();
             tcp.enforce_http(false);
             // Without it a request after a cancelled one waits 40 ms for a delayed acknowledgement.
             tcp.set_nodelay(true);
             tcp.set_connect_timeout(Some(limits::HANDSHAKE));
+            tcp.set_recv_buffer_size(received);
             tcp
         };
-        let both = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls.clone())
-            .https_only()
-            .enable_all_versions()
-            .wrap_connector(tcp());
-        let http1 = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_only()
-            .enable_http1()
-            .wrap_connector(tcp());
-        let calls = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .http2_keep_alive_interval(limits::UPSTREAM_KEEP_ALIVE)
-            .http2_keep_alive_timeout(limits::HANDSHAKE)
-            .http2_initial_stream_window_size(limits::STREAM_WINDOW)
-            .http2_initial_connection_window_size(limits::CONNECTION_WINDOW)
-            .build(both);
+        let tls = || hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_only();
+        let multiplexed = || {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .timer(TokioTimer::new())
+                .http2_keep_alive_interval(limits::UPSTREAM_KEEP_ALIVE)
+                .http2_keep_alive_timeout(limits::HANDSHAKE)
+                .http2_initial_stream_window_size(limits::UPSTREAM_STREAM_WINDOW)
+                .http2_initial_connection_window_size(limits::UPSTREAM_WINDOW)
+                .build(tls().enable_all_versions().wrap_connector(tcp(None)))
+        };
         let streams = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_max_idle_per_host(limits::UPSTREAM_IDLE_STREAMS)
-            .build(http1);
+            .http1_max_buf_size(limits::HEAD_BYTES)
+            .build(tls().enable_http1().wrap_connector(tcp(Some(limits::UPSTREAM_RECEIVED_BYTES))));
         Ok(Self(Arc::new(Inner {
             authority: server.authority,
-            calls,
+            calls: multiplexed(),
             streams,
+            own: multiplexed(),
+            // Whoever is alone has two thirds.
+            places: Shares::new(limits::UPSTREAM_CALLS, |free| free.saturating_mul(2)),
             token_file: server.token_file,
             credential: watch::Sender::new(None),
         })))
@@ -220,7 +228,8 @@ impl Upstream {
             headers.insert(name, value.clone());
         }
         let audit = claims.operation.to_string();
-        self.call(lane, wire.method(), wire.path_and_query(), headers, wire.body().clone(), &audit, who).await
+        let lane = if is_own(claims) { Lane::Own } else { lane };
+        self.placed(claims, lane, wire.method(), wire.path_and_query(), headers, wire.body().clone(), &audit, who).await
     }
 
     /// Reads one of the objects that a grant lists: an approved operation in its own group, which the object was approved for; the others
@@ -236,7 +245,8 @@ impl Upstream {
         let mut headers = HeaderMap::with_capacity(10);
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let audit = format!("{}-read", claims.operation);
-        self.call(Lane::Call, &Method::GET, &target.path(), headers, Bytes::new(), &audit, who).await
+        let lane = if is_own(claims) { Lane::Own } else { Lane::Call };
+        self.placed(claims, lane, &Method::GET, &target.path(), headers, Bytes::new(), &audit, who).await
     }
 
     /// A call about the agent's own Leases: `path` begins below their collection.
@@ -252,7 +262,29 @@ impl Upstream {
         if !body.is_empty() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        self.call(Lane::Call, method, path, headers, body, audit, Who::Agent).await
+        self.call(Lane::Own, method, path, headers, body, audit, Who::Agent).await
+    }
+
+    /// A call of an operation: on the shared connection while there is a place, on one of its own otherwise. Nobody waits for a place.
+    #[expect(clippy::too_many_arguments, reason = "as of `call`")]
+    async fn placed(
+        &self,
+        claims: &GrantClaims,
+        lane: Lane,
+        method: &Method,
+        path_and_query: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        audit: &str,
+        who: Who<'_>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let place = if lane == Lane::Call { self.0.places.take(claims.session) } else { None };
+        let lane = if lane == Lane::Call && place.is_none() { Lane::Stream } else { lane };
+        let mut response = self.call(lane, method, path_and_query, headers, body, audit, who).await?;
+        if let Some(place) = place {
+            response.extensions_mut().insert(CallPlace(Arc::new(place)));
+        }
+        Ok(response)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one request; a struct would only name them twice")]
@@ -292,6 +324,7 @@ impl Upstream {
         let client = match lane {
             Lane::Call => &self.0.calls,
             Lane::Stream => &self.0.streams,
+            Lane::Own => &self.0.own,
         };
         let answer = tokio::time::timeout(limits::UPSTREAM_HEAD, client.request(request));
         match answer.await {
@@ -308,6 +341,14 @@ impl Upstream {
         let address = (authority.host().trim_matches(['[', ']']).to_owned(), authority.port_u16().unwrap_or(443));
         let connect = tokio::time::timeout(limits::HANDSHAKE, tokio::net::TcpStream::connect(address));
         matches!(connect.await, Ok(Ok(_)))
+    }
+}
+
+/// What is not about what a runner asked for: it is answered from here, in words, or is small and read at once by the control plane.
+const fn is_own(claims: &GrantClaims) -> bool {
+    match claims.purpose {
+        Purpose::TokenReview | Purpose::IssuerKeys | Purpose::GuardRead => true,
+        Purpose::Operation | Purpose::LiveRead | Purpose::Preview => false,
     }
 }
 

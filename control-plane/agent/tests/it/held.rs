@@ -13,7 +13,7 @@ use shared_net::exchange::{self, ResponseBody};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::api_server::{Step, chunk, chunked_head};
+use crate::api_server::{Step, chunk, chunked_head, json as answer};
 use crate::control_plane::{AgentLink, Call, PATIENCE};
 use crate::world::World;
 
@@ -94,6 +94,47 @@ async fn what_is_held_for_one_session_has_a_bound() {
 
     drop(unread);
     assert!(whole(asked(&world, &link, slow, 14 << 20).await).await, "what was held is given back");
+}
+
+/// One object by its name, where some are hidden: it is looked at before any of it leaves, so it is held.
+async fn looked_at(world: &World, link: &AgentLink, session: Uuid, name: &str) -> Response<ResponseBody> {
+    let data = json!({"long": "x".repeat(6 << 20)});
+    // In the API server's order.
+    let map = format!(
+        r#"{{"kind":"ConfigMap","apiVersion":"v1","metadata":{{"name":"{name}","namespace":"ns"}},"data":{data}}}"#
+    );
+    world.api.on(&format!("GET {MAPS}/{name} "), answer("200 OK", &map));
+    let call = Call::new("GET", &format!("{MAPS}/{name}"), "");
+    let mut claims = world.control_plane.claims(link, &call);
+    claims["hide"] = json!([{"names": ["db-*"]}]);
+    claims["session"] = json!(session);
+    link.send(&call, &world.control_plane.sign(&claims)).await
+}
+
+/// And what is held has a place until its reader has taken it.
+#[tokio::test]
+async fn objects_that_may_be_hidden_have_a_bound() {
+    let hand = ManualClock::new(Timestamp(1_800_000_000_000));
+    let (world, link) = World::start_with(hand.clock()).await;
+    let (slow, other) = (Uuid::new_v4(), Uuid::new_v4());
+    let unread = looked_at(&world, &link, slow, "m").await;
+    assert_eq!(unread.status(), 200);
+    let mut unread = unread.into_body();
+    let first = tokio::time::timeout(PATIENCE, unread.frame()).await.unwrap().unwrap();
+    assert!(first.is_ok(), "it is whole, and its reader stops here");
+
+    assert!(whole(looked_at(&world, &link, other, "m").await).await, "another session has room");
+    let hidden = looked_at(&world, &link, slow, "db-1").await;
+    assert_eq!(hidden.status(), 404, "what is hidden is not there, whether or not there is room for it");
+    let told = after_a_wait(&hand, looked_at(&world, &link, slow, "m")).await;
+    let (status, body) = (told.status().as_u16(), told.into_body());
+    let told = collect_bounded(body, limits::HEAD_BYTES, PATIENCE).await.unwrap();
+    let told = String::from_utf8_lossy(&told);
+    assert!(status == 502 && told.contains("have all the room there is"), "{status} {told}");
+
+    drop(unread);
+    // Its place comes back when the agent has heard of it.
+    assert!(whole(looked_at(&world, &link, slow, "m").await).await, "what was held is given back");
 }
 
 /// There is room for two of the longest, and who waits has it when one of them goes.
