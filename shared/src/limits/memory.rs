@@ -1,8 +1,8 @@
 //! What may be in an agent's memory at once, summed up when this is compiled.
 
 use super::{
-    ANNOTATION_TREE_BYTES, ANSWER_TREE_BYTES, APART_AT_ONCE, HELD, LIVE_OBJECT_BYTES, MASK_FIELDS_BYTES,
-    REQUEST_BODY_BYTES, VALUE_SEARCHERS_BYTES, WAITING_BYTES, WRITE_TREE_BYTES,
+    ANNOTATION_TREE_BYTES, ANSWER_TREE_BYTES, APART_AT_ONCE, HELD, HIDDEN_OBJECT_BYTES, LIVE_OBJECT_BYTES,
+    MASK_FIELDS_BYTES, REQUEST_BODY_BYTES, UPSTREAM_WINDOW, VALUE_SEARCHERS_BYTES, WAITING_BYTES, WRITE_TREE_BYTES,
 };
 
 /// Bytes of the largest thing that is done one after the other, an answer: its text, what is written of it (with what that is written into), its values, and those in one of
@@ -13,16 +13,27 @@ pub const SMALL_BYTES: usize = 12 * 1024 * 1024;
 /// Bytes that an agent takes by itself.
 pub const AGENT_IDLE_BYTES: usize = 20 * 1024 * 1024;
 /// Bytes that an agent's container has (`manifests/base/agent.yaml`).
-pub const AGENT_BYTES: usize = 256 * 1024 * 1024;
+pub const AGENT_BYTES: usize = 320 * 1024 * 1024;
 
 /// What an agent holds of answers, beside the one that is read.
 const HELD_BYTES: usize = {
     let [(small, smalls), (middle, middles), (large, larges)] = HELD;
     small * smalls + middle * middles + large * (larges - 1)
 };
+/// What waits unread between the API server and it: the shared connection's window, and something of what has one each and of its own.
+const UNREAD_BYTES: usize = UPSTREAM_WINDOW as usize + 4 * 1024 * 1024;
+/// Objects that are looked at where some are hidden, two at once (the places of the largest size of `Agent::looks`).
+const LOOKED_AT_BYTES: usize = 2 * HIDDEN_OBJECT_BYTES;
 /// All that may be there at once is.
 const _: () = assert!(
-    AGENT_IDLE_BYTES + HELD_BYTES + WAITING_BYTES + VALUE_SEARCHERS_BYTES + SMALL_BYTES + APART_AT_ONCE * APART_BYTES
+    AGENT_IDLE_BYTES
+        + HELD_BYTES
+        + WAITING_BYTES
+        + VALUE_SEARCHERS_BYTES
+        + SMALL_BYTES
+        + UNREAD_BYTES
+        + LOOKED_AT_BYTES
+        + APART_AT_ONCE * APART_BYTES
         <= AGENT_BYTES
 );
 const _: () = assert!(WRITE_TREE_BYTES + 3 * (REQUEST_BODY_BYTES + LIVE_OBJECT_BYTES) <= APART_BYTES);
