@@ -7,7 +7,7 @@
 use memchr::memmem;
 
 use super::bytes::{escape_as_go, escape_into};
-use super::frame::{Frame, Presumed};
+use super::frame::{Frame, Presumed, Role};
 use super::masker::{Carrier, Documents, Masker};
 use super::text::{BLOCK, Use};
 use super::{LAST_APPLIED, MaskError, MaskSummary};
@@ -17,7 +17,7 @@ impl Masker {
     pub(super) fn end_annotation(&mut self, strict: bool, out: &mut Vec<u8>) {
         let text = std::mem::take(&mut self.text);
         if !strict && !is_bracketed(&text) {
-            if self.carrier_is_secret() != Some(false) && may_carry_value(&text) {
+            if self.is_of_secret() && may_carry_value(&text) {
                 self.placeholder("Annotation", "annotation", None, out);
             } else {
                 self.escape(&text, out);
@@ -47,6 +47,12 @@ impl Masker {
             }
         }
         self.text = text;
+    }
+
+    /// Whether the open annotations are those of an object that is, or may be, a Secret.
+    pub(super) fn is_of_secret(&self) -> bool {
+        let own = self.stack.last().is_some_and(|frame| frame.role == Role::Metadata);
+        own && self.carrier_is_secret() != Some(false)
     }
 
     /// Masks a whole text into `out`, which on failure holds a part of it.

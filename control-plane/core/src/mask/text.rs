@@ -254,7 +254,7 @@ impl Masker {
                 self.text_use = Use::Drop;
             }
             // Of a Secret's it matters what comes after that, too.
-            Some(_) if self.carrier_is_secret() != Some(false) => {
+            Some(_) if self.is_of_secret() => {
                 self.mute_string(cursor, out);
                 self.text_use = Use::Collect { strict: false };
             }

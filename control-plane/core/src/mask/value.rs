@@ -165,7 +165,7 @@ impl Walk<'_> {
         match (Key::of(name.as_bytes()), &mut *value) {
             (Key::Data | Key::StringData, _) if secret => self.section(name, value, root && self.own),
             (Key::Metadata, Value::Object(metadata)) if frame.is_object() => self.metadata(frame, metadata),
-            (Key::Annotations, Value::Object(annotations)) => self.annotations(false, annotations),
+            (Key::Annotations, Value::Object(annotations)) => self.annotations((false, false), annotations),
             (Key::Items, Value::Array(_)) if frame.is_object() => self.items(value, frame.presumed_of_items(true)),
             (Key::Rows, Value::Array(rows)) if frame.role == Role::Object => {
                 let silent = frame.presumed == Presumed::Secret;
@@ -254,7 +254,9 @@ impl Walk<'_> {
     fn metadata(&mut self, frame: &Frame, metadata: &mut Map<String, Value>) {
         for (name, value) in metadata.iter_mut() {
             match (Key::of(name.as_bytes()), &mut *value) {
-                (Key::Annotations, Value::Object(annotations)) => self.annotations(frame.is_secret(false), annotations),
+                (Key::Annotations, Value::Object(annotations)) => {
+                    self.annotations((frame.is_secret(false), frame.is_secret(true)), annotations)
+                }
                 (Key::ManagedFields, Value::Array(entries)) => {
                     entries.iter_mut().for_each(|entry| self.managed(frame.is_secret(true), entry));
                 }
@@ -269,7 +271,7 @@ impl Walk<'_> {
             Key::Data | Key::StringData => self.section(name, value, false),
             Key::Annotations if value.is_object() => {
                 if let Value::Object(annotations) = value {
-                    self.annotations(false, annotations);
+                    self.annotations((false, false), annotations);
                 }
             }
             _ => self.plain(value),
@@ -295,7 +297,7 @@ impl Walk<'_> {
         }
     }
 
-    fn annotations(&mut self, of_secret: bool, annotations: &mut Map<String, Value>) {
+    fn annotations(&mut self, (of_secret, may_carry): (bool, bool), annotations: &mut Map<String, Value>) {
         for (name, value) in annotations.iter_mut() {
             match value {
                 Value::String(text) => {
@@ -303,7 +305,7 @@ impl Walk<'_> {
                     let blank = [' ', '\n', '\r', '\t'];
                     if strict || text.trim_start_matches(blank).starts_with(['{', '[']) {
                         self.document(name, of_secret && strict, strict, value);
-                    } else if self.may_be_secret && may_carry_value(text.as_bytes()) {
+                    } else if may_carry && may_carry_value(text.as_bytes()) {
                         self.replace(value, "Annotation", "annotation", name, false);
                     }
                 }
