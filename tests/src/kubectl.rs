@@ -185,7 +185,12 @@ impl Kubectl {
             .chain(arguments.iter().map(|argument| argument.as_ref().to_owned()))
             .collect();
         let mut command = match &self.pod {
-            None => Command::new(&self.program),
+            // Interrupted it ends, also where these tests run in the background of a shell, whose children ignore that.
+            None => {
+                let mut command = Command::new("env");
+                command.arg("--default-signal=INT").arg(&self.program);
+                command
+            }
             Some(folder) => in_pod(folder, &self.program),
         };
         command.args(&words).env_clear().env("HOME", self.home()).env("PATH", "/usr/bin:/bin");
