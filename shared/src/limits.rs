@@ -32,7 +32,7 @@ pub const BODY_NODES: usize = 200_000;
 /// a hundred (`{"":0}`).
 pub const BODY_TREE_RATIO: usize = 32;
 /// See [`BODY_TREE_RATIO`]: a few values in maps of their own, as patches have them, and what protobuf writes in half of the bytes.
-pub const BODY_TREE_FREE_BYTES: usize = 256 * 1024;
+pub const BODY_TREE_FREE_BYTES: usize = 512 * 1024;
 /// However long the text is. Of 1.5 MB (etcd's limit) the richest objects take 25.
 pub const BODY_TREE_BYTES: usize = 32 * 1024 * 1024;
 /// Operations in a JSON Patch that policy reads (the API server takes 10 000).

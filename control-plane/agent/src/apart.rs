@@ -18,7 +18,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The turns. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Apart(Arc<Semaphore>);
+pub struct Apart {
+    turns: Arc<Semaphore>,
+    /// Those who come with one piece of work queue among themselves first, so that a write waits for one of them, however many there are.
+    pieces: Arc<Semaphore>,
+}
 
 /// Somebody's turn, until it is dropped.
 #[derive(Debug)]
@@ -33,7 +37,8 @@ pub struct BrokenOff;
 
 impl Default for Apart {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(limits::APART_AT_ONCE)))
+        let one = || Arc::new(Semaphore::new(limits::APART_AT_ONCE));
+        Self { turns: one(), pieces: one() }
     }
 }
 
@@ -43,7 +48,7 @@ impl Apart {
     /// # Errors
     /// [`BrokenOff`].
     pub async fn turn(&self) -> Result<Turn, BrokenOff> {
-        Arc::clone(&self.0).acquire_owned().await.map(|_permit| Turn { _permit }).map_err(|_| BrokenOff)
+        Arc::clone(&self.turns).acquire_owned().await.map(|_permit| Turn { _permit }).map_err(|_| BrokenOff)
     }
 
     /// Does one piece of work when it is its turn.
@@ -51,6 +56,7 @@ impl Apart {
     /// # Errors
     /// [`BrokenOff`].
     pub async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, BrokenOff> {
+        let _first = Arc::clone(&self.pieces).acquire_owned().await.map_err(|_| BrokenOff)?;
         self.turn().await?.run(work).await.map(|(done, _)| done)
     }
 }
@@ -77,7 +83,7 @@ mod tests {
 
     /// Whether somebody else may begin.
     fn is_free(apart: &Apart) -> bool {
-        Arc::clone(&apart.0).try_acquire_owned().is_ok()
+        Arc::clone(&apart.turns).try_acquire_owned().is_ok()
     }
 
     #[tokio::test]

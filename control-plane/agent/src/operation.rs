@@ -12,7 +12,6 @@ use control_plane_core::grant::{self, Arrived, MatchedGrant, Purpose, VerifiedGr
 use control_plane_core::headers::wants_upgrade;
 use control_plane_core::hide::Filter;
 use control_plane_core::ledger::Epoch;
-use control_plane_core::mask::changes::SecretWrite;
 use control_plane_core::mask::values::SecretValues;
 use control_plane_core::mask::{AnswerMasker, Format, MaskContext, PlaceholderKeys};
 use control_plane_core::request_info::RequestInfo;
@@ -202,14 +201,14 @@ async fn verified<B>(
     head: &Parts,
     body: B,
     received: Duration,
-) -> Result<(MatchedGrant, Option<SecretWrite>, Option<Turn>), Refusal>
+) -> Result<(MatchedGrant, Option<review::Question>, Option<Turn>), Refusal>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
     let (token, digest_key) = presented(&head.headers)?;
     let body = collect_bounded(body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await.map_err(Refusal::Body)?;
-    let (body, write) = review::question(&head.headers, body)?;
+    let (body, write) = review::question(&head.headers, body);
 
     let turn = first_turn(agent, head, &body).await?;
     let arrived = Arrived {
@@ -385,13 +384,13 @@ async fn attempt(
 async fn reviewed(
     agent: &Agent,
     (session, mask): (SessionId, &MaskContext),
-    write: &SecretWrite,
+    write: &review::Question,
     response: Response<Incoming>,
     plan: Plan,
 ) -> Result<Response<BoxBody>, Refusal> {
     let looked = object(agent, (session, mask.clone()), response, plan).await?;
     let live = looked.as_ref().map(|looked| &looked.object);
-    words(&review::answer(&agent.reviews, write, live, mask, agent.clock.monotonic()))
+    words(&review::answer(&agent.reviews, &write.read()?, live, mask, agent.clock.monotonic()))
 }
 
 /// What becomes of the bytes of an answer.

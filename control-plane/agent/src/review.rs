@@ -16,17 +16,24 @@ use shared::wire;
 use crate::ration::Ration;
 use crate::refusal::Refusal;
 
+/// A question as it came. It is read when the object is there, for it takes many times its bytes then.
+#[derive(Debug)]
+pub(crate) struct Question(Bytes);
+
 /// Takes the question out of a body that is one.
-pub(crate) fn question(headers: &HeaderMap, body: Bytes) -> Result<(Bytes, Option<SecretWrite>), Refusal> {
-    if !headers.contains_key(wire::header::REVIEW) {
-        return Ok((body, None));
+pub(crate) fn question(headers: &HeaderMap, body: Bytes) -> (Bytes, Option<Question>) {
+    if headers.contains_key(wire::header::REVIEW) { (Bytes::new(), Some(Question(body))) } else { (body, None) }
+}
+
+impl Question {
+    /// The write that waits.
+    pub(crate) fn read(&self) -> Result<SecretWrite, Refusal> {
+        serde_json::from_slice(&self.0).map_err(|_| Refusal::Verify(VerifyError::Unreadable))
     }
-    let write = serde_json::from_slice(&body).map_err(|_| Refusal::Verify(VerifyError::Unreadable))?;
-    Ok((Bytes::new(), Some(write)))
 }
 
 /// A question stands beside our own read of one Secret, and beside nothing else.
-pub(crate) fn check(write: Option<&SecretWrite>, grant: &MatchedGrant) -> Result<(), Refusal> {
+pub(crate) fn check(write: Option<&Question>, grant: &MatchedGrant) -> Result<(), Refusal> {
     let allowed = grant.claims().purpose == Purpose::LiveRead && changes::is_secret(grant.request().info());
     if write.is_some() && !allowed { Err(Refusal::Verify(VerifyError::Purpose)) } else { Ok(()) }
 }

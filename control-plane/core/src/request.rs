@@ -208,6 +208,11 @@ impl Request {
                 Some(parsed) => body::wire(&parsed.value).into(),
             },
         };
+        // The agent reads that, which may be shorter: what it would refuse is refused here, where it is no sign of an attack.
+        let limit = body::of_text(wire.body.len());
+        if parsed.as_ref().is_some_and(|parsed| body::memory(&parsed.value) > limit) {
+            return Err(RequestError::Body(BodyError::Memory { limit }));
+        }
         Ok(Self { info, query, body: parsed, wire, upgrade, client: client(headers) })
     }
 

@@ -376,8 +376,10 @@ pub(crate) fn count_placeholders(bytes: &[u8]) -> usize {
 /// The same in one line: base64 may be wrapped after any number of characters (Go's decoder reads over line breaks), so that no piece is whole.
 fn unwrapped(bytes: &[u8]) -> Option<Vec<u8>> {
     memchr::memchr2(b'\n', b'\r', bytes)?;
+    let mut text = Vec::with_capacity(bytes.len());
     let lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
-    Some(lines.map(|line| line.trim_ascii_start()).collect::<Vec<_>>().concat())
+    lines.for_each(|line| text.extend_from_slice(line.trim_ascii_start()));
+    Some(text)
 }
 
 static NEEDLES: LazyLock<Needles> = LazyLock::new(Needles::new);

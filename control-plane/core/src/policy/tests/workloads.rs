@@ -19,6 +19,9 @@ fn m7_what_runs_beside_secrets_is_changed_by_people_alone() {
         json!({"containers": [container(json!({"envFrom": [{"secretRef": {"name": "db"}}]}))]}),
         json!({"containers": [container(json!({}))], "volumes": [{"name": "v", "secret": {"secretName": "db"}}]}),
         json!({"containers": [container(json!({}))], "serviceAccountName": "deployer"}),
+        json!({"containers": [container(json!({}))], "volumes": [{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io"}}]}),
+        json!({"containers": [container(json!({}))],
+            "volumes": [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]}),
     ];
     let plain = json!({"containers": [container(json!({}))], "imagePullSecrets": [{"name": "pull"}]});
     let policy = built_in();
@@ -33,6 +36,9 @@ fn m7_what_runs_beside_secrets_is_changed_by_people_alone() {
         patch(json!([{"name": "web", "lifecycle": {"postStart": {"exec": {"command": ["env"]}}}}])),
         patch(json!([{"name": "web", "livenessProbe": {"exec": {"command": ["env"]}}}])),
         request("patch deployments.apps default/web").content_type("application/json-patch+json").body(operations),
+        request("patch deployments.apps default/web").content_type("application/json-patch+json").body(
+            json!([{"op": "replace", "path": "/spec/template/spec/containers/0", "value": {"name": "web", "image": "web:1"}}]),
+        ),
         patch(json!([{"name": "web", "command": null}])),
         patch(json!([{"name": "web", "terminationMessagePolicy": "FallbackToLogsOnError"}])),
         patch(json!([{"name": "web"}])).content_type("application/merge-patch+json"),
@@ -58,6 +64,10 @@ fn m7_what_runs_beside_secrets_is_changed_by_people_alone() {
     for change in [
         patch(json!([{"name": "web", "command": ["serve"]}])),
         patch(json!([{"name": "web", "resources": {"limits": {"cpu": "2"}}}])),
+        // As kubectl writes it.
+        request("patch deployments.apps default/web").body(deployment(json!({
+            "$setElementOrder/containers": [{"name": "web"}], "containers": [{"name": "web", "resources": {"limits": {"cpu": "2"}}}]
+        }))),
         request("patch deployments.apps default/web").body(deployment(json!({"nodeSelector": {"disk": "fast"}}))),
         request("patch deployments.apps default/web").body(json!({"spec": {"replicas": 3, "template": {"metadata":
             {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-11-30T10:00:00Z"}}}}})),

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::super::{Found, shown};
+use super::patch::JSON_PATCH;
 use super::{SYSTEM_NAMESPACES, at, items, text_at};
 use crate::mask::values::secret_names;
 use crate::policy::question::Live;
@@ -87,7 +88,8 @@ fn code(found: &mut Found<'_, '_>, document: &Value) {
         Live::NotRead => None,
         Live::Absent => return,
     };
-    if !changes_what_runs(spec, live, lists_whole(found)) {
+    let operations = question.body.content_type() == JSON_PATCH;
+    if !changes_what_runs(spec, live, lists_whole(found), operations) {
         return;
     }
     let fact = match live {
@@ -99,11 +101,27 @@ fn code(found: &mut Found<'_, '_>, document: &Value) {
                 None if !account.is_empty() && account != "default" => {
                     format!("changes what runs with the rights of ServiceAccount \"{}\"", shown(account))
                 }
+                None if takes_more(live) => {
+                    "changes what runs in pods that are given credentials in a volume".to_owned()
+                }
                 None => return,
             }
         }
     };
     found.at_least("modifier/code-with-secrets", 60, fact.into());
+}
+
+/// Whether a pod's volumes give it what no Secret is named for: a driver's, or a token that was asked for. (The one that every pod has, of its
+/// ServiceAccount, is judged by that.)
+fn takes_more(spec: &Value) -> bool {
+    let asked = |volume: &Value| {
+        let usual = text_at(volume, &["name"]).starts_with("kube-api-access-");
+        let mut sources = volume.get("projected").into_iter().flat_map(|projected| items(projected, "sources"));
+        !usual
+            && sources
+                .any(|source| source.get("serviceAccountToken").is_some() || source.get("podCertificate").is_some())
+    };
+    items(spec, "volumes").any(|volume| !text_at(volume, &["csi", "driver"]).is_empty() || asked(volume))
 }
 
 /// Whether the lists of the body are those that will be: of a patch that merges them, by name or place, what it doesn't name stays.
@@ -112,17 +130,24 @@ fn lists_whole(found: &Found<'_, '_>) -> bool {
     question.info.verb == Verb::Update || question.body.content_type() == "application/merge-patch+json"
 }
 
-/// Whether the pods of `spec` do something else than those of `live`. `whole`: containers have nothing that isn't named.
-fn changes_what_runs(spec: &Value, live: Option<&Value>, whole: bool) -> bool {
+/// Whether the pods of `spec` do something else than those of `live`. `whole`: containers have nothing that isn't named. `operations`: of a JSON
+/// Patch.
+fn changes_what_runs(spec: &Value, live: Option<&Value>, whole: bool, operations: bool) -> bool {
     let changed = |new: &Value, old: Option<&Value>, same: &[&str], whole: bool| {
         let members =
             |value: &'_ Value| value.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect::<Vec<_>>();
         let mut keys = members(new);
         keys.extend(old.filter(|_| whole).into_iter().flat_map(members));
-        keys.iter().any(|key| !same.contains(&key.as_str()) && new.get(key) != old.and_then(|old| old.get(key)))
+        keys.iter().any(|key| {
+            // kubectl's patches say in what order a list is, also where nothing else of it changes.
+            let what = key.strip_prefix("$setElementOrder/").unwrap_or(key);
+            !same.contains(&what) && new.get(key) != old.and_then(|old| old.get(key))
+        })
     };
     let containers = ["initContainers", "containers"].into_iter().any(|list| {
         items(spec, list).any(|container| {
+            // A JSON Patch puts a container that has a name in the place of another one.
+            let whole = whole || operations && container.get("name").is_some();
             if whole && live.is_none() {
                 return true;
             }
