@@ -71,6 +71,8 @@ async fn the_javascript_client_works_unchanged() {
     let Some(installed) = fetched("client-js") else { return };
     let stack = stack();
     let before = secret(&stack, "of-js");
+    // Somebody else's, before its own by name.
+    stack.namespace().admin(&["create", "configmap", "another"]);
     let client = client(&stack, "node");
     // A module looks for others beside itself.
     std::os::unix::fs::symlink(Path::new(&installed).join("node_modules"), client.home().join("node_modules")).unwrap();
