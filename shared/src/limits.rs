@@ -417,9 +417,12 @@ pub const RELEASE_READS: usize = 16;
 /// Stored revisions among them: a rollback needs one, an upgrade one. Each may be a document of [`RELEASE_DOCUMENT_BYTES`], once as it is and
 /// once as it is shown.
 pub const RELEASE_READS_OF_REVISIONS: usize = 4;
-/// Bytes of what writes have of an agent's memory before it is their turn: what they write and what is read for it, as text. A session has half of
-/// it, which one of the largest fits into. Until its object is there a write counts as if that were as long as any.
-pub const WAITING_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of requests' bodies in an agent: each as it came and as it is sent. A session has half of it, which one of the largest fits into. Control
+/// planes share it out, and wait for it ([`BODY_ROOM_WAIT`]); an agent that has no room refuses.
+pub const AGENT_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of what is read for writes in an agent before it is their turn, as text. A session has half of it. Until its object is there a write
+/// counts as if that were as long as any.
+pub const WAITING_BYTES: usize = 12 * 1024 * 1024;
 /// Bytes of memory that the operations of one JSON Patch may copy and move while it is looked at what it does; the API server lets them copy
 /// 3 MiB (k8s.io/apiserver `AccumulatedCopySizeLimit`). With more nobody is told what the patch changes, and no value is put back.
 pub const PATCH_MOVED_BYTES: usize = 32 * 1024 * 1024;

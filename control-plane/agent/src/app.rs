@@ -11,6 +11,7 @@ use shared_net::admin::Admin;
 use shared_net::clock::Clock;
 use shared_net::drain::{self, Drain, DrainTrigger};
 use shared_net::endpoint::Endpoint;
+use shared_net::memory::Memory;
 use shared_net::metrics::Metrics;
 use shared_net::pki::{self, Identity};
 use shared_net::ready::{Pending, Readiness};
@@ -33,7 +34,6 @@ use crate::rules::Ours;
 use crate::spent::SpentLeases;
 use crate::text::Searchers;
 use crate::upstream::{REFRESH, Upstream};
-use crate::waiting::Waiting;
 
 /// How often Leases of approvals that expired are looked for.
 const SWEEP: Duration = Duration::from_secs(600);
@@ -93,7 +93,8 @@ pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Bound> {
         spent: SpentLeases::new(leases),
         upstream,
         room: Room::new(&clock),
-        waiting: Waiting::new(&clock),
+        bodies: Memory::new(limits::AGENT_BODY_BYTES, &clock),
+        waiting: Memory::new(limits::WAITING_BYTES, &clock),
         looks: Room::new(&clock),
         clock,
         apart: Apart::default(),

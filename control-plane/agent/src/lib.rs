@@ -31,5 +31,4 @@ pub mod spent;
 pub mod text;
 pub mod unread;
 pub mod upstream;
-pub mod waiting;
 mod warning;

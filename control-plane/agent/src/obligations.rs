@@ -12,6 +12,7 @@ use control_plane_core::request_info::RequestInfo;
 use control_plane_core::restore::Carried;
 use control_plane_core::version_pin::VersionPin;
 use http::{HeaderValue, header};
+use shared_net::memory::Place;
 
 use crate::disclosure::Disclosable;
 use crate::refusal::Refusal;
@@ -40,6 +41,8 @@ pub(crate) struct Granted {
     pub(crate) obligations: Arc<Obligations>,
     /// What is put back in its request.
     pub(crate) carries: Carries,
+    /// What its body takes, until it was sent.
+    pub(crate) _room: Option<Place>,
 }
 
 /// What has to be known of that while it waits: its request and what is in it take many times their bytes when they are read, and are read again

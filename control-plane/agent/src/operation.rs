@@ -25,6 +25,7 @@ use shared::ids::SessionId;
 use shared::{limits, wire};
 use shared_net::body::{BoxBody, BoxError, collect_bounded, empty, full};
 use shared_net::clock::Clock;
+use shared_net::memory::{self, Memory};
 use shared_net::tasks::TaskSet;
 
 use crate::answer::{self, AnswerError, Asked, Plan, Treatment};
@@ -47,7 +48,6 @@ use crate::spent::SpentLeases;
 use crate::text::{self, Searchers};
 use crate::unread::Unread;
 use crate::upstream::{Lane, Upstream, UpstreamError};
-use crate::waiting::Waiting;
 
 /// What every operation of this process needs.
 #[derive(Debug)]
@@ -80,8 +80,13 @@ pub struct Agent {
     pub apart: Apart,
     /// Where answers are held that have to be whole.
     pub room: Room,
-    /// What writes wait with.
-    pub waiting: Waiting,
+    /// What requests' bodies take, as they came and as they are sent: from before they are read until the API server has answered. Control planes
+    /// have shared it out among sessions before they send one, so nobody waits for it here, with a body on its way that keeps others' from coming.
+    pub bodies: Memory,
+    /// What writes read before they are made, one object each, and logs the Secrets of their pods. Who has a place waits meanwhile for the API server
+    /// or for a [turn](crate::apart::Turn), until his grant's time is over; nobody waits for one who has a turn or another place, but for that of his
+    /// body. Answers have places elsewhere ([`room`](crate::room)), so who reads nothing of what he asked for keeps nobody from writing.
+    pub waiting: Memory,
     /// Turns to look at one object where some are hidden: places in which nothing is held for a reader, of the longest for any of them. Two at
     /// once are 16 MiB ([`limits::HIDDEN_OBJECT_BYTES`]).
     pub looks: Room,
@@ -137,7 +142,7 @@ where
     let received = agent.clock.monotonic();
     agent.metrics.arrived();
     let (head, body) = request.into_parts();
-    let (matched, write, turn) = verified(agent, link, &head, body, received).await?;
+    let Arrival { matched, write, room, turn } = verified(agent, link, &head, body, received).await?;
     let (obligations, carries) = refuse(agent, &head, &matched)?;
     let obligations = Arc::new(obligations);
     review::check(write.as_ref(), &matched)?;
@@ -154,7 +159,7 @@ where
         return guarded(agent, &grant, report).await;
     }
     let lane = if long { Lane::Stream } else { Lane::Call };
-    let granted = Granted { grant, obligations: Arc::clone(&obligations), carries };
+    let granted = Granted { grant, obligations: Arc::clone(&obligations), carries, _room: room };
     let Obligations { hidden, reveal, text_limit, .. } = &*obligations;
     let accept = obligations.accept(granted.grant.request().wire())?;
     let mask = agent.mask(&info, &obligations);
@@ -194,22 +199,26 @@ where
     }
 }
 
-/// The verify stage: a request that is the granted one, what approvers are to be shown beside it, and the turn in which it is read, if it is large.
-async fn verified<B>(
-    agent: &Agent,
-    link: &Link,
-    head: &Parts,
-    body: B,
-    received: Duration,
-) -> Result<(MatchedGrant, Option<review::Question>, Option<Turn>), Refusal>
+/// A request that is the granted one.
+struct Arrival {
+    matched: MatchedGrant,
+    /// What approvers are to be shown beside it.
+    write: Option<review::Question>,
+    /// Of its body.
+    room: Option<memory::Place>,
+    /// In which it was read, if it is large.
+    turn: Option<Turn>,
+}
+
+/// The verify stage.
+async fn verified<B>(agent: &Agent, link: &Link, head: &Parts, body: B, received: Duration) -> Result<Arrival, Refusal>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
     let (token, digest_key) = presented(&head.headers)?;
-    let body = collect_bounded(body, limits::REQUEST_BODY_BYTES, limits::BODY_WAIT).await.map_err(Refusal::Body)?;
-    let (body, write) = review::question(&head.headers, body);
-
+    let (body, room) = collected(agent, body).await?;
+    let (body, write, room) = review::question(&head.headers, body, room);
     let turn = first_turn(agent, head, &body).await?;
     let arrived = Arrived {
         method: &head.method,
@@ -224,7 +233,24 @@ where
         now: agent.clock.now(),
     };
     let matched = grant::verify(token, &link.keys, arrived).map_err(Refusal::Verify)?;
-    Ok((matched, write, turn))
+    Ok(Arrival { matched, write, room, turn })
+}
+
+/// The body of a request, and the room that it has: for its text and for what is made of it to be sent.
+async fn collected<B>(agent: &Agent, body: B) -> Result<(Bytes, Option<memory::Place>), Refusal>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    if body.is_end_stream() {
+        return Ok((Bytes::new(), None));
+    }
+    let hint = body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
+    let most = hint.map_or(limits::REQUEST_BODY_BYTES, |bytes| bytes.min(limits::REQUEST_BODY_BYTES));
+    let mut room = agent.bodies.now(2 * most).map_err(|_| Refusal::Busy)?;
+    let body = collect_bounded(body, most, limits::BODY_WAIT).await.map_err(Refusal::Body)?;
+    room.keep(body.len().saturating_mul(2));
+    Ok((body, Some(room)))
 }
 
 /// Marks the approval spent in the cluster's own ledger, where there is one.

@@ -2,7 +2,7 @@
 //! the precondition of the state that was read goes with it. Called by [`operation`](crate::operation), once for each try.
 //!
 //! Parsed, a request and its object take many times their bytes, so nothing is kept so while it waits: it first has a place for the bytes
-//! ([`waiting`](crate::waiting)), then its turn if it is large ([`apart`](crate::apart)), and is read then. What is small has no turn, and waits
+//! ([`Agent::bodies`], [`Agent::waiting`]), then its turn if it is large ([`apart`](crate::apart)), and is read then. What is small has no turn, and waits
 //! for nothing from when it is read until what is sent has been made: one at a time, on the thread that serves everybody.
 
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use hyper::body::Incoming;
 use shared::ids::SessionId;
 use shared::limits;
 use shared_net::body::collect_bounded;
+use shared_net::memory::Place;
 
 use crate::answer::{self, Asked, Plan, Treatment};
 use crate::apart::Turn;
@@ -29,7 +30,6 @@ use crate::operation::Agent;
 use crate::refusal::Refusal;
 use crate::rules::Ours;
 use crate::unread::Unread;
-use crate::waiting::Place;
 
 /// The object that has to be read before this is sent: for the version pin, or for the values behind placeholders.
 pub(crate) fn needed(granted: &Granted) -> Result<Option<RequestInfo>, Refusal> {
@@ -106,11 +106,10 @@ struct Held<'a> {
 }
 
 impl<'a> Held<'a> {
-    /// Waits for a place for what is written and for its object, whose length nobody knows.
+    /// Waits for a place for the object, whose length nobody knows. What is written has one.
     async fn new(agent: &'a Agent, granted: &'a Granted, left: Duration) -> Result<Self, Refusal> {
         let deadline = agent.clock.monotonic().saturating_add(left);
-        let bytes = granted.length().saturating_add(limits::LIVE_OBJECT_BYTES);
-        let place = agent.waiting.take(granted.grant.claims().session, bytes, left).await;
+        let place = agent.waiting.take(granted.grant.claims().session, limits::LIVE_OBJECT_BYTES, left).await;
         Ok(Self { agent, granted, place: place.map_err(|_| Refusal::Busy)?, turn: None, deadline })
     }
 
@@ -125,7 +124,7 @@ impl<'a> Held<'a> {
             None => None,
         };
         let (body, object) = (self.granted.length(), read.as_ref().map_or(0, |(bytes, _)| bytes.len()));
-        self.place.keep(body.saturating_add(object));
+        self.place.keep(object);
         if body.max(object) > limits::WRITE_TURN_BYTES {
             self.wait().await?;
         }
@@ -275,7 +274,9 @@ async fn body(response: Response<Incoming>, plan: Plan) -> Result<Option<Bytes>,
         StatusCode::NOT_FOUND if plan == readable => return Ok(None),
         other => return Err(Refusal::Read(Unread::Form { status: other.as_u16() })),
     }
-    let body = collect_bounded(response.into_body(), limits::LIVE_OBJECT_BYTES, limits::BODY_WAIT).await;
+    // The head has the call's place, until all of it has come.
+    let (_head, body) = response.into_parts();
+    let body = collect_bounded(body, limits::LIVE_OBJECT_BYTES, limits::BODY_WAIT).await;
     body.map(Some).map_err(|error| Refusal::Read(Unread::from(error)))
 }
 

@@ -12,23 +12,35 @@ use control_plane_core::mask::changes::{self, Reviewed, SecretWrite};
 use control_plane_core::restore::ReadObject;
 use http::HeaderMap;
 use shared::wire;
+use shared_net::memory::Place;
 
 use crate::ration::Ration;
 use crate::refusal::Refusal;
 
-/// A question as it came. It is read when the object is there, for it takes many times its bytes then.
+/// A question as it came, with the room that it has. It is read when the object is there, for it takes many times its bytes then.
 #[derive(Debug)]
-pub(crate) struct Question(Bytes);
+pub(crate) struct Question {
+    text: Bytes,
+    _room: Option<Place>,
+}
 
 /// Takes the question out of a body that is one.
-pub(crate) fn question(headers: &HeaderMap, body: Bytes) -> (Bytes, Option<Question>) {
-    if headers.contains_key(wire::header::REVIEW) { (Bytes::new(), Some(Question(body))) } else { (body, None) }
+pub(crate) fn question(
+    headers: &HeaderMap,
+    body: Bytes,
+    room: Option<Place>,
+) -> (Bytes, Option<Question>, Option<Place>) {
+    if headers.contains_key(wire::header::REVIEW) {
+        (Bytes::new(), Some(Question { text: body, _room: room }), None)
+    } else {
+        (body, None, room)
+    }
 }
 
 impl Question {
     /// The write that waits.
     pub(crate) fn read(&self) -> Result<SecretWrite, Refusal> {
-        serde_json::from_slice(&self.0).map_err(|_| Refusal::Verify(VerifyError::Unreadable))
+        serde_json::from_slice(&self.text).map_err(|_| Refusal::Verify(VerifyError::Unreadable))
     }
 }
 

@@ -13,6 +13,7 @@ use http_body_util::Full;
 use shared::ids::GrantId;
 use shared::wire;
 use shared_net::exchange::{self, ExchangeError};
+use shared_net::memory::Place;
 
 use super::AgentLink;
 use super::answer::AgentBody;
@@ -137,13 +138,14 @@ pub(crate) enum NotSentError {
     Exchange(#[source] ExchangeError),
 }
 
-/// Sends a grant with its request, on a stream that the session has. The answer is the agent's, with our own headers still on it.
+/// Sends a grant with its request, on a stream that the session has, and with room for its body. The answer is the agent's, with our own headers
+/// still on it.
 pub(crate) async fn forward(
     link: &AgentLink,
     outgoing: Outgoing,
-    share: Share,
+    (share, room): (Share, Option<Place>),
 ) -> Result<Response<AgentBody>, ForwardError> {
-    forward_with(link, outgoing, None, share).await
+    forward_with(link, outgoing, None, (share, room)).await
 }
 
 /// The same with what approvers look at, which is no part of the request.
@@ -151,7 +153,7 @@ pub(crate) async fn forward_with(
     link: &AgentLink,
     outgoing: Outgoing,
     review: Option<Bytes>,
-    share: Share,
+    (share, _room): (Share, Option<Place>),
 ) -> Result<Response<AgentBody>, ForwardError> {
     let not_sent = |outgoing, source| Err(ForwardError::NotSent { unspent: Box::new(Unspent(outgoing)), source });
     if link.is_leaving() {

@@ -15,6 +15,7 @@ use shared::secret::Secret;
 use shared::time::Timestamp;
 use shared::{limits, wire};
 use shared_net::endpoint::Connection;
+use shared_net::memory::Memory;
 use tokio::sync::watch;
 
 use super::answer::Unread;
@@ -161,6 +162,7 @@ impl Agents {
             silent: AtomicBool::new(false),
             leaving: watch::Sender::new(false),
             streams: Streams::new(),
+            bodies: Memory::new(limits::AGENT_BODY_BYTES, &self.recorder.clock),
             unread: Unread::new(),
         });
         connection.allow_unread(limits::AGENT_WINDOW);

@@ -210,11 +210,14 @@ impl Agents {
         };
         let (mut link, mut again) = (Arc::clone(link), 0);
         loop {
-            let share = link.streams.question(log.opening().session).await.map_err(not_made)?;
+            // First, for who has a place of a question waits for nothing.
+            let (session, body) = (log.opening().session, review.as_ref().map_or(0, Bytes::len));
+            let room = link.body_room(session, body).await.map_err(not_made)?;
+            let share = link.streams.question(session).await.map_err(not_made)?;
             let issued = if log.is_durable() { Some(self.issued(log, &link).await?) } else { None };
             let outgoing = self.grants.issue_with(allowed, issued, &link, reads.clone()).map_err(not_made)?;
             log.sent(&outgoing.grant, link.id);
-            let unspent = match forward_with(&link, outgoing, review.clone(), share).await {
+            let unspent = match forward_with(&link, outgoing, review.clone(), (share, room)).await {
                 Ok(response) => return Ok(response),
                 Err(ForwardError::NotSent { unspent, source }) => {
                     log.unsent();

@@ -22,10 +22,11 @@ use control_plane_core::grant::ReadKey;
 use control_plane_core::ledger::Epoch;
 use control_plane_core::lifecycle::{Life, NewIssue};
 use serde::Serialize;
-use shared::ids::{AgentId, GrantId};
+use shared::ids::{AgentId, GrantId, SessionId};
 use shared::time::Timestamp;
 use shared::{limits, wire};
 use shared_net::endpoint::{Connection, Way};
+use shared_net::memory::{self, Memory};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
@@ -61,6 +62,8 @@ pub struct AgentLink {
     leaving: watch::Sender<bool>,
     /// Who has its streams.
     pub(crate) streams: Streams,
+    /// What bodies may take there ([`limits::AGENT_BODY_BYTES`]).
+    bodies: Memory,
     /// Its answers that wait for their readers.
     unread: Unread,
 }
@@ -74,6 +77,23 @@ impl AgentLink {
     /// Whether nothing new may be sent to it.
     pub fn is_leaving(&self) -> bool {
         *self.leaving.borrow()
+    }
+
+    /// Room there for a body of that session, to be had until its answer begins. Waited for here, where the body has room already: on its way
+    /// it would keep others' from coming, and there it is in memory.
+    ///
+    /// # Errors
+    /// [`memory::NoRoom`], after [`limits::BODY_ROOM_WAIT`].
+    pub(crate) async fn body_room(
+        &self,
+        session: SessionId,
+        body: usize,
+    ) -> Result<Option<memory::Place>, memory::NoRoom> {
+        if body == 0 {
+            return Ok(None);
+        }
+        // As it came and as it is sent.
+        self.bodies.take(session, body.saturating_mul(2), limits::BODY_ROOM_WAIT).await.map(Some)
     }
 
     fn leave(&self) {

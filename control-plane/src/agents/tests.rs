@@ -63,8 +63,29 @@ fn link(cluster: &str, id: AgentId, connection: &Connection) -> Arc<AgentLink> {
         silent: AtomicBool::new(false),
         leaving: watch::Sender::new(false),
         streams: Streams::new(),
+        bodies: Memory::new(limits::AGENT_BODY_BYTES, &Clock::system()),
         unread: Unread::new(),
     })
+}
+
+/// A session has half of what bodies may take at an agent, and waits here for more.
+#[tokio::test]
+async fn bodies_wait_for_room_at_the_agent() {
+    let (connections, _open) = connections(1).await;
+    let link = link("a", AgentId::new(Uuid::new_v4()), &connections[0]);
+    let (one, other) = (SessionId::new(Uuid::new_v4()), SessionId::new(Uuid::new_v4()));
+    let large = limits::REQUEST_BODY_BYTES;
+    assert!(link.body_room(one, 0).await.unwrap().is_none(), "a read needs none");
+    let first = link.body_room(one, large).await.unwrap();
+    let mut second = std::pin::pin!(link.body_room(one, large));
+    tokio::select! {
+        biased;
+        _ = &mut second => panic!("a session has half"),
+        () = std::future::ready(()) => {}
+    }
+    assert!(link.body_room(other, large).await.is_ok());
+    drop(first);
+    assert!(second.await.is_ok());
 }
 
 /// An agent says itself which process it is. Another cluster's that says the same answers for nothing of this one.

@@ -169,17 +169,23 @@ impl Gateway {
 
     async fn spend(self: &Arc<Self>, session: Arc<Session>, approved: Approved) -> Result<Went, Refused> {
         let Approved { bound, hold, verdict, today, new, link, mut log, running } = approved;
+        // Before the approval is spent: there may be none.
+        let room = link.body_room(session.id(), bound.attributes().request().wire().body().len()).await;
         // All of this took time.
-        if let Err(error) = session.is_good(self.recorder.clock.now()) {
-            log.released();
-            return Err(Refused { refusal: Refusal::Session(error), log: Some(log) });
-        }
+        let good = session.is_good(self.recorder.clock.now());
+        let room = match good.and_then(|_| room.map_err(|_| SessionError::Full)) {
+            Ok(room) => room,
+            Err(error) => {
+                log.released();
+                return Err(Refused { refusal: Refusal::Session(error), log: Some(log) });
+            }
+        };
         log.issuing(&new);
         match self.approvals.claim(bound, &hold, &verdict, new).await {
             Ok((allowed, issued)) => {
                 log.released();
                 session.note_approved(allowed.attributes(), verdict.cost());
-                let ready = Ready { allowed, issued: Some((issued, link)), taken: Taken::nothing(), log };
+                let ready = Ready { allowed, issued: Some((issued, link, room)), taken: Taken::nothing(), log };
                 self.carry_out(session, ready, running).await.map(Went::On)
             }
             Err(ClaimFailure::Refused(refusal)) => {

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Either, Full};
 use shared::ids::OperationId;
 use shared::limits;
 use shared_net::body::{self, BoxBody, collect_bounded};
+use shared_net::memory::Place;
 
 use super::refusal::{self, Refusal};
 use super::serve::{Ready, Refused};
@@ -37,8 +38,9 @@ pub(super) struct Answered {
     pub(super) link: Arc<AgentLink>,
 }
 
-/// A grant to come, on record where it must be, the agent that it is for, and a stream there. A plain read's record is its operation's own row.
-type Issue = (Option<Issued>, Arc<AgentLink>, Share);
+/// A grant to come, on record where it must be, the agent that it is for, and a stream and room for its body there. A plain read's record is its
+/// operation's own row.
+type Issue = (Option<Issued>, Arc<AgentLink>, (Share, Option<Place>));
 
 impl Gateway {
     /// Spends the right, and gives the agent's answer. Where it is certain that the grant was never spent, another one is issued for another
@@ -47,13 +49,13 @@ impl Gateway {
         let Ready { mut allowed, issued, taken, mut log } = ready;
         log.approved(allowed.approval());
         let first = match issued {
-            Some((issued, link)) => {
+            Some((issued, link, room)) => {
                 let share = link.streams.in_any_case(session.id());
-                Ok((Some(issued), link, share))
+                Ok((Some(issued), link, (share, room)))
             }
-            None => self.issue(session, &mut log).await,
+            None => self.issue(session, allowed.attributes().request().wire().body().len(), &mut log).await,
         };
-        let (mut issued, mut link, mut share) = match first {
+        let (mut issued, mut link, mut places) = match first {
             Ok(issue) => issue,
             Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
         };
@@ -69,7 +71,7 @@ impl Gateway {
                 taken.keep();
             }
             log.sent(&outgoing.grant, link.id);
-            let error = match forward(&link, outgoing, share).await {
+            let error = match forward(&link, outgoing, places).await {
                 Ok(response) => return self.answered(response, log, link).await,
                 Err(error) => error,
             };
@@ -80,7 +82,7 @@ impl Gateway {
             if again == limits::ISSUED_AGAIN {
                 break;
             }
-            (issued, link, share) = match Box::pin(self.issue_elsewhere(session, &link, &unspent, &mut log)).await {
+            (issued, link, places) = match Box::pin(self.issue_elsewhere(session, &link, &unspent, &mut log)).await {
                 Ok(issue) => issue,
                 Err(refusal) => return Err(Refused { refusal, log: Some(log) }),
             };
@@ -119,17 +121,18 @@ impl Gateway {
     }
 
     /// Picks an agent and puts the grant to come on record.
-    async fn issue(&self, session: &Session, log: &mut OperationLog) -> Result<Issue, Refusal> {
+    async fn issue(&self, session: &Session, body: usize, log: &mut OperationLog) -> Result<Issue, Refusal> {
         let cluster = log.opening().cluster.clone();
         let busy = |_| Refusal::Session(SessionError::NoStream);
         let picked = self.agents.pick_for(&cluster, session.id()).await.map_err(busy)?;
         let (link, share) = picked.ok_or(Refusal::NoAgent(cluster))?;
+        let room = link.body_room(session.id(), body).await.map_err(|_| Refusal::Session(SessionError::Full))?;
         // Judging and waiting took time, in which the session may have been revoked or run out.
         session.is_good(self.recorder.clock.now()).map_err(Refusal::Session)?;
         if !log.is_durable() {
-            return Ok((None, link, share));
+            return Ok((None, link, (share, room)));
         }
-        self.put_on_record(link, share, log).await
+        self.put_on_record(link, (share, room), log).await
     }
 
     /// The same for another agent, once it is on record that the grant before was never spent. What people approved is judged again.
@@ -144,33 +147,35 @@ impl Gateway {
         session.is_good(self.recorder.clock.now()).map_err(Refusal::Session)?;
         // It had one where its grant was not taken, and has given that back.
         let share = link.streams.in_any_case(session.id());
+        let body = unspent.allowed().attributes().request().wire().body().len();
+        let places = (share, link.body_room(session.id(), body).await.map_err(|_| Refusal::NotSent)?);
         if !log.is_durable() {
-            return Ok((None, link, share));
+            return Ok((None, link, places));
         }
         let now = self.recorder.clock.now();
         let returned = self.recorder.store.never_spent(log.key(), unspent.jti(), now).await;
         if !returned.map_err(Refusal::Record)? {
             return Err(Refusal::Internal("the operation is over already"));
         }
-        let Some(approval) = unspent.allowed().approval() else { return self.put_on_record(link, share, log).await };
+        let Some(approval) = unspent.allowed().approval() else { return self.put_on_record(link, places, log).await };
         let (today, _) = self.judge(session, unspent.allowed().attributes()).await;
         let new = link.new_issue(self.recorder.store.life());
         log.issuing(&new);
         let issued = self.approvals.issue_again(log.key(), approval.hold, &today, new).await?;
-        Ok((Some(issued), link, share))
+        Ok((Some(issued), link, places))
     }
 
     async fn put_on_record(
         &self,
         link: Arc<AgentLink>,
-        share: Share,
+        places: (Share, Option<Place>),
         log: &mut OperationLog,
     ) -> Result<Issue, Refusal> {
         let new = link.new_issue(self.recorder.store.life());
         log.issuing(&new);
         let issued = self.recorder.store.issue(log.key(), new, self.recorder.clock.now()).await;
         let issued = issued.map_err(Refusal::Record)?.ok_or(Refusal::Internal("the operation is over already"))?;
-        Ok((Some(issued), link, share))
+        Ok((Some(issued), link, places))
     }
 
     /// No answer came. What was never spent may be issued again. Of everything else that is not certain the agent process is asked, if it is

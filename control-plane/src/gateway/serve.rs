@@ -12,6 +12,7 @@ use http::Response;
 use hyper::body::Incoming;
 use shared::ids::OperationId;
 use shared_net::body::BoxBody;
+use shared_net::memory::Place;
 use tokio::sync::oneshot;
 
 use super::accept::Accepted;
@@ -29,8 +30,8 @@ use crate::store::{Opening, Rejected};
 /// An operation that passed every stage up to the decision to let it go.
 pub(super) struct Ready {
     pub(super) allowed: Allowed,
-    /// For an approved operation: the grant is on record already, with the agent it is for.
-    pub(super) issued: Option<(Issued, Arc<AgentLink>)>,
+    /// For an approved operation: the grant is on record already, with the agent it is for and room there for its body.
+    pub(super) issued: Option<(Issued, Arc<AgentLink>, Option<Place>)>,
     /// What it takes from its session's budget, given back where no grant comes of it.
     pub(super) taken: Taken,
     pub(super) log: OperationLog,

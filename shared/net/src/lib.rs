@@ -14,6 +14,7 @@ pub mod drain;
 pub mod endpoint;
 pub mod enrolment;
 pub mod exchange;
+pub mod memory;
 pub mod metrics;
 pub mod pki;
 pub mod quic;

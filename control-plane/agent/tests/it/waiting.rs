@@ -82,8 +82,8 @@ async fn p12_what_writes_wait_with_has_a_bound() {
     let call = patch(&world, &link, "").await;
     let turn = world.agent.apart.turn().await.unwrap();
     let session = Uuid::new_v4();
-    // Each has a MiB and some, and needs three until it is there: of the eight that a session has, five are taken then.
-    let (all, most) = (12, 5);
+    // Each has a MiB and some, and needs three until it is there: of the six that a session has, three are taken then.
+    let (all, most) = (12, 3);
     for _ in 0..all {
         world.api.on(&format!("GET {WIDGET} "), answer("200 OK", &widget(MIB)));
     }
@@ -117,6 +117,47 @@ async fn p12_what_writes_wait_with_has_a_bound() {
     world.api.on("PATCH ", answer("200 OK", &widget(1)));
     let (status, _, body) = send(&world, &link, &call, session).await;
     assert_eq!(status, 200, "{body}");
+}
+
+/// SECURITY.md P12: what is written has room from before it is read until the API server has answered, and what finds none is not read.
+#[tokio::test]
+async fn p12_bodies_have_room_until_they_are_answered() {
+    let (world, link) = World::start().await;
+    let text_of =
+        |bytes| json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"long": "x".repeat(bytes)}}).to_string();
+    let create = |bytes| Call::new("POST", MAPS, &text_of(bytes)).typed("application/json");
+    let (large, small) = (create(limits::REQUEST_BODY_BYTES - 1024), create(1));
+    let mut gates = Vec::new();
+    let sent = || world.api.seen().iter().filter(|seen| seen.line.starts_with("POST ")).count();
+    let mut thinking = Vec::new();
+    for number in 1..=limits::AGENT_BODY_BYTES / (2 * limits::REQUEST_BODY_BYTES) {
+        let (open, opened) = tokio::sync::mpsc::channel::<()>(1);
+        gates.push(open);
+        let map = answer("201 Created", r#"{"kind":"ConfigMap","apiVersion":"v1"}"#);
+        world.api.on("POST ", std::iter::once(Step::Await(opened)).chain(map).collect());
+        let mut write = Box::pin(async { text(world.control_plane.granted(&link, &large).await).await.0.status });
+        tokio::select! {
+            biased;
+            _ = &mut write => panic!("it was answered"),
+            () = async {
+                while sent() < number {
+                    tokio::task::yield_now().await;
+                }
+            } => {}
+        }
+        thinking.push(write);
+    }
+    let (head, body) = text(world.control_plane.granted(&link, &large).await).await;
+    assert_eq!((head.status.as_u16(), head.headers[wire::header::REFUSED].to_str().unwrap()), (503, "busy"), "{body}");
+    assert_eq!(head.headers[wire::header::SENT], "no");
+    world.api.on("POST ", answer("201 Created", r#"{"kind":"ConfigMap","apiVersion":"v1"}"#));
+    assert_eq!(world.control_plane.granted(&link, &small).await.status(), 201, "there is room for what is small");
+    drop(gates);
+    for write in thinking {
+        assert_eq!(write.await, 201);
+    }
+    world.api.on("POST ", answer("201 Created", r#"{"kind":"ConfigMap","apiVersion":"v1"}"#));
+    assert_eq!(world.control_plane.granted(&link, &large).await.status(), 201, "it is given back");
 }
 
 /// A request that is large waits for the turn before any of it is read, and so does a large object of a small one.

@@ -1,27 +1,24 @@
-//! What writes have in memory before it is their turn: the text of what they write, and that of the object which is read for it. A bound for
-//! all of them together, and half of it for one session's. Answers have places elsewhere ([`room`](crate::room)), so who reads nothing of what he
-//! asked for keeps nobody from writing.
-//!
-//! Who has a place: a write from before its object is read until what is sent has been made of it, and a log while the Secrets of its pod are
-//! read. Everything that it waits for meanwhile (the API server, a [turn](crate::apart::Turn)) it waits for until its grant's time is over, and no
-//! longer. Nobody waits for a place who has a turn or another place, so those who have one never wait for those who want one.
+//! Bytes of memory that sessions have together: a bound for all of them, and half of it for one session. Who finds no room waits for it, for as
+//! long as he has time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use shared::ids::SessionId;
-use shared::limits;
-use shared_net::clock::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::clock::Clock;
 
 /// Bytes of a piece in which room is counted.
 const PIECE: usize = 1024;
 
-/// The room of one agent. Clones share it.
+/// See the module. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Waiting {
+pub struct Memory {
     all: Arc<Semaphore>,
+    /// Pieces that one session may have.
+    half: usize,
     /// Of sessions that have some, or wait for it.
     sessions: Arc<Mutex<HashMap<SessionId, Weak<Semaphore>>>>,
     clock: Clock,
@@ -29,21 +26,21 @@ pub struct Waiting {
 
 /// There was none in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("writes that wait for their turn have all the room there is")]
-pub(crate) struct NoRoom;
+#[error("others have all the room there is")]
+pub struct NoRoom;
 
 /// What somebody has of it, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    own: OwnedSemaphorePermit,
+pub struct Place {
+    own: Option<OwnedSemaphorePermit>,
     all: OwnedSemaphorePermit,
 }
 
-impl Waiting {
-    /// As much as an agent has.
-    pub fn new(clock: &Clock) -> Self {
-        let all = Arc::new(Semaphore::new(limits::WAITING_BYTES / PIECE));
-        Self { all, sessions: Arc::default(), clock: clock.clone() }
+impl Memory {
+    /// So many bytes.
+    pub fn new(bytes: usize, clock: &Clock) -> Self {
+        let pieces = bytes / PIECE;
+        Self { all: Arc::new(Semaphore::new(pieces)), half: pieces / 2, sessions: Arc::default(), clock: clock.clone() }
     }
 
     /// What that session may have: half.
@@ -54,20 +51,23 @@ impl Waiting {
         }
         // No more stay than operations are under way.
         sessions.retain(|_, own| own.strong_count() > 0);
-        let own = Arc::new(Semaphore::new(limits::WAITING_BYTES / PIECE / 2));
+        let own = Arc::new(Semaphore::new(self.half));
         sessions.insert(session, Arc::downgrade(&own));
         own
     }
 
     /// A place for so many bytes, if there is one within that time.
-    pub(crate) async fn take(&self, session: SessionId, bytes: usize, within: Duration) -> Result<Place, NoRoom> {
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    pub async fn take(&self, session: SessionId, bytes: usize, within: Duration) -> Result<Place, NoRoom> {
         let pieces = u32::try_from(bytes.div_ceil(PIECE)).map_err(|_| NoRoom)?;
         let session = self.of(session);
         let place = async {
             // Of its own first: who has all of that takes nothing of what all share.
             let own = session.acquire_many_owned(pieces).await.map_err(|_| NoRoom)?;
             let all = Arc::clone(&self.all).acquire_many_owned(pieces).await.map_err(|_| NoRoom)?;
-            Ok(Place { own, all })
+            Ok(Place { own: Some(own), all })
         };
         tokio::select! {
             biased;
@@ -76,12 +76,22 @@ impl Waiting {
             place = place => place,
         }
     }
+
+    /// A place for so many bytes if there is one now, whosever it is: for who can't wait, of what a sender has shared out among sessions before.
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    pub fn now(&self, bytes: usize) -> Result<Place, NoRoom> {
+        let pieces = u32::try_from(bytes.div_ceil(PIECE)).map_err(|_| NoRoom)?;
+        let all = Arc::clone(&self.all).try_acquire_many_owned(pieces).map_err(|_| NoRoom)?;
+        Ok(Place { own: None, all })
+    }
 }
 
 impl Place {
     /// No more than so many bytes are needed: others have the rest.
-    pub(crate) fn keep(&mut self, bytes: usize) {
-        for permit in [&mut self.own, &mut self.all] {
+    pub fn keep(&mut self, bytes: usize) {
+        for permit in self.own.iter_mut().chain([&mut self.all]) {
             let rest = permit.num_permits().saturating_sub(bytes.div_ceil(PIECE));
             drop(permit.split(rest));
         }
@@ -91,12 +101,12 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use shared::time::Timestamp;
-    use shared_net::clock::ManualClock;
     use uuid::Uuid;
 
     use super::*;
+    use crate::clock::ManualClock;
 
-    const ALL: usize = limits::WAITING_BYTES;
+    const ALL: usize = 16 * PIECE;
     const SOON: Duration = Duration::from_secs(1);
 
     fn session() -> SessionId {
@@ -104,36 +114,41 @@ mod tests {
     }
 
     /// What there is at once.
-    async fn now(waiting: &Waiting, session: SessionId, bytes: usize) -> Option<Place> {
+    async fn now(memory: &Memory, session: SessionId, bytes: usize) -> Option<Place> {
         tokio::select! {
             biased;
-            place = waiting.take(session, bytes, SOON) => place.ok(),
+            place = memory.take(session, bytes, SOON) => place.ok(),
             () = std::future::ready(()) => None,
         }
     }
 
     #[tokio::test]
     async fn a_session_has_half_and_gives_back_what_it_does_not_need() {
-        let waiting = Waiting::new(&Clock::system());
+        let memory = Memory::new(ALL, &Clock::system());
         let (one, two, three) = (session(), session(), session());
-        let mut first = now(&waiting, one, ALL / 2).await.unwrap();
-        assert!(now(&waiting, one, PIECE).await.is_none());
-        let second = now(&waiting, two, ALL / 2).await.unwrap();
-        assert!(now(&waiting, three, PIECE).await.is_none(), "there is no more for anybody");
+        let mut first = now(&memory, one, ALL / 2).await.unwrap();
+        assert!(now(&memory, one, PIECE).await.is_none());
+        let second = now(&memory, two, ALL / 2).await.unwrap();
+        assert!(now(&memory, three, PIECE).await.is_none(), "there is no more for anybody");
         first.keep(PIECE);
-        assert!(now(&waiting, one, ALL / 2 - PIECE).await.is_some());
+        assert!(now(&memory, one, ALL / 2 - PIECE).await.is_some());
         drop(second);
-        assert!(now(&waiting, three, ALL / 2).await.is_some());
-        assert!(now(&waiting, two, ALL).await.is_none());
+        assert!(now(&memory, three, ALL / 2).await.is_some());
+        assert!(now(&memory, two, ALL).await.is_none());
+        // Who can't wait has what there is, and gives it back.
+        assert_eq!(memory.now(ALL).err(), Some(NoRoom));
+        assert!(memory.now(ALL - PIECE).is_ok());
+        drop(first);
+        assert!(memory.now(ALL).is_ok());
     }
 
     #[tokio::test]
     async fn nobody_waits_for_longer_than_he_has_time() {
         let hand = ManualClock::new(Timestamp(0));
-        let waiting = Waiting::new(&hand.clock());
+        let memory = Memory::new(ALL, &hand.clock());
         let one = session();
-        let first = now(&waiting, one, ALL / 2).await.unwrap();
-        let mut late = std::pin::pin!(waiting.take(one, PIECE, SOON));
+        let first = now(&memory, one, ALL / 2).await.unwrap();
+        let mut late = std::pin::pin!(memory.take(one, PIECE, SOON));
         tokio::select! {
             biased;
             _ = &mut late => panic!("there was room"),
@@ -141,6 +156,6 @@ mod tests {
         }
         assert_eq!(late.await.err(), Some(NoRoom));
         drop(first);
-        assert!(now(&waiting, one, ALL / 2).await.is_some());
+        assert!(now(&memory, one, ALL / 2).await.is_some());
     }
 }
