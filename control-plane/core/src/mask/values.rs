@@ -1,5 +1,5 @@
 //! Values in text: what a pod prints may hold the values of its own Secrets. They are replaced as the text flows by, wherever it is cut into
-//! pieces, in the forms of `forms`.
+//! pieces, in the forms of `forms`, escaped or not (`unescape`).
 //!
 //! Only values that the text's pod has anyway are looked for. Those that were masked elsewhere would make an oracle: whoever can make a pod
 //! print a guess would learn from the mask whether it was right (ARCHITECTURE.md, Masking).
@@ -7,7 +7,7 @@
 //! Not covered, by nature: values that are cut, transformed otherwise, or shorter than [`VALUE_BYTES_MIN`](limits::VALUE_BYTES_MIN).
 //! A piece of its own: bytes in, bytes out, no idea of what they travel in.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ mod forms;
 mod fuzz;
 mod pod;
 mod skip;
+mod unescape;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -27,9 +29,13 @@ mod tests;
 use forms::Lines;
 pub(crate) use pod::secret_names;
 pub use pod::{FoundValues, LimitError, limit_of, pod_of, secrets_of, without_limit};
+use view::Views;
 
 /// What stands where a value stood. No placeholder: a text is not written back.
 pub const MASKED: &[u8] = b"(masked by sallyport)";
+
+/// Bytes that are looked through at once: what is undone of their escapes takes as much.
+const BLOCK: usize = 8 * 1024;
 
 /// The values can't be looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +58,8 @@ pub struct SecretValues {
     skip: skip::Skip,
     /// How many of the last bytes may be the beginning of a value, by state. States that are not in here are none of a value.
     depths: HashMap<StateID, usize>,
+    /// Bytes of a text that are held back at most. Of what is longer, for it is escaped, no end is waited for.
+    held: u64,
     /// What is given back when nobody looks for them any more.
     _kept: Option<Box<dyn Send + Sync>>,
 }
@@ -82,8 +90,10 @@ impl SecretValues {
         let searcher = searcher.map_err(|_| ValuesError::Searcher)?;
         let start = searcher.start_state(Anchored::No).map_err(|_| ValuesError::Searcher)?;
         let skip = skip::Skip::new(&patterns);
+        let longest = patterns.iter().map(Vec::len).max().unwrap_or(0);
         let depths = depths(&searcher, start, patterns);
-        Ok(Self { searcher, start, skip, depths, _kept: None })
+        let held = 4 * longest as u64 + 64 * 1024;
+        Ok(Self { searcher, start, skip, depths, held, _kept: None })
     }
 
     /// Bytes that they take in memory for as long as they are looked for.
@@ -102,6 +112,32 @@ impl SecretValues {
     /// Whether there is nothing to look for.
     pub fn is_empty(&self) -> bool {
         self.searcher.patterns_len() == 0
+    }
+
+    /// Looks through the next piece of a text. `found` gets where each value begins and ends, from the piece's beginning: the longest that ends in a
+    /// place.
+    fn scan(&self, mut state: StateID, input: &[u8], mut found: impl FnMut(i64, i64)) -> StateID {
+        let mut at = 0;
+        while at < input.len() {
+            let until = input.len().min(at + self.skip.window());
+            for (index, byte) in (at..until).zip(input.get(at..until).unwrap_or_default()) {
+                state = self.searcher.next_state(Anchored::No, state, *byte);
+                if self.searcher.is_match(state) {
+                    let end = index as i64 + 1;
+                    // The end of a line stays: only lines are looked for with theirs.
+                    found(end - self.ending(state) as i64, end - i64::from(*byte == forms::END));
+                }
+            }
+            at = until;
+            // No value that is not complete has begun before, so where none begins from there on the automaton has nothing to remember.
+            if let Some(first) = at.checked_sub(self.depth(state)) {
+                let next = self.skip.next(input, first);
+                if next > at {
+                    (state, at) = (self.start, next);
+                }
+            }
+        }
+        state
     }
 
     /// How many of the last bytes may be the beginning of a value that is not complete.
@@ -163,12 +199,14 @@ fn depths(searcher: &NFA, start: StateID, mut patterns: Vec<Vec<u8>>) -> HashMap
 pub struct TextMasker {
     values: Arc<SecretValues>,
     state: StateID,
-    /// What came and was not written yet: at most the longest value.
+    /// The text with its escapes undone.
+    views: Views,
+    /// What came and was not written yet: at most the longest value, as it is escaped.
     held: Vec<u8>,
     /// Where `held` begins, in bytes of the text.
     base: u64,
     /// Values found, in order, none touching another. Those that are written are dropped.
-    found: VecDeque<(u64, u64)>,
+    found: Vec<(u64, u64)>,
     /// Where the value ended that was written last.
     written: Option<u64>,
     masked: u64,
@@ -180,7 +218,8 @@ impl TextMasker {
     /// For one text.
     pub fn new(values: Arc<SecretValues>) -> Self {
         let (state, left) = (values.start, u64::MAX);
-        Self { values, state, held: Vec::new(), base: 0, found: VecDeque::new(), written: None, masked: 0, left }
+        let views = Views::new(state);
+        Self { values, state, views, held: Vec::new(), base: 0, found: Vec::new(), written: None, masked: 0, left }
     }
 
     /// The same, of which no more than so many bytes are written.
@@ -198,69 +237,64 @@ impl TextMasker {
     /// Takes the next piece and appends what may pass to `out`: everything but an end that may be the beginning of a value.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) {
         let values = Arc::clone(&self.values);
-        let from = self.base + self.held.len() as u64;
-        let (mut state, mut at) = (self.state, 0);
-        while at < input.len() {
-            let until = input.len().min(at + values.skip.window());
-            for (index, byte) in (at..until).zip(input.get(at..until).unwrap_or_default()) {
-                state = values.searcher.next_state(Anchored::No, state, *byte);
-                if values.searcher.is_match(state) {
-                    self.find_ending(state, *byte, from + index as u64 + 1);
-                }
+        for block in input.chunks(BLOCK) {
+            let from = self.base + self.held.len() as u64;
+            let mut found = Found::default();
+            self.state = values.scan(self.state, block, |start, end| {
+                found.add(from.saturating_add_signed(start), from.saturating_add_signed(end));
+            });
+            let until = from + block.len() as u64;
+            self.held.extend_from_slice(block);
+            self.views.push(&values, self.state, block, &mut found);
+            let open = until.saturating_sub(values.depth(self.state) as u64).min(self.views.open(&values));
+            // So much is part of a value, however it is escaped, and needs not be known to its end.
+            let is_long = until.saturating_sub(open) > values.held;
+            if is_long {
+                found.add(open, until);
             }
-            at = until;
-            // No value that is not complete has begun before, so where none begins from there on the automaton has nothing to remember.
-            if let Some(first) = at.checked_sub(values.depth(state)) {
-                let next = values.skip.next(input, first);
-                if next > at {
-                    (state, at) = (values.start, next);
-                }
-            }
+            self.join(found);
+            self.write(if is_long { until } else { open }, out);
         }
-        self.state = state;
-        self.held.extend_from_slice(input);
-        self.write((from + input.len() as u64).saturating_sub(values.depth(state) as u64), out);
     }
 
     /// The text has ended: writes the rest, and says how many values were replaced.
     pub fn finish(mut self, out: &mut Vec<u8>) -> u64 {
+        let values = Arc::clone(&self.values);
         let end = self.base + self.held.len() as u64;
+        let mut found = Found::default();
         // The last line ends here.
-        let state = self.values.searcher.next_state(Anchored::No, self.state, forms::END);
-        if self.values.searcher.is_match(state) {
-            self.find_ending(state, forms::END, end + 1);
-        }
+        values.scan(self.state, &[forms::END], |start, end_of| {
+            found.add(end.saturating_add_signed(start), end.saturating_add_signed(end_of));
+        });
+        self.views.finish(&values, &mut found);
+        self.join(found);
         self.write(end, out);
         self.masked
     }
 
-    /// The longest value that ends in this state, with this byte and before `end`.
-    fn find_ending(&mut self, state: StateID, last: u8, end: u64) {
-        let start = end.saturating_sub(self.values.ending(state) as u64);
-        // The end of a line stays: only lines are looked for with theirs.
-        self.find(start, end - u64::from(last == forms::END));
-    }
-
-    /// A value stands from `start` to `end`. Values that overlap or touch are replaced as one.
-    fn find(&mut self, start: u64, end: u64) {
-        let mut start = start.max(self.base);
-        while let Some((earlier, until)) = self.found.back().copied()
-            && until >= start
-        {
-            start = start.min(earlier);
-            self.found.pop_back();
+    /// Values that overlap or touch are replaced as one.
+    fn join(&mut self, found: Found) {
+        if found.0.is_empty() {
+            return;
         }
-        self.found.push_back((start, end));
+        let mut all = std::mem::take(&mut self.found);
+        all.extend(found.0.into_iter().map(|(start, end)| (start.max(self.base), end)));
+        all.sort_unstable();
+        for (start, end) in all {
+            match self.found.last_mut() {
+                Some(last) if last.1 >= start => last.1 = last.1.max(end),
+                _ => self.found.push((start, end)),
+            }
+        }
     }
 
     /// Writes everything before `limit`, after which a value may begin that is not complete.
     fn write(&mut self, limit: u64, out: &mut Vec<u8>) {
         let before = out.len();
         let mut done = 0;
-        while let Some((start, end)) = self.found.front().copied()
-            && start < limit
-        {
-            self.found.pop_front();
+        let count = self.found.partition_point(|(start, _)| *start < limit);
+        let found: Vec<_> = self.found.drain(..count).collect();
+        for (start, end) in found {
             let value = self.offset(start);
             out.extend_from_slice(self.held.get(done..value).unwrap_or_default());
             if self.written != Some(start) {
@@ -284,6 +318,23 @@ impl TextMasker {
 
     fn offset(&self, at: u64) -> usize {
         usize::try_from(at.saturating_sub(self.base)).unwrap_or(usize::MAX).min(self.held.len())
+    }
+}
+
+/// Values that were found in a piece: in order as long as one way to look through it is at it, where those that overlap or touch are one.
+#[derive(Debug, Default)]
+struct Found(Vec<(u64, u64)>);
+
+impl Found {
+    fn add(&mut self, mut start: u64, mut end: u64) {
+        while let Some((earlier, until)) = self.0.last().copied()
+            && earlier <= end
+            && until >= start
+        {
+            (start, end) = (start.min(earlier), end.max(until));
+            self.0.pop();
+        }
+        self.0.push((start, end));
     }
 }
 

@@ -1,8 +1,7 @@
-//! The forms in which programs print a value: as it is and line by line (a short line with its end, [`END`]), base64 (both alphabets, wherever it stands in a longer text, or in lines), base64
-//! of that, escaped for a URL, and escaped for JSON, once or twice.
+//! The forms in which programs print a value, but for what is escaped in them ([`unescape`](super::unescape)): as it is and line by line (a short
+//! line with its end, [`END`]), base64 (both alphabets, wherever it stands in a longer text, or in lines), and base64 of that.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -45,6 +44,7 @@ pub(super) fn of_all<'a>(
                 forms.add(line.to_vec())?;
             } else if which == Lines::All && line.len() >= VALUE_BYTES_MIN {
                 forms.add([line, &[END]].concat())?;
+                forms.add([line, &[b'\r', END]].concat())?;
             }
         }
     }
@@ -67,17 +67,8 @@ impl Forms {
                 self.add(part)?;
             }
         }
-        for kept in [UNRESERVED, COMPONENT, PATH_SEGMENT] {
-            for (space, lower) in [("%20", false), ("%20", true), ("+", false)] {
-                self.add(url(value, kept, space, lower).into_bytes())?;
-            }
-        }
-        let Ok(text) = str::from_utf8(value) else { return Some(()) };
-        for plain in [json(text, Escapes::Few), json(text, Escapes::Html), json(text, Escapes::Ascii)] {
-            self.add(json(&plain, Escapes::Few).into_bytes())?;
-            self.add(plain.into_bytes())?;
-        }
-        Some(())
+        // As forms of HTML pages write spaces in a URL.
+        self.add(value.iter().map(|byte| if *byte == b' ' { b'+' } else { *byte }).collect())
     }
 
     fn in_lines(&mut self, encoded: &str) -> Option<()> {
@@ -96,66 +87,3 @@ impl Forms {
 
 /// Characters of a line of base64, as `openssl` and PEM (RFC 7468) and `base64` of coreutils and MIME (RFC 2045) write it.
 const WRAPPED: [usize; 2] = [64, 76];
-/// RFC 3986: what never needs to be escaped.
-const UNRESERVED: &[u8] = b"-._~";
-/// JavaScript's `encodeURIComponent`.
-const COMPONENT: &[u8] = b"-._~!*'()";
-/// Go's `url.PathEscape`.
-const PATH_SEGMENT: &[u8] = b"-._~$&+=:@";
-
-fn url(value: &[u8], kept: &[u8], space: &str, lower: bool) -> String {
-    let mut text = String::with_capacity(value.len());
-    for byte in value {
-        // Writing to a String can't fail.
-        let _written = match byte {
-            b' ' => text.write_str(space),
-            byte if byte.is_ascii_alphanumeric() || kept.contains(byte) => text.write_char(char::from(*byte)),
-            byte if lower => write!(text, "%{byte:02x}"),
-            byte => write!(text, "%{byte:02X}"),
-        };
-    }
-    text
-}
-
-/// What a JSON writer escapes beyond what it must.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Escapes {
-    /// Nothing.
-    Few,
-    /// `<`, `>`, `&` and two line separators, as Go does.
-    Html,
-    /// Whatever isn't ASCII, as Python does; and the slash, as PHP does.
-    Ascii,
-}
-
-/// The inside of a JSON string (RFC 8259).
-fn json(text: &str, escapes: Escapes) -> String {
-    let mut out = String::with_capacity(text.len());
-    for char in text.chars() {
-        let short = match char {
-            '"' => "\\\"",
-            '\\' => "\\\\",
-            '\n' => "\\n",
-            '\r' => "\\r",
-            '\t' => "\\t",
-            '\u{8}' => "\\b",
-            '\u{c}' => "\\f",
-            '/' if escapes == Escapes::Ascii => "\\/",
-            _ => "",
-        };
-        let long = char < ' '
-            || escapes == Escapes::Html && matches!(char, '<' | '>' | '&' | '\u{2028}' | '\u{2029}')
-            || escapes == Escapes::Ascii && !char.is_ascii();
-        if !short.is_empty() {
-            out.push_str(short);
-        } else if long {
-            for unit in char.encode_utf16(&mut [0; 2]) {
-                // Writing to a String can't fail.
-                let _written = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(char);
-        }
-    }
-    out
-}

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
+use super::unescape::{self, Escape};
 use super::{MASKED, SecretValues, TextMasker, forms};
 
 /// Ends a value, where more than one is looked for; what follows the last is the text.
 const NEXT: u8 = 0xfd;
 /// In the text: a piece ends here.
 const CUT: u8 = 0xfe;
-/// In the text, with two bytes more: one of the values' forms, and how many of its last bytes are missing.
+/// In the text, with three bytes more: one of the values' forms, how it is escaped, and how many of its last bytes are missing.
 const FORM: u8 = 0xff;
 /// More would make a search slow, and find nothing new.
 const VALUES: usize = 6;
@@ -56,9 +57,10 @@ fn pieces(script: &[u8], forms: &[Vec<u8>]) -> Vec<Vec<u8>> {
         match byte {
             CUT => pieces.push(Vec::new()),
             FORM => {
-                let (which, missing) = (bytes.next().unwrap_or(0), bytes.next().unwrap_or(0));
-                let form = forms.get(usize::from(which) % forms.len().max(1)).map(Vec::as_slice).unwrap_or_default();
-                piece.extend_from_slice(form.get(..form.len().saturating_sub(missing.into())).unwrap_or_default());
+                let mut next = || usize::from(bytes.next().unwrap_or(0));
+                let form = forms.get(next() % forms.len().max(1)).map(Vec::as_slice).unwrap_or_default();
+                let form = escaped(form, next());
+                piece.extend_from_slice(form.get(..form.len().saturating_sub(next())).unwrap_or_default());
                 left = left.saturating_sub(piece.len() - before);
             }
             byte => {
@@ -70,9 +72,36 @@ fn pieces(script: &[u8], forms: &[Vec<u8>]) -> Vec<Vec<u8>> {
     pieces
 }
 
+/// In one of the ways in which programs escape.
+pub(super) fn escaped(text: &[u8], how: usize) -> Vec<u8> {
+    let each = |to: &dyn Fn(u8) -> String| text.iter().map(|byte| to(*byte)).collect::<String>().into_bytes();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let json = |all: bool| {
+        let one = |char: char| match char {
+            '"' | '\\' | '/' if !all => format!("\\{char}"),
+            '\n' => "\\n".to_owned(),
+            char if char.is_ascii() && (!all || is_plain(char as u8)) => char.to_string(),
+            char => char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04X}")).collect(),
+        };
+        str::from_utf8(text)
+            .map_or_else(|_| text.to_vec(), |text| text.chars().map(one).collect::<String>().into_bytes())
+    };
+    match how % 8 {
+        0 => each(&|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") }),
+        1 => each(&|byte| format!("%{byte:02X}")),
+        2 => json(false),
+        3 => json(true),
+        4 => escaped(&json(true), 2),
+        5 => escaped(&json(false), 0),
+        6 => escaped(&each(&|byte| format!("%{byte:02X}")), 3),
+        _ => text.to_vec(),
+    }
+}
+
 /// Shows too that no more is held back than one value could have.
 fn mask<'a>(values: &Arc<SecretValues>, forms: &[Vec<u8>], pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, u64) {
-    let longest = forms.iter().map(Vec::len).max().unwrap_or(0);
+    // A byte of a value has six of JSON or six of them again.
+    let longest = 36 * forms.iter().map(Vec::len).max().unwrap_or(0) + 12;
     let mut masker = TextMasker::new(Arc::clone(values));
     let mut out = Vec::new();
     for piece in pieces {
@@ -83,15 +112,52 @@ fn mask<'a>(values: &Arc<SecretValues>, forms: &[Vec<u8>], pieces: impl Iterator
     (out, count)
 }
 
-/// Slow and obvious: every place of every form, joined where they touch; and how many masks that makes.
+/// A byte, and where in the text it begins and ends.
+type At = (u8, usize, usize);
+
+/// A text with its escapes undone that begin so: each byte of one is where all of it is.
+fn undone(text: &[At], begins: u8) -> Vec<At> {
+    let bytes: Vec<u8> = text.iter().map(|(byte, ..)| *byte).collect();
+    let (mut out, mut at) = (Vec::new(), 0);
+    while let Some(first) = text.get(at) {
+        let escape =
+            if first.0 == begins { unescape::escape(bytes.get(at..).unwrap_or_default()) } else { Escape::None };
+        match escape {
+            Escape::Of { length, text: stands_for, bytes } => {
+                let end = text.get(at + length - 1).map_or(first.2, |last| last.2);
+                out.extend(stands_for.iter().take(bytes).map(|byte| (*byte, first.1, end)));
+                at += length;
+            }
+            // What the text's end leaves open is none, with all that is in it.
+            Escape::Open => {
+                out.extend_from_slice(text.get(at..).unwrap_or_default());
+                break;
+            }
+            Escape::None => {
+                out.push(*first);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+/// Slow and obvious: every place of every form in the text and with its escapes undone, joined where they touch; and how many masks that makes.
 pub(super) fn reference(all: &[Vec<u8>], text: &[u8]) -> (Vec<u8>, u64) {
     let mut hidden = vec![false; text.len()];
-    // The text's end is one of its last line.
-    let lines = [text, &[forms::END]].concat();
-    for form in all {
-        let hides = form.strip_suffix(&[forms::END]).unwrap_or(form).len();
-        for at in (0..text.len()).filter(|at| lines.get(*at..).is_some_and(|rest| rest.starts_with(form))) {
-            hidden.iter_mut().skip(at).take(hides).for_each(|hidden| *hidden = true);
+    let plain: Vec<At> = text.iter().enumerate().map(|(at, byte)| (*byte, at, at + 1)).collect();
+    let json = undone(&plain, unescape::JSON);
+    let within = [undone(&json, unescape::JSON), undone(&json, unescape::URL)];
+    for view in [plain, json].into_iter().chain(within) {
+        // The text's end is one of its last line.
+        let lines: Vec<u8> = view.iter().map(|(byte, ..)| *byte).chain([forms::END]).collect();
+        for form in all {
+            let hides = form.strip_suffix(&[forms::END]).unwrap_or(form).len();
+            for at in (0..view.len()).filter(|at| lines.get(*at..).is_some_and(|rest| rest.starts_with(form))) {
+                for (_, start, end) in view.iter().skip(at).take(hides) {
+                    hidden.iter_mut().take(*end).skip(*start).for_each(|hidden| *hidden = true);
+                }
+            }
         }
     }
     let mut out = Vec::new();

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD
 use memchr::memmem;
 use proptest::prelude::*;
 
-use super::fuzz::reference;
+use super::fuzz::{escaped, reference};
 use super::{FoundValues, MASKED, SecretValues, TextMasker, ValuesError, forms, fuzz_values};
 use crate::tests as corpus;
 
@@ -70,6 +70,14 @@ fn every_form_is_found() {
         component.to_lowercase(),
         component.replace("%20", "+"),
         component.replace("%26", "&"),
+        // Go's userinfo, Python's quote, JavaScript's encodeURI.
+        component.replace("%2F", "/").replace("%26", "&"),
+        // .NET's and Java's writers of JSON, with what they escape beyond it, and base64 in both.
+        "p/\\u00E4 ss\\u0022w\\u00F6rd\\u003C\\u0026\\u003E\\\\\\uD83D\\uDD12".to_owned(),
+        encoded.replace('+', "\\u002B").replace('=', "\\u003d"),
+        encoded.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"),
+        // A shell's.
+        "p/ä\\ ss\\\"wörd\\<\\&\\>\\\\\u{1f512}".to_owned(),
     ];
     for text in texts {
         let line = format!("a={text} b");
@@ -109,6 +117,9 @@ fn m7_short_lines_are_found_at_the_end_of_a_line() {
     for size in 1..text.len() {
         assert_eq!(String::from_utf8(mask(&values, text.chunks(size))).unwrap(), shown, "{size}");
     }
+    assert_eq!(mask(&values, [b"PW=hunter2\r\nx".as_slice()]), b"(masked by sallyport)\nx");
+    let shown = br#"{"file":"(masked by sallyport)\n(masked by sallyport)\n"}"#;
+    assert_eq!(mask(&values, [br#"{"file":"PW=hunter2\nUSER=web\n"}"#.as_slice()]), shown);
     // In documents they are anybody's lines.
     let values = Arc::new(SecretValues::new([file]).unwrap());
     assert_eq!(mask(&values, [text.as_slice()]), text);
@@ -207,7 +218,7 @@ proptest! {
     #[test]
     fn every_split_gives_the_same_as_the_reference(
         secrets in prop::collection::vec(secret(), 1..4),
-        words in prop::collection::vec((0_usize..12, "[ab \n\"c=]{0,5}"), 0..12),
+        words in prop::collection::vec((0_usize..24, "[ab \n\"c=%\\\\u0]{0,5}"), 0..12),
         size in 1_usize..9,
     ) {
         let bytes: Vec<&[u8]> = secrets.iter().map(String::as_bytes).collect();
@@ -216,8 +227,8 @@ proptest! {
         prop_assume!(!all.is_empty());
         let mut text = Vec::new();
         for (form, word) in words {
-            // One form or another, and often only a part of it.
-            let form = &all[form * 7 % all.len()];
+            // One form or another, escaped or not, and often only a part of it.
+            let form = escaped(&all[form * 7 % all.len()], form);
             text.extend_from_slice(&form[..form.len() - form.len() % 3]);
             text.extend_from_slice(word.as_bytes());
         }
@@ -231,6 +242,41 @@ proptest! {
             prop_assert!(secret.len() < 6 || memmem::find(&expected, secret).is_none());
         }
     }
+
+    /// Whatever a program's writer escapes, for a URL or once or twice in JSON, also of what looks like an escape itself.
+    #[test]
+    fn m7_whatever_a_writer_escapes_is_found(
+        value in "[a-zé\u{1f512}/@&+=<'\"% 0-9\\\\]{6,16}",
+        choices in prop::collection::vec(0_u8..4, 128),
+        size in 1_usize..9,
+    ) {
+        let value = value.trim();
+        prop_assume!(value.len() >= 6);
+        let mut choice = choices.into_iter().cycle();
+        let url: String = value.bytes().map(|byte| match choice.next().unwrap() {
+            0 => format!("%{byte:02x}"),
+            1 => format!("%{byte:02X}"),
+            _ if matches!(byte, b'%' | b'\\') || !byte.is_ascii() => format!("%{byte:02X}"),
+            _ => char::from(byte).to_string(),
+        }).collect();
+        let mut json = |text: &str| text.chars().map(|char| match choice.next().unwrap() {
+            0 => char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+            1 => char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04X}")).collect(),
+            _ if matches!(char, '"' | '\\') => format!("\\{char}"),
+            _ => char.to_string(),
+        }).collect::<String>();
+        let once = json(value);
+        let twice = json(&once);
+        let both = json(&url);
+        for text in [url, once, twice, both] {
+            let values = values(&[value]);
+            let (expected, line) = ("=(masked by sallyport) end", format!("={text} end"));
+            let shown = String::from_utf8(mask(&values, [line.as_bytes()])).unwrap();
+            prop_assert_eq!(&shown, expected, "{}", line);
+            prop_assert_eq!(&mask(&values, line.as_bytes().chunks(size)), expected.as_bytes(), "{}", line);
+        }
+    }
+
     #[test]
     fn near_the_corpus(choice in any::<prop::sample::Index>(), changes in corpus::changes()) {
         fuzz_values(&corpus::changed("values", &choice, &changes));
