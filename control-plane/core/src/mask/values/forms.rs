@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use shared::limits::{VALUE_BYTES_MIN, VALUE_LINE_BYTES_MIN};
 
+use super::unescape::LINE;
 use crate::mask::placeholder::at_every_offset;
 
 /// What a short line of a value ends with, and no other form does: in the midst of a line its text may be anybody's.
@@ -67,6 +68,8 @@ impl Forms {
                 self.add(part)?;
             }
         }
+        // As it is where the ends of lines stand for nothing.
+        self.add(value.iter().copied().filter(|byte| !LINE.contains(byte)).collect())?;
         // As forms of HTML pages write spaces in a URL.
         self.add(value.iter().map(|byte| if *byte == b' ' { b'+' } else { *byte }).collect())
     }

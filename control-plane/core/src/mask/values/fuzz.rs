@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use memchr::memmem;
+use shared::limits::VALUE_BYTES_MIN;
 
 use super::unescape::{self, Escape};
 use super::{MASKED, SecretValues, TextMasker, forms};
@@ -100,8 +101,8 @@ pub(super) fn escaped(text: &[u8], how: usize) -> Vec<u8> {
 
 /// Shows too that no more is held back than one value could have.
 fn mask<'a>(values: &Arc<SecretValues>, forms: &[Vec<u8>], pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, u64) {
-    // A byte of a value has six of JSON or six of them again.
-    let longest = 36 * forms.iter().map(Vec::len).max().unwrap_or(0) + 12;
+    // A byte of a value has six of JSON or six of them again, or a line of its own with a time in front.
+    let longest = 40 * forms.iter().map(Vec::len).max().unwrap_or(0) + 12;
     let mut masker = TextMasker::new(Arc::clone(values));
     let mut out = Vec::new();
     for piece in pieces {
@@ -116,12 +117,15 @@ fn mask<'a>(values: &Arc<SecretValues>, forms: &[Vec<u8>], pieces: impl Iterator
 type At = (u8, usize, usize);
 
 /// A text with its escapes undone that begin so: each byte of one is where all of it is.
-fn undone(text: &[At], begins: u8) -> Vec<At> {
+fn undone(text: &[At], begins: unescape::Begins) -> Vec<At> {
     let bytes: Vec<u8> = text.iter().map(|(byte, ..)| *byte).collect();
     let (mut out, mut at) = (Vec::new(), 0);
     while let Some(first) = text.get(at) {
-        let escape =
-            if first.0 == begins { unescape::escape(bytes.get(at..).unwrap_or_default()) } else { Escape::None };
+        let escape = if begins.contains(&first.0) {
+            unescape::escape(bytes.get(at..).unwrap_or_default())
+        } else {
+            Escape::None
+        };
         match escape {
             Escape::Of { length, text: stands_for, bytes } => {
                 let end = text.get(at + length - 1).map_or(first.2, |last| last.2);
@@ -147,16 +151,20 @@ pub(super) fn reference(all: &[Vec<u8>], text: &[u8]) -> (Vec<u8>, u64) {
     let mut hidden = vec![false; text.len()];
     let plain: Vec<At> = text.iter().enumerate().map(|(at, byte)| (*byte, at, at + 1)).collect();
     let json = undone(&plain, unescape::JSON);
-    let within = [undone(&json, unescape::JSON), undone(&json, unescape::URL)];
+    let within = [unescape::JSON, unescape::URL, unescape::LINE].map(|begins| undone(&json, begins));
     for view in [plain, json].into_iter().chain(within) {
         // The text's end is one of its last line.
         let lines: Vec<u8> = view.iter().map(|(byte, ..)| *byte).chain([forms::END]).collect();
         for form in all {
             let hides = form.strip_suffix(&[forms::END]).unwrap_or(form).len();
             for at in (0..view.len()).filter(|at| lines.get(*at..).is_some_and(|rest| rest.starts_with(form))) {
-                for (_, start, end) in view.iter().skip(at).take(hides) {
-                    hidden.iter_mut().take(*end).skip(*start).for_each(|hidden| *hidden = true);
-                }
+                // Less than a value before the end of a line is shown.
+                let is_next_line =
+                    |index: &usize| view.get(index - 1).map(|one| one.2) < view.get(*index).map(|one| one.1);
+                let from = (at + 1..at + VALUE_BYTES_MIN).take(hides - 1).find(is_next_line).unwrap_or(at);
+                let ends = view.get(from).map(|first| first.1).zip(view.get(at + hides - 1).map(|last| last.2));
+                let (start, end) = ends.unwrap_or_default();
+                hidden.iter_mut().take(end).skip(start).for_each(|hidden| *hidden = true);
             }
         }
     }

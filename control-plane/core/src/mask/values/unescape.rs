@@ -2,12 +2,22 @@
 //! escapes beyond what it must, and in whatever case of hexadecimal digits, comes out the same. Where in the text each byte came from is
 //! known for as long as somebody may ask.
 
-use memchr::memchr;
+use memchr::memchr2;
+use shared::limits::VALUE_BYTES_MIN;
 
 /// What an escape of JSON's begins with.
-pub(super) const JSON: u8 = b'\\';
+pub(super) const JSON: Begins = [b'\\'; 2];
 /// What one of a URL begins with.
-pub(super) const URL: u8 = b'%';
+pub(super) const URL: Begins = [b'%'; 2];
+/// The end of a line, which stands for nothing in a value that was wrapped; with the time that an API server writes before the next line.
+pub(super) const LINE: Begins = [b'\r', b'\n'];
+/// Digits of a time (RFC 3339) up to its seconds.
+const TIME: &[u8] = b"0000-00-00T00:00:00";
+/// Bytes of the longest: with nanoseconds, an offset and a blank.
+const TIME_BYTES: usize = TIME.len() + 17;
+
+/// One of two bytes.
+pub(super) type Begins = [u8; 2];
 
 /// What stands at the beginning of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +43,7 @@ struct Undone {
 #[derive(Debug)]
 pub(super) struct Unescaper {
     /// What they begin with.
-    begins: u8,
+    begins: Begins,
     /// The beginning of an escape that is not complete.
     open: Vec<u8>,
     /// Those that may still be asked for.
@@ -46,7 +56,7 @@ pub(super) struct Unescaper {
 
 impl Unescaper {
     /// Nothing has come.
-    pub(super) const fn new(begins: u8) -> Self {
+    pub(super) const fn new(begins: Begins) -> Self {
         Self { begins, open: Vec::new(), undone: Vec::new(), ahead: 0, read: 0, written: 0 }
     }
 
@@ -60,7 +70,7 @@ impl Unescaper {
             rest = &joined;
         }
         loop {
-            let plain = memchr(self.begins, rest).unwrap_or(rest.len());
+            let plain = memchr2(self.begins[0], self.begins[1], rest).unwrap_or(rest.len());
             let (text, from) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
             self.plain(text, out);
             if from.is_empty() {
@@ -107,12 +117,24 @@ impl Unescaper {
 
     /// Whether a piece that comes next stands for itself.
     pub(super) fn is_plain(&self, input: &[u8]) -> bool {
-        self.open.is_empty() && memchr(self.begins, input).is_none()
+        self.open.is_empty() && memchr2(self.begins[0], self.begins[1], input).is_none()
     }
 
     /// Bytes that came out.
     pub(super) const fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Where a value is masked from that begins here, or may. Of what is less than a value at the end of a line nobody waits for the next line,
+    /// which may be long in coming, so it is shown.
+    pub(super) fn begin_masked(&self, at: u64) -> u64 {
+        let is_little = |end: u64| self.begins == LINE && end - at < VALUE_BYTES_MIN as u64;
+        let next = self.undone.get(self.undone.partition_point(|undone| undone.place.0 <= at));
+        match next {
+            Some(next) if is_little(next.place.0) => self.begin(next.place.0),
+            None if is_little(self.written) && !self.open.is_empty() => self.read + self.open.len() as u64,
+            Some(_) | None => self.begin(at),
+        }
     }
 
     /// Whether nothing from there on was escaped.
@@ -156,10 +178,11 @@ impl Drop for Unescaper {
     }
 }
 
-/// What these bytes begin with, the first of which is [`JSON`] or [`URL`].
+/// What these bytes begin with, the first of which is one of [`JSON`], [`URL`] or [`LINE`].
 pub(super) fn escape(bytes: &[u8]) -> Escape {
     match (bytes.first(), bytes.get(1)) {
-        (Some(&URL), _) => code(bytes, 1),
+        (Some(b'%'), _) => code(bytes, 1),
+        (Some(b'\r' | b'\n'), _) => end_of_line(bytes),
         (_, None) => Escape::Open,
         (_, Some(b'u')) => character(bytes),
         // Python's and JavaScript's, for what is no character of text.
@@ -177,6 +200,23 @@ pub(super) fn escape(bytes: &[u8]) -> Escape {
             };
             Escape::Of { length: 2, text: [text, 0, 0, 0], bytes: 1 }
         }
+    }
+}
+
+/// The end of a line, and the time that the next begins with.
+fn end_of_line(bytes: &[u8]) -> Escape {
+    let nothing = |length| Escape::Of { length, text: [0; 4], bytes: 0 };
+    let next = bytes.get(1..).unwrap_or_default();
+    let like = |(is, must): (&u8, &u8)| if *must == b'0' { is.is_ascii_digit() } else { is == must };
+    if !next.iter().zip(TIME).all(like) {
+        return nothing(1);
+    }
+    let blank = next.iter().take(TIME_BYTES).position(|byte| *byte == b' ');
+    match (next.get(TIME.len()..).is_some(), blank) {
+        // Between seconds and blank stand a fraction and an offset.
+        (true, Some(blank)) => nothing(blank + 2),
+        _ if next.len() < TIME_BYTES => Escape::Open,
+        _ => nothing(1),
     }
 }
 

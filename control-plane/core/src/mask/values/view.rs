@@ -3,15 +3,15 @@
 
 use aho_corasick::automaton::StateID;
 
-use super::unescape::{JSON, URL, Unescaper};
+use super::unescape::{Begins, JSON, LINE, URL, Unescaper};
 use super::{Found, SecretValues, forms};
 
 /// All of them. Each undoes escapes of one kind, so that whatever a writer has escaped comes out as it was.
 #[derive(Debug)]
 pub(super) struct Views {
     json: View,
-    /// What stood in a string of JSON: JSON again, or a URL. In a URL nothing is escaped as in JSON, so this finds those of plain texts, too.
-    within: [View; 2],
+    /// What stood in a string of JSON: JSON again, a URL, or lines. Those of plain texts are found so, too: in a URL nothing is escaped as in JSON.
+    within: [View; 3],
 }
 
 /// One of them.
@@ -28,7 +28,10 @@ struct View {
 impl Views {
     /// Nothing has come.
     pub(super) const fn new(state: StateID) -> Self {
-        Self { json: View::new(JSON, state), within: [View::new(JSON, state), View::new(URL, state)] }
+        Self {
+            json: View::new(JSON, state),
+            within: [View::new(JSON, state), View::new(URL, state), View::new(LINE, state)],
+        }
     }
 
     /// Looks through the next piece of a text, after which looking through the text itself is in `state`.
@@ -56,14 +59,14 @@ impl Views {
     pub(super) fn open(&mut self, values: &SecretValues) -> u64 {
         let mut first = self.json.first(values);
         for view in &mut self.within {
-            first = first.min(view.open(view.first(values)));
+            first = first.min(view.open(values, u64::MAX));
         }
-        self.json.open(first)
+        self.json.open(values, first)
     }
 }
 
 impl View {
-    const fn new(begins: u8, state: StateID) -> Self {
+    const fn new(begins: Begins, state: StateID) -> Self {
         Self { escapes: Unescaper::new(begins), state, same: true, text: Vec::new() }
     }
 
@@ -99,7 +102,7 @@ impl View {
         let escapes = &self.escapes;
         self.state = values.scan(self.state, &self.text, |start, end| {
             let (start, end) = (from.saturating_add_signed(start), from.saturating_add_signed(end));
-            found(escapes.begin(start), escapes.end(end));
+            found(escapes.begin_masked(start), escapes.end(end));
         });
     }
 
@@ -108,10 +111,11 @@ impl View {
         self.escapes.written().saturating_sub(values.depth(self.state) as u64)
     }
 
-    /// Where that is in the text. Nobody will ask for what is before.
-    fn open(&mut self, first: u64) -> u64 {
-        let source = self.escapes.begin(first);
-        self.escapes.forget(first);
+    /// Where that is in the text, or what begins there. Nobody will ask for what is before.
+    fn open(&mut self, values: &SecretValues, other: u64) -> u64 {
+        let own = self.first(values);
+        let source = if other < own { self.escapes.begin(other) } else { self.escapes.begin_masked(own) };
+        self.escapes.forget(own.min(other));
         source
     }
 }
