@@ -180,7 +180,7 @@ impl Agents {
         let (mut log, _) = opened.map_err(not_made)?;
         let allowed = internal::allow(what, attributes).map_err(not_made)?;
         log.decided(allowed.explanation());
-        let mut response = self.granted(allowed, &mut log, link, beside).await?;
+        let mut response = self.granted(what, allowed, &mut log, link, beside).await?;
         let (sent, refused) = forward::sent(response.headers_mut());
         let status = response.status();
         if refused.is_some() || sent != Sent::Yes {
@@ -198,6 +198,7 @@ impl Agents {
     /// issue → forward, and again on another connection where it is certain that nothing was sent.
     async fn granted(
         &self,
+        what: Purpose,
         mut allowed: Allowed,
         log: &mut OperationLog,
         link: &Arc<AgentLink>,
@@ -213,7 +214,7 @@ impl Agents {
             // First, for who has a place of a question waits for nothing.
             let (session, body) = (log.opening().session, review.as_ref().map_or(0, Bytes::len));
             let room = link.body_room(session, body).await.map_err(not_made)?;
-            let share = link.streams.question(session).await.map_err(not_made)?;
+            let share = link.streams.question(what, session).await.map_err(not_made)?;
             let issued = if log.is_durable() { Some(self.issued(log, &link).await?) } else { None };
             let outgoing = self.grants.issue_with(allowed, issued, &link, reads.clone()).map_err(not_made)?;
             log.sent(&outgoing.grant, link.id);

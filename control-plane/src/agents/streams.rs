@@ -2,11 +2,13 @@
 //! every live read and token review (SECURITY.md D9).
 //!
 //! An operation has its stream until its client has taken the answer, which can be a day, so nobody waits for one: who has his share is refused.
-//! Our own questions are over within seconds whatever anybody reads, so they wait for one another, and never for an operation.
+//! Our own questions are over within seconds whatever anybody reads, so they wait for one another, and never for an operation. Those that sessions
+//! cause by what they ask for, live reads, never stand in the way of those by which somebody gets in or a cluster is looked after, nor the other way round.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use control_plane_core::grant::Purpose;
 use shared::ids::SessionId;
 use shared::limits;
 use shared_net::shares::{self, Shares};
@@ -17,7 +19,13 @@ use super::{AgentLink, Agents};
 /// The streams of one connection.
 pub(crate) struct Streams {
     operations: Shares,
-    questions: Arc<Semaphore>,
+    live_reads: Questions,
+    own: Questions,
+}
+
+/// Streams of questions of ours, which are over within seconds.
+struct Questions {
+    all: Arc<Semaphore>,
     /// Of sessions for which something is asked.
     asking: Mutex<HashMap<SessionId, Weak<Semaphore>>>,
 }
@@ -64,8 +72,8 @@ impl Streams {
         let most = |free: usize| limits::AGENT_SESSION_OPERATIONS.min(free / 4);
         Self {
             operations: Shares::new(limits::AGENT_OPERATIONS, most),
-            questions: Arc::new(Semaphore::new(limits::AGENT_QUESTIONS)),
-            asking: Mutex::default(),
+            live_reads: Questions::new(limits::AGENT_LIVE_READS),
+            own: Questions::new(limits::AGENT_OWN_QUESTIONS),
         }
     }
 
@@ -81,12 +89,27 @@ impl Streams {
     }
 
     /// One for a question of ours on behalf of that session: waits while there is none.
-    pub(crate) async fn question(&self, session: SessionId) -> Result<Share, NoStream> {
+    pub(crate) async fn question(&self, what: Purpose, session: SessionId) -> Result<Share, NoStream> {
+        let questions = match what {
+            Purpose::LiveRead | Purpose::Preview | Purpose::Operation => &self.live_reads,
+            Purpose::TokenReview | Purpose::IssuerKeys | Purpose::GuardRead => &self.own,
+        };
+        Ok(Share { _operation: None, _question: Some(questions.place(session).await?) })
+    }
+}
+
+impl Questions {
+    fn new(all: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(all)), asking: Mutex::default() }
+    }
+
+    async fn place(&self, session: SessionId) -> Result<Question, NoStream> {
+        let closed = |_| NoStream;
         let own = self.asking(session);
         // Its own first: a session that asks much has no more of what all share.
-        let first = Arc::clone(&own).acquire_owned().await.map_err(|_| NoStream)?;
-        let second = Arc::clone(&self.questions).acquire_owned().await.map_err(|_| NoStream)?;
-        Ok(Share { _operation: None, _question: Some(Question { _own: first, _all: second, _session: own }) })
+        let first = Arc::clone(&own).acquire_owned().await.map_err(closed)?;
+        let second = Arc::clone(&self.all).acquire_owned().await.map_err(closed)?;
+        Ok(Question { _own: first, _all: second, _session: own })
     }
 
     fn asking(&self, session: SessionId) -> Arc<Semaphore> {
@@ -148,9 +171,18 @@ mod tests {
         }
         let total = taken.iter().map(Vec::len).sum::<usize>();
         assert!(total < limits::AGENT_OPERATIONS, "{total}");
-        assert!(streams.question(session()).await.is_ok());
+        assert!(streams.question(Purpose::LiveRead, session()).await.is_ok());
         drop(taken);
         assert_eq!(streams.operations.count(), (0, 0), "nothing is left behind");
+    }
+
+    /// Whether it has its place at once.
+    async fn is_there(asking: impl Future<Output = Result<Share, NoStream>>) -> Option<Share> {
+        tokio::select! {
+            biased;
+            share = asking => share.ok(),
+            () = std::future::ready(()) => None,
+        }
     }
 
     #[tokio::test]
@@ -158,23 +190,38 @@ mod tests {
         let (streams, busy) = (Streams::new(), session());
         let mut asked = Vec::new();
         for _ in 0..limits::AGENT_SESSION_QUESTIONS {
-            asked.push(streams.question(busy).await.unwrap_or_else(|_| unreachable!()));
+            asked.push(streams.question(Purpose::LiveRead, busy).await.unwrap_or_else(|_| unreachable!()));
         }
-        let mut further = std::pin::pin!(streams.question(busy));
-        tokio::select! {
-            biased;
-            _ = &mut further => panic!("it has its share"),
-            () = std::future::ready(()) => {}
-        }
-        assert!(streams.question(session()).await.is_ok());
+        let mut further = std::pin::pin!(streams.question(Purpose::LiveRead, busy));
+        assert!(is_there(&mut further).await.is_none(), "it has its share");
+        assert!(streams.question(Purpose::LiveRead, session()).await.is_ok());
         asked.pop();
         assert!(further.await.is_ok());
     }
 
+    /// However much is read for those who are there, others get in, and the other way round.
+    #[tokio::test]
+    async fn live_reads_and_token_reviews_never_wait_for_one_another() {
+        for (many, one) in [
+            (Purpose::LiveRead, Purpose::TokenReview),
+            (Purpose::Preview, Purpose::GuardRead),
+            (Purpose::LiveRead, Purpose::IssuerKeys),
+            (Purpose::TokenReview, Purpose::LiveRead),
+        ] {
+            let (streams, mut asked) = (Streams::new(), Vec::new());
+            while let Some(share) = is_there(streams.question(many, session())).await {
+                asked.push(share);
+            }
+            assert!(is_there(streams.question(one, session())).await.is_some(), "{one:?} beside {many:?}");
+        }
+    }
+
     #[test]
     fn all_of_them_fit_into_the_connection() {
-        let all = limits::AGENT_OPERATIONS + limits::AGENT_QUESTIONS;
+        let questions = limits::AGENT_LIVE_READS + limits::AGENT_OWN_QUESTIONS;
+        let all = limits::AGENT_OPERATIONS + questions;
         assert!(all + 128 <= usize::try_from(limits::STREAMS_MAX).unwrap());
-        const { assert!(limits::AGENT_QUESTIONS >= 2 * limits::TOKEN_REVIEWS) }
+        // The others among our own are few, and all of one session: that of nobody.
+        const { assert!(limits::AGENT_OWN_QUESTIONS >= limits::TOKEN_REVIEWS + limits::AGENT_SESSION_QUESTIONS) }
     }
 }

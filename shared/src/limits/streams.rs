@@ -4,7 +4,7 @@
 /// them that were used: with 16 that was every third exchange.
 pub const STREAMS_INITIAL: u32 = 64;
 /// Streams a busy peer is raised to.
-pub const STREAMS_MAX: u32 = 1024;
+pub const STREAMS_MAX: u32 = 1152;
 /// Bytes in flight on one stream: what arrives there unread. Over 50 ms it lets 20 MB/s through.
 pub const STREAM_WINDOW: u32 = 1024 * 1024;
 /// Bytes in flight on one connection. Sixteen streams that nobody reads have all of it. A sidecar's connection is one runner's, who stops nobody but
@@ -24,10 +24,13 @@ pub const AGENT_OPERATIONS: usize = 768;
 /// take all they can the next one still finds some. One has its stream until its client has taken the answer, a day at most (watches). Nobody waits for one: who has
 /// his share is told so.
 pub const AGENT_SESSION_OPERATIONS: usize = 128;
-/// Streams of an agent's connection that our own questions may have: live reads, token reviews, looks at what protects a cluster. The other
-/// 128 are for the pings and messages of the connection itself, and for streams of which the agent does not know yet that they are over.
-pub const AGENT_QUESTIONS: usize = 128;
-/// The most that are asked on behalf of one session. Further ones wait. Who has a place has his answer within ten seconds, or does without: it is
+/// Streams of an agent's connection for objects that we read because of what sessions ask for.
+pub const AGENT_LIVE_READS: usize = 112;
+/// Streams of an agent's connection for our other questions: token reviews, which are [`TOKEN_REVIEWS`](super::TOKEN_REVIEWS) at most, looks at what
+/// protects a cluster, and at its keys. What is left of [`STREAMS_MAX`], 192, is for the pings and messages of the connection itself, and for streams of
+/// which the agent does not know yet that they are over.
+pub const AGENT_OWN_QUESTIONS: usize = 80;
+/// The most of either that are asked on behalf of one session. Further ones wait. Who has a place has his answer within ten seconds, or does without: it is
 /// read here, whatever a client does, and he waits for nothing else that has a bound.
 pub const AGENT_SESSION_QUESTIONS: usize = 16;
 /// Calls of runners that share one HTTP/2 connection to the API server, which lets 100 be under way there, or 250. Each has its place until its
