@@ -2,13 +2,15 @@
 //! every live read and token review (SECURITY.md D9).
 //!
 //! An operation has its stream until its client has taken the answer, which can be a day, so nobody waits for one: who has his share is refused.
-//! Our own questions are over within seconds whatever anybody reads, so they wait for one another, and never for an operation. Those that sessions
+//! What is no watch has a few more, which no watch ever takes: else four sessions with a hundred watches each could ask for nothing any more. Our
+//! own questions are over within seconds whatever anybody reads, so they wait for one another, and never for an operation. Those that sessions
 //! cause by what they ask for, live reads, never stand in the way of those by which somebody gets in or a cluster is looked after, nor the other way round.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use control_plane_core::grant::Purpose;
+use control_plane_core::request_info::{RequestInfo, Verb};
 use shared::ids::SessionId;
 use shared::limits;
 use shared_net::shares::{self, Shares};
@@ -19,6 +21,8 @@ use super::{AgentLink, Agents};
 /// The streams of one connection.
 pub(crate) struct Streams {
     operations: Shares,
+    /// Beside these, for what is no watch.
+    brief: Shares,
     live_reads: Questions,
     own: Questions,
 }
@@ -28,6 +32,15 @@ struct Questions {
     all: Arc<Semaphore>,
     /// Of sessions for which something is asked.
     asking: Mutex<HashMap<SessionId, Weak<Semaphore>>>,
+}
+
+/// How an operation's answer will be, as far as its request tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answers {
+    /// To an end: one object, a list.
+    Briefly,
+    /// For as long as its reader wants: a watch.
+    On,
 }
 
 /// A stream that somebody has, until this is dropped.
@@ -54,11 +67,12 @@ impl Agents {
         &self,
         cluster: &str,
         session: SessionId,
+        answers: Answers,
     ) -> Result<Option<(Arc<AgentLink>, Share)>, NoStream> {
         // They take turns.
         for _ in 0..self.count(cluster).max(1) {
             let Some(link) = self.pick_or_wait(cluster).await else { return Ok(None) };
-            if let Ok(share) = link.streams.operation(session) {
+            if let Ok(share) = link.streams.operation(session, answers) {
                 return Ok(Some((link, share)));
             }
         }
@@ -66,20 +80,47 @@ impl Agents {
     }
 }
 
+impl Answers {
+    /// How a request of that kind is answered.
+    pub(crate) fn of(info: &RequestInfo) -> Self {
+        match info.verb {
+            Verb::Watch => Self::On,
+            // A log that is followed, too: a session has few such streams, and whoever follows logs has others first.
+            Verb::Get
+            | Verb::List
+            | Verb::Create
+            | Verb::Update
+            | Verb::Patch
+            | Verb::Delete
+            | Verb::DeleteCollection
+            | Verb::Post
+            | Verb::Put
+            | Verb::Head
+            | Verb::Options => Self::Briefly,
+        }
+    }
+}
+
 impl Streams {
     /// Nobody has any.
     pub(crate) fn new() -> Self {
         let most = |free: usize| limits::AGENT_SESSION_OPERATIONS.min(free / 4);
+        let brief = |free: usize| limits::AGENT_SESSION_BRIEF.min(free / 4);
         Self {
             operations: Shares::new(limits::AGENT_OPERATIONS, most),
+            brief: Shares::new(limits::AGENT_BRIEF, brief),
             live_reads: Questions::new(limits::AGENT_LIVE_READS),
             own: Questions::new(limits::AGENT_OWN_QUESTIONS),
         }
     }
 
     /// One for an operation of that session: fewer as others have more, so that there are some left for who has none.
-    pub(crate) fn operation(&self, session: SessionId) -> Result<Share, NoStream> {
-        self.operations.take(session).map(Share::operation).ok_or(NoStream)
+    pub(crate) fn operation(&self, session: SessionId, answers: Answers) -> Result<Share, NoStream> {
+        let brief = || match answers {
+            Answers::Briefly => self.brief.take(session),
+            Answers::On => None,
+        };
+        self.operations.take(session).or_else(brief).map(Share::operation).ok_or(NoStream)
     }
 
     /// The same for what people have approved, whose approval is spent, and for what another agent did not take. It counts, and is never refused:
@@ -133,6 +174,7 @@ impl Share {
 
 #[cfg(test)]
 mod tests {
+    use control_plane_core::query::Query;
     use uuid::Uuid;
 
     use super::*;
@@ -141,22 +183,39 @@ mod tests {
         SessionId::new(Uuid::new_v4())
     }
 
-    /// All that a session can get.
-    fn all_of(streams: &Streams, session: SessionId) -> Vec<Share> {
-        std::iter::from_fn(|| streams.operation(session).ok()).collect()
+    /// All that a session can get for such operations.
+    fn all_of(streams: &Streams, session: SessionId, answers: Answers) -> Vec<Share> {
+        std::iter::from_fn(|| streams.operation(session, answers).ok()).collect()
     }
 
     #[test]
     fn a_session_has_its_share_of_an_agents_streams_and_no_more() {
         let (streams, greedy) = (Streams::new(), session());
-        let mut shares = all_of(&streams, greedy);
+        let mut shares = all_of(&streams, greedy, Answers::On);
         assert_eq!(shares.len(), limits::AGENT_SESSION_OPERATIONS);
-        let other = streams.operation(session());
+        let other = streams.operation(session(), Answers::On);
         assert!(other.is_ok());
         shares.pop();
-        assert!(streams.operation(greedy).is_ok(), "what is given back is there again");
+        assert!(streams.operation(greedy, Answers::On).is_ok(), "what is given back is there again");
         // People's approval is not spent for nothing.
         let _approved: Vec<_> = (0..10).map(|_| streams.in_any_case(greedy)).collect();
+    }
+
+    /// Operators with an informer for each of a hundred resources.
+    #[test]
+    fn who_has_many_watches_can_still_ask() {
+        let streams = Streams::new();
+        let operators: Vec<_> = (0..5).map(|_| session()).collect();
+        let watches: Vec<_> = operators.iter().map(|own| all_of(&streams, *own, Answers::On)).collect();
+        let mut asked = Vec::new();
+        for own in &operators {
+            assert_eq!(streams.operation(*own, Answers::On).err(), Some(NoStream), "it has its share");
+            let all = (0..limits::AGENT_SESSION_BRIEF).map(|_| streams.operation(*own, Answers::Briefly));
+            asked.extend(all.map(|share| share.unwrap_or_else(|_| panic!("watches take nothing of these"))));
+            assert_eq!(streams.operation(*own, Answers::Briefly).err(), Some(NoStream), "and no more");
+        }
+        drop(watches);
+        assert!(operators.iter().all(|own| streams.operation(*own, Answers::On).is_ok()), "it is no watch's");
     }
 
     /// And our own questions have theirs.
@@ -165,15 +224,16 @@ mod tests {
         let streams = Streams::new();
         let mut taken = Vec::new();
         for number in 0..=20 {
-            let got = all_of(&streams, session());
-            assert!(!got.is_empty(), "session {number}");
-            taken.push(got);
+            let own = session();
+            let (watches, brief) = (all_of(&streams, own, Answers::On), all_of(&streams, own, Answers::Briefly));
+            assert!(!watches.is_empty() && !brief.is_empty(), "session {number}");
+            taken.push((watches, brief));
         }
-        let total = taken.iter().map(Vec::len).sum::<usize>();
-        assert!(total < limits::AGENT_OPERATIONS, "{total}");
+        let total = taken.iter().map(|(watches, brief)| watches.len() + brief.len()).sum::<usize>();
+        assert!(total < limits::AGENT_OPERATIONS + limits::AGENT_BRIEF, "{total}");
         assert!(streams.question(Purpose::LiveRead, session()).await.is_ok());
         drop(taken);
-        assert_eq!(streams.operations.count(), (0, 0), "nothing is left behind");
+        assert_eq!((streams.operations.count(), streams.brief.count()), ((0, 0), (0, 0)), "nothing is left behind");
     }
 
     /// Whether it has its place at once.
@@ -217,9 +277,23 @@ mod tests {
     }
 
     #[test]
+    fn requests_by_how_they_are_answered() {
+        let of = |path: &str| {
+            let (path, query) = path.split_once('?').unwrap_or((path, ""));
+            let query = Query::parse(query).unwrap();
+            Answers::of(&RequestInfo::parse(&http::Method::GET, path, &query).unwrap())
+        };
+        assert_eq!(of("/api/v1/pods?watch=true"), Answers::On);
+        assert_eq!(of("/api/v1/pods"), Answers::Briefly);
+        assert_eq!(of("/api/v1/namespaces/a/pods/b/log"), Answers::Briefly);
+        assert_eq!(of("/api/v1/namespaces/a/pods/b"), Answers::Briefly);
+        assert_eq!(of("/version"), Answers::Briefly);
+    }
+
+    #[test]
     fn all_of_them_fit_into_the_connection() {
         let questions = limits::AGENT_LIVE_READS + limits::AGENT_OWN_QUESTIONS;
-        let all = limits::AGENT_OPERATIONS + questions;
+        let all = limits::AGENT_OPERATIONS + limits::AGENT_BRIEF + questions;
         assert!(all + 128 <= usize::try_from(limits::STREAMS_MAX).unwrap());
         // The others among our own are few, and all of one session: that of nobody.
         const { assert!(limits::AGENT_OWN_QUESTIONS >= limits::TOKEN_REVIEWS + limits::AGENT_SESSION_QUESTIONS) }

@@ -19,7 +19,7 @@ use super::{Gateway, reply};
 use crate::agents::AgentLink;
 use crate::agents::answer::AgentBody;
 use crate::agents::forward::{self, ForwardError, Unspent, forward};
-use crate::agents::streams::Share;
+use crate::agents::streams::{Answers, Share};
 use crate::records::OperationLog;
 use crate::sessions::{Running, Session, SessionError};
 
@@ -124,7 +124,8 @@ impl Gateway {
     async fn issue(&self, session: &Session, body: usize, log: &mut OperationLog) -> Result<Issue, Refusal> {
         let cluster = log.opening().cluster.clone();
         let busy = |_| Refusal::Session(SessionError::NoStream);
-        let picked = self.agents.pick_for(&cluster, session.id()).await.map_err(busy)?;
+        let answers = Answers::of(&log.opening().info);
+        let picked = self.agents.pick_for(&cluster, session.id(), answers).await.map_err(busy)?;
         let (link, share) = picked.ok_or(Refusal::NoAgent(cluster))?;
         let room = link.body_room(session.id(), body).await.map_err(|_| Refusal::Session(SessionError::Full))?;
         // Judging and waiting took time, in which the session may have been revoked or run out.

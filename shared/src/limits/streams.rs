@@ -4,7 +4,7 @@
 /// them that were used: with 16 that was every third exchange.
 pub const STREAMS_INITIAL: u32 = 64;
 /// Streams a busy peer is raised to.
-pub const STREAMS_MAX: u32 = 1152;
+pub const STREAMS_MAX: u32 = 1280;
 /// Bytes in flight on one stream: what arrives there unread. Over 50 ms it lets 20 MB/s through.
 pub const STREAM_WINDOW: u32 = 1024 * 1024;
 /// Bytes in flight on one connection. Sixteen streams that nobody reads have all of it. A sidecar's connection is one runner's, who stops nobody but
@@ -24,6 +24,11 @@ pub const AGENT_OPERATIONS: usize = 768;
 /// take all they can the next one still finds some. One has its stream until its client has taken the answer, a day at most (watches). Nobody waits for one: who has
 /// his share is told so.
 pub const AGENT_SESSION_OPERATIONS: usize = 128;
+/// Streams of an agent's connection for operations that are no watches, beside those: no watch takes them, so that whoever has his share of watches,
+/// or comes when others have all, can still ask.
+pub const AGENT_BRIEF: usize = 128;
+/// The most that one session may have of them; and never more than a quarter of those that are free. kubectl asks for a few things at once.
+pub const AGENT_SESSION_BRIEF: usize = 8;
 /// Streams of an agent's connection for objects that we read because of what sessions ask for.
 pub const AGENT_LIVE_READS: usize = 112;
 /// Streams of an agent's connection for our other questions: token reviews, which are [`TOKEN_REVIEWS`](super::TOKEN_REVIEWS) at most, looks at what
