@@ -3,8 +3,14 @@
 //! What nobody reads of a stream fills its window, and streams enough the connection's, which is everybody's: others' answers would not come any
 //! more, heads included. So the connection has room for [`limits::ANSWERS_UNREAD`] such answers beside what everybody else needs, and those that wait
 //! are counted. One *waits* from when a piece of it was given to its reader until he comes for the next; if he has come and there is none, nothing of
-//! it lies here. Where one more waits than there is room for, of the session that has most of them the answer that has waited longest is broken
-//! off: that frees its bytes at once (SECURITY.md D9). There is no clock in it: who stands alone may be as slow as he likes.
+//! it lies here. Each session that has some has an equal share of the room, and while nobody else needs it, more.
+//!
+//! Where the room is full, a session that has its share is refused what may be long ([`Unread::has_room`]), so that nothing that is read has to go for
+//! it. What was asked for before can still be more than there is room for. Then an answer is broken off, which frees its bytes at once: of all
+//! that belong to sessions with more than their share, the one whose reader has taken nothing for the longest (SECURITY.md D9). So one that goes on
+//! never goes before one that stands still, except that nobody with more than his share drives out somebody with less: else a crumb taken now
+//! and then of each of sixty answers would be worth more than the one that another reads with pauses. Something always can go, so that nobody
+//! waits for room, slow as all may be; and there is no clock in it: who stands alone may be as slow as he likes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
@@ -72,6 +78,16 @@ impl<B> Unread<B> {
         AgentBody { slot, unread: self.clone(), session, waits: None, share: Arc::new(share) }
     }
 
+    /// Whether another answer of that session may be long without one that is read having to go for it: there is room, or the session has less than
+    /// its share, and gets what others have beyond theirs.
+    pub(super) fn has_room(&self, session: SessionId) -> bool {
+        let waiting = self.lock();
+        let own = waiting.by_session.get(&session).map_or(0, BTreeMap::len);
+        waiting.count < limits::ANSWERS_UNREAD
+            || own == 0
+            || own.saturating_mul(waiting.by_session.len()) < limits::ANSWERS_UNREAD
+    }
+
     /// One more waits for its reader.
     fn waits(&self, session: SessionId, slot: &Slot<B>) -> u64 {
         let (number, left) = self.lock().waits(session, slot);
@@ -100,7 +116,7 @@ impl<B> Waiting<B> {
         self.next += 1;
         self.by_session.entry(session).or_default().insert(number, Arc::clone(slot));
         self.count += 1;
-        let left = if self.count > limits::ANSWERS_UNREAD { self.take_longest_of_most() } else { None };
+        let left = if self.count > limits::ANSWERS_UNREAD { self.take_longest() } else { None };
         (number, left)
     }
 
@@ -115,11 +131,12 @@ impl<B> Waiting<B> {
         Some(slot)
     }
 
-    fn take_longest_of_most(&mut self) -> Option<(SessionId, Slot<B>)> {
-        let longest = |own: &BTreeMap<u64, Slot<B>>| own.keys().next().copied();
-        let sessions = self.by_session.iter().filter_map(|(session, own)| Some((own.len(), longest(own)?, *session)));
-        let (_, number, session) =
-            sessions.max_by_key(|(waiting, longest, _)| (*waiting, std::cmp::Reverse(*longest)))?;
+    /// Of those beyond their sessions' shares, the one that waits longest. There are some: one more than there is room for waits.
+    fn take_longest(&mut self) -> Option<(SessionId, Slot<B>)> {
+        let sessions = self.by_session.len();
+        let has_more = |own: &BTreeMap<u64, Slot<B>>| own.len().saturating_mul(sessions) > limits::ANSWERS_UNREAD;
+        let beyond = self.by_session.iter().filter(|(_, own)| has_more(own));
+        let (number, session) = beyond.filter_map(|(session, own)| Some((*own.keys().next()?, *session))).min()?;
         Some((session, self.goes(session, number)?))
     }
 }
@@ -233,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_leaves_most_unread_loses_what_waited_longest() {
+    async fn who_leaves_more_than_his_share_unread_loses_what_waited_longest() {
         let (world, greedy, modest) = (World::new(), session(), session());
         // The modest one waits longest of all, and keeps its answer.
         let one = world.unread(modest).await;
@@ -258,6 +275,66 @@ mod tests {
             assert!(!is_cut(&sender).await);
             assert!(body.frame().await.unwrap().is_ok());
         }
+    }
+
+    /// Of two who have more than their share, the one who reads, though he has most, loses nothing to the one who doesn't.
+    #[tokio::test]
+    async fn what_is_read_stays_while_there_is_something_that_is_not() {
+        let (world, reads, pauses) = (World::new(), session(), session());
+        let share = limits::ANSWERS_UNREAD / 4;
+        let mut read = Vec::new();
+        for _ in 0..2 * share {
+            read.push(world.unread(reads).await);
+        }
+        let mut paused = Vec::new();
+        for _ in 0..2 * share - 2 {
+            paused.push(world.unread(pauses).await);
+        }
+        for (sender, body) in &mut read {
+            sender.send(Bytes::from_static(b"piece")).await.unwrap();
+            assert!(body.frame().await.unwrap().is_ok(), "its reader came again");
+        }
+        // Two more sessions have one each, so that a quarter of the room is everybody's share; then two more.
+        let few: Vec<_> = [world.unread(session()).await, world.unread(session()).await].into();
+        let more = [world.unread(reads).await, world.unread(few[0].1.session).await];
+        let mut cut = Vec::new();
+        for (sender, _) in &paused {
+            cut.push(is_cut(sender).await);
+        }
+        assert!(cut[..2] == [true, true] && cut[2..].iter().all(|cut| !cut), "{cut:?}");
+        for (sender, _) in read.iter().chain(&few).chain(&more) {
+            assert!(!is_cut(sender).await);
+        }
+    }
+
+    /// Where nobody can have anything without another losing it, who has his share waits until his own are read; who has less does not.
+    #[tokio::test]
+    async fn who_has_his_share_unread_is_refused_more() {
+        let (world, greedy, modest) = (World::new(), session(), session());
+        let mut many = Vec::new();
+        for _ in 0..limits::ANSWERS_UNREAD {
+            assert!(world.unread.has_room(greedy));
+            many.push(world.unread(greedy).await);
+        }
+        assert!(!world.unread.has_room(greedy));
+        let mut few = Vec::new();
+        for _ in 0..limits::ANSWERS_UNREAD / 2 {
+            assert!(world.unread.has_room(modest), "what the other has beyond his share");
+            few.push(world.unread(modest).await);
+        }
+        assert!(!world.unread.has_room(modest) && !world.unread.has_room(greedy));
+        for (sender, _) in &few {
+            assert!(!is_cut(sender).await);
+        }
+        few.pop();
+        assert!(world.unread.has_room(modest) && world.unread.has_room(greedy), "there is room again");
+        drop((many, few));
+        // However many there are.
+        let mut crowd = Vec::new();
+        for _ in 0..limits::ANSWERS_UNREAD {
+            crowd.push(world.unread(session()).await);
+        }
+        assert!(world.unread.has_room(modest) && !world.unread.has_room(crowd[0].1.session));
     }
 
     /// Readers that come, however many there are, and watches that are quiet.

@@ -37,8 +37,10 @@ struct Questions {
 /// How an operation's answer will be, as far as its request tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answers {
-    /// To an end: one object, a list.
+    /// Little, and soon: one object.
     Briefly,
+    /// It may be long: a list, a log.
+    AtLength,
     /// For as long as its reader wants: a watch.
     On,
 }
@@ -58,8 +60,14 @@ struct Question {
 
 /// There is no stream for another operation of this session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no stream for it")]
-pub(crate) struct NoStream;
+pub(crate) enum NoStream {
+    /// It has its share of them.
+    #[error("there is no stream for it")]
+    Share,
+    /// As many of its answers as may wait for their readers ([`super::answer::Unread::has_room`]).
+    #[error("too many answers of its session wait for their readers")]
+    Unread,
+}
 
 impl Agents {
     /// An agent of the cluster that has a stream for an operation of that session, and the stream; `None`: no agent is connected.
@@ -69,14 +77,27 @@ impl Agents {
         session: SessionId,
         answers: Answers,
     ) -> Result<Option<(Arc<AgentLink>, Share)>, NoStream> {
+        let mut why = NoStream::Share;
         // They take turns.
         for _ in 0..self.count(cluster).max(1) {
             let Some(link) = self.pick_or_wait(cluster).await else { return Ok(None) };
-            if let Ok(share) = link.streams.operation(session, answers) {
-                return Ok(Some((link, share)));
+            match link.operation(session, answers) {
+                Ok(share) => return Ok(Some((link, share))),
+                Err(none) => why = none,
             }
         }
-        Err(NoStream)
+        Err(why)
+    }
+}
+
+impl AgentLink {
+    /// A stream for an operation of that session, whose answer will be like that.
+    pub(super) fn operation(&self, session: SessionId, answers: Answers) -> Result<Share, NoStream> {
+        let room = match answers {
+            Answers::Briefly => true,
+            Answers::AtLength | Answers::On => self.unread.has_room(session),
+        };
+        if room { self.streams.operation(session, answers) } else { Err(NoStream::Unread) }
     }
 }
 
@@ -85,9 +106,10 @@ impl Answers {
     pub(crate) fn of(info: &RequestInfo) -> Self {
         match info.verb {
             Verb::Watch => Self::On,
-            // A log that is followed, too: a session has few such streams, and whoever follows logs has others first.
+            Verb::List => Self::AtLength,
+            // One that is followed, too: a session has few such streams, and whoever follows logs has others first.
+            Verb::Get if info.subresource == "log" => Self::AtLength,
             Verb::Get
-            | Verb::List
             | Verb::Create
             | Verb::Update
             | Verb::Patch
@@ -117,10 +139,10 @@ impl Streams {
     /// One for an operation of that session: fewer as others have more, so that there are some left for who has none.
     pub(crate) fn operation(&self, session: SessionId, answers: Answers) -> Result<Share, NoStream> {
         let brief = || match answers {
-            Answers::Briefly => self.brief.take(session),
+            Answers::Briefly | Answers::AtLength => self.brief.take(session),
             Answers::On => None,
         };
-        self.operations.take(session).or_else(brief).map(Share::operation).ok_or(NoStream)
+        self.operations.take(session).or_else(brief).map(Share::operation).ok_or(NoStream::Share)
     }
 
     /// The same for what people have approved, whose approval is spent, and for what another agent did not take. It counts, and is never refused:
@@ -145,7 +167,7 @@ impl Questions {
     }
 
     async fn place(&self, session: SessionId) -> Result<Question, NoStream> {
-        let closed = |_| NoStream;
+        let closed = |_| NoStream::Share;
         let own = self.asking(session);
         // Its own first: a session that asks much has no more of what all share.
         let first = Arc::clone(&own).acquire_owned().await.map_err(closed)?;
@@ -209,10 +231,12 @@ mod tests {
         let watches: Vec<_> = operators.iter().map(|own| all_of(&streams, *own, Answers::On)).collect();
         let mut asked = Vec::new();
         for own in &operators {
-            assert_eq!(streams.operation(*own, Answers::On).err(), Some(NoStream), "it has its share");
-            let all = (0..limits::AGENT_SESSION_BRIEF).map(|_| streams.operation(*own, Answers::Briefly));
-            asked.extend(all.map(|share| share.unwrap_or_else(|_| panic!("watches take nothing of these"))));
-            assert_eq!(streams.operation(*own, Answers::Briefly).err(), Some(NoStream), "and no more");
+            assert_eq!(streams.operation(*own, Answers::On).err(), Some(NoStream::Share), "it has its share");
+            for answers in [Answers::Briefly, Answers::AtLength] {
+                let all = (0..limits::AGENT_SESSION_BRIEF / 2).map(|_| streams.operation(*own, answers));
+                asked.extend(all.map(|share| share.unwrap_or_else(|_| panic!("watches take nothing of these"))));
+            }
+            assert_eq!(streams.operation(*own, Answers::Briefly).err(), Some(NoStream::Share), "and no more");
         }
         drop(watches);
         assert!(operators.iter().all(|own| streams.operation(*own, Answers::On).is_ok()), "it is no watch's");
@@ -284,8 +308,8 @@ mod tests {
             Answers::of(&RequestInfo::parse(&http::Method::GET, path, &query).unwrap())
         };
         assert_eq!(of("/api/v1/pods?watch=true"), Answers::On);
-        assert_eq!(of("/api/v1/pods"), Answers::Briefly);
-        assert_eq!(of("/api/v1/namespaces/a/pods/b/log"), Answers::Briefly);
+        assert_eq!(of("/api/v1/pods"), Answers::AtLength);
+        assert_eq!(of("/api/v1/namespaces/a/pods/b/log"), Answers::AtLength);
         assert_eq!(of("/api/v1/namespaces/a/pods/b"), Answers::Briefly);
         assert_eq!(of("/version"), Answers::Briefly);
     }

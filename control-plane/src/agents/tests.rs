@@ -21,6 +21,7 @@ use shared_net::{drain, exchange, quic};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::streams::{Answers, NoStream};
 use super::*;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -192,4 +193,26 @@ async fn answers_that_nobody_reads_stop_nobody() {
         kept += usize::from(body.frame().await.unwrap().is_ok());
     }
     assert_eq!(kept, limits::ANSWERS_UNREAD - 1);
+}
+
+/// SECURITY.md D9: who leaves his share unread asks for nothing long, so that nothing that is read has to go for it. What is short he gets, and
+/// others get all.
+#[tokio::test]
+async fn who_leaves_his_share_unread_asks_for_little() {
+    let (link, _open) = answering_agent().await;
+    let (greedy, other) = (SessionId::new(Uuid::new_v4()), SessionId::new(Uuid::new_v4()));
+    let mut unread = Vec::new();
+    for _ in 0..limits::ANSWERS_UNREAD {
+        assert!(link.operation(greedy, Answers::AtLength).is_ok());
+        let mut body = asked(&link, greedy).await;
+        assert!(body.frame().await.unwrap().is_ok());
+        unread.push(body);
+    }
+    for answers in [Answers::AtLength, Answers::On] {
+        assert_eq!(link.operation(greedy, answers).err(), Some(NoStream::Unread));
+        assert!(link.operation(other, answers).is_ok());
+    }
+    assert!(link.operation(greedy, Answers::Briefly).is_ok());
+    unread.pop();
+    assert!(link.operation(greedy, Answers::AtLength).is_ok(), "one was given up");
 }

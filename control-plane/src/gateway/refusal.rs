@@ -136,9 +136,9 @@ impl Refusal {
                 // Not Unauthorized: kubectl throws the sentence of a 401 away and asks for credentials.
                 shape(Reason::Forbidden, "session", format!("{error}; start a new job, or see the sidecar's log"))
             }
-            Self::Session(error @ (SessionError::Busy | SessionError::Full | SessionError::NoStream)) => {
-                Shape { retry: true, ..shape(Reason::TooManyRequests, "busy", error.to_string()) }
-            }
+            Self::Session(
+                error @ (SessionError::Busy | SessionError::Full | SessionError::NoStream | SessionError::Unread),
+            ) => Shape { retry: true, ..shape(Reason::TooManyRequests, "busy", error.to_string()) },
             Self::Header(error) => Shape { attack: true, ..shape(error.reason(), "header", error.to_string()) },
             Self::NoOperationId => {
                 Shape { attack: true, ..shape(Reason::BadRequest, "operation_id", "the operation id is missing".into()) }

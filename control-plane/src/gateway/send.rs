@@ -19,7 +19,7 @@ use super::{Gateway, reply};
 use crate::agents::AgentLink;
 use crate::agents::answer::AgentBody;
 use crate::agents::forward::{self, ForwardError, Unspent, forward};
-use crate::agents::streams::{Answers, Share};
+use crate::agents::streams::{Answers, NoStream, Share};
 use crate::records::OperationLog;
 use crate::sessions::{Running, Session, SessionError};
 
@@ -123,7 +123,12 @@ impl Gateway {
     /// Picks an agent and puts the grant to come on record.
     async fn issue(&self, session: &Session, body: usize, log: &mut OperationLog) -> Result<Issue, Refusal> {
         let cluster = log.opening().cluster.clone();
-        let busy = |_| Refusal::Session(SessionError::NoStream);
+        let busy = |why| {
+            Refusal::Session(match why {
+                NoStream::Share => SessionError::NoStream,
+                NoStream::Unread => SessionError::Unread,
+            })
+        };
         let answers = Answers::of(&log.opening().info);
         let picked = self.agents.pick_for(&cluster, session.id(), answers).await.map_err(busy)?;
         let (link, share) = picked.ok_or(Refusal::NoAgent(cluster))?;

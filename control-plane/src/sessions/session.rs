@@ -72,6 +72,12 @@ pub enum SessionError {
         limits::AGENT_SESSION_OPERATIONS
     )]
     NoStream,
+    /// Too many answers that wait for their readers.
+    #[error(
+        "the session has its share of the answers that may wait for their readers ({} for all sessions together); read them on or close them, or try again",
+        limits::ANSWERS_UNREAD
+    )]
+    Unread,
     /// Too many bytes at once.
     #[error("there is no room for its body: others are under way")]
     Full,

@@ -12,9 +12,9 @@ pub const STREAM_WINDOW: u32 = 1024 * 1024;
 /// see [`AGENT_WINDOW`]. Over TCP these windows are the same, for the packets are.
 pub const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// Answers of one agent that may wait unread in the control plane for their readers, of all sessions together: with [`STREAM_WINDOW`] each, and
-/// what HTTP holds of it on both sides, 72 MiB for each agent that is read so. Nobody waits for one of these places: who comes when all are
-/// taken has his, and of the session that has most of them the answer that waited longest is broken off. So one that is alone may leave its
-/// answers unread for as long as it likes, and loses them when others need the room.
+/// what HTTP holds of it on both sides, 72 MiB for each agent that is read so. Nobody waits for one of these places: when all are
+/// taken, who has his share of them is refused, who has less gets his, and of those beyond a share the answer that waited longest is broken off. So one
+/// that is alone may leave its answers unread for as long as it likes, and loses them when others need the room.
 pub const ANSWERS_UNREAD: usize = 64;
 /// Bytes in flight of one agent's answers: all that may wait unread, and as much for the others as a connection has.
 pub const AGENT_WINDOW: u32 = ANSWERS_UNREAD as u32 * STREAM_WINDOW + CONNECTION_WINDOW;
