@@ -148,7 +148,7 @@ pub const BACKOFF_SOON: Duration = Duration::from_secs(3);
 pub const HANDSHAKE_SOON: Duration = Duration::from_secs(4);
 /// Longest pause between two attempts while a request waits.
 pub const BACKOFF_BUSY: Duration = Duration::from_millis(500);
-/// Token reviews that one control plane asks of agents at once: after its restart every sidecar needs one, and the API server has other
+/// Token reviews that one control plane asks of a cluster at once: after its restart every sidecar needs one, and the API server has other
 /// things to do.
 pub const TOKEN_REVIEWS: usize = 64;
 /// Between two renewals of a session whose token has no time left.

@@ -122,7 +122,7 @@ impl Agents {
             .map_err(not_made)
             .map_err(failed)?;
         let attributes = Attributes::new(identity.clone(), OperationId::new(Uuid::now_v7()), session, request);
-        let permit = tokio::time::timeout(WAIT, self.reviews.acquire()).await;
+        let permit = tokio::time::timeout(WAIT, self.reviews.turn(cluster)).await;
         let Ok(Ok(_permit)) = permit else {
             return Err(failed(InternalError::NoAnswer));
         };

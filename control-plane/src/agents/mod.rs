@@ -27,14 +27,14 @@ use shared::time::Timestamp;
 use shared::{limits, wire};
 use shared_net::endpoint::{Connection, Way};
 use shared_net::memory::{self, Memory};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use hello::{HelloError, HelloReply, HelloRequest, Offer};
 pub use internal::InternalError;
 
 use self::answer::Unread;
-use self::streams::Streams;
+use self::streams::{Reviews, Streams};
 use crate::grants::Grants;
 use crate::records::Recorder;
 
@@ -130,8 +130,7 @@ pub struct Agents {
     by_cluster: RwLock<HashMap<String, Vec<Arc<AgentLink>>>>,
     turn: AtomicUsize,
     changed: watch::Sender<u64>,
-    /// Token reviews that may be under way.
-    reviews: Semaphore,
+    reviews: Reviews,
     grants: Arc<Grants>,
     recorder: Recorder,
 }
@@ -143,7 +142,7 @@ impl Agents {
             by_cluster: RwLock::new(HashMap::new()),
             turn: AtomicUsize::new(0),
             changed: watch::Sender::new(0),
-            reviews: Semaphore::new(limits::TOKEN_REVIEWS),
+            reviews: Reviews::default(),
             grants,
             recorder,
         }

@@ -34,6 +34,12 @@ struct Questions {
     asking: Mutex<HashMap<SessionId, Weak<Semaphore>>>,
 }
 
+/// Token reviews that may be under way, of each cluster: one whose API server hangs keeps nobody out of another.
+#[derive(Default)]
+pub(super) struct Reviews {
+    by_cluster: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
 /// How an operation's answer will be, as far as its request tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answers {
@@ -161,6 +167,18 @@ impl Streams {
     }
 }
 
+impl Reviews {
+    /// The turn of one, before anything of it is on record: after a restart of ours many wait.
+    pub(super) async fn turn(&self, cluster: &str) -> Result<OwnedSemaphorePermit, NoStream> {
+        let of_cluster = {
+            let mut by_cluster = self.by_cluster.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(Semaphore::new(limits::TOKEN_REVIEWS));
+            Arc::clone(by_cluster.entry(cluster.to_owned()).or_insert_with(new))
+        };
+        of_cluster.acquire_owned().await.map_err(|_| NoStream::Share)
+    }
+}
+
 impl Questions {
     fn new(all: usize) -> Self {
         Self { all: Arc::new(Semaphore::new(all)), asking: Mutex::default() }
@@ -261,7 +279,7 @@ mod tests {
     }
 
     /// Whether it has its place at once.
-    async fn is_there(asking: impl Future<Output = Result<Share, NoStream>>) -> Option<Share> {
+    async fn is_there<T>(asking: impl Future<Output = Result<T, NoStream>>) -> Option<T> {
         tokio::select! {
             biased;
             share = asking => share.ok(),
@@ -298,6 +316,18 @@ mod tests {
             }
             assert!(is_there(streams.question(one, session())).await.is_some(), "{one:?} beside {many:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn token_reviews_of_one_cluster_keep_nobody_out_of_another() {
+        let (reviews, mut hanging) = (Reviews::default(), Vec::new());
+        while let Some(turn) = is_there(reviews.turn("hangs")).await {
+            hanging.push(turn);
+        }
+        assert_eq!(hanging.len(), limits::TOKEN_REVIEWS);
+        assert!(is_there(reviews.turn("answers")).await.is_some());
+        hanging.pop();
+        assert!(is_there(reviews.turn("hangs")).await.is_some(), "what is over makes room");
     }
 
     #[test]
