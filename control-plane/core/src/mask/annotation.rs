@@ -16,10 +16,14 @@ impl Masker {
     /// A collected annotation is complete.
     pub(super) fn end_annotation(&mut self, strict: bool, out: &mut Vec<u8>) {
         let text = std::mem::take(&mut self.text);
-        if !strict && !is_bracketed(&text) {
-            if self.is_of_secret() && may_carry_value(&text) {
-                self.placeholder("Annotation", "annotation", None, out);
-            } else {
+        let bracketed = is_bracketed(&text);
+        // What tools keep of a Secret in JSON is more than manifests: patches, fields by themselves. An empty text has nothing.
+        let is_whole = if strict { false } else { self.is_of_secret() && (bracketed || may_carry_value(&text)) };
+        if is_whole {
+            self.placeholder("Annotation", "annotation", None, out);
+        }
+        if is_whole || !strict && !bracketed || text.is_empty() {
+            if !is_whole {
                 self.escape(&text, out);
             }
             self.text = text;
@@ -85,7 +89,7 @@ impl Masker {
 
     /// What was collected is longer than its bound: hand it on.
     pub(super) fn spill(&mut self, out: &mut Vec<u8>) -> Result<(), MaskError> {
-        if self.text_use == (Use::Collect { strict: false }) && !is_bracketed(&self.text) {
+        if self.text_use == (Use::Collect { strict: false }) && (!is_bracketed(&self.text) || self.is_of_secret()) {
             // Nobody writes so much about a Secret.
             self.placeholder("Annotation", "annotation", None, out);
             self.text.clear();
@@ -174,7 +178,7 @@ impl Masker {
     }
 }
 
-/// Whether an annotation of a Secret that is no JSON may hold its values all the same, as those do in which tools keep what they applied:
+/// Whether an annotation of a Secret that is not in brackets may hold its values all the same, as those do in which tools keep what they applied:
 /// packed (Rancher's `objectset.rio.cattle.io/applied`, `banzaicloud.com/last-applied`), as YAML or a patch (kapp's), or a token itself
 /// (`openshift.io/token-secret.value`).
 pub(super) fn may_carry_value(text: &[u8]) -> bool {

@@ -303,10 +303,11 @@ impl Walk<'_> {
                 Value::String(text) => {
                     let strict = name == LAST_APPLIED;
                     let blank = [' ', '\n', '\r', '\t'];
-                    if strict || text.trim_start_matches(blank).starts_with(['{', '[']) {
-                        self.document(name, of_secret && strict, strict, value);
-                    } else if may_carry && may_carry_value(text.as_bytes()) {
+                    let bracketed = text.trim_start_matches(blank).starts_with(['{', '[']);
+                    if !strict && may_carry && (bracketed || may_carry_value(text.as_bytes())) {
                         self.replace(value, "Annotation", "annotation", name, false);
+                    } else if (strict || bracketed) && !text.is_empty() {
+                        self.document(name, of_secret && strict, strict, value);
                     }
                 }
                 Value::Object(_) | Value::Array(_) => self.misplaced(name, value),

@@ -103,11 +103,11 @@ fn m3_what_only_looks_like_a_status_passes() {
     ] {
         passes("widgets", &text);
     }
-    // In an annotation, of a Secret too.
+    // In an annotation.
     let text = json!(r#"{"details":{"x":"Y z"},"message":"An odd text","reason":"x y","status":"synced"}"#);
-    let secret =
-        format!(r#"{{"kind":"Secret","apiVersion":"v1","metadata":{{"name":"a","annotations":{{"a":{text}}}}}}}"#);
-    passes("secrets", &secret);
+    let map =
+        format!(r#"{{"kind":"ConfigMap","apiVersion":"v1","metadata":{{"name":"a","annotations":{{"a":{text}}}}}}}"#);
+    passes("configmaps", &map);
 }
 
 /// Nobody sees the words; whoever looks after the cluster finds them by the operation.
