@@ -475,14 +475,14 @@ pub const RELEASE_EXCHANGED: usize = 64;
 pub const VALUE_BYTES_MIN: usize = 6;
 /// Bytes of a line of a longer value (a key in PEM) that is looked for by itself.
 pub const VALUE_LINE_BYTES_MIN: usize = 16;
-/// Bytes of all forms of all values that one text is searched for: some eighty kilobytes of Secrets. The searcher takes about thirty times as
+/// Bytes of all forms of all values that one text is searched for: some forty kilobytes of Secrets, thirty-six of binary ones. The searcher takes about thirty times as
 /// much memory while it is made, and an agent has little.
 pub const VALUE_PATTERN_BYTES: usize = 768 * 1024;
 /// Entries by which a searcher tells which values end where, at most one for each byte of each form and each form that ends there too. They take
 /// eight bytes each while it is made. Real values end in one another rarely, three or four at most.
 pub const VALUE_ENDINGS: usize = 8 * 1024 * 1024;
-/// Bytes of all searchers for values that an agent has at once, each for as long as somebody reads a log of its pod. One takes 24 MiB at most,
+/// Bytes of all searchers for values that an agent has at once, each for as long as somebody reads a log of its pod. One takes 27 MiB at most,
 /// for the longest values that are looked for, and some hundred kilobytes usually; an agent has [`AGENT_BYTES`].
-pub const VALUE_SEARCHERS_BYTES: usize = 24 * 1024 * 1024;
+pub const VALUE_SEARCHERS_BYTES: usize = 28 * 1024 * 1024;
 /// Secrets of one pod whose values are looked for in its text; real pods use a handful.
 pub const VALUE_SECRETS: usize = 64;

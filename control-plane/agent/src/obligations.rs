@@ -29,7 +29,7 @@ pub(crate) struct Obligations {
     /// Shown, for people have approved it.
     pub(crate) reveal: Option<VersionPin>,
     /// As much of a pod's text is shown; the API server is asked for all of it.
-    pub(crate) text_limit: Option<u64>,
+    pub(crate) text_part: values::TextPart,
 }
 
 /// A spent grant with what it demands.
@@ -86,13 +86,13 @@ impl Obligations {
             fields: MaskedFields::parse(&claims.mask).map_err(|_| unknown())?,
             hidden: Hidden::parse(&claims.hide, info).map_err(|_| unknown())?,
             reveal: disclosable.check(info, claims).map_err(Refusal::Rule)?,
-            text_limit: values::limit_of(grant.request()).map_err(|_| Refusal::Text(TextError::Limit))?,
+            text_part: values::TextPart::of(grant.request()).map_err(|_| Refusal::Text(TextError::Limit))?,
         })
     }
 
     /// The request that is sent instead: where objects are hidden in the answer or values shown, it has to be JSON, and a text whole.
     pub(crate) fn narrow(&self, request: WireRequest) -> Result<WireRequest, Refusal> {
-        let request = match self.text_limit {
+        let request = match self.text_part.limit {
             Some(_) => values::without_limit(request).map_err(|_| Refusal::Read(Unread::Own))?,
             None => request,
         };

@@ -12,7 +12,7 @@ use control_plane_core::grant::{self, Arrived, MatchedGrant, Purpose, VerifiedGr
 use control_plane_core::headers::wants_upgrade;
 use control_plane_core::hide::Filter;
 use control_plane_core::ledger::Epoch;
-use control_plane_core::mask::values::SecretValues;
+use control_plane_core::mask::values::{SecretValues, TextPart};
 use control_plane_core::mask::{AnswerMasker, Format, MaskContext, PlaceholderKeys};
 use control_plane_core::request_info::RequestInfo;
 use control_plane_core::restore::Carried;
@@ -160,7 +160,7 @@ where
     }
     let lane = if long { Lane::Stream } else { Lane::Call };
     let granted = Granted { grant, obligations: Arc::clone(&obligations), carries, _room: room };
-    let Obligations { hidden, reveal, text_limit, .. } = &*obligations;
+    let Obligations { hidden, reveal, text_part, .. } = &*obligations;
     let accept = obligations.accept(granted.grant.request().wire())?;
     let mask = agent.mask(&info, &obligations);
     let masked = mask.guards_messages();
@@ -170,7 +170,7 @@ where
         return not_sent(agent, &asked, response, mask, &bounds).await;
     }
     let left = granted.grant.time_left(agent.clock.monotonic().saturating_sub(received));
-    let text = text::wanted(agent, &granted, left).await?.map(|values| (values, *text_limit));
+    let text = text::wanted(agent, &granted, left).await?.map(|values| (values, *text_part));
     let response = send(agent, granted, received, lane, report).await?;
 
     agent.metrics.answered(response.status().as_u16());
@@ -423,7 +423,7 @@ async fn reviewed(
 fn masker(
     plan: Plan,
     mask: MaskContext,
-    text: Option<(Arc<SecretValues>, Option<u64>)>,
+    text: Option<(Arc<SecretValues>, TextPart)>,
     filter: Option<Filter>,
     reveal: Option<VersionPin>,
 ) -> Result<AnswerMasker, Refusal> {
@@ -434,8 +434,8 @@ fn masker(
         },
         (Treatment::Mask(Format::Json), Some(filter)) => AnswerMasker::new(mask, Format::Json).hiding(filter),
         (Treatment::Text, None) => {
-            let (values, limit) = text.ok_or(Refusal::Answer(AnswerError::Pod))?;
-            AnswerMasker::text(values, limit)
+            let (values, part) = text.ok_or(Refusal::Answer(AnswerError::Pod))?;
+            AnswerMasker::text(values, part)
         }
         (Treatment::Pass, None) | (Treatment::Empty | Treatment::Replace, _) => AnswerMasker::pass(),
         (Treatment::Mask(_) | Treatment::Text | Treatment::Pass, Some(_)) => {

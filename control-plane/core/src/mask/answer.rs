@@ -8,7 +8,7 @@ use super::fields::FieldMasker;
 use super::inflate::{Inflate, InflateError};
 use super::protobuf::{Framing, ProtobufMaskError, ProtobufMasker};
 use super::reveal::Revealer;
-use super::values::{SecretValues, TextMasker};
+use super::values::{SecretValues, TextMasker, TextPart};
 use super::{MaskContext, MaskError, MaskSummary, Masker};
 use crate::hide::{Filter, HideError};
 use crate::version_pin::VersionPin;
@@ -105,10 +105,9 @@ impl AnswerMasker {
         Self { inflate: None, filter: None, inner }
     }
 
-    /// For the text of a pod, of which so many bytes are shown at most.
-    pub fn text(values: Arc<SecretValues>, limit: Option<u64>) -> Self {
-        let masker = TextMasker::new(values);
-        let masker = if let Some(bytes) = limit { masker.within(bytes) } else { masker };
+    /// For the text of a pod, of which this part is shown.
+    pub fn text(values: Arc<SecretValues>, part: TextPart) -> Self {
+        let masker = TextMasker::new(values).of_part(part);
         Self { inflate: None, filter: None, inner: Inner::Text(Box::new(masker)) }
     }
 

@@ -20,6 +20,7 @@ mod forms;
 mod fuzz;
 mod pod;
 mod skip;
+mod start;
 mod unescape;
 mod view;
 
@@ -28,7 +29,8 @@ mod tests;
 
 use forms::Lines;
 pub(crate) use pod::secret_names;
-pub use pod::{FoundValues, LimitError, limit_of, pod_of, secrets_of, without_limit};
+pub use pod::{FoundValues, LimitError, TextPart, pod_of, secrets_of, without_limit};
+use start::Start;
 use view::Views;
 
 /// What stands where a value stood. No placeholder: a text is not written back.
@@ -58,6 +60,8 @@ pub struct SecretValues {
     skip: skip::Skip,
     /// How many of the last bytes may be the beginning of a value, by state. States that are not in here are none of a value.
     depths: HashMap<StateID, usize>,
+    /// What is looked for.
+    forms: Vec<Vec<u8>>,
     /// Bytes of a text that are held back at most. Of what is longer, for it is escaped, no end is waited for.
     held: u64,
     /// What is given back when nobody looks for them any more.
@@ -91,16 +95,17 @@ impl SecretValues {
         let start = searcher.start_state(Anchored::No).map_err(|_| ValuesError::Searcher)?;
         let skip = skip::Skip::new(&patterns);
         let longest = patterns.iter().map(Vec::len).max().unwrap_or(0);
-        let depths = depths(&searcher, start, patterns);
+        let depths = depths(&searcher, start, patterns.clone());
         let held = 4 * longest as u64 + 64 * 1024;
-        Ok(Self { searcher, start, skip, depths, held, _kept: None })
+        Ok(Self { searcher, start, skip, depths, forms: patterns, held, _kept: None })
     }
 
     /// Bytes that they take in memory for as long as they are looked for.
     pub fn memory(&self) -> usize {
         // A table of the standard library has a place in eight free, and a byte for each.
         let entry = size_of::<(StateID, usize)>() + 1;
-        self.searcher.memory_usage() + skip::TABLE + self.depths.capacity().saturating_mul(entry) / 7 * 8
+        let forms: usize = self.forms.iter().map(|form| form.capacity() + size_of::<Vec<u8>>()).sum();
+        self.searcher.memory_usage() + skip::TABLE + self.depths.capacity().saturating_mul(entry) / 7 * 8 + forms
     }
 
     /// The same, with something that goes when they go: the room that they take.
@@ -201,6 +206,8 @@ pub struct TextMasker {
     state: StateID,
     /// The text with its escapes undone.
     views: Views,
+    /// The beginning of a text of which nobody can say yet whether it is the end of a value.
+    begun: Option<Vec<u8>>,
     /// What came and was not written yet: at most the longest value, as it is escaped.
     held: Vec<u8>,
     /// Where `held` begins, in bytes of the text.
@@ -219,13 +226,14 @@ impl TextMasker {
     pub fn new(values: Arc<SecretValues>) -> Self {
         let (state, left) = (values.start, u64::MAX);
         let views = Views::new(state);
-        Self { values, state, views, held: Vec::new(), base: 0, found: Vec::new(), written: None, masked: 0, left }
+        let (held, found) = (Vec::new(), Vec::new());
+        Self { values, state, views, begun: None, held, base: 0, found, written: None, masked: 0, left }
     }
 
-    /// The same, of which no more than so many bytes are written.
+    /// The same, of which this part is shown.
     #[must_use]
-    pub const fn within(mut self, bytes: u64) -> Self {
-        self.left = bytes;
+    pub fn of_part(mut self, part: TextPart) -> Self {
+        (self.left, self.begun) = (part.limit.unwrap_or(u64::MAX), part.begins_within.then(Vec::new));
         self
     }
 
@@ -236,6 +244,23 @@ impl TextMasker {
 
     /// Takes the next piece and appends what may pass to `out`: everything but an end that may be the beginning of a value.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        let Some(mut begun) = self.begun.take() else { return self.take(input, out) };
+        begun.extend_from_slice(input);
+        match Start::of(&self.values.forms, &begun, false) {
+            Start::Open => self.begun = Some(begun),
+            Start::Of(from, until) => self.begin(begun, (from, until), out),
+        }
+    }
+
+    /// The text begins so, and there with the end of a value.
+    fn begin(&mut self, begun: Vec<u8>, (from, until): (usize, usize), out: &mut Vec<u8>) {
+        if from < until {
+            self.found.push((from as u64, until as u64));
+        }
+        self.take(&zeroize::Zeroizing::new(begun), out);
+    }
+
+    fn take(&mut self, input: &[u8], out: &mut Vec<u8>) {
         let values = Arc::clone(&self.values);
         for block in input.chunks(BLOCK) {
             let from = self.base + self.held.len() as u64;
@@ -260,6 +285,10 @@ impl TextMasker {
     /// The text has ended: writes the rest, and says how many values were replaced.
     pub fn finish(mut self, out: &mut Vec<u8>) -> u64 {
         let values = Arc::clone(&self.values);
+        if let Some(begun) = self.begun.take() {
+            let Start::Of(from, until) = Start::of(&values.forms, &begun, true) else { return 0 };
+            self.begin(begun, (from, until), out);
+        }
         let end = self.base + self.held.len() as u64;
         let mut found = Found::default();
         // The last line ends here.
@@ -342,6 +371,7 @@ impl Drop for TextMasker {
     fn drop(&mut self) {
         // It may be the beginning of a value.
         zeroize::Zeroize::zeroize(&mut self.held);
+        zeroize::Zeroize::zeroize(&mut self.begun);
     }
 }
 

@@ -31,21 +31,38 @@ pub fn pod_of(info: &RequestInfo) -> Option<RequestInfo> {
 
 /// How much of a log is asked for (k8s.io/api core/v1 `PodLogOptions.limitBytes`).
 const LIMIT: &str = "limitBytes";
+/// From where on.
+const FROM: [&str; 3] = ["tailLines", "sinceTime", "sinceSeconds"];
+
+/// The part of a pod's text that is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TextPart {
+    /// No more bytes than that. Cut where it comes from, a value that stands at the cut would be none that anybody looks for, and all of it but
+    /// a byte be shown: so the text is asked for without this ([`without_limit`]), and cut when it is masked.
+    pub limit: Option<u64>,
+    /// Whether it may begin within a line, and a value.
+    pub begins_within: bool,
+}
 
 /// It is no positive number, which the API server would refuse as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("limitBytes is no positive number")]
 pub struct LimitError;
 
-/// How many bytes of a pod's text a request asks for; `None`: all, or it asks for no such text. Cut where it comes from, a value that stands at
-/// the cut would be none that anybody looks for, and all of it but a byte be shown: so the text is asked for without this ([`without_limit`]),
-/// and cut when it is masked.
-///
-/// # Errors
-/// [`LimitError`].
-pub fn limit_of(request: &Request) -> Result<Option<u64>, LimitError> {
-    let limit = request.query().get(LIMIT).filter(|_| pod_of(request.info()).is_some());
-    limit.map(|limit| limit.parse().ok().filter(|bytes| *bytes > 0).ok_or(LimitError)).transpose()
+impl TextPart {
+    /// What a request asks for: all, where it asks for no such text.
+    ///
+    /// # Errors
+    /// [`LimitError`].
+    pub fn of(request: &Request) -> Result<Self, LimitError> {
+        if pod_of(request.info()).is_none() {
+            return Ok(Self::default());
+        }
+        let limit = request.query().get(LIMIT);
+        let limit = limit.map(|limit| limit.parse().ok().filter(|bytes| *bytes > 0).ok_or(LimitError));
+        let begins_within = FROM.iter().any(|name| request.query().get(name).is_some());
+        Ok(Self { limit: limit.transpose()?, begins_within })
+    }
 }
 
 /// The request for the whole text.

@@ -6,7 +6,7 @@ use memchr::memmem;
 use proptest::prelude::*;
 
 use super::fuzz::{escaped, reference};
-use super::{FoundValues, MASKED, SecretValues, TextMasker, ValuesError, forms, fuzz_values};
+use super::{FoundValues, MASKED, SecretValues, TextMasker, TextPart, ValuesError, forms, fuzz_values};
 use crate::tests as corpus;
 
 fn values(values: &[&str]) -> Arc<SecretValues> {
@@ -170,8 +170,11 @@ fn m7_one_line_of_base64() {
 #[test]
 fn lines_are_not_held_back() {
     let values = values(&["hunter22"]);
-    let mut masker = TextMasker::new(values);
+    let mut masker = TextMasker::new(Arc::clone(&values));
     let mut out = Vec::new();
+    let part = TextPart { limit: None, begins_within: true };
+    TextMasker::new(Arc::clone(&values)).of_part(part).push(b"ok\n", &mut out);
+    assert_eq!(std::mem::take(&mut out), b"ok\n");
     masker.push(b"ready\n", &mut out);
     assert_eq!(out, b"ready\n");
     masker.push(b"2026-11-30T10:28:00", &mut out);
@@ -189,13 +192,45 @@ fn m7_what_is_written_is_cut_after_it_is_masked() {
     let whole = mask(&values, [text.as_slice()]);
     for limit in 1..whole.len() + 2 {
         for size in [1, 3, text.len()] {
-            let mut masker = TextMasker::new(Arc::clone(&values)).within(limit as u64);
+            let mut masker = TextMasker::new(Arc::clone(&values))
+                .of_part(TextPart { limit: Some(limit as u64), begins_within: false });
             let mut out = b"before".to_vec();
             text.chunks(size).for_each(|piece| masker.push(piece, &mut out));
             let done = masker.is_done();
             masker.finish(&mut out);
             assert_eq!(out, [b"before", &whole[..limit.min(whole.len())]].concat());
             assert!(!done || limit <= whole.len(), "{limit}");
+        }
+    }
+}
+
+/// Runtimes keep long lines in pieces, and `tailLines` counts those.
+#[test]
+fn m7_a_text_that_begins_within_a_value() {
+    let values = values(&["correct horse battery"]);
+    let part = TextPart { limit: None, begins_within: true };
+    let shown = |text: &str, size: usize| {
+        let mut masker = TextMasker::new(Arc::clone(&values)).of_part(part);
+        let mut out = Vec::new();
+        text.as_bytes().chunks(size).for_each(|piece| masker.push(piece, &mut out));
+        masker.finish(&mut out);
+        String::from_utf8(out).unwrap()
+    };
+    for (text, expected) in [
+        ("orrect horse battery, and more", "(masked by sallyport), and more"),
+        ("battery", "(masked by sallyport)"),
+        ("2026-11-30T10:28:00.5Z se battery\n", "2026-11-30T10:28:00.5Z (masked by sallyport)\n"),
+        ("batteries", "batteries"),
+        ("horse", "horse"),
+        ("horse b", "horse b"),
+        ("ttery", "ttery"),
+        ("2026-11-30 started", "2026-11-30 started"),
+        ("2026-11", "2026-11"),
+        ("correct horse battery", "(masked by sallyport)"),
+        ("", ""),
+    ] {
+        for size in 1..=text.len().max(1) {
+            assert_eq!(shown(text, size), expected, "{text} by {size}");
         }
     }
 }
