@@ -144,6 +144,7 @@ pub(super) fn is_harmless(message: &str) -> bool {
         || conflict(message).is_some()
         || too_old(message).is_some()
         || immutable(message).is_some()
+        || too_long(message).is_some()
         || unserved(message).is_some()
 }
 
@@ -227,6 +228,22 @@ fn immutable(message: &str) -> Option<()> {
     (rest == "Forbidden: field is immutable when `immutable` is set").then_some(())
 }
 
+/// `Secret "x" is invalid: metadata.annotations: Too long: may not be more than 262144 bytes`, and its cause, which says the last of it (before
+/// Kubernetes 1.32 `must have at most 262144 bytes`).
+fn too_long(message: &str) -> Option<()> {
+    let cause = match message.strip_prefix("Secret ").and_then(quoted_name) {
+        Some((_, rest)) => {
+            let rest = rest.strip_prefix(" is invalid: ")?;
+            rest.strip_prefix("metadata.annotations: ").or_else(|| rest.strip_prefix("data: "))?
+        }
+        None => message,
+    };
+    let rest = cause.strip_prefix("Too long: ")?;
+    let rest = rest.strip_prefix("may not be more than ").or_else(|| rest.strip_prefix("must have at most "))?;
+    let (_, rest) = word(rest, |byte: u8| byte.is_ascii_digit())?;
+    (rest == " bytes").then_some(())
+}
+
 /// `The get operation against secrets could not be completed at this time, please try again.`
 fn unserved(message: &str) -> Option<()> {
     let (_, rest) = word(message.strip_prefix("The ")?, |byte| byte.is_ascii_lowercase())?;
@@ -297,6 +314,8 @@ mod tests {
             r#"Operation cannot be fulfilled on secrets "db": the object has been modified; please apply your changes to the latest version and try again"#,
             "too old resource version: 1 (22)",
             "Secret \"db\" is invalid: data: Forbidden: field is immutable when `immutable` is set",
+            "Secret \"db\" is invalid: metadata.annotations: Too long: may not be more than 262144 bytes",
+            "Too long: must have at most 1048576 bytes",
             "The get operation against secrets could not be completed at this time, please try again.",
         ] {
             assert!(is_harmless(text), "{text}");
@@ -314,6 +333,8 @@ mod tests {
             r#"Operation cannot be fulfilled on secrets "db": hunter2"#,
             "too old resource version: 1 (22) hunter2",
             r#""hunter2" not found"#,
+            r#"Secret "db" is invalid: data: Too long: may not be more than 5 bytes, hunter2"#,
+            r#"Secret "db" is invalid: data[hunter2]: Too long: may not be more than 5 bytes"#,
             "",
         ] {
             assert!(!is_harmless(text), "{text}");
