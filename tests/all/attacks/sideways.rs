@@ -62,23 +62,42 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// With `terminationMessagePolicy: FallbackToLogsOnError` they are the end of its log.
-#[tokio::test(flavor = "multi_thread")]
-async fn a38_the_last_words_of_a_container() {
-    let world = world();
+/// A pod whose container has ended with the value in its last words, as its kubelet would tell.
+fn ended(world: &World, name: &str, env: &Value, volumes: &Value) {
     let own = world.0.namespace();
-    let env = json!([{"name": "P", "valueFrom": {"secretKeyRef": {"name": "target", "key": "password"}}}]);
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ended", "namespace": &**own},
-        "spec": {"containers": [{"name": "c", "image": "c:1", "env": env}]}});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": &**own},
+        "spec": {"containers": [{"name": "c", "image": "c:1", "env": env}], "volumes": volumes}});
     own.cluster().apply(&pod.to_string());
     let terminated = json!({"exitCode": 1, "reason": "Error", "message": format!("cannot log in with {PASSWORD}\n")});
     let status = json!({"status": {"containerStatuses": [{"name": "c", "image": "c:1", "imageID": "", "ready": false, "restartCount": 1,
         "state": {"terminated": terminated}, "lastState": {"terminated": terminated}}]}});
-    own.admin(&["patch", "pod", "ended", "--subresource=status", "--type=merge", "-p", &status.to_string()]);
-    read_in_all_ways(&world, &world.path("pods"), "ended").await;
-    let shown = world.get(&world.path("pods/ended"), "application/json").await.ok().json();
-    let message = &shown["status"]["containerStatuses"][0]["state"]["terminated"]["message"];
-    assert!(message.as_str().unwrap().contains("kubectl logs --previous"), "{message}");
+    own.admin(&["patch", "pod", name, "--subresource=status", "--type=merge", "-p", &status.to_string()]);
+}
+
+/// One that takes the Secret into its environment.
+fn ended_with_env(world: &World, name: &str) {
+    let env = json!([{"name": "P", "valueFrom": {"secretKeyRef": {"name": "target", "key": "password"}}}]);
+    ended(world, name, &env, &json!([]));
+}
+
+/// With `terminationMessagePolicy: FallbackToLogsOnError` they are the end of its log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a38_the_last_words_of_a_container() {
+    let world = world();
+    ended_with_env(&world, "ended");
+    let azure = json!({"azureFile": {"secretName": "target", "shareName": "x"}});
+    let driver = json!({"csi": {"driver": "x", "nodePublishSecretRef": {"name": "target"}}});
+    let flexible = json!({"flexVolume": {"driver": "x/y", "secretRef": {"name": "target"}}});
+    for (pod, mut volume) in [("ended-azure", azure), ("ended-driver", driver), ("ended-flexible", flexible)] {
+        volume["name"] = json!("v");
+        ended(&world, pod, &json!([]), &json!([volume]));
+    }
+    for pod in ["ended", "ended-azure", "ended-driver", "ended-flexible"] {
+        read_in_all_ways(&world, &world.path("pods"), pod).await;
+        let shown = world.get(&world.path(&format!("pods/{pod}")), "application/json").await.ok().json();
+        let message = &shown["status"]["containerStatuses"][0]["state"]["terminated"]["message"];
+        assert!(message.as_str().unwrap().contains("kubectl logs --previous"), "{message}");
+    }
 }
 
 const QUOTES: &str = "

@@ -197,7 +197,12 @@ const fn told(role: Role) -> u32 {
         Role::FieldsV1 => Key::FieldsOfData.bit() | Key::Data.bit() | Key::StringData.bit(),
         Role::Metadata => Key::Name.bit() | Key::Namespace.bit() | Key::Data.bit() | Key::StringData.bit(),
         Role::Object | Role::Plain => {
-            Key::Kind.bit() | Key::ApiVersion.bit() | Key::Message.bit() | Key::Data.bit() | Key::StringData.bit()
+            Key::Kind.bit()
+                | Key::ApiVersion.bit()
+                | Key::Message.bit()
+                | Key::Data.bit()
+                | Key::StringData.bit()
+                | Key::SecretName.bit()
         }
         _ => u32::MAX,
     }

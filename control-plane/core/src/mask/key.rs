@@ -26,10 +26,10 @@ pub(super) enum Key {
     Status,
     Spec,
     Token,
-    /// By which the spec of a pod names one.
+    /// By which the spec of a pod says that it takes one: a map that names it, or all that are called so and end in `secretRef`.
     Secret,
-    SecretRef,
-    SecretKeyRef,
+    /// The same, as a text.
+    SecretName,
     /// How a container of a pod has ended.
     Terminated,
 }
@@ -47,12 +47,18 @@ impl Key {
         let place = name.first_chunk().and_then(|&two| PLACES.get(slot(two))?.get(name.len()));
         match place {
             Some(known) if known.key != Self::Other => known.is(name),
-            _ => Self::Other,
+            _ => Self::of_reference(name),
         }
+    }
+
+    /// Volumes name Secrets each in its own way: `secretRef`, `nodePublishSecretRef`.
+    #[inline]
+    fn of_reference(name: &[u8]) -> Self {
+        if matches!(name.last_chunk(), Some(b"secretRef" | b"SecretRef")) { Self::Secret } else { Self::Other }
     }
 }
 
-/// All names that mean something: four to fifteen bytes.
+/// All names that mean something, but for those that are told by how they end: four to fifteen bytes.
 const NAMES: [(&str, Key); 27] = [
     ("kind", Key::Kind),
     ("apiVersion", Key::ApiVersion),
@@ -78,8 +84,8 @@ const NAMES: [(&str, Key); 27] = [
     ("spec", Key::Spec),
     ("token", Key::Token),
     ("secret", Key::Secret),
-    ("secretRef", Key::SecretRef),
-    ("secretKeyRef", Key::SecretKeyRef),
+    ("secretKeyRef", Key::Secret),
+    ("secretName", Key::SecretName),
     ("terminated", Key::Terminated),
 ];
 
@@ -158,11 +164,20 @@ mod tests {
                     assert_eq!(Key::of(&other) == key, same, "{byte} at {at} of {name}");
                     assert_eq!(Key::of(&other) != Key::Other, same || known, "{byte} at {at} of {name}");
                 }
-                assert!(Key::of(name.get(..at).unwrap_or_default().as_bytes()) != key, "{name} cut at {at}");
+                let start = name.get(..at).unwrap_or_default();
+                let known = NAMES.iter().any(|(name, _)| *name == start);
+                assert!(known || Key::of(start.as_bytes()) == Key::Other, "{name} cut at {at}");
             }
             assert_eq!(Key::of(format!("{name} ").as_bytes()), Key::Other);
         }
         for name in ["", "uid", "DATA ", "a-name-of-more-than-fifteen-bytes", "\u{e4}\u{f6}\u{fc}"] {
+            assert_eq!(Key::of(name.as_bytes()), Key::Other, "{name}");
+        }
+        // But for these.
+        for name in ["secretRef", "nodePublishSecretRef", "aSecretRef"] {
+            assert_eq!(Key::of(name.as_bytes()), Key::Secret, "{name}");
+        }
+        for name in ["ecretRef", "SECRETRef", "secretRefs", "imagePullSecrets", "secretsRef", "f:secretref"] {
             assert_eq!(Key::of(name.as_bytes()), Key::Other, "{name}");
         }
     }

@@ -191,10 +191,8 @@ impl Masker {
         let top = self.top;
         match self.key {
             Key::Other => plain(Role::Plain),
-            Key::Secret | Key::SecretRef | Key::SecretKeyRef if self.context.pods && self.level == 0 => {
-                if let Some(subject) = self.live.checked_sub(1).and_then(|last| self.subjects.get_mut(last)) {
-                    subject.has_secrets = true;
-                }
+            Key::Secret => {
+                self.note_secret();
                 plain(Role::Plain)
             }
             Key::Terminated if map && self.has_secrets() => plain(Role::Terminated),
@@ -255,6 +253,16 @@ impl Masker {
             subject.name.clear();
             subject.has_secrets = false;
             self.live += 1;
+        }
+    }
+
+    /// The innermost object with metadata around here names a Secret, which matters if it is a pod.
+    pub(super) fn note_secret(&mut self) {
+        if self.context.pods
+            && self.level == 0
+            && let Some(subject) = self.live.checked_sub(1).and_then(|last| self.subjects.get_mut(last))
+        {
+            subject.has_secrets = true;
         }
     }
 

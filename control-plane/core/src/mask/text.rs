@@ -67,6 +67,10 @@ impl Masker {
                     self.top.pass_status();
                     Use::Keep
                 }
+                Key::SecretName => {
+                    self.note_secret();
+                    Use::Keep
+                }
                 _ => Use::Keep,
             },
             Role::Metadata => match self.key {

@@ -178,7 +178,7 @@ impl Walk<'_> {
             }
             (Key::Details, Value::Object(details)) if is_status => self.details(details),
             (Key::Status | Key::Spec, Value::Object(holder)) if holds_token => self.token_holder(holder),
-            (Key::Secret | Key::SecretRef | Key::SecretKeyRef, Value::Object(_) | Value::Array(_)) => {
+            (Key::Secret, Value::Object(_) | Value::Array(_)) | (Key::SecretName, Value::String(_)) => {
                 self.has_secrets |= self.context.pods && self.level == 0;
                 self.plain(value);
             }

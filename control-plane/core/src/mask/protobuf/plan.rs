@@ -1,8 +1,9 @@
 //! Which fields the JSON masker would look at. Everything else is copied as it is, whatever it says.
 //!
 //! The rule: of an object that is, or may hold, a Secret, a `Status` or a token, every text, map, message and raw JSON. Of anything else
-//! annotations (with the names of the object that carries them) and raw JSON, at any depth. That is all that `frame` and `open` could
-//! react to: no other message of the table says `kind` beside `data` or `message` (a test keeps it so).
+//! annotations (with the names of the object that carries them) and raw JSON, at any depth; of pods also what names a Secret and how a
+//! container has ended. That is all that `frame` and `open` could react to: no other message of the table says `kind` beside `data` or
+//! `message` (a test keeps it so).
 
 use std::sync::LazyLock;
 
@@ -20,14 +21,12 @@ static REACH: LazyLock<Vec<bool>> =
 
 /// The same for pods, of which is looked at how their containers have ended, and by what they name Secrets.
 static REACH_OF_PODS: LazyLock<Vec<bool>> = LazyLock::new(|| {
-    let own = |message: &Message| ENDED == message.name || SECRETS.contains(&message.name);
+    let own = |message: &Message| message.name == ENDED || message.fields.iter().any(names_secret);
     table().map(|table| through(table, |message| has_annotations(message) || own(message))).unwrap_or_default()
 });
+
 /// How a container has ended.
 pub(super) const ENDED: &str = "core.v1.ContainerStateTerminated";
-/// What names a Secret.
-const SECRETS: [&str; 4] =
-    ["core.v1.SecretEnvSource", "core.v1.SecretKeySelector", "core.v1.SecretProjection", "core.v1.SecretVolumeSource"];
 
 /// What becomes of a field in the skeleton.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +85,9 @@ impl Plan {
         if is(Kind::Text) && left_out {
             Look::Skip
         } else if is(Kind::Text)
-            && (self.full || is_of_annotations(message, field) || self.pods && message.name == ENDED)
+            && (self.full
+                || is_of_annotations(message, field)
+                || self.pods && (message.name == ENDED || names_secret(field)))
         {
             Look::Text
         } else if is(Kind::Bytes) && self.full {
@@ -95,7 +96,13 @@ impl Plan {
             Look::Raw
         } else {
             match field.kind.message() {
-                Some(id) if self.full || self.reach().get(id).copied().unwrap_or(true) => Look::Message(id),
+                Some(id)
+                    if self.full
+                        || self.reach().get(id).copied().unwrap_or(true)
+                        || self.pods && names_secret(field) =>
+                {
+                    Look::Message(id)
+                }
                 Some(_) | None => Look::Skip,
             }
         }
@@ -134,6 +141,11 @@ fn may_hold_object(fields: &[u8]) -> bool {
 
 fn is_annotations(field: &Field) -> bool {
     field.kind == Kind::Text && field.shape == Shape::Map && key(field) == Key::Annotations
+}
+
+/// Of a pod: says that it takes a Secret.
+fn names_secret(field: &Field) -> bool {
+    matches!(key(field), Key::Secret | Key::SecretName)
 }
 
 /// Annotations, and the names beside them, of which placeholders are made.

@@ -11,6 +11,7 @@ use crate::mask::{AnswerMaskError, AnswerMasker, Format, LAST_APPLIED, is_placeh
 use crate::request_info::Verb;
 
 mod malformed;
+mod pods;
 mod release;
 
 /// As bytes what [`CANARY`] is in base64.

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::forms::Lines;
 use super::{SecretValues, ValuesError};
 use crate::body::{BodyError, Budget, json};
+use crate::mask::key::Key;
 use crate::request::{Request, WireError, WireRequest, path_and_query};
 use crate::request_info::{RequestInfo, Verb};
 use crate::restore::ReadObject;
@@ -98,13 +99,12 @@ fn note<'a>(value: &'a Value, names: &mut BTreeSet<&'a str>) {
         Value::Array(items) => items.iter().for_each(|item| note(item, names)),
         Value::Object(members) => {
             for (key, member) in members.iter().filter(|(key, _)| *key != "imagePullSecrets") {
-                match key.as_str() {
-                    "secretName" => names.extend(member.as_str()),
-                    "secret" | "secretKeyRef" => names.extend(named(member)),
-                    other if other.ends_with("secretRef") || other.ends_with("SecretRef") => {
-                        names.extend(named(member))
-                    }
-                    _ => {}
+                // As in what is shown of the pod itself.
+                let key = Key::of(key.as_bytes());
+                if key == Key::SecretName {
+                    names.extend(member.as_str());
+                } else if key == Key::Secret {
+                    names.extend(named(member));
                 }
                 note(member, names);
             }
