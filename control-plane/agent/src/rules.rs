@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use control_plane_core::body::{Encoding, ParsedBody};
-use control_plane_core::mask::{FieldPath, MaskedFields, Oracle};
+use control_plane_core::mask::{FieldPath, MaskedFields, Oracle, writes_container_statuses};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::{RequestInfo, Verb};
 use control_plane_core::reserved::{
@@ -72,6 +72,12 @@ pub enum RuleRefusal {
          a JSON Patch, the whole list by a merge patch, or the whole object, with a value of your own"
     )]
     Renames(FieldPath),
+    /// How containers of a pod have ended, by which is told whether their last words are shown.
+    #[error(
+        "the statuses of a pod's containers are written by the kubelet alone, since what is shown of their last words goes by them: write \
+         conditions and what else is yours by a patch that leaves them out"
+    )]
+    ContainerStatuses,
     /// A role or binding whose body can't be read.
     #[error("a role or binding needs a body that can be read")]
     RbacUnreadable,
@@ -96,6 +102,7 @@ impl RuleRefusal {
             Self::Certificate(_) => "rule-certificate",
             Self::Oracle(_) => "rule-secret-oracle",
             Self::Renames(_) => "rule-renames-masked",
+            Self::ContainerStatuses => "rule-container-statuses",
             Self::RbacUnreadable => "rule-rbac-unreadable",
             Self::Disclosure | Self::DisclosureOfOne => "rule-disclosure",
         }
@@ -136,6 +143,9 @@ impl Ours {
             }
         }
         check_patch(request, &MaskedFields::default())?;
+        if request.body().is_some_and(|body| writes_container_statuses(info, body)) {
+            return Err(RuleRefusal::ContainerStatuses);
+        }
         if info.api_group == RBAC {
             self.check_rbac(info, request.body())?;
         }

@@ -272,3 +272,58 @@ async fn a44_a_deletion_that_is_only_tried() {
         world.assert_unchanged();
     }
 }
+
+/// The answer to a patch shows what it has moved to where it is shown, and a test tells whether a guess is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn a45_a_json_patch_from_the_last_words() {
+    let world = world();
+    ended_with_env(&world, "moved");
+    let words = "/status/containerStatuses/0/state/terminated";
+    let message = format!("{words}/message");
+    for patch in [
+        json!([{"op": "copy", "from": message, "path": "/metadata/annotations"}]),
+        json!([{"op": "copy", "from": message, "path": "/status/message"}]),
+        json!([{"op": "move", "from": words, "path": "/status/containerStatuses/0/state/waiting"}]),
+        json!([{"op": "copy", "from": "/status/containerStatuses", "path": "/metadata/labels"}]),
+        json!([{"op": "copy", "from": "/status", "path": "/spec/x"}]),
+        json!([{"op": "test", "path": message, "value": "guess"}]),
+    ] {
+        for path in ["moved", "moved?dryRun=All", "moved/status", "moved/status?dryRun=All"] {
+            let told = world.patch(&world.path(&format!("pods/{path}")), "json-patch+json", &patch).await;
+            assert!(told.refused().contains("the last words of a container"), "{path} {patch}");
+        }
+    }
+    let patch = json!([{"op": "test", "path": "/metadata/name", "value": "moved"}, {"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]);
+    world.patch(&world.path("pods/moved"), "json-patch+json", &patch).await.ok();
+}
+
+/// What the runtime says of a container that it couldn't start is shown: so it must be the kubelet that says that it is so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a46_a_reason_that_the_job_wrote() {
+    let world = world();
+    ended_with_env(&world, "said");
+    let path = "/status/containerStatuses/0/state/terminated/reason";
+    let operations = json!([{"op": "replace", "path": path, "value": "StartError"}]);
+    let mut pod = world.get(&world.path("pods/said"), "application/json").await.ok().json();
+    pod["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] = json!("StartError");
+    let lists = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "said"}, "status": pod["status"]});
+    for query in ["", "?dryRun=All"] {
+        let status = world.path(&format!("pods/said/status{query}"));
+        let apply = world.path(&format!("pods/said/status?fieldManager=x&force=true{}", query.replace('?', "&")));
+        for told in [
+            world.patch(&status, "json-patch+json", &operations).await,
+            world.patch(&status, "merge-patch+json", &lists).await,
+            world.patch(&status, "strategic-merge-patch+json", &lists).await,
+            world.patch(&apply, "apply-patch+yaml", &lists).await,
+            world.call("PUT", &status, &["Content-Type: application/json"], &pod.to_string()).await,
+        ] {
+            assert!(told.refused().contains("written by the kubelet alone"));
+        }
+    }
+    // Of a pod itself nobody writes the status.
+    let labels = json!({"metadata": {"labels": {"a": "b"}}, "status": lists["status"]});
+    world.patch(&world.path("pods/said"), "merge-patch+json", &labels).await.ok();
+    let ready = json!({"status": {"conditions": [{"type": "example.com/ready", "status": "True"}]}});
+    world.patch(&world.path("pods/said/status"), "strategic-merge-patch+json", &ready).await.ok();
+    read_in_all_ways(&world, &world.path("pods"), "said").await;
+}

@@ -276,3 +276,86 @@ fn masked_elements_of_a_list_are_not_renamed() {
         assert!(matches!(check(method, other, list), Err(RuleRefusal::Renames(_))), "{method}");
     }
 }
+
+/// The reason says whether the last words of a container are shown, so that whoever writes one reads the other.
+#[test]
+fn m7_nobody_says_how_a_container_has_ended() {
+    let pod = "/api/v1/namespaces/shop/pods/web";
+    let refused = Err(RuleRefusal::ContainerStatuses);
+    let status = format!("{pod}/status");
+    let of = |status: Value| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "shop"}, "status": status})
+            .to_string()
+    };
+    let written = |list: &str| json!({list: [{"name": "c", "state": {"terminated": {"reason": "StartError"}}}]});
+    let all = ["PUT", "MERGE", "STRATEGIC", "APPLY"];
+    for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
+        let directive = format!("$setElementOrder/{list}");
+        for body in [written(list), json!({list: []}), json!({list: null}), json!({"phase": "Failed", list: [{}]})] {
+            for (method, query) in all.iter().flat_map(|method| [(method, ""), (method, "?dryRun=All")]) {
+                let path = format!("{status}{query}");
+                assert_eq!(check(method, &path, &of(body.clone())), refused, "{method} {query} {body}");
+            }
+        }
+        assert_eq!(check("STRATEGIC", &status, &json!({"status": {directive: []}}).to_string()), refused);
+        let paths = ["", "/0", "/0/state/terminated/reason", "/-"].map(|rest| format!("/status/{list}{rest}"));
+        for path in paths.iter().map(String::as_str).chain(["", "/status"]) {
+            for operation in [
+                json!({"op": "replace", "path": path, "value": "StartError"}),
+                json!({"op": "add", "path": path, "value": {}}),
+                json!({"op": "remove", "path": path}),
+                json!({"op": "copy", "from": "/metadata/labels", "path": path}),
+            ] {
+                let patch = json!([{"op": "test", "path": "/metadata/uid", "value": "u"}, operation]).to_string();
+                assert!(
+                    matches!(
+                        check("JSON-PATCH", &status, &patch),
+                        Err(RuleRefusal::ContainerStatuses | RuleRefusal::Oracle(_))
+                    ),
+                    "{patch}"
+                );
+            }
+        }
+        // Of all other writes the API server takes no status.
+        for (method, path) in [("PUT", pod.to_owned()), ("MERGE", pod.to_owned()), ("PUT", format!("{pod}/resize"))] {
+            assert_eq!(check(method, &path, &of(written(list))), Ok(()), "{method} {path}");
+        }
+        assert_eq!(check("POST", "/api/v1/namespaces/shop/pods", &of(written(list))), Ok(()));
+        let widget = of(written(list)).replace("Pod", "Widget").replace(r#""v1""#, r#""example.com/v1""#);
+        assert_eq!(check("PUT", "/apis/example.com/v1/namespaces/shop/pods/web/status", &widget), Ok(()));
+    }
+    assert_eq!(check("MERGE", &status, r#"{"status":null}"#), refused);
+    // What is a controller's own.
+    let ready = json!({"conditions": [{"type": "example.com/ready", "status": "True"}]});
+    for method in all {
+        assert_eq!(check(method, &status, &of(ready.clone())), Ok(()), "{method}");
+        assert_eq!(check(method, &status, &of(ready.clone()).replace("status\":{", "spec\":{")), Ok(()), "{method}");
+    }
+    let patch = r#"[{"op":"add","path":"/status/conditions/-","value":{"type":"example.com/ready","status":"True"}}]"#;
+    assert_eq!(check("JSON-PATCH", &status, patch), Ok(()));
+    assert_eq!(check("GET", &status, ""), Ok(()));
+}
+
+#[test]
+fn m7_how_a_container_has_ended_in_yaml_and_protobuf() {
+    let check = |media_type: &'static str, body: Vec<u8>| {
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))]);
+        let uri: Uri = "/api/v1/namespaces/shop/pods/web/status".parse().unwrap();
+        ours().check(&Request::parse(&Method::PUT, &uri, &headers, body.into()).unwrap())
+    };
+    let yaml = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nstatus:\n  phase: Failed\n";
+    assert_eq!(check("application/yaml", yaml.into()), Ok(()));
+    let yaml = format!("{yaml}  \"container\\x53tatuses\": [{{name: c}}]\n");
+    assert_eq!(check("application/yaml", yaml.into()), Err(RuleRefusal::ContainerStatuses));
+    let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat();
+    let pod = |status: &[u8]| {
+        let raw = [field(1, &field(1, b"web")), field(2, b""), field(3, status)].concat();
+        let of = [field(1, b"v1"), field(2, b"Pod")].concat();
+        [b"k8s\0".to_vec(), field(1, &of), field(2, &raw), field(3, b""), field(4, b"")].concat()
+    };
+    let protobuf = "application/vnd.kubernetes.protobuf";
+    assert_eq!(check(protobuf, pod(&field(1, b"Failed"))), Ok(()));
+    for list in [8, 10, 13] {
+        assert_eq!(check(protobuf, pod(&field(list, &field(1, b"c")))), Err(RuleRefusal::ContainerStatuses), "{list}");
+    }
+}

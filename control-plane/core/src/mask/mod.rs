@@ -53,6 +53,7 @@ mod stops;
 mod text;
 mod value;
 pub mod values;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -68,6 +69,7 @@ pub use placeholder::{
 };
 pub use protobuf::ProtobufMaskError;
 pub use request::mask_value;
+pub use words::writes_container_statuses;
 
 use frame::Presumed;
 use placeholder::{Field, Scope};

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::changes::pointer;
-use super::{LAST_APPLIED, MaskedFields};
+use super::{LAST_APPLIED, MaskedFields, words};
 use crate::request_info::RequestInfo;
 
 /// Why. `Display` is the sentence for the client.
@@ -16,6 +16,9 @@ pub enum Oracle {
     /// `test`.
     #[error("{}", Self::Tests.sentence())]
     Tests,
+    /// One of these, of how a pod's containers have ended.
+    #[error("{}", Self::LastWords.sentence())]
+    LastWords,
 }
 
 impl Oracle {
@@ -23,10 +26,14 @@ impl Oracle {
     /// a Secret is.
     pub fn find(info: &RequestInfo, masked: &MaskedFields, patch: &Value) -> Option<Self> {
         let secret = !masked.is_empty() || info.api_group.is_empty() && info.resource == "secrets";
+        let pods = words::is_of_pods(info);
         patch.as_array()?.iter().find_map(|operation| {
             let place = |name: &str| operation.get(name).and_then(Value::as_str).map(pointer).unwrap_or_default();
             match operation.get("op").and_then(Value::as_str)? {
                 "copy" | "move" if secret || holds_values(&place("from")) => Some(Self::Copies),
+                // What the kubelet and the runtime write there is shown, and what a container wrote is not.
+                "copy" | "move" if pods && words::is_reached(&place("from")) => Some(Self::LastWords),
+                "test" if pods && words::is_reached(&place("path")) => Some(Self::LastWords),
                 // Preconditions on metadata are how a version is pinned; what else a Secret has is its values.
                 "test" if secret && !is_plain_metadata(&place("path")) => Some(Self::Tests),
                 "test" if masked.touch(&place("path")) => Some(Self::Tests),
@@ -46,6 +53,10 @@ impl Oracle {
             Self::Tests => {
                 "a JSON Patch may not test a Secret's values, nor, in an object of which policy masks fields, anything but its metadata: every \
                  answer would tell something about them. Test /metadata/resourceVersion"
+            }
+            Self::LastWords => {
+                "a JSON Patch may not copy, move or test the statuses of a pod's containers, nor what holds them: the last words of a container \
+                 may have values of Secrets in them, and would appear where nobody masks them. Test /metadata/resourceVersion"
             }
         }
     }
@@ -145,6 +156,44 @@ mod tests {
             assert_eq!(find_masked(&json!([{"op": "test", "path": path, "value": "x"}])), expected, "{path}");
         }
         assert_eq!(find("secrets", "add", "/data/y", ""), None);
+    }
+
+    /// What a container of a pod wrote last is masked where it stands.
+    #[test]
+    fn m7_operations_on_how_containers_have_ended() {
+        let find = |resource: &str, op: &str, place: &str| {
+            let (path, from) = if op == "test" { (place, "/spec") } else { ("/metadata/labels/x", place) };
+            let patch = json!([{"op": op, "path": path, "from": from, "value": "guess"}]);
+            ["", "status", "resize", "ephemeralcontainers"].map(|subresource| {
+                let info = RequestInfo { subresource: subresource.to_owned(), ..info(resource, Verb::Patch) };
+                Oracle::find(&info, &MaskedFields::default(), &patch)
+            })
+        };
+        for op in ["copy", "move", "test"] {
+            for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
+                for rest in ["", "/0", "/0/state", "/0/state/terminated/message", "/-1/lastState/terminated/reason"] {
+                    let place = format!("/status/{list}{rest}");
+                    assert_eq!(find("pods", op, &place), [Some(Oracle::LastWords); 4], "{op} {place}");
+                }
+            }
+            assert_eq!(find("pods", op, "/status"), [Some(Oracle::LastWords); 4], "{op}");
+            assert_eq!(find("pods", op, "ignored/status/containerStatuses"), [Some(Oracle::LastWords); 4], "{op}");
+            for place in [
+                "/status/conditions/0",
+                "/status/phase",
+                "/status/containerStatusesX",
+                "/metadata/labels/a",
+                "/spec/volumes/0",
+            ] {
+                assert_eq!(find("pods", op, place), [None; 4], "{op} {place}");
+            }
+            for place in ["/status", "/status/containerStatuses/0/state"] {
+                assert_eq!(find("widgets", op, place), [None; 4], "{op} {place}");
+            }
+        }
+        assert_eq!(find("pods", "test", ""), [Some(Oracle::LastWords); 4]);
+        assert_eq!(find("pods", "test", "/metadata/resourceVersion"), [None; 4]);
+        assert!(find("pods", "copy", "").iter().all(Option::is_some));
     }
 
     /// Of objects that are no Secrets, whose annotations may hold one, as they may themselves.
