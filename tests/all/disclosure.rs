@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use tests::kubectl::{Kubectl, Output, Running, Version};
 use tests::stack::{Setup, Stack};
 
+use crate::another::Another;
+
 /// Shown to the job, so it has not the mark that no job is ever shown.
 const OPEN: &str = "open-sesame-4711";
 const CLOSED: &str = "canary-51f0-user";
@@ -146,6 +148,30 @@ async fn another_state_or_another_secret_is_not_shown() {
     stack.cli(&["approvals", "approve", id(&hold)]).ok();
     assert!(gone.end().await.refused().contains("NotFound"));
     nothing_is_kept(stack);
+}
+
+/// Two jobs of one ServiceAccount: each is shown what people approved for it, and nothing that they approved for the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_goes_to_the_job_that_people_saw() {
+    let mut stack = stack();
+    let another = Another::start(&stack, "another").await;
+    let mut first = read(&stack.kubectl(Version::Newest), "db").await;
+    let asked = waiting(&stack, &mut first).await;
+    // Its client is gone, and its sidecar starts again: the same pod.
+    first.interrupt().await;
+    stack.restart_sidecar();
+    stack.cli(&["approvals", "approve", id(&asked)]).ok();
+    let mut other = read(&another.kubectl(), "db").await;
+    let own = waiting(&stack, &mut other).await;
+    assert_ne!(id(&own), id(&asked), "it waits on a hold of its own");
+    let listed = stack.cli(&["approvals", "list"]).ok();
+    assert!(listed.contains("pod another") && listed.contains("pod runner"), "{listed}");
+    let got = read(&stack.kubectl(Version::Newest), "db").await.end().await.ok();
+    assert!(got.contains(&STANDARD.encode(OPEN)), "{got}");
+    assert!(other.is_waiting());
+    stack.cli(&["approvals", "deny", id(&own), "--reason", "not this one"]).ok();
+    assert!(other.end().await.refused().contains("not this one"));
+    nothing_is_kept(&stack);
 }
 
 /// Whatever people make of it with kubectl, it is the same read; and a program that speaks protobuf gets it in JSON.

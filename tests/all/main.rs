@@ -4,6 +4,7 @@
 mod agent;
 mod agent_rights;
 mod agents;
+mod another;
 mod attacks;
 mod authority;
 mod bypass;

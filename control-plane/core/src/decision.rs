@@ -312,6 +312,12 @@ impl Hold {
         &self.reveal
     }
 
+    /// The uid of the pod whose approval it is alone, though its ServiceAccount may have others: real values are shown to the job that
+    /// people saw. `None`: it shows none.
+    pub fn only_pod(&self) -> Option<String> {
+        (!self.reveal.is_empty()).then(|| self.attributes.identity().pod().pod_uid.clone())
+    }
+
     /// Fields to mask in addition to what the agent always masks.
     pub fn mask(&self) -> &[String] {
         &self.mask

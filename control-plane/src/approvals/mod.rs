@@ -77,7 +77,7 @@ impl Approvals {
         self.mode
     }
 
-    /// Puts an operation into a hold: the one that the same asker has for the same thing, or a new one.
+    /// Puts an operation into a hold: the one that the same asker (of a disclosure: the same pod) has for the same thing, or a new one.
     pub(crate) async fn open(
         &self,
         hold: Hold,
@@ -326,6 +326,7 @@ impl HoldRequest {
             operation: key,
             behind: Behind::of(&asker, nobody),
             asker,
+            only_pod: hold.only_pod(),
             cluster: attributes.cluster().to_owned(),
             request: attributes.info().clone(),
             intent: intent.digest(&digest_key),
@@ -347,6 +348,7 @@ impl HoldRequest {
             let candidate = Candidate {
                 operation: self.key,
                 asker: asker.clone(),
+                only_pod: self.opening.only_pod.clone(),
                 cluster: self.opening.cluster.clone(),
                 intent: self.intent.digest(&key),
                 pin: self.opening.pin.clone(),

@@ -123,6 +123,7 @@ mod tests {
             operation: OperationKey { session, operation },
             behind: Behind::of(&asker, true),
             asker,
+            only_pod: None,
             cluster: "prod".to_owned(),
             request,
             intent: DigestKey::new([7; 32]).digest(&[b"intent"]),

@@ -106,12 +106,17 @@ async fn list(client: &Client, all: bool) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["HOLD", "RISK", "STATE", "AGE", "LEFT", "ASKER", "WHAT"]);
     for hold in items(&holds) {
-        let asker = format!(
+        let mut asker = format!(
             "{}/{}/{}",
             text(hold, "/asker/cluster"),
             text(hold, "/asker/namespace"),
             text(hold, "/asker/serviceAccount")
         );
+        // Others of this asker may ask for the same, and don't get it with this one.
+        if hold.get("onlyPod").is_some() {
+            asker.push_str(" pod ");
+            asker.push_str(text(hold, "/show/pod/pod"));
+        }
         table.add_row([
             text(hold, "/id").to_owned(),
             number(hold, "/show/risk").to_string(),

@@ -90,6 +90,7 @@ pub(super) fn opening(operation: OperationKey, quorum: u8) -> Opening {
         operation,
         behind: Behind::of(&asker, false),
         asker,
+        only_pod: None,
         cluster: "prod".to_owned(),
         request: request_info(),
         intent: digest("intent"),
@@ -99,7 +100,8 @@ pub(super) fn opening(operation: OperationKey, quorum: u8) -> Opening {
 }
 
 pub(super) fn candidate(operation: OperationKey) -> Candidate {
-    Candidate { operation, asker: asker(), cluster: "prod".to_owned(), intent: digest("intent"), pin: pin("1") }
+    let cluster = "prod".to_owned();
+    Candidate { operation, asker: asker(), only_pod: None, cluster, intent: digest("intent"), pin: pin("1") }
 }
 
 pub(super) fn operation(key: OperationKey) -> OperationRecord {

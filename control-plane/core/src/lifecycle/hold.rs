@@ -3,6 +3,8 @@
 //! Invariant: a hold leaves `Waiting` once, and `Approved` once; what it became then never changes. `Approved` needs enough votes
 //! by [`four_eyes`], all of them in the record. Called by the control plane's approvals, one transaction per function.
 
+#[cfg(test)]
+mod tests;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,8 @@ use crate::version_pin::VersionPin;
 pub struct HoldRecord {
     id: HoldId,
     asker: Asker,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    only_pod: Option<String>,
     behind: Behind,
     opened_by: OperationKey,
     cluster: String,
@@ -47,7 +51,7 @@ impl HoldRecord {
     /// # Errors
     /// See [`HoldError`].
     pub fn open(opening: Opening, waiting: Waiting, now: Timestamp) -> Result<(Self, Bound), HoldError> {
-        let Opening { id, operation, asker, behind, cluster, request, intent, pin, terms } = opening;
+        let Opening { id, operation, asker, only_pod, behind, cluster, request, intent, pin, terms } = opening;
         if waiting.of_asker >= limits::ASKER_HOLDS {
             return Err(HoldError::AskerFull);
         }
@@ -61,6 +65,7 @@ impl HoldRecord {
         let record = Self {
             id,
             asker,
+            only_pod,
             behind,
             opened_by: operation,
             cluster,
@@ -84,7 +89,9 @@ impl HoldRecord {
     pub fn join(&self, candidate: &Candidate, now: Timestamp) -> Join {
         let same_session = candidate.operation.session == self.opened_by.session;
         let same_thing = candidate.cluster == self.cluster && candidate.intent == self.intent;
-        if !same_thing || candidate.asker != self.asker {
+        // Whom a value is shown to is whom people saw: the session that asked, or a later one of its pod.
+        let same_job = same_session || candidate.only_pod == self.only_pod;
+        if !same_thing || candidate.asker != self.asker || !same_job {
             return Join::Not;
         }
         match &self.phase {

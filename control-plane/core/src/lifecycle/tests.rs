@@ -19,7 +19,7 @@ fn open(quorum: u8) -> (HoldRecord, OperationRecord) {
     (hold, operation(key).wait(bound).unwrap())
 }
 
-fn yes(hold: &HoldRecord, person: &str, now: Timestamp) -> Result<HoldRecord, VoteError> {
+pub(super) fn yes(hold: &HoldRecord, person: &str, now: Timestamp) -> Result<HoldRecord, VoteError> {
     let ballot = Ballot::Approve { signature: None };
     hold.vote(&voter(person), ballot, approval_id(1), Mode::Serve, now).map(|step| step.state)
 }
@@ -362,7 +362,7 @@ fn records_keep_their_names() {
     assert_eq!(outcome, r#"{"outcome":"notSent","why":"holdExpired"}"#);
 }
 
-fn attributes() -> Attributes {
+pub(super) fn attributes() -> Attributes {
     let identity = Identity {
         pod: PodIdentity {
             cluster: "prod".to_owned(),

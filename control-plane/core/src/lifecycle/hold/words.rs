@@ -97,6 +97,8 @@ pub struct Opening {
     pub operation: OperationKey,
     /// Who asks.
     pub asker: Asker,
+    /// Of a disclosure: the uid of the pod that it is for, and of no other pod of this asker ([`crate::decision::Hold::only_pod`]).
+    pub only_pod: Option<String>,
     /// The person behind the asker.
     pub behind: Behind,
     /// The cluster it is for.
@@ -141,6 +143,8 @@ pub struct Candidate {
     pub operation: OperationKey,
     /// Who asks.
     pub asker: Asker,
+    /// As in [`Opening`].
+    pub only_pod: Option<String>,
     /// The cluster it is for.
     pub cluster: String,
     /// Its intent digest **under the key of the hold in question** (every hold has its own).
