@@ -13,6 +13,7 @@ use tests::gate::Gate;
 use tests::kubectl::Version;
 use tests::stack::{Setup, Stack};
 
+use crate::another::Another;
 use crate::stories::{creations, hold, operations};
 
 const BOT: [&str; 3] = ["create", "serviceaccount", "bot"];
@@ -128,6 +129,31 @@ async fn a_later_session_of_the_same_asker_claims_the_approval_once() {
     let (running, other) = hold(&stack, Version::Middle, &BOT).await;
     assert_ne!(other, id);
     running.interrupt().await;
+}
+
+/// Two jobs of one ServiceAccount ask for the same and share the approval, which is for one: the other is told what happened.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_jobs_that_wait_one_goes_on_and_the_other_reads_why() {
+    let stack = Stack::start("shares");
+    let another = Another::start(&stack, "another").await;
+    let (first, id) = hold(&stack, Version::Newest, &BOT).await;
+    let second = another.kubectl().spawn(&BOT, "").await;
+    let asked = || operations(&stack).into_iter().filter(|row| row["hold"] == id.as_str()).count();
+    while asked() < 2 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(live(&stack).len(), 1);
+    stack.cli(&["approvals", "approve", &id]).ok();
+    let (done, over): (Vec<_>, Vec<_>) =
+        [first.end().await, second.end().await].into_iter().partition(|output| output.code == Some(0));
+    assert_eq!((done.len(), over.len()), (1, 1), "{done:?} {over:?}");
+    let said = &over[0].stderr;
+    let why = format!("another run of the same identity used the approval (hold {id}); it was not sent; run it again");
+    assert!(said.contains(" is forbidden: ") && said.contains(&why), "{said}");
+    assert_eq!(creations(&stack, "serviceaccounts").len(), 1);
+    let mut ends = outcomes(&stack).await;
+    ends.sort_by_key(|outcome| outcome["outcome"].to_string());
+    assert_eq!(ends, [not_sent("approvalUsed"), serde_json::json!({"outcome": "ok", "status": 201})]);
 }
 
 /// Nobody waits any more when the no comes; the record says it all the same.

@@ -12,7 +12,7 @@ use control_plane_core::four_eyes::{Behind, Mode, Voter};
 use control_plane_core::intent::Intent;
 use control_plane_core::lifecycle::{
     self, Ballot, Bound, Candidate, HoldRecord, Issued, Join, NewIssue, OperationKey, Phase, Progress, Recheck,
-    StillFine, VoidReason, VoteEffect, VoteError,
+    SpendRefusal, StillFine, VoidReason, VoteEffect, VoteError,
 };
 use control_plane_core::version_pin::VersionPin;
 use shared::ids::{ApprovalId, HoldId, SessionId};
@@ -168,9 +168,7 @@ impl Approvals {
         let spent = self.store.change(move |t| spend(t, id, key, fine, new, now)).await;
         let (claimed, issued, record) = match spent.map_err(|e| ClaimFailure::Refused(Refusal::Record(e)))? {
             Ok(spent) => spent,
-            Err(why) => {
-                return Err(ClaimFailure::Refused(Refusal::HoldOver { hold: id, why }));
-            }
+            Err(refusal) => return Err(ClaimFailure::Refused(refusal)),
         };
         self.tell(&record);
         let allowed = hold.claim(claimed);
@@ -194,7 +192,7 @@ impl Approvals {
         };
         let now = self.clock.now();
         let spent = self.store.change(move |t| spend(t, id, key, fine, new, now)).await.map_err(Refusal::Record)?;
-        let (_, issued, _) = spent.map_err(|why| Refusal::HoldOver { hold: id, why })?;
+        let (_, issued, _) = spent?;
         Ok(issued)
     }
 
@@ -392,8 +390,8 @@ fn wait(
     Ok(Opened::Waits(Box::new(record), Box::new(bound)))
 }
 
-/// Or why not, in a clause.
-type Spent = Result<(lifecycle::Claimed, Issued, HoldRecord), String>;
+/// Or why not.
+type Spent = Result<(lifecycle::Claimed, Issued, HoldRecord), Refusal>;
 
 fn spend(
     t: &HoldTransaction<'_>,
@@ -408,7 +406,7 @@ fn spend(
     };
     if matches!(operation.progress(), Progress::Returned { .. }) {
         return Ok(match operation.issue_again(&hold, fine, new, now) {
-            Err(refusal) => Err(refusal.to_string()),
+            Err(refusal) => Err(Refusal::HoldOver { hold: id, why: refusal.to_string() }),
             Ok(step) => {
                 t.save_operation(&step.state, Some(id))?;
                 let lifecycle::Go { claimed, issued } = step.effects.assert_durable();
@@ -417,7 +415,8 @@ fn spend(
         });
     }
     Ok(match lifecycle::spend(&hold, &operation, fine, new, now) {
-        Err(refusal) => Err(refusal.to_string()),
+        Err(SpendRefusal::Used { by }) if by != key => Err(over_for(&hold, key)),
+        Err(refusal) => Err(Refusal::HoldOver { hold: id, why: refusal.to_string() }),
         Ok(step) => {
             let lifecycle::Spend { hold, operation } = step.state;
             t.save_hold(&hold)?;
@@ -455,6 +454,10 @@ pub(crate) fn over_for(record: &HoldRecord, operation: OperationKey) -> Refusal 
     match record.phase() {
         Phase::Spent { by, .. } if *by == operation => {
             let why = "it was approved, but could not be sent before the approval expired".to_owned();
+            Refusal::HoldOver { hold: record.id(), why }
+        }
+        Phase::Spent { by, .. } if by.session != operation.session => {
+            let why = "another run of the same identity used the approval".to_owned();
             Refusal::HoldOver { hold: record.id(), why }
         }
         Phase::Waiting { .. }

@@ -10,7 +10,7 @@ use shared::time::Timestamp;
 
 use super::hold::Phase;
 use super::issue::{ApprovalUse, Issued, NewIssue, OperationRecord, Progress};
-use super::{HoldRecord, OperationKey, Step};
+use super::{HoldRecord, NotSent, OperationKey, Outcome, Step};
 use crate::decision::{ApprovalTerms, Effect, Verdict};
 use crate::digest::Digest;
 use crate::four_eyes::{self, Mode};
@@ -146,7 +146,13 @@ pub fn spend(
         return Err(SpendRefusal::OtherRecheck);
     }
     let Progress::Waiting { bound } = operation.progress() else {
-        return Err(SpendRefusal::NotBound);
+        // Whoever was first has ended the others that waited.
+        return Err(match (operation.outcome(), hold.phase()) {
+            (Some(Outcome::NotSent { why: NotSent::ApprovalUsed }), Phase::Spent { by, .. }) => {
+                SpendRefusal::Used { by: *by }
+            }
+            _ => SpendRefusal::NotBound,
+        });
     };
     let belongs = bound.operation == operation.key()
         && bound.hold == hold.id()

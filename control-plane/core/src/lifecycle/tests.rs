@@ -215,7 +215,10 @@ fn an_approval_is_spent_by_one() {
     assert_eq!(spend_at(&spent.hold, &second, T0), Err(SpendRefusal::Used { by: first.key() }));
     assert_eq!(spend_at(&spent.hold, &first, T0), Err(SpendRefusal::Used { by: first.key() }));
     let settled = second.settle(&spent.hold, T0).unwrap();
-    assert_eq!(settled.effects.assert_durable(), Outcome::NotSent { why: NotSent::ApprovalUsed });
+    assert_eq!(settled.state.outcome(), Some(Outcome::NotSent { why: NotSent::ApprovalUsed }));
+    // Also told so if it was about to use it itself.
+    assert_eq!(spend_at(&spent.hold, &settled.state, T0), Err(SpendRefusal::Used { by: first.key() }));
+    assert_eq!(spend_at(&spent.hold, &stranger, T0), Err(SpendRefusal::NotBound));
     assert!(spent.operation.settle(&spent.hold, T0).is_none());
 }
 
