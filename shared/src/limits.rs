@@ -199,6 +199,8 @@ pub const SESSION_DEEDS: usize = 256;
 pub const SESSION_SECRETS: usize = 256;
 /// Holds of one asker that wait at once: more would only tire the approver (SECURITY.md P9).
 pub const ASKER_HOLDS: usize = 32;
+/// Holds that one session of that asker has opened and that wait at once: its other jobs may ask people too.
+pub const SESSION_HOLDS: usize = ASKER_HOLDS / 2;
 /// Holds that wait at once, in all.
 pub const HOLDS: usize = 10_000;
 /// Longest that a hold may wait, whatever policy says.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Method;
 use rusqlite::Connection;
 use serde_json::Value;
+use shared::limits;
 use tests::cluster::Cluster;
 use tests::gate::Gate;
 use tests::kubectl::Version;
@@ -154,6 +155,48 @@ async fn of_two_jobs_that_wait_one_goes_on_and_the_other_reads_why() {
     let mut ends = outcomes(&stack).await;
     ends.sort_by_key(|outcome| outcome["outcome"].to_string());
     assert_eq!(ends, [not_sent("approvalUsed"), serde_json::json!({"outcome": "ok", "status": 201})]);
+}
+
+/// Waits until so many wait or are approved and unused.
+async fn live_are(stack: &Stack, count: usize) -> Vec<Value> {
+    for _ in 0..100 {
+        let holds = live(stack);
+        if holds.len() == count {
+            return holds;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("not {count} holds after ten seconds: {:?}", live(stack));
+}
+
+/// One job asks and asks, and never waits for an answer. Other jobs of its ServiceAccount may ask all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_asks_without_end_leaves_places_to_others() {
+    let stack = Stack::start("fills");
+    let another = Another::start(&stack, "another").await;
+    let own = stack.kubectl(Version::Newest);
+    let account = |n: usize| format!("{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: a{n}}}}}\n");
+    let all: Vec<String> = (0..limits::SESSION_HOLDS).map(account).collect();
+    let create = ["create", "--validate=false", "-f", "-"];
+    let leave = [&create[..], &["--request-timeout=2s"]].concat();
+    let said = own.run_with(&leave, &all.join("---\n")).await.refused();
+    assert_eq!(said.matches("it still waits").count(), limits::SESSION_HOLDS, "{said}");
+    // After a while in which client-go tries again by itself.
+    let said = own.run_with(&create, &account(99)).await.refused();
+    assert!(said.contains("(TooManyRequests)"), "{said}");
+    assert!(said.contains("16 operations of this session wait for people already; a place comes free when"), "{said}");
+    assert_eq!(live(&stack).len(), limits::SESSION_HOLDS);
+    let other = another.kubectl().spawn(&BOT, "").await;
+    let holds = live_are(&stack, limits::SESSION_HOLDS + 1).await;
+    let of = |pod: &str| holds.iter().find(|hold| hold["show"]["pod"]["pod"] == pod).unwrap()["id"].as_str().unwrap();
+    stack.cli(&["approvals", "approve", of("another")]).ok();
+    assert_eq!(other.end().await.ok(), "serviceaccount/bot created\n");
+    // One of its own is decided: it has a place again.
+    stack.cli(&["approvals", "deny", of("runner"), "--reason", "enough"]).ok();
+    live_are(&stack, limits::SESSION_HOLDS - 1).await;
+    let last = own.spawn(&["create", "serviceaccount", "last"], "").await;
+    live_are(&stack, limits::SESSION_HOLDS).await;
+    last.interrupt().await;
 }
 
 /// Nobody waits any more when the no comes; the record says it all the same.

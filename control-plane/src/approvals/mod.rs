@@ -11,8 +11,8 @@ use control_plane_core::digest::DigestKey;
 use control_plane_core::four_eyes::{Behind, Mode, Voter};
 use control_plane_core::intent::Intent;
 use control_plane_core::lifecycle::{
-    self, Ballot, Bound, Candidate, HoldRecord, Issued, Join, NewIssue, OperationKey, Phase, Progress, Recheck,
-    SpendRefusal, StillFine, VoidReason, VoteEffect, VoteError,
+    self, Ballot, Bound, Candidate, HoldError, HoldRecord, Issued, Join, NewIssue, OperationKey, Phase, Progress,
+    Recheck, SpendRefusal, StillFine, VoidReason, VoteEffect, VoteError,
 };
 use control_plane_core::version_pin::VersionPin;
 use shared::ids::{ApprovalId, HoldId, SessionId};
@@ -58,7 +58,7 @@ pub enum BallotError {
 enum Opened {
     Waits(Box<HoldRecord>, Box<Bound>),
     Denied(Box<HoldRecord>),
-    Full(String),
+    Not(HoldError),
 }
 
 impl Approvals {
@@ -96,7 +96,7 @@ impl Approvals {
                 Ok((hold.bind(*bound), id))
             }
             Opened::Denied(record) => Err(over(&record)),
-            Opened::Full(why) => Err(Refusal::TooManyHolds(why)),
+            Opened::Not(why) => Err(Refusal::NoHold(why)),
         }
     }
 
@@ -364,9 +364,9 @@ impl HoldRequest {
                 Join::Wait(bound) => return wait(t, &operation, record, bound, &self.explanation),
             }
         }
-        let waiting = t.waiting(asker)?;
+        let waiting = t.waiting(self.key.session, asker)?;
         match HoldRecord::open(self.opening, waiting, now) {
-            Err(error) => Ok(Opened::Full(error.to_string())),
+            Err(error) => Ok(Opened::Not(error)),
             Ok((record, bound)) => {
                 t.insert_hold(&record, &self.digest_key, &self.show)?;
                 wait(t, &operation, record, bound, &self.explanation)

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use control_plane_core::attributes::OperationIdError;
 use control_plane_core::decision::Explanation;
 use control_plane_core::headers::HeaderRefusal;
-use control_plane_core::lifecycle::Outcome;
+use control_plane_core::lifecycle::{HoldError, Outcome};
 use control_plane_core::request::RequestError;
 use control_plane_core::request_info::RequestInfo;
 use shared::chain::Chain;
@@ -71,9 +71,9 @@ pub enum Refusal {
         /// Why, as a clause: `nobody approved it in time`.
         why: String,
     },
-    /// Too many operations of this asker wait already.
-    #[error("too many holds")]
-    TooManyHolds(String),
+    /// It can't wait for people.
+    #[error("no hold")]
+    NoHold(#[source] HoldError),
     /// The object changed between the approval and now.
     #[error("approval outdated")]
     Outdated(String),
@@ -174,7 +174,10 @@ impl Refusal {
             Self::HoldOver { hold, why } => {
                 shape(Reason::Forbidden, "hold_over", format!("{why} (hold {hold}); it was not sent; run it again to ask again"))
             }
-            Self::TooManyHolds(why) => shape(Reason::Forbidden, "too_many_holds", why.clone()),
+            Self::NoHold(error @ HoldError::NobodyCould) => shape(Reason::Forbidden, "nobody_could", error.to_string()),
+            Self::NoHold(error @ (HoldError::SessionFull(_) | HoldError::AskerFull(_) | HoldError::Full(_))) => {
+                Shape { retry: true, ..shape(Reason::TooManyRequests, "too_many_holds", error.to_string()) }
+            }
             Self::Outdated(why) => {
                 shape(Reason::Forbidden, "outdated", format!("{why}; it was not sent; run it again to ask again"))
             }
@@ -266,7 +269,7 @@ impl Refusal {
             | Self::Stream
             | Self::OtherContent
             | Self::Record(_)
-            | Self::TooManyHolds(_)
+            | Self::NoHold(_)
             | Self::Outdated(_)
             | Self::Issue(_)
             | Self::NoAgent(_)
@@ -343,5 +346,18 @@ mod tests {
         let told = Refusal::NoAnswer.status(None, None).message;
         assert!(told.contains("nothing was changed: run it again") && !told.contains("nobody can say"), "{told}");
         assert!(!Refusal::NoAnswer.shape().retry, "by people, who see that something is wrong");
+    }
+
+    /// A place comes free, so it may be tried again; what nobody could approve may not.
+    #[test]
+    fn who_finds_no_place_to_wait_may_try_again() {
+        let at = shared::time::Timestamp(1_800_000_000_000);
+        for full in [HoldError::SessionFull(at), HoldError::AskerFull(at), HoldError::Full(at)] {
+            let shape = Refusal::NoHold(full).shape();
+            assert_eq!((shape.reason.code(), shape.retry), (429, true), "{full}");
+            assert!(shape.message.ends_with("the first at 2027-01-15T08:00:00.000Z"), "{full}");
+        }
+        let shape = Refusal::NoHold(HoldError::NobodyCould).shape();
+        assert_eq!((shape.reason.code(), shape.retry), (403, false));
     }
 }

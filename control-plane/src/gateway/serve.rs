@@ -250,7 +250,7 @@ impl Gateway {
             | Refusal::OtherContent
             | Refusal::Record(_)
             | Refusal::Denied(_)
-            | Refusal::TooManyHolds(_)
+            | Refusal::NoHold(_)
             | Refusal::Outdated(_)
             | Refusal::Issue(_)
             | Refusal::GoingAway

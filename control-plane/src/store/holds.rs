@@ -3,10 +3,12 @@
 use control_plane_core::decision::Explanation;
 use control_plane_core::digest::DigestKey;
 use control_plane_core::identity::Asker;
-use control_plane_core::lifecycle::{Answer, HoldRecord, Issued, NewIssue, OperationKey, OperationRecord, Waiting};
+use control_plane_core::lifecycle::{
+    Answer, HoldRecord, Issued, NewIssue, OperationKey, OperationRecord, Places, Waiting,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
-use shared::ids::{GrantId, HoldId};
+use shared::ids::{GrantId, HoldId, SessionId};
 use shared::time::Timestamp;
 
 use super::operations::find;
@@ -70,17 +72,24 @@ impl<'a> HoldTransaction<'a> {
         Ok(rows.into_iter().filter_map(|row| Some((row.record, self.seal.open(&row.digest_key)?))).collect())
     }
 
-    /// How many holds wait or are approved and unused.
-    pub fn waiting(&self, asker: &Asker) -> Result<Waiting, StoreError> {
+    /// How many holds wait or are approved and unused: of a session, of its asker, in all.
+    pub fn waiting(&self, session: SessionId, asker: &Asker) -> Result<Waiting, StoreError> {
         let asker = serde_json::to_string(asker).map_err(|_| UNWRITABLE)?;
-        let count = |sql: &str, values: &[&dyn rusqlite::ToSql]| -> Result<usize, StoreError> {
-            let count: i64 = self.connection.prepare_cached(sql)?.query_row(values, |r| r.get(0))?;
-            Ok(usize::try_from(count).unwrap_or(usize::MAX))
+        let count = |which: &str, values: &[&dyn rusqlite::ToSql]| -> Result<Places, StoreError> {
+            let sql =
+                format!("SELECT count(*), min(deadline) FROM holds WHERE phase IN ('waiting', 'approved') {which}");
+            let row = |r: &Row<'_>| Ok((r.get(0)?, r.get::<_, Option<i64>>(1)?));
+            let (count, ends): (i64, _) = self.connection.prepare_cached(&sql)?.query_row(values, row)?;
+            Ok(Places {
+                taken: usize::try_from(count).unwrap_or(usize::MAX),
+                first_ends: Timestamp(ends.and_then(|ends| u64::try_from(ends).ok()).unwrap_or(0)),
+            })
         };
-        let live = "phase IN ('waiting', 'approved')";
+        let of_session = "AND asker = ?1 AND state ->> '$.openedBy.session' = ?2";
         Ok(Waiting {
-            of_asker: count(&format!("SELECT count(*) FROM holds WHERE asker = ?1 AND {live}"), &[&asker])?,
-            in_all: count(&format!("SELECT count(*) FROM holds WHERE {live}"), &[])?,
+            of_session: count(of_session, &[&asker, &session.to_string()])?,
+            of_asker: count("AND asker = ?1", &[&asker])?,
+            in_all: count("", &[])?,
         })
     }
 

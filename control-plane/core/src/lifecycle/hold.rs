@@ -13,7 +13,7 @@ use shared::limits;
 use shared::time::Timestamp;
 
 pub use words::{
-    Ballot, Bound, Candidate, HoldError, Join, Opening, Phase, VoidReason, VoteEffect, VoteError, Waiting,
+    Ballot, Bound, Candidate, HoldError, Join, Opening, Phase, Places, VoidReason, VoteEffect, VoteError, Waiting,
 };
 
 use super::{NotSent, OperationKey, Step};
@@ -52,12 +52,9 @@ impl HoldRecord {
     /// See [`HoldError`].
     pub fn open(opening: Opening, waiting: Waiting, now: Timestamp) -> Result<(Self, Bound), HoldError> {
         let Opening { id, operation, asker, only_pod, behind, cluster, request, intent, pin, terms } = opening;
-        if waiting.of_asker >= limits::ASKER_HOLDS {
-            return Err(HoldError::AskerFull);
-        }
-        if waiting.in_all >= limits::HOLDS {
-            return Err(HoldError::Full);
-        }
+        waiting.of_session.left_of(limits::SESSION_HOLDS, HoldError::SessionFull)?;
+        waiting.of_asker.left_of(limits::ASKER_HOLDS, HoldError::AskerFull)?;
+        waiting.in_all.left_of(limits::HOLDS, HoldError::Full)?;
         let needed = four_eyes::votes_needed(&terms, &behind);
         if terms.groups.is_empty() || terms.wait.is_zero() || needed > limits::QUORUM_MAX {
             return Err(HoldError::NobodyCould);

@@ -27,7 +27,8 @@ use shared::ids::{AgentId, GrantId, OperationId, SessionId};
 
 pub use approval::{Claimed, Go, Recheck, Spend, SpendRefusal, StillFine, recheck, spend};
 pub use hold::{
-    Ballot, Bound, Candidate, HoldError, HoldRecord, Join, Opening, Phase, VoidReason, VoteEffect, VoteError, Waiting,
+    Ballot, Bound, Candidate, HoldError, HoldRecord, Join, Opening, Phase, Places, VoidReason, VoteEffect, VoteError,
+    Waiting,
 };
 pub use issue::{ApprovalUse, Issue, Issued, NewIssue, OperationError, OperationRecord, Progress, Repeat};
 pub use life::{Life, Lives, OldCopy};

@@ -132,11 +132,17 @@ fn holds_are_bounded_and_possible() {
         change(&mut opening);
         HoldRecord::open(opening, waiting, T0).map(drop)
     };
-    let full = Waiting { of_asker: limits::ASKER_HOLDS, in_all: 0 };
-    assert_eq!(open(full, |_| {}), Err(HoldError::AskerFull));
-    let full = Waiting { of_asker: 0, in_all: limits::HOLDS };
-    assert_eq!(open(full, |_| {}), Err(HoldError::Full));
     let none = Waiting::default();
+    let places = |taken| Places { taken, first_ends: later(60) };
+    let of_session = |taken| Waiting { of_session: places(taken), ..none };
+    assert_eq!(open(of_session(limits::SESSION_HOLDS - 1), |_| {}), Ok(()));
+    let full = open(of_session(limits::SESSION_HOLDS), |_| {}).unwrap_err();
+    assert_eq!(full, HoldError::SessionFull(later(60)));
+    assert!(full.to_string().ends_with(&format!("the first at {}", later(60))), "{full}");
+    let of_asker = Waiting { of_asker: places(limits::ASKER_HOLDS), ..none };
+    assert_eq!(open(of_asker, |_| {}), Err(HoldError::AskerFull(later(60))));
+    let in_all = Waiting { in_all: places(limits::HOLDS), ..none };
+    assert_eq!(open(in_all, |_| {}), Err(HoldError::Full(later(60))));
     assert_eq!(open(none, |opening| opening.terms.groups.clear()), Err(HoldError::NobodyCould));
     assert_eq!(open(none, |opening| opening.terms.wait = Duration::ZERO), Err(HoldError::NobodyCould));
     assert_eq!(open(none, |opening| opening.terms.quorum = u8::MAX), Err(HoldError::NobodyCould));

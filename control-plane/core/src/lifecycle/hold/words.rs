@@ -113,27 +113,61 @@ pub struct Opening {
     pub terms: ApprovalTerms,
 }
 
-/// How many holds wait or are approved and unused, counted in the same transaction.
+/// Holds that wait or are approved and unused, counted in the same transaction.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Waiting {
+    /// That the same session opened.
+    pub of_session: Places,
     /// Of the same asker.
-    pub of_asker: usize,
+    pub of_asker: Places,
     /// In all.
-    pub in_all: usize,
+    pub in_all: Places,
+}
+
+/// Some of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Places {
+    /// How many.
+    pub taken: usize,
+    /// When the time of the first of them is over.
+    pub first_ends: Timestamp,
+}
+
+impl Places {
+    /// Whether one of so many is left.
+    pub(super) fn left_of(&self, bound: usize, full: fn(Timestamp) -> HoldError) -> Result<(), HoldError> {
+        if self.taken < bound { Ok(()) } else { Err(full(self.first_ends)) }
+    }
 }
 
 /// Why a hold is not opened. The operation is then denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HoldError {
+    /// The session has opened [`limits::SESSION_HOLDS`] already, though their clients may have left.
+    #[error("{} operations of this session wait for people already; {}", limits::SESSION_HOLDS, FreesUp(*.0))]
+    SessionFull(Timestamp),
     /// The asker has [`limits::ASKER_HOLDS`] already.
-    #[error("{} operations of the same asker wait already", limits::ASKER_HOLDS)]
-    AskerFull,
+    #[error("{} operations of the same asker wait for people already; {}", limits::ASKER_HOLDS, FreesUp(*.0))]
+    AskerFull(Timestamp),
     /// The control plane has [`limits::HOLDS`] already.
-    #[error("too many operations wait")]
-    Full,
+    #[error("too many operations wait for people; {}", FreesUp(*.0))]
+    Full(Timestamp),
     /// The rule names no group, no time, or more people than could be got together: nobody could ever say yes.
     #[error("nobody could approve this")]
     NobodyCould,
+}
+
+/// When a place comes free, for a sentence.
+struct FreesUp(Timestamp);
+
+impl std::fmt::Display for FreesUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "a place comes free when one is denied, is approved and carried out, or has no time left, the first at {}",
+            self.0
+        )
+    }
 }
 
 /// An operation that looks for a hold to join.
