@@ -37,7 +37,7 @@ use view::Views;
 pub const MASKED: &[u8] = b"(masked by sallyport)";
 
 /// Bytes that are looked through at once: what is undone of their escapes takes as much.
-const BLOCK: usize = 8 * 1024;
+const BLOCK: usize = 2 * 1024;
 
 /// The values can't be looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,7 +96,7 @@ impl SecretValues {
         let skip = skip::Skip::new(&patterns);
         let longest = patterns.iter().map(Vec::len).max().unwrap_or(0);
         let depths = depths(&searcher, start, patterns.clone());
-        let held = 4 * longest as u64 + 64 * 1024;
+        let held = 2 * longest as u64 + 4 * 1024;
         Ok(Self { searcher, start, skip, depths, forms: patterns, held, _kept: None })
     }
 
@@ -273,9 +273,10 @@ impl TextMasker {
             self.views.push(&values, self.state, block, &mut found);
             let open = until.saturating_sub(values.depth(self.state) as u64).min(self.views.open(&values));
             // So much is part of a value, however it is escaped, and needs not be known to its end.
-            let is_long = until.saturating_sub(open) > values.held;
+            let is_long = until.saturating_sub(open) > values.held || self.views.is_full();
             if is_long {
                 found.add(open, until);
+                self.views.forget();
             }
             self.join(found);
             self.write(if is_long { until } else { open }, out);

@@ -262,6 +262,30 @@ fn an_endless_value_takes_no_memory() {
     assert_eq!(out, MASKED);
 }
 
+/// What may be the beginning of a value, and then what stands for nothing, or very many escapes: no more is held or known than a little.
+#[test]
+fn p12_an_endless_escape_takes_no_memory() {
+    let quotes = "\"".repeat(5000);
+    let values = values(&["hunter22-and-more", &quotes]);
+    for more in ["\n", "\\n", "\\\\n", "\\\"", "\\u0022", "%22", "\r\n2026-11-30T10:28:00Z "] {
+        let mut masker = TextMasker::new(Arc::clone(&values));
+        let mut out = Vec::new();
+        masker.push(b"x hunter2", &mut out);
+        for _ in 0..300 {
+            masker.push(more.repeat(100).as_bytes(), &mut out);
+            assert!(masker.held.len() <= usize::try_from(masker.values.held).unwrap(), "{more:?}");
+            assert!(masker.views.known() <= 4 * 256, "{more:?}: {}", masker.views.known());
+        }
+        masker.push(b"2-and-more y", &mut out);
+        masker.finish(&mut out);
+        let shown = String::from_utf8(out).unwrap();
+        if matches!(more, "\n" | "\\n" | "\r\n2026-11-30T10:28:00Z ") {
+            assert!(shown.starts_with("x (") && shown.ends_with(" y") && !shown.contains("2-and"), "{more:?}");
+        }
+        assert!(shown.len() < 300 * 100 * more.len() + 100);
+    }
+}
+
 #[test]
 fn too_much_is_refused_and_nothing_is_shown() {
     let long: Vec<String> = (0..20_000_u32).map(|index| format!("value number {index}")).collect();

@@ -16,6 +16,10 @@ const TIME: &[u8] = b"0000-00-00T00:00:00";
 /// Bytes of the longest: with nanoseconds, an offset and a blank.
 const TIME_BYTES: usize = TIME.len() + 17;
 
+/// How many that were undone are known at once, beside those of the piece that is being read: as many as one value may have of them until all of it
+/// is taken for one.
+const KNOWN: usize = 256;
+
 /// One of two bytes.
 pub(super) type Begins = [u8; 2];
 
@@ -89,12 +93,22 @@ impl Unescaper {
                 Escape::Of { length, text, bytes } => {
                     let source = (self.read, self.read + length as u64);
                     let place = (self.written, self.written + bytes as u64);
-                    self.undone.push(Undone { source, place });
+                    self.note(Undone { source, place });
                     (self.read, self.written) = (source.1, place.1);
                     out.extend(text.iter().take(bytes));
                     from.get(length..).unwrap_or_default()
                 }
             };
+        }
+    }
+
+    fn note(&mut self, undone: Undone) {
+        match self.undone.last_mut() {
+            // Any number of ends of lines may follow one another, and stand for nothing together.
+            Some(last) if last.place == undone.place && last.source.1 == undone.source.0 => {
+                last.source.1 = undone.source.1
+            }
+            Some(_) | None => self.undone.push(undone),
         }
     }
 
@@ -169,6 +183,22 @@ impl Unescaper {
         if let Some(last) = self.undone.drain(..count).next_back() {
             self.ahead = last.source.1 - last.place.1;
         }
+        if self.undone.len() <= KNOWN && self.undone.capacity() > 2 * KNOWN {
+            self.undone.shrink_to(KNOWN);
+        }
+    }
+
+    /// Whether there are more than are known between two pieces.
+    pub(super) const fn is_full(&self) -> bool {
+        self.undone.len() > KNOWN
+    }
+}
+
+#[cfg(test)]
+impl Unescaper {
+    /// How many are known.
+    pub(super) const fn known(&self) -> usize {
+        self.undone.len()
     }
 }
 

@@ -55,6 +55,18 @@ impl Views {
         }
     }
 
+    /// Whether what may be the beginning of a value has more escapes than are known.
+    pub(super) fn is_full(&self) -> bool {
+        self.json.escapes.is_full() || self.within.iter().any(|view| view.escapes.is_full())
+    }
+
+    /// Nobody will ask for anything that has come: it was shown, or is masked.
+    pub(super) fn forget(&mut self) {
+        for view in std::iter::once(&mut self.json).chain(&mut self.within) {
+            view.escapes.forget(view.escapes.written());
+        }
+    }
+
     /// Where in the text what may be the beginning of a value begins. Nobody will ask for what is before.
     pub(super) fn open(&mut self, values: &SecretValues) -> u64 {
         let mut first = self.json.first(values);
@@ -62,6 +74,14 @@ impl Views {
             first = first.min(view.open(values, u64::MAX));
         }
         self.json.open(values, first)
+    }
+}
+
+#[cfg(test)]
+impl Views {
+    /// How many escapes are known.
+    pub(super) fn known(&self) -> usize {
+        std::iter::once(&self.json).chain(&self.within).map(|view| view.escapes.known()).sum()
     }
 }
 
