@@ -18,7 +18,7 @@ const TIME_BYTES: usize = TIME.len() + 17;
 
 /// How many that were undone are known at once, beside those of the piece that is being read: as many as one value may have of them until all of it
 /// is taken for one.
-const KNOWN: usize = 256;
+pub(super) const KNOWN: usize = 256;
 
 /// One of two bytes.
 pub(super) type Begins = [u8; 2];
