@@ -10,7 +10,7 @@ use super::release::StoredRelease;
 use super::walk::value;
 use crate::body::{BodyError, Budget, Encoding, json};
 use crate::hide::Hidden;
-use crate::mask::{Live, MaskContext, MaskError, MaskedFields, Masker, Written};
+use crate::mask::{LAST_APPLIED, Live, MaskContext, MaskError, MaskedFields, Masker, Written};
 use crate::request::Request;
 
 /// It never leaves the process, and its texts are wiped when it goes. `Debug` shows nothing of it.
@@ -175,6 +175,13 @@ impl ReadObject {
         annotation(&self.real, name)
     }
 
+    /// Whether an annotation of the object that was applied last is shown so, in that document.
+    pub(super) fn applies_annotation_as(&self, name: &str, text: &str) -> bool {
+        let member = format!("\"{name}\":\"{text}\"");
+        let shown = [Some(&self.masked), self.before.as_ref()].into_iter().flatten();
+        shown.filter_map(|shown| annotation(shown, LAST_APPLIED)).any(|applied| applied.contains(&member))
+    }
+
     /// The annotation as it is.
     pub(super) fn annotation(&self, name: &str) -> Option<&str> {
         annotation(&self.real, name)
@@ -195,7 +202,7 @@ fn read(body: &[u8], budget: &mut Budget) -> Result<Value, ReadError> {
     json::read_answer(body, budget.again()).map(|answer| answer.value).map_err(ReadError::of)
 }
 
-fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+pub(super) fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object.get("metadata")?.get("annotations")?.get(name)?.as_str()
 }
 

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::read::ReadObject;
+use super::read::{ReadObject, annotation};
 use super::release::Payload;
 use super::{RestoreError, Why, document};
 use crate::mask::changes::{json_patch, pointer};
@@ -276,6 +276,11 @@ impl Walk<'_, '_> {
         }
         // As it was shown, whatever it holds.
         if let Some(real) = live.annotation_shown_as(name, text) {
+            return Ok(real.to_owned());
+        }
+        // kubectl takes what was applied last from where it is shown, also when it writes that by itself (`apply --server-side` for the first time).
+        let applied = self.document.and_then(|document| annotation(document, name));
+        if let Some(real) = applied.filter(|_| is_placeholder(text) && live.applies_annotation_as(name, text)) {
             return Ok(real.to_owned());
         }
         if name != LAST_APPLIED {
