@@ -150,11 +150,12 @@ impl Gateway {
         log: &mut OperationLog,
     ) -> Result<Issue, Refusal> {
         let link = self.agents.pick_other(than).await.ok_or(Refusal::NotSent)?;
+        let body = unspent.allowed().attributes().request().wire().body().len();
+        let room = link.body_room(session.id(), body).await.map_err(|_| Refusal::NotSent)?;
+        // Last, for whatever was waited for took time.
         session.is_good(self.recorder.clock.now()).map_err(Refusal::Session)?;
         // It had one where its grant was not taken, and has given that back.
-        let share = link.streams.in_any_case(session.id());
-        let body = unspent.allowed().attributes().request().wire().body().len();
-        let places = (share, link.body_room(session.id(), body).await.map_err(|_| Refusal::NotSent)?);
+        let places = (link.streams.in_any_case(session.id()), room);
         if !log.is_durable() {
             return Ok((None, link, places));
         }
