@@ -422,6 +422,8 @@ pub const RELEASE_READS_OF_REVISIONS: usize = 4;
 /// Bytes of requests' bodies in an agent: each as it came and as it is sent. A session has half of it, which one of the largest fits into. Control
 /// planes share it out, and wait for it ([`BODY_ROOM_WAIT`]); an agent that has no room refuses.
 pub const AGENT_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// How often a body is there: as it came, and as it is sent.
+pub const AGENT_BODY_COPIES: usize = 2;
 /// Bytes of what is read for writes in an agent before it is their turn, as text. A session has half of it. Until its object is there a write
 /// counts as if that were as long as any.
 pub const WAITING_BYTES: usize = 12 * 1024 * 1024;

@@ -247,9 +247,9 @@ where
     }
     let hint = body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
     let most = hint.map_or(limits::REQUEST_BODY_BYTES, |bytes| bytes.min(limits::REQUEST_BODY_BYTES));
-    let mut room = agent.bodies.now(2 * most).map_err(|_| Refusal::Busy)?;
+    let mut room = agent.bodies.now(limits::AGENT_BODY_COPIES * most).map_err(|_| Refusal::Busy)?;
     let body = collect_bounded(body, most, limits::BODY_WAIT).await.map_err(Refusal::Body)?;
-    room.keep(body.len().saturating_mul(2));
+    room.keep(body.len().saturating_mul(limits::AGENT_BODY_COPIES));
     Ok((body, Some(room)))
 }
 

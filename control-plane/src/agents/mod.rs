@@ -92,8 +92,10 @@ impl AgentLink {
         if body == 0 {
             return Ok(None);
         }
-        // As it came and as it is sent.
-        self.bodies.take(session, body.saturating_mul(2), limits::BODY_ROOM_WAIT).await.map(Some)
+        self.bodies
+            .take(session, body.saturating_mul(limits::AGENT_BODY_COPIES), limits::BODY_ROOM_WAIT)
+            .await
+            .map(Some)
     }
 
     fn leave(&self) {

@@ -1,9 +1,9 @@
 //! What may be in an agent's memory at once, summed up when this is compiled.
 
 use super::{
-    AGENT_BODY_BYTES, ANNOTATION_TREE_BYTES, ANSWER_TREE_BYTES, APART_AT_ONCE, HELD, HIDDEN_OBJECT_BYTES,
-    LIVE_OBJECT_BYTES, MASK_FIELDS_BYTES, REQUEST_BODY_BYTES, UPSTREAM_WINDOW, VALUE_PATTERN_BYTES,
-    VALUE_SEARCHERS_BYTES, WAITING_BYTES, WRITE_TREE_BYTES,
+    AGENT_BODY_BYTES, AGENT_BODY_COPIES, ANNOTATION_TREE_BYTES, ANSWER_TREE_BYTES, APART_AT_ONCE, HELD,
+    HIDDEN_OBJECT_BYTES, LIVE_OBJECT_BYTES, MASK_FIELDS_BYTES, REQUEST_BODY_BYTES, UPSTREAM_WINDOW,
+    VALUE_PATTERN_BYTES, VALUE_SEARCHERS_BYTES, WAITING_BYTES, WRITE_TREE_BYTES,
 };
 
 /// Bytes of the largest thing that is done one after the other, an answer: its text, what is written of it (with what that is written into), its values, and those in one of
@@ -40,5 +40,5 @@ const _: () = assert!(
 );
 const _: () = assert!(WRITE_TREE_BYTES + 3 * (REQUEST_BODY_BYTES + LIVE_OBJECT_BYTES) <= APART_BYTES);
 /// A session's half has room for the largest write and its object, and for what a log needs.
-const _: () = assert!(2 * REQUEST_BODY_BYTES <= AGENT_BODY_BYTES / 2);
+const _: () = assert!(AGENT_BODY_COPIES * REQUEST_BODY_BYTES <= AGENT_BODY_BYTES / 2);
 const _: () = assert!(LIVE_OBJECT_BYTES + VALUE_PATTERN_BYTES <= WAITING_BYTES / 2);
