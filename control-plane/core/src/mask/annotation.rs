@@ -18,12 +18,11 @@ impl Masker {
         let text = std::mem::take(&mut self.text);
         let bracketed = is_bracketed(&text);
         // What tools keep of a Secret in JSON is more than manifests: patches, fields by themselves. An empty text has nothing.
-        let is_whole = if strict { false } else { self.is_of_secret() && (bracketed || may_carry_value(&text)) };
-        if is_whole {
-            self.placeholder("Annotation", "annotation", None, out);
-        }
+        let is_whole = !strict && self.is_of_secret() && (bracketed || may_carry_value(&text));
         if is_whole || !strict && !bracketed || text.is_empty() {
-            if !is_whole {
+            if is_whole {
+                self.placeholder("Annotation", "annotation", None, out);
+            } else {
                 self.escape(&text, out);
             }
             self.text = text;
