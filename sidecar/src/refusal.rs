@@ -26,7 +26,7 @@ pub(crate) enum Refusal {
     )]
     Token,
     /// An upgrade that no Kubernetes client asks for.
-    #[error("only upgrades to SPDY/3.1 and websocket are possible")]
+    #[error("no upgrade is passed on but those to SPDY/3.1 and websocket")]
     Upgrade,
     /// More headers than allowed.
     #[error("more headers than {0}")]

@@ -72,10 +72,10 @@ pub struct Client {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// The query can't be read.
-    #[error("the query can't be read in one way")]
+    #[error("the query is not passed on")]
     Query(#[from] QueryError),
     /// Method, path or options can't be read.
-    #[error("the request can't be read in one way")]
+    #[error("the request is not passed on")]
     Info(#[from] RequestInfoError),
     /// The body can't be read.
     #[error("the body can't be read")]

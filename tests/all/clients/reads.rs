@@ -92,8 +92,11 @@ async fn questions_about_the_cluster_are_answered() {
         ] {
             assert!(ok(&kubectl, &["get", "--raw", path]).await.contains(part), "{version:?} {path}");
         }
-        let refused = kubectl.run(&["get", "--raw", "/metrics"]).await.refused();
-        assert!(refused.contains("(NotFound)") && refused.contains("\"/metrics\" is not served"), "{refused}");
+        for path in ["/", "/metrics"] {
+            let refused = kubectl.run(&["get", "--raw", path]).await.refused();
+            let sentence = format!("the request is not passed on: the path {path:?} is not served");
+            assert!(refused.contains("(NotFound)") && refused.contains(&sentence), "{refused}");
+        }
         // No node runs the pod, so its log is empty; that it is no refusal is what counts.
         assert_eq!(ok(&kubectl, &["logs", "runner"]).await, "");
         assert_eq!(ok(&kubectl, &["logs", "runner", "-f", "--tail=5"]).await, "");

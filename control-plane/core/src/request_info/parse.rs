@@ -105,6 +105,9 @@ impl Path {
         let Some(rest) = raw.strip_prefix('/') else {
             return Err(RequestInfoError::NotAbsolute { got: raw.to_owned() });
         };
+        if rest.is_empty() {
+            return Err(RequestInfoError::UnknownPath { got: raw.to_owned() });
+        }
         let (rest, trailing_slash) = rest.strip_suffix('/').map_or((rest, false), |rest| (rest, true));
         let segments = rest.split('/').map(segment).collect::<Result<_, _>>()?;
         Ok(Self { segments, trailing_slash })

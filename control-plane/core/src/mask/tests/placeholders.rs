@@ -1,7 +1,7 @@
 //! Placeholders say nothing of the value (SECURITY.md M5) and are recognised when they come back (M6).
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 
 use super::super::placeholder::{Field, PLACEHOLDER_BYTES, Scope};
 use super::*;
@@ -240,11 +240,15 @@ fn m6_found_in_whatever_is_wrapped() {
 fn m6_found_in_lines_shorter_than_any_piece() {
     let code = of("secrets", SECRET);
     for width in [1, 5, 8, 20] {
-        for end in ["\n", "\r\n", "\n    "] {
+        for end in ["\n", "\r\n", "\n    ", " ", "\t"] {
             let lines: Vec<&str> = code.as_bytes().chunks(width).map(|line| str::from_utf8(line).unwrap()).collect();
             let written = lines.join(end);
             assert!(contains_placeholder(written.as_bytes()), "{written}");
             assert!(!is_placeholder(&written));
+            for encoded in [STANDARD.encode(&written), URL_SAFE_NO_PAD.encode(&written)] {
+                assert!(contains_placeholder(encoded.as_bytes()), "{written:?}, encoded: {encoded}");
+                assert!(contains_placeholder(STANDARD.encode(&encoded).as_bytes()), "{written:?}, encoded twice");
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ fn row_01_an_encoded_slash_is_decoded_before_the_split() {
 #[test]
 fn row_02_an_empty_namespace_is_the_whole_cluster() {
     assert_eq!(read("GET", "/api/v1/namespaces//secrets"), Err(RequestInfoError::Segment { got: String::new() }));
+    assert_eq!(read("GET", "/"), Err(RequestInfoError::UnknownPath { got: "/".to_owned() }));
 }
 
 #[test]
