@@ -393,7 +393,13 @@ fn decoded(bytes: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let letters = bytes.iter().filter(|byte| !byte.is_ascii_whitespace() && **byte != b'=');
-    let standard: Vec<u8> = letters.map(|byte| match byte { b'-' => b'+', b'_' => b'/', byte => *byte }).collect();
+    let standard: Vec<u8> = letters
+        .map(|byte| match byte {
+            b'-' => b'+',
+            b'_' => b'/',
+            byte => *byte,
+        })
+        .collect();
     STANDARD_NO_PAD.decode(standard).ok()
 }
 
