@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use control_plane_core::grant::{MatchedGrant, VerifiedGrant};
 use control_plane_core::hide::Hidden;
-use control_plane_core::mask::{MaskedFields, values};
-use control_plane_core::request::WireRequest;
+use control_plane_core::mask::{MaskedFields, Tried, values};
+use control_plane_core::request::{Request, WireRequest};
 use control_plane_core::request_info::RequestInfo;
 use control_plane_core::restore::Carried;
 use control_plane_core::version_pin::VersionPin;
@@ -53,12 +53,15 @@ pub(crate) struct Carries {
     pub(crate) source: Option<RequestInfo>,
     /// It is a release of helm's.
     pub(crate) is_release: bool,
+    /// What it gives that is only tried.
+    pub(crate) tried: Option<Arc<Tried>>,
 }
 
 impl Carries {
-    /// Of what was found.
-    pub(crate) fn of(carried: &Carried) -> Self {
-        Self { source: carried.needed().cloned(), is_release: carried.is_release() }
+    /// Of what was found in a request.
+    pub(crate) fn of(request: &Request, carried: &Carried) -> Self {
+        let tried = Tried::of(request).map(Arc::new);
+        Self { source: carried.needed().cloned(), is_release: carried.is_release(), tried }
     }
 }
 

@@ -162,7 +162,7 @@ where
     let granted = Granted { grant, obligations: Arc::clone(&obligations), carries, _room: room };
     let Obligations { hidden, reveal, text_part, .. } = &*obligations;
     let accept = obligations.accept(granted.grant.request().wire())?;
-    let mask = agent.mask(&info, &obligations);
+    let mask = agent.mask(&info, &obligations).with_tried(granted.carries.tried.clone());
     let masked = mask.guards_messages();
     let bounds = Bounds::of(granted.grant.claims(), long);
     let asked = Asked { info: &info, is_head: head.method == Method::HEAD, accept: accept.as_ref() };
@@ -346,7 +346,7 @@ fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(Obliga
     let obligations = Obligations::of(matched, &agent.disclosable)?;
     check_patch(request, &obligations.fields).map_err(Refusal::Rule)?;
     let carried = Carried::of(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))?;
-    Ok((obligations, Carries::of(&carried)))
+    Ok((obligations, Carries::of(request, &carried)))
 }
 
 /// Carries a spent grant out. A read is given up with its exchange. A write that was sent is followed to its answer by a task of its own,

@@ -61,16 +61,7 @@ impl<'a> Twins<'a> {
             words.iter().map(|word| word.replace("NAME", name).replace("HOME", &home)).collect()
         };
         let direct = self.admin.run(&of(&self.twin, &self.admin)).await;
-        let ours = of(&self.name, self.kubectl);
-        let mut running = self.kubectl.spawn(&ours, "").await;
-        while holds && running.is_waiting() {
-            if let Some(hold) = waiting(self.stack, &self.name) {
-                self.stack.cli(&["approvals", "approve", hold["id"].as_str().unwrap()]).ok();
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        let ours = running.end().await;
-        without_password(&ours);
+        let ours = self.ours(&of(&self.name, self.kubectl), holds).await;
         let plain = |text: &str| {
             let homes = [&self.admin, self.kubectl].map(|kubectl| kubectl.home().display().to_string());
             let text = homes.iter().fold(text.to_owned(), |text, home| text.replace(home, "HOME"));
@@ -79,6 +70,20 @@ impl<'a> Twins<'a> {
         assert_eq!(plain(&ours.stdout), plain(&direct.stdout), "{words:?}: {}", ours.stderr);
         assert_eq!(plain(&ours.stderr), plain(&direct.stderr), "{words:?}");
         assert_eq!(ours.code, direct.code, "{words:?}");
+        ours
+    }
+
+    /// Runs it for ours alone.
+    async fn ours(&self, words: &[String], holds: bool) -> Output {
+        let mut running = self.kubectl.spawn(words, "").await;
+        while holds && running.is_waiting() {
+            if let Some(hold) = waiting(self.stack, &self.name) {
+                self.stack.cli(&["approvals", "approve", hold["id"].as_str().unwrap()]).ok();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let ours = running.end().await;
+        without_password(&ours);
         ours
     }
 
@@ -226,6 +231,47 @@ async fn what_was_got_is_applied_and_then_unchanged() {
         twins.assert_alike();
         twins.both(server, true).await.ok();
         twins.assert_alike();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_only_tried_is_a_difference_and_is_not_written_back() {
+    let stack = stack();
+    let stack = &stack;
+    each(stack, async |version, word, kubectl| {
+        let twins = Twins::new(stack, version, &kubectl, format!("tried-{word}"));
+        twins.create();
+        let run = async |words: &[&str]| {
+            twins.ours(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), true).await
+        };
+        let mut shown = twins.get(essence).await;
+        let got = file(&kubectl, "got.json", &shown.to_string());
+        run(&["apply", "-f", &got]).await.ok();
+        assert_eq!(run(&["diff", "-f", &got]).await.code, Some(0), "{version:?}: nothing is given but what was shown");
+        // Whether the value is another one nobody may learn, so it is said to differ.
+        for value in ["bmV3", &STANDARD.encode(PASSWORD)] {
+            shown["data"]["password"] = json!(value);
+            let given = file(&kubectl, "given.json", &shown.to_string());
+            for more in [&[][..], &["--server-side", "--force-conflicts"]] {
+                let differs = run(&[&["diff", "-f", &given], more].concat()).await;
+                assert_eq!(differs.code, Some(1), "{version:?}: {differs:?}");
+                assert!(differs.stdout.contains("(before)") && differs.stdout.contains("(after)"), "{differs:?}");
+            }
+        }
+        let before = twins.real();
+        shown["data"]["password"] = json!("bmV3");
+        let given = file(&kubectl, "given.json", &shown.to_string());
+        let tried = run(&["apply", "-f", &given, "--dry-run=server", "-o", "json"]).await.ok();
+        let tried = file(&kubectl, "tried.json", &tried);
+        for words in [["apply", "-f", &tried], ["replace", "-f", &tried]] {
+            let refused = run(&words).await.refused();
+            let sentence = "stands for a value which was only tried in a dry run";
+            assert!(refused.contains(sentence) && refused.contains("/data/password"), "{version:?}: {refused}");
+        }
+        assert_eq!(twins.real(), before, "{version:?}");
+        run(&["apply", "-f", &given]).await.ok();
+        assert_eq!(twins.real()["data"]["password"], "bmV3", "{version:?}");
     })
     .await;
 }

@@ -270,6 +270,7 @@ impl Masker {
         out: &mut Vec<u8>,
     ) {
         self.summary.masked += 1;
+        let kind = self.context.kind_of(kind, key);
         let subject = self.live.checked_sub(1).and_then(|last| self.subjects.get(last));
         let subject = subject.filter(|subject| owner.is_none_or(|owner| owner == subject.depth));
         let (mut namespace, mut name) = (self.context.namespace.as_bytes(), self.context.name.as_bytes());

@@ -51,6 +51,7 @@ mod scan;
 mod status;
 mod stops;
 mod text;
+mod tried;
 mod value;
 pub mod values;
 mod words;
@@ -69,6 +70,7 @@ pub use placeholder::{
 };
 pub use protobuf::ProtobufMaskError;
 pub use request::mask_value;
+pub use tried::Tried;
 pub use words::writes_container_statuses;
 
 use frame::Presumed;
@@ -114,6 +116,8 @@ pub struct MaskContext {
     fields: MaskedFields,
     /// What is named where an error's words are not shown.
     operation: Option<OperationId>,
+    /// What the request gives that is only tried.
+    tried: Option<Arc<Tried>>,
 }
 
 impl MaskContext {
@@ -151,6 +155,7 @@ impl MaskContext {
             resource: crate::request_info::resource_word(&info.resource, &info.api_group, ""),
             fields: MaskedFields::default(),
             operation: None,
+            tried: None,
         }
     }
 
@@ -164,6 +169,12 @@ impl MaskContext {
     #[must_use]
     pub fn of_operation(self, operation: OperationId) -> Self {
         Self { operation: Some(operation), ..self }
+    }
+
+    /// The same for the answer to a dry run that gives this.
+    #[must_use]
+    pub fn with_tried(self, tried: Option<Arc<Tried>>) -> Self {
+        Self { tried, ..self }
     }
 
     /// Whether the object that was asked for by its name may be a release of helm's, which takes long to open however short it is.
@@ -182,6 +193,17 @@ impl MaskContext {
     pub(crate) fn is_own(&self, namespace: &str, name: &str, section: &str, key: &str, text: &str) -> bool {
         let scope = Scope { cluster: &self.cluster, namespace, kind: "Secret", ..Scope::default() };
         self.keys.fits(&scope, &Field { name: name.as_bytes(), ordinal: 0, section, key: key.as_bytes() }, text)
+    }
+
+    /// Whether it is what the answer to a dry run has there, in place of a value that was only tried.
+    pub(crate) fn is_tried(&self, namespace: &str, name: &str, section: &str, key: &str, text: &str) -> bool {
+        let scope = Scope { cluster: &self.cluster, namespace, kind: tried_kind("Secret"), ..Scope::default() };
+        self.keys.fits(&scope, &Field { name: name.as_bytes(), ordinal: 0, section, key: key.as_bytes() }, text)
+    }
+
+    /// The kind in whose name a field is masked.
+    fn kind_of(&self, kind: &'static str, key: &[u8]) -> &'static str {
+        if self.tried.as_ref().is_some_and(|tried| tried.has(key)) { tried_kind(kind) } else { kind }
     }
 
     /// The same of a Secret in a release of helm's: `carrier` is namespace and name of the Secret in which helm keeps that.
@@ -247,6 +269,14 @@ impl MaskContext {
     pub(crate) fn before_rotation(&self) -> Option<Self> {
         let keys = Arc::new(self.keys.previous()?);
         Some(Self { keys, ..self.clone() })
+    }
+}
+
+/// The kind of a field of which the value was only tried.
+const fn tried_kind(kind: &str) -> &'static str {
+    match kind.as_bytes() {
+        b"Secret" => "Secret, tried",
+        _ => "tried",
     }
 }
 

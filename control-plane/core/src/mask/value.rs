@@ -403,7 +403,7 @@ impl Walk<'_> {
     }
 
     /// Puts the placeholder in place of a value that isn't null.
-    fn replace(&mut self, value: &mut Value, kind: &str, section: &str, key: &str, own: bool) {
+    fn replace(&mut self, value: &mut Value, kind: &'static str, section: &str, key: &str, own: bool) {
         if value.is_null() {
             return;
         }
@@ -419,7 +419,7 @@ impl Walk<'_> {
         } else {
             (&self.carrier, &self.namespace, &self.name)
         };
-        let scope = carrier.scope(&self.context.cluster, namespace, kind);
+        let scope = carrier.scope(&self.context.cluster, namespace, self.context.kind_of(kind, key.as_bytes()));
         let field = Field {
             name: name.as_bytes(),
             ordinal: if self.named || own { 0 } else { self.ordinal },

@@ -54,6 +54,11 @@ pub enum Why {
         "that stands for another object or field. Write it back where you read it, leave the field out, or write a value of your own"
     )]
     Other,
+    /// Of the answer to a dry run.
+    #[error(
+        "that stands for a value which was only tried in a dry run, and which nobody has kept. Write the value itself, or leave the field out"
+    )]
+    Tried,
     /// Cut, encoded anew, or in the middle of something.
     #[error(
         "that was cut, encoded anew or put into a longer text, so that its value can't be put back. Write it back as you read it"

@@ -16,6 +16,7 @@ use crate::version_pin::VersionPin;
 mod properties;
 mod refusals;
 mod releases;
+mod tried;
 mod writes;
 
 const SECRET: &str = "/api/v1/namespaces/default/secrets/db";

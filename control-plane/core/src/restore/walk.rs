@@ -247,6 +247,11 @@ impl Walk<'_, '_> {
             let live = live.ok_or(Why::NoObject)?;
             // The value is the live one, also where it has changed since it was read. What only last-applied has is taken from there.
             value(live.real(), key).or_else(|| value(self.document?, key)).ok_or(Why::NoField)??
+        } else if Section::BOTH
+            .into_iter()
+            .any(|section| self.restorer.mask.is_tried(namespace, name, section.name(), key, &encoded))
+        {
+            return Err(Why::Tried);
         } else {
             let stands = Value::from(text);
             let field = SecretField { namespace, name, section: section.name(), key, value: &stands };

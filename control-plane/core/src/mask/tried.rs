@@ -1,0 +1,89 @@
+//! What a dry run only tries. Its answer shows a placeholder in place of a value that the request gave, and nobody keeps that value: written
+//! back, the placeholder must not become the one that the object has. So it is one of its own, which is known and refused
+//! ([`Why::Tried`](crate::restore::Why)). `kubectl diff`, too, shows by it that the field may change.
+//!
+//! It depends on the request alone, so it tells nothing of the value that the object has.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::changes::{self, pointer};
+use super::is_placeholder;
+use crate::body::Encoding;
+use crate::request::Request;
+use crate::request_info::Verb;
+
+/// Bytes of names that are kept until the answer comes. Whoever gives more has tried all.
+const NAMES_BYTES_MAX: usize = 16 * 1024;
+
+/// Fields and annotations of a Secret that a dry run gives values of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// Those of these names.
+    Named(BTreeSet<String>),
+    /// Any may be.
+    All,
+}
+
+impl Tried {
+    /// Of a request; `None`: whatever it gives is stored, or it gives nothing.
+    pub fn of(request: &Request) -> Option<Self> {
+        let writes = matches!(request.info().verb, Verb::Create | Verb::Update | Verb::Patch);
+        let body = request.body().filter(|_| writes && request.dry_run() && changes::is_secret(request.info()))?;
+        let mut names = BTreeSet::new();
+        if body.encoding == Encoding::JsonPatch {
+            body.value.as_array().into_iter().flatten().for_each(|operation| of_operation(operation, &mut names));
+        } else {
+            of_object(&body.value, &mut names);
+        }
+        match names.iter().map(String::len).sum() {
+            _ if names.is_empty() => None,
+            0..=NAMES_BYTES_MAX => Some(Self::Named(names)),
+            _ => Some(Self::All),
+        }
+    }
+
+    /// Whether this field may be one.
+    pub(super) fn has(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Named(names) => str::from_utf8(name).is_ok_and(|name| names.contains(name)),
+            Self::All => true,
+        }
+    }
+}
+
+fn of_operation(operation: &Value, names: &mut BTreeSet<String>) {
+    let (Some(path), Some(value)) = (operation.get("path").and_then(Value::as_str), operation.get("value")) else {
+        return;
+    };
+    let parts = pointer(path);
+    match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => of_object(value, names),
+        ["data" | "stringData"] | ["metadata", "annotations"] => of_members(value, names),
+        ["metadata"] => of_annotations(value, names),
+        ["data" | "stringData", name] | ["metadata", "annotations", name] if is_given(value) => {
+            names.insert((*name).to_owned());
+        }
+        _ => {}
+    }
+}
+
+fn of_object(object: &Value, names: &mut BTreeSet<String>) {
+    ["data", "stringData"].iter().filter_map(|name| object.get(name)).for_each(|section| of_members(section, names));
+    object.get("metadata").into_iter().for_each(|metadata| of_annotations(metadata, names));
+}
+
+fn of_annotations(metadata: &Value, names: &mut BTreeSet<String>) {
+    metadata.get("annotations").into_iter().for_each(|annotations| of_members(annotations, names));
+}
+
+fn of_members(section: &Value, names: &mut BTreeSet<String>) {
+    let members = section.as_object().into_iter().flat_map(Map::iter);
+    names.extend(members.filter(|(_, value)| is_given(value)).map(|(name, _)| name.clone()));
+}
+
+/// Whether it is a value of the request's own. A placeholder is the object's value, and stays what it is.
+fn is_given(value: &Value) -> bool {
+    value.as_str().is_none_or(|text| !is_placeholder(text))
+}
