@@ -159,7 +159,7 @@ where
         return guarded(agent, &grant, report).await;
     }
     let lane = if long { Lane::Stream } else { Lane::Call };
-    let granted = Granted { grant, obligations: Arc::clone(&obligations), carries, _room: room };
+    let granted = Arc::new(Granted { grant, obligations: Arc::clone(&obligations), carries, _room: room });
     let Obligations { hidden, reveal, text_part, .. } = &*obligations;
     let accept = obligations.accept(granted.grant.request().wire())?;
     let mask = agent.mask(&info, &obligations).with_tried(granted.carries.tried.clone());
@@ -170,12 +170,16 @@ where
         return not_sent(agent, &asked, response, mask, &bounds).await;
     }
     let left = granted.grant.time_left(agent.clock.monotonic().saturating_sub(received));
-    let text = text::wanted(agent, &granted, left).await?.map(|values| (values, *text_part));
+    let text = text::wanted(agent, &granted, left).await?.map(|text| (text, Arc::clone(&granted)));
     let response = send(agent, granted, received, lane, report).await?;
 
     agent.metrics.answered(response.status().as_u16());
     fate.is_answered(response.status());
     let plan = answer::check(&asked, &response).map_err(Refusal::Answer)?;
+    if let Some((text, granted)) = text.as_ref().filter(|_| response.status().is_success()) {
+        text.check(agent, granted).await?;
+    }
+    let text = text.map(|(text, _)| (text.values, *text_part));
     // Objects are the same whatever operation shows them; what stands in for an error's words is this one's.
     let mask = if response.status().is_success() { mask } else { mask.of_operation(bounds.operation) };
     if let Some(write) = write
@@ -353,7 +357,7 @@ fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(Obliga
 /// so that its outcome is known when the control plane asks after a crash.
 async fn send(
     agent: &Arc<Agent>,
-    granted: Granted,
+    granted: Arc<Granted>,
     received: Duration,
     lane: Lane,
     report: Report,
@@ -374,13 +378,12 @@ async fn send(
 /// Prepares and sends; up to three times again where only the precondition that we wrote was in the way and the pin still holds.
 async fn attempt(
     agent: &Agent,
-    granted: Granted,
+    granted: Arc<Granted>,
     received: Duration,
     lane: Lane,
     mut report: Report,
 ) -> Result<Response<Incoming>, Refusal> {
     let mut tries: u32 = 0;
-    let granted = Arc::new(granted);
     let grant = &granted.grant;
     let needed = needed(&granted)?;
     loop {

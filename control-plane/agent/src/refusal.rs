@@ -249,9 +249,10 @@ impl Refusal {
             Self::Body(_) | Self::Text(TextError::Limit) => Reason::BadRequest,
             // Who tries again is refused again.
             Self::Read(why) if why.is_for_good() => Reason::Forbidden,
-            Self::LedgerClosed | Self::Read(_) | Self::Busy | Self::Text(TextError::Unread | TextError::Room) => {
-                Reason::ServiceUnavailable
-            }
+            Self::LedgerClosed
+            | Self::Read(_)
+            | Self::Busy
+            | Self::Text(TextError::Unread | TextError::Room | TextError::Replaced) => Reason::ServiceUnavailable,
             Self::Text(_) | Self::Hidden(_) => Reason::Forbidden,
             Self::Upstream(error) => error.reason(),
             Self::Answer(_) => Reason::BadGateway,

@@ -3,7 +3,8 @@
 //!
 //! The grant names the pod, and the pod names the Secrets. Only those are looked for: the pod has them already, so what is replaced tells it
 //! nothing. What can't be read, or is too much to look for, means no text. A Secret that is gone is gone; what a pod took from it before is not
-//! known to anybody here.
+//! known to anybody here. A text is of whatever pod has the name when the API server looks, so the pod is read once more when it answers: one
+//! that has taken another's place may have other Secrets.
 //!
 //! What looks for them is made beside the thread that serves everybody, and may be large: all of it together has a bound ([`Searchers`]).
 
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use control_plane_core::grant::Target;
-use control_plane_core::mask::values::{self, FoundValues, SecretValues, ValuesError};
+use control_plane_core::mask::values::{self, FoundValues, PodSecrets, SecretValues, ValuesError};
 use control_plane_core::request_info::RequestInfo;
 use shared::limits;
 use tokio::sync::Semaphore;
@@ -39,6 +40,9 @@ pub enum TextError {
     /// More than [`limits::VALUE_SEARCHERS_BYTES`] with what is looked for already.
     #[error("too many texts of pods with many secret values are open; try again when some have ended")]
     Room,
+    /// When the text came, the name was another pod's.
+    #[error("while it was asked for, another pod took the place of the one that was looked at; ask for it again")]
+    Replaced,
     /// A part of it was asked for in a way that the API server wouldn't understand either.
     #[error("limitBytes must be a number greater than zero")]
     Limit,
@@ -52,6 +56,7 @@ impl TextError {
             Self::TooMany => "text-secrets",
             Self::Values(_) => "text-values",
             Self::Room => "text-room",
+            Self::Replaced => "text-replaced",
             Self::Limit => "text-limit",
         }
     }
@@ -114,46 +119,73 @@ impl Searchers {
     }
 }
 
+/// What is looked for in a text.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) values: Arc<SecretValues>,
+    pod: RequestInfo,
+    seen: PodSecrets,
+}
+
 /// What is looked for in the text that a request asks for; `None`: it asks for none, or there is no such pod.
 /// `left`: how long there is time for it.
-pub(crate) async fn wanted(
-    agent: &Agent,
-    granted: &Granted,
-    left: Duration,
-) -> Result<Option<Arc<SecretValues>>, Refusal> {
+pub(crate) async fn wanted(agent: &Agent, granted: &Granted, left: Duration) -> Result<Option<Wanted>, Refusal> {
     let grant = &granted.grant;
     let Some(pod) = values::pod_of(grant.request().info()) else { return Ok(None) };
     if !grant.claims().reads.contains(&Target::of(&pod)) {
         return Err(Refusal::Read(Unread::NotListed));
     }
-    // For one object at a time, and for the values in them.
+    within(agent, granted, left, looked_for(agent, granted, pod)).await
+}
+
+impl Wanted {
+    /// Whether the pod is still the one that was looked at, now that its text is there.
+    pub(crate) async fn check(&self, agent: &Agent, granted: &Granted) -> Result<(), Refusal> {
+        let again = async {
+            let looked = read(agent, granted, &self.pod).await.map_err(|_| Refusal::Text(TextError::Unread))?;
+            Ok(looked.map(|looked| PodSecrets::of(&self.pod, &looked.object)))
+        };
+        let again = within(agent, granted, limits::GRANT_TTL, again).await?;
+        if again.as_ref() == Some(&self.seen) { Ok(()) } else { Err(Refusal::Text(TextError::Replaced)) }
+    }
+}
+
+/// With a place for one object at a time, and for the values in them.
+async fn within<T>(
+    agent: &Agent,
+    granted: &Granted,
+    left: Duration,
+    look: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
     let bytes = limits::LIVE_OBJECT_BYTES + limits::VALUE_PATTERN_BYTES;
     let deadline = agent.clock.monotonic().saturating_add(left);
-    let _place = agent.waiting.take(grant.claims().session, bytes, left).await.map_err(|_| Refusal::Busy)?;
+    let session = granted.grant.claims().session;
+    let _place = agent.waiting.take(session, bytes, left).await.map_err(|_| Refusal::Busy)?;
     tokio::select! {
         biased;
-        made = looked_for(agent, granted, &pod) => made,
+        looked = look => looked,
         () = agent.clock.sleep(deadline.saturating_sub(agent.clock.monotonic())) => Err(Refusal::Late),
     }
 }
 
 /// The same of that pod.
-async fn looked_for(agent: &Agent, granted: &Granted, pod: &RequestInfo) -> Result<Option<Arc<SecretValues>>, Refusal> {
+async fn looked_for(agent: &Agent, granted: &Granted, pod: RequestInfo) -> Result<Option<Wanted>, Refusal> {
     let unread = |_| Refusal::Text(TextError::Unread);
-    let Some(looked) = read(agent, granted, pod).await.map_err(unread)? else { return Ok(None) };
-    let names = values::secrets_of(pod, &looked.object);
+    let Some(looked) = read(agent, granted, &pod).await.map_err(unread)? else { return Ok(None) };
+    let seen = PodSecrets::of(&pod, &looked.object);
     // It has a turn, which the next read needs.
     drop(looked);
-    if names.len() > limits::VALUE_SECRETS {
+    if seen.secrets.len() > limits::VALUE_SECRETS {
         return Err(Refusal::Text(TextError::TooMany));
     }
     let mut found = FoundValues::default();
-    for name in &names {
-        if let Some(looked) = read(agent, granted, name).await.map_err(unread)? {
+    for secret in &seen.secrets {
+        if let Some(looked) = read(agent, granted, secret).await.map_err(unread)? {
             found.add(&looked.object).map_err(|error| Refusal::Text(TextError::Values(error)))?;
         }
     }
-    agent.searchers.searcher(&agent.apart, found).await.map(Some)
+    let values = agent.searchers.searcher(&agent.apart, found).await?;
+    Ok(Some(Wanted { values, pod, seen }))
 }
 
 #[cfg(test)]

@@ -36,9 +36,15 @@ fn pod(world: &World, spec: &Value) {
     world.api.on(POD, in_json("200 OK", &object("Pod", "p", &json!({"spec": spec}))));
 }
 
+/// The same before its text is asked for, and when that has come.
+fn shown_pod(world: &World, spec: &Value) {
+    pod(world, spec);
+    pod(world, spec);
+}
+
 /// Uses one Secret in its environment.
 fn simple(world: &World) {
-    pod(world, &json!({"containers": [{"name": "c", "envFrom": [{"secretRef": {"name": "a"}}]}]}));
+    shown_pod(world, &json!({"containers": [{"name": "c", "envFrom": [{"secretRef": {"name": "a"}}]}]}));
     secret(world, "a", "swordfish");
 }
 
@@ -67,7 +73,7 @@ async fn ask(world: &World, link: &AgentLink, reads: Value) -> (u16, String, Str
 async fn values_of_the_pods_own_secrets_are_replaced() {
     let (world, link) = World::start().await;
     let key = |name: &str| json!({"name": "X", "valueFrom": {"secretKeyRef": {"name": name, "key": "k"}}});
-    pod(
+    shown_pod(
         &world,
         &json!({
             "imagePullSecrets": [{"name": "pull"}],
@@ -109,7 +115,9 @@ async fn values_of_the_pods_own_secrets_are_replaced() {
     assert!(seen.iter().all(|seen| seen.header("impersonate-group") == ["sallyport:read"]));
     let asked: Vec<_> = seen.iter().filter(|seen| seen.line.contains("/secrets/")).map(|seen| &seen.line).collect();
     assert_eq!(asked.len(), names.len(), "{asked:?}");
-    assert!(seen.last().unwrap().line.contains("/log"), "the text is asked for last");
+    let [.., text, again] = seen.as_slice() else { panic!("{seen:?}") };
+    assert!(text.line.contains("/log"), "the text is asked for when it is known what is looked for");
+    assert!(again.line.starts_with(POD), "and the pod is looked at once more: {}", again.line);
 }
 
 #[tokio::test]
@@ -148,7 +156,7 @@ async fn many_logs_of_pods_with_many_values_are_too_many() {
     let mut open = Vec::new();
     for index in 0.. {
         let long: String = (0..1000).map(|n| format!("{index}-value-{n:05}\n")).collect();
-        pod(&world, &json!({"volumes": [{"secret": {"secretName": "a"}}]}));
+        shown_pod(&world, &json!({"volumes": [{"secret": {"secretName": "a"}}]}));
         secret(&world, "a", &long);
         world.api.on(&format!("GET {LOG}"), vec![text_head(), chunk("up\n"), Step::Hang(hung.clone())]);
         let call = Call::new("GET", LOG, "");
@@ -209,6 +217,31 @@ async fn a_pod_that_was_not_there_has_no_text() {
     let (status, refused, body) = ask(&world, &link, reads()).await;
     assert_eq!((status, refused.as_str()), (502, "answer-pod"), "{body}");
     assert!(!body.contains("swordfish"), "{body}");
+}
+
+/// Nor those of one that has come in the place of the one that was looked at.
+#[tokio::test]
+async fn m7_another_pod_of_the_name_has_no_text() {
+    let (world, link) = World::start().await;
+    let of = |uid: &str, spec: Value| json!({"metadata": {"name": "p", "namespace": "ns", "uid": uid}, "spec": spec});
+    let on = |pod: &Value| world.api.on(POD, in_json("200 OK", &object("Pod", "p", pod)));
+    let (none, some) = (json!({"containers": []}), json!({"volumes": [{"secret": {"secretName": "a"}}]}));
+    let gone = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","reason":"NotFound","code":404}"#;
+    for later in [Some(of("2", some.clone())), Some(of("2", none.clone())), Some(of("1", some)), None] {
+        on(&of("1", none.clone()));
+        log(&world, &["swordfish"]);
+        match &later {
+            Some(pod) => on(pod),
+            None => world.api.on(POD, in_json("404 Not Found", gone)),
+        }
+        let (status, refused, body) = ask(&world, &link, reads()).await;
+        assert_eq!((status, refused.as_str()), (503, "text-replaced"), "{later:?}: {body}");
+        assert!(!body.contains("swordfish") && body.contains("ask for it again"), "{body}");
+    }
+    on(&of("1", none.clone()));
+    log(&world, &["catfish"]);
+    on(&of("1", none));
+    assert_eq!(ask(&world, &link, reads()).await, (200, String::new(), "catfish".to_owned()));
 }
 
 /// Errors of a log are text too, or objects.

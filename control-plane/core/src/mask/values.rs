@@ -29,7 +29,7 @@ mod tests;
 
 use forms::Lines;
 pub(crate) use pod::secret_names;
-pub use pod::{FoundValues, LimitError, TextPart, pod_of, secrets_of, without_limit};
+pub use pod::{FoundValues, LimitError, PodSecrets, TextPart, pod_of, without_limit};
 use start::Start;
 use view::Views;
 

@@ -75,14 +75,27 @@ pub fn without_limit(request: WireRequest) -> Result<WireRequest, WireError> {
     Ok(WireRequest { path_and_query: path_and_query(&info, &query.without(&[LIMIT])), ..request })
 }
 
-/// The Secrets that a pod mounts or takes its environment from, as GETs. Whatever its spec calls a Secret counts, so that a kind of volume that
-/// is not known here is none too few. But not those that images are pulled with: the node has them, and no process of the pod could print
+/// A pod, and the Secrets that it mounts or takes its environment from, as GETs. Whatever its spec calls a Secret counts, so that a kind of volume
+/// that is not known here is none too few. But not those that images are pulled with: the node has them, and no process of the pod could print
 /// one. Looked for, they would be told to whoever may make a pod, which needs nobody's approval while it uses no Secret: he has it print all
 /// guesses, and the one that is masked is right.
-pub fn secrets_of(pod: &RequestInfo, object: &ReadObject) -> Vec<RequestInfo> {
-    let names = secret_names(object.real().get("spec").unwrap_or(&Value::Null));
-    let secret = |name: &str| RequestInfo { resource: "secrets".to_owned(), name: name.to_owned(), ..pod.clone() };
-    names.into_iter().map(secret).collect()
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodSecrets {
+    /// Which pod it is: another one may have its name later.
+    uid: String,
+    /// In the order of their names.
+    pub secrets: Vec<RequestInfo>,
+}
+
+impl PodSecrets {
+    /// Of the pod that this GET has read.
+    pub fn of(pod: &RequestInfo, object: &ReadObject) -> Self {
+        let real = object.real();
+        let uid = real.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let secret = |name: &str| RequestInfo { resource: "secrets".to_owned(), name: name.to_owned(), ..pod.clone() };
+        let names = secret_names(real.get("spec").unwrap_or(&Value::Null));
+        Self { uid, secrets: names.into_iter().map(secret).collect() }
+    }
 }
 
 /// The names of those in a pod's spec.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::{built_in, request};
 use crate::decision::Effect;
-use crate::mask::values::secrets_of;
+use crate::mask::values::PodSecrets;
 use crate::mask::{MaskContext, PlaceholderKey, PlaceholderKeys};
 use crate::restore::ReadObject;
 
@@ -23,7 +23,7 @@ fn looked_for(pod: &Value) -> usize {
     let info = request("get pods default/guess").info;
     let keys = Arc::new(PlaceholderKeys::new(PlaceholderKey::new([7; 32]), None));
     let context = MaskContext::response(keys, "prod", &info);
-    secrets_of(&info, &ReadObject::new(pod.to_string().as_bytes(), &context).unwrap()).len()
+    PodSecrets::of(&info, &ReadObject::new(pod.to_string().as_bytes(), &context).unwrap()).secrets.len()
 }
 
 /// SECURITY.md M5: whoever makes a pod of which values are looked for in the log has asked people before.
