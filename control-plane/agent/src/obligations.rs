@@ -58,9 +58,9 @@ pub(crate) struct Carries {
 }
 
 impl Carries {
-    /// Of what was found in a request.
-    pub(crate) fn of(request: &Request, carried: &Carried) -> Self {
-        let tried = Tried::of(request).map(Arc::new);
+    /// Of what was found in a request of which these fields are masked.
+    pub(crate) fn of(request: &Request, carried: &Carried, fields: &MaskedFields) -> Self {
+        let tried = Tried::of(request, fields).map(Arc::new);
         Self { source: carried.needed().cloned(), is_release: carried.is_release(), tried }
     }
 }

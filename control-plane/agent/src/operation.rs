@@ -350,7 +350,8 @@ fn refuse(agent: &Agent, head: &Parts, matched: &MatchedGrant) -> Result<(Obliga
     let obligations = Obligations::of(matched, &agent.disclosable)?;
     check_patch(request, &obligations.fields).map_err(Refusal::Rule)?;
     let carried = Carried::of(request).map_err(|error| Refusal::Finish(FinishError::Restore(error)))?;
-    Ok((obligations, Carries::of(request, &carried)))
+    let carries = Carries::of(request, &carried, &obligations.fields);
+    Ok((obligations, carries))
 }
 
 /// Carries a spent grant out. A read is given up with its exchange. A write that was sent is followed to its answer by a task of its own,

@@ -206,6 +206,14 @@ impl MaskContext {
         if self.tried.as_ref().is_some_and(|tried| tried.has(key)) { tried_kind(kind) } else { kind }
     }
 
+    /// The kind in whose name the fields are masked that policy names.
+    fn kind_of_fields(&self) -> Cow<'_, str> {
+        match &self.tried {
+            Some(tried) if tried.has_fields() => format!("{}, tried", self.resource).into(),
+            Some(_) | None => self.resource.as_str().into(),
+        }
+    }
+
     /// The same of a Secret in a release of helm's: `carrier` is namespace and name of the Secret in which helm keeps that.
     pub(crate) fn is_carried(
         &self,

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::changes::{self, pointer};
-use super::is_placeholder;
+use super::{MaskedFields, is_placeholder};
 use crate::body::Encoding;
 use crate::request::Request;
 use crate::request_info::Verb;
@@ -17,39 +17,57 @@ use crate::request_info::Verb;
 /// Bytes of names that are kept until the answer comes. Whoever gives more has tried all.
 const NAMES_BYTES_MAX: usize = 16 * 1024;
 
-/// Fields and annotations of a Secret that a dry run gives values of its own.
+/// What a dry run gives values of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tried {
-    /// Those of these names.
-    Named(BTreeSet<String>),
-    /// Any may be.
+pub struct Tried {
+    /// Fields and annotations of a Secret.
+    secret: Names,
+    /// Some of the fields that policy masks. All that the answer has are taken for such: which of a list's elements is meant, the API server
+    /// says.
+    fields: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Names {
+    These(BTreeSet<String>),
     All,
 }
 
 impl Tried {
-    /// Of a request; `None`: whatever it gives is stored, or it gives nothing.
-    pub fn of(request: &Request) -> Option<Self> {
+    /// Of a request, of which policy masks these fields; `None`: whatever it gives is stored, or it gives nothing.
+    pub fn of(request: &Request, fields: &MaskedFields) -> Option<Self> {
         let writes = matches!(request.info().verb, Verb::Create | Verb::Update | Verb::Patch);
-        let body = request.body().filter(|_| writes && request.dry_run() && changes::is_secret(request.info()))?;
+        let body = request.body().filter(|_| writes && request.dry_run())?;
         let mut names = BTreeSet::new();
-        if body.encoding == Encoding::JsonPatch {
-            body.value.as_array().into_iter().flatten().for_each(|operation| of_operation(operation, &mut names));
-        } else {
-            of_object(&body.value, &mut names);
+        match body.encoding {
+            _ if !changes::is_secret(request.info()) => {}
+            Encoding::JsonPatch => {
+                body.value.as_array().into_iter().flatten().for_each(|operation| of_operation(operation, &mut names));
+            }
+            Encoding::Json
+            | Encoding::Yaml
+            | Encoding::Protobuf
+            | Encoding::MergePatch
+            | Encoding::StrategicMergePatch
+            | Encoding::ApplyPatch => of_object(&body.value, &mut names),
         }
-        match names.iter().map(String::len).sum() {
-            _ if names.is_empty() => None,
-            0..=NAMES_BYTES_MAX => Some(Self::Named(names)),
-            _ => Some(Self::All),
+        let fields = fields.are_given(body.encoding, &body.value);
+        let is_long = names.iter().map(String::len).sum::<usize>() > NAMES_BYTES_MAX;
+        let tried = fields || !names.is_empty();
+        tried.then(|| Self { secret: if is_long { Names::All } else { Names::These(names) }, fields })
+    }
+
+    /// Whether this field of a Secret may be one.
+    pub(super) fn has(&self, name: &[u8]) -> bool {
+        match &self.secret {
+            Names::These(names) => str::from_utf8(name).is_ok_and(|name| names.contains(name)),
+            Names::All => true,
         }
     }
 
-    /// Whether this field may be one.
-    pub(super) fn has(&self, name: &[u8]) -> bool {
-        match self {
-            Self::Named(names) => str::from_utf8(name).is_ok_and(|name| names.contains(name)),
-            Self::All => true,
-        }
+    /// Whether some of the fields are that policy masks.
+    pub(super) const fn has_fields(&self) -> bool {
+        self.fields
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod buffered;
 mod deep;
+mod given;
 mod owned;
 mod pattern;
 mod place;
@@ -97,11 +98,11 @@ fn masked(
         return (0, None);
     }
     let steps: Vec<&[Step]> = context.fields.0.iter().map(Pattern::steps).collect();
-    let MaskContext { keys, cluster, resource, .. } = context;
+    let MaskContext { keys, cluster, .. } = context;
     let mut walk = Walk {
         context,
         steps: &steps,
-        key: keys.scope(&Scope { cluster, kind: resource, ..Scope::default() }),
+        key: keys.scope(&Scope { cluster, kind: &context.kind_of_fields(), ..Scope::default() }),
         place: Place::NOWHERE,
         masked: 0,
         room,

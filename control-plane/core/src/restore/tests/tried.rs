@@ -1,11 +1,12 @@
 //! What a dry run gives is not what the object has: its answer shows that, and can't be mistaken for it when it comes back.
 
 use super::*;
-use crate::mask::{Masker, Tried};
+use crate::body::Budget;
+use crate::mask::{MaskedFields, Masker, Tried};
 
 /// The answer to this request, as a client is shown it, if the object is `after` then.
 fn answered(request: &Request, after: &Value) -> Value {
-    let context = context(SECRET).with_tried(Tried::of(request).map(Arc::new));
+    let context = context(SECRET).with_tried(Tried::of(request, &MaskedFields::default()).map(Arc::new));
     let (mut masker, mut out) = (Masker::new(context), Vec::new());
     masker.push(typed(after).as_bytes(), &mut out).unwrap();
     masker.finish().unwrap();
@@ -79,5 +80,57 @@ fn m6_a_dry_run_that_gives_nothing_shows_the_object() {
 fn p12_of_very_many_names_all_were_tried() {
     let data: serde_json::Map<String, Value> = (0..2000).map(|n| (format!("key-{n:06}"), json!("bmV3"))).collect();
     let request = request("PUT", &format!("{SECRET}?dryRun=All"), "application/json", secret(&data.into()).to_string());
-    assert_eq!(Tried::of(&request), Some(Tried::All));
+    let tried = answered(&request, &live());
+    let before = shown(&live());
+    assert!(tried["data"]["password"] != before["data"]["password"] && tried["data"]["user"] != before["data"]["user"]);
+}
+
+const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/default/deployments/web";
+
+/// What the container's environment has, in the answer to a write of this kind.
+fn environment(more: &str, kind: &str, body: &Value, after: &Value) -> Value {
+    let fields = MaskedFields::parse(&["spec.template.spec.containers[*].env[name=*PASSWORD*].value"]).unwrap();
+    let method = if kind == "application/json" { "PUT" } else { "PATCH" };
+    let request = request(method, &format!("{DEPLOYMENT}{more}"), kind, body.to_string());
+    let tried = Tried::of(&request, &fields).map(Arc::new);
+    let mut after = after.clone();
+    let context = context(DEPLOYMENT).with_fields(fields).with_tried(tried);
+    context.mask_fields(&mut after, &mut Budget::of_answer()).unwrap();
+    after["spec"]["template"]["spec"]["containers"][0]["env"].take()
+}
+
+#[test]
+fn m6_nor_is_that_of_a_field_that_policy_masks() {
+    let deployment = |password: &str, level: &str| {
+        let env = json!([{"name": "DB_PASSWORD", "value": password}, {"name": "LEVEL", "value": level}]);
+        json!({
+            "kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "web", "namespace": "default"},
+            "spec": {"template": {"spec": {"containers": [{"name": "c", "env": env}]}}},
+        })
+    };
+    let (old, new) = (deployment("old-password", "a"), deployment("new-password", "b"));
+    let patch = |path: &str, value: Value| json!([{"op": "replace", "path": path, "value": value}]);
+    let all = "/spec/template/spec/containers";
+    let stored = environment("", "application/json", &new, &new);
+    for (kind, body) in [
+        ("application/json", new.clone()),
+        ("application/apply-patch+yaml", new.clone()),
+        ("application/merge-patch+json", json!({"spec": new["spec"]})),
+        ("application/strategic-merge-patch+json", json!({"spec": new["spec"]})),
+        ("application/json-patch+json", patch(all, new["spec"]["template"]["spec"]["containers"].clone())),
+        ("application/json-patch+json", patch(&format!("{all}/0/env/0/value"), json!("new-password"))),
+    ] {
+        let tried = environment("?dryRun=All&fieldManager=m", kind, &body, &new);
+        assert_ne!(tried[0], stored[0], "{kind}");
+        assert_eq!(tried[1], stored[1], "{kind}");
+        assert_eq!(environment("?fieldManager=m", kind, &body, &new), stored, "{kind}: it is stored");
+        assert_eq!(environment("?dryRun=All&fieldManager=m", kind, &body, &old)[0], tried[0], "{kind}: whatever it is");
+    }
+    // What was shown comes back, with a change of something that is not masked.
+    let mut shown = old.clone();
+    shown["spec"]["template"]["spec"]["containers"][0]["env"][0] = stored[0].clone();
+    shown["spec"]["template"]["spec"]["containers"][0]["env"][1]["value"] = json!("b");
+    assert_eq!(environment("?dryRun=All", "application/json", &shown, &new), stored);
+    let level = patch(&format!("{all}/0/replicas"), json!(2));
+    assert_eq!(environment("?dryRun=All", "application/json-patch+json", &level, &new), stored);
 }

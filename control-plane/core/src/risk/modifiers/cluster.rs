@@ -31,6 +31,10 @@ const SYSTEM_CONFIGURATION: [&str; 7] = [
     "kubelet-config",
 ];
 
+/// ConfigMaps of Argo CD that say what it applies and who may tell it to (argo-cd.readthedocs.io, operator manual), wherever it is installed: who
+/// changes them has its rights, as who makes its `Application`s has.
+const GITOPS_CONFIGURATION: [&str; 3] = ["argocd-cm", "argocd-cmd-params-cm", "argocd-rbac-cm"];
+
 /// Looks at the body.
 pub(super) fn apply(found: &mut Found<'_, '_>, document: &Value) {
     let info = found.question.info;
@@ -76,6 +80,18 @@ pub(super) fn targets(found: &mut Found<'_, '_>) {
             found.at_least("modifier/system-stream", 95, "reaches into a pod of the control plane".into());
         }
     }
+    let named = || {
+        let own = Some(info.name.as_str()).filter(|name| !name.is_empty());
+        own.or_else(|| found.question.body.value().map(|body| text_at(body, &["metadata", "name"]))).unwrap_or_default()
+    };
+    let configures = info.api_group.is_empty() && info.resource == "configmaps" && !info.is_read();
+    if configures && GITOPS_CONFIGURATION.contains(&named()) {
+        found.at_least(
+            "modifier/gitops-configuration",
+            85,
+            "changes what a GitOps controller applies, and for whom".into(),
+        );
+    }
     if !system {
         return;
     }
@@ -88,12 +104,7 @@ pub(super) fn targets(found: &mut Found<'_, '_>) {
             found.at_least("modifier/system-configuration", 30, "reads the control plane's configuration".into());
         }
         ("", "configmaps", _) => {
-            let name = if info.name.is_empty() {
-                found.question.body.value().map(|body| text_at(body, &["metadata", "name"])).unwrap_or_default()
-            } else {
-                &info.name
-            };
-            let risk = match name {
+            let risk = match named() {
                 "aws-auth" => 98,
                 name if SYSTEM_CONFIGURATION.contains(&name) => 95,
                 _ => 85,

@@ -35,6 +35,7 @@ pub const NAMES: &[&str] = &[
     "modifier/finalizers",
     "modifier/force",
     "modifier/forced-ownership",
+    "modifier/gitops-configuration",
     "modifier/ignores-read-errors",
     "modifier/image-change",
     "modifier/image-unpinned",

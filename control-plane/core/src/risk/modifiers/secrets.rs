@@ -9,6 +9,9 @@ use crate::request_info::Verb;
 /// Held at whatever risk, unless a rule accepts it by this name.
 pub(crate) const SECRET_SEEN: &str = "modifier/secret-seen-masked";
 
+/// Labels by which controllers know Secrets that they are configured with: clusters and repositories of Argo CD, keys of Sealed Secrets.
+const CONTROLLERS: [&str; 2] = ["argocd.argoproj.io/secret-type", "sealedsecrets.bitnami.com/sealed-secrets-key"];
+
 /// What the request names: a Secret that was seen, lists over all namespaces.
 pub(super) fn requested(found: &mut Found<'_, '_>) {
     let question = found.question;
@@ -40,6 +43,9 @@ pub(super) fn written(found: &mut Found<'_, '_>, document: &Value) {
         || text_at(document, &["metadata", "name"]).starts_with("bootstrap-token-")
     {
         found.at_least("modifier/bootstrap-token", 95, "is a token with which a new node may join".into());
+    }
+    if entries(document, &["metadata", "labels"]).any(|(key, _)| CONTROLLERS.contains(&key)) {
+        found.at_least("modifier/gitops-configuration", 85, "is configuration or a key of a GitOps controller".into());
     }
     if kind == "kubernetes.io/tls" {
         found.at_least("modifier/secret-of-ingress", 50, "is a certificate that an ingress shows to everybody".into());
