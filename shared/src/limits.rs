@@ -479,8 +479,8 @@ pub const RELEASE_EXCHANGED: usize = 64;
 pub const VALUE_BYTES_MIN: usize = 6;
 /// Bytes of a line of a longer value (a key in PEM) that is looked for by itself.
 pub const VALUE_LINE_BYTES_MIN: usize = 16;
-/// Bytes of all forms of all values that one text is searched for: some forty kilobytes of Secrets, thirty-six of binary ones. The searcher takes about thirty times as
-/// much memory while it is made, and an agent has little.
+/// Bytes of all forms of all values that one text is searched for: some forty kilobytes of Secrets, thirty-six of binary ones, twenty of values that
+/// are all short. The searcher takes about thirty times as much memory while it is made, and an agent has little.
 pub const VALUE_PATTERN_BYTES: usize = 768 * 1024;
 /// Entries by which a searcher tells which values end where, at most one for each byte of each form and each form that ends there too. They take
 /// eight bytes each while it is made. Real values end in one another rarely, three or four at most.

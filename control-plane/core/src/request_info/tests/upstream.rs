@@ -73,7 +73,7 @@ fn non_resources() {
         ("/livez/poststarthook/rbac/bootstrap-roles", "get /livez/poststarthook/rbac/bootstrap-roles"),
         ("/.well-known/openid-configuration", "get /.well-known/openid-configuration"),
         ("/openid/v1/jwks", "get /openid/v1/jwks"),
-        ("/", "400"),
+        ("/", "404"),
         ("/metrics", "404"),
         ("/metrics/cadvisor", "404"),
         ("/logs", "404"),
