@@ -406,7 +406,7 @@ fn decoded(bytes: &[u8]) -> Option<Vec<u8>> {
 static NEEDLES: LazyLock<Needles> = LazyLock::new(Needles::new);
 
 /// The part of the base64 of `piece` that doesn't depend on what stands around it, for each of the three ways it can fall on groups.
-pub(super) fn at_every_offset(piece: &[u8], alphabet: &GeneralPurpose) -> impl Iterator<Item = Vec<u8>> {
+pub(crate) fn at_every_offset(piece: &[u8], alphabet: &GeneralPurpose) -> impl Iterator<Item = Vec<u8>> {
     (0..3).map(move |before| {
         let mut bytes = vec![0; before];
         bytes.extend_from_slice(piece);

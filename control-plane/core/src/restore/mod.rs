@@ -10,6 +10,7 @@
 //! values for approvers ([`crate::mask::changes`]).
 
 mod carried;
+mod derived;
 mod document;
 mod read;
 mod release;
@@ -110,6 +111,18 @@ pub enum Why {
         "of a field that the release has more than once, and not with one value. Give each field once, or the same value everywhere"
     )]
     Twice,
+    /// A digest of one (`derived.rs`).
+    #[error(
+        "as a hash: a chart or a script made it of the placeholder that it was shown, not of the value, and none can be put back into a \
+         hash. Give the chart the value itself (--set), or leave the field out"
+    )]
+    Hashed,
+    /// What bcrypt said of one (`derived.rs`).
+    #[error(
+        "that a chart or a script could not hash, or another text that is too long: bcrypt takes 72 bytes at most, and says so in place of \
+         the hash. Give the chart the value itself (--set), or leave the field out"
+    )]
+    Unhashed,
     /// A payload of helm's that can't be opened.
     #[error("or may hold one: what helm keeps there can't be read as a release, or is longer than Sallyport reads")]
     Unreadable,
@@ -121,10 +134,11 @@ impl Restorer<'_> {
     /// # Errors
     /// The first placeholder that can't be restored; then nothing may be sent.
     pub(crate) fn restore(&self, encoding: Encoding, body: &Value) -> Result<Option<Value>, RestoreError> {
-        let payload = self.release.map(|payload| self.payload(payload, body)).transpose()?;
-        if payload.is_none() && find_placeholder(body).is_none() {
+        if self.release.is_none() && find_placeholder(body).is_none() {
             return Ok(None);
         }
+        self.is_not_derived(body)?;
+        let payload = self.release.map(|payload| self.payload(payload, body)).transpose()?;
         let mut restored = body.clone();
         let slot = |restored: &mut Value, text| {
             if let Some(slot) = restored.pointer_mut(release::PLACE) {

@@ -138,6 +138,12 @@ impl ReadObject {
         self.release.as_ref()
     }
 
+    /// All that was shown of it, under each key: itself, and the release in it.
+    pub(super) fn shown(&self) -> impl Iterator<Item = &Value> {
+        let releases = self.release.iter().flat_map(StoredRelease::shown);
+        std::iter::once(&self.masked).chain(&self.before).chain(releases)
+    }
+
     /// Placeholders that were shown of it, with what they stand for: fields of a Secret, values of a release.
     pub(super) fn codes(&self) -> Vec<(String, Vec<u8>)> {
         if let Some(release) = &self.release {

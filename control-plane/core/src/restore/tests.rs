@@ -13,6 +13,7 @@ use crate::mask::{LAST_APPLIED, MaskContext, PlaceholderKey, PlaceholderKeys};
 use crate::request::Request;
 use crate::version_pin::VersionPin;
 
+mod derived;
 mod properties;
 mod refusals;
 mod releases;

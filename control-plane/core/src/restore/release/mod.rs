@@ -28,7 +28,7 @@ pub(super) use wanted::further;
 
 use super::read::ReadObject;
 use super::walk::{Section, Visit};
-use super::{RestoreError, Restorer, Why, name_of};
+use super::{RestoreError, Restorer, Why, derived, name_of};
 use crate::body::Encoding;
 use crate::mask::changes::{self, pointer};
 use crate::mask::placeholder::{PLACEHOLDER_BYTES, codes, count_placeholders, without_codes};
@@ -36,6 +36,7 @@ pub(super) use crate::mask::release::Payload;
 use crate::mask::release::{self, Piece, SecretField};
 use crate::mask::{FieldPath, MaskContext, contains_placeholder, find_placeholder, is_placeholder};
 use crate::request::Request;
+use crate::request_info::Verb;
 
 /// Where the payload stands.
 pub(super) const PLACE: &str = "/data/release";
@@ -45,6 +46,19 @@ pub(super) const PLACE: &str = "/data/release";
 /// # Errors
 /// Nobody can say what is in it.
 pub(super) fn payload(name: &str, encoding: Encoding, body: &Value) -> Result<Option<Payload>, RestoreError> {
+    opened(name, encoding, body)?.map_or(Ok(None), carrying)
+}
+
+fn carrying(payload: Payload) -> Result<Option<Payload>, RestoreError> {
+    match placeholders(&payload.document) {
+        0 => Ok(None),
+        1..=RELEASE_PLACEHOLDERS => Ok(Some(payload)),
+        _ => Err(RestoreError { field: PLACE.to_owned(), why: Why::Many }),
+    }
+}
+
+/// The payload, whatever is in it.
+fn opened(name: &str, encoding: Encoding, body: &Value) -> Result<Option<Payload>, RestoreError> {
     if release::revision(name).is_none() {
         return Ok(None);
     }
@@ -74,11 +88,7 @@ pub(super) fn payload(name: &str, encoding: Encoding, body: &Value) -> Result<Op
         None => Ok(None),
         Some((text, None)) if is_placeholder(text) => Ok(None),
         Some((_, None)) => error(PLACE, Why::Unreadable),
-        Some((_, Some(payload))) => match placeholders(&payload.document) {
-            0 => Ok(None),
-            1..=RELEASE_PLACEHOLDERS => Ok(Some(payload)),
-            _ => error(PLACE, Why::Many),
-        },
+        Some((_, Some(payload))) => Ok(Some(payload)),
     }
 }
 
@@ -96,10 +106,16 @@ fn placeholders(document: &Value) -> usize {
 
 /// The same of a whole request. helm makes no dry runs of its releases, and whoever tries out what is hidden in one leaves a stored trace.
 pub(super) fn written(request: &Request) -> Result<Option<Payload>, RestoreError> {
-    let payload = match request.body() {
-        Some(body) if changes::is_secret(request.info()) => payload(request.object_name(), body.encoding, &body.value)?,
+    let opened = match request.body() {
+        Some(body) if changes::is_secret(request.info()) => opened(request.object_name(), body.encoding, &body.value)?,
         Some(_) | None => None,
     };
+    let Some(opened) = opened else { return Ok(None) };
+    let made = if request.info().verb == Verb::Create { derived::has_no_refusal(&opened.document) } else { Ok(()) };
+    let payload = carrying(opened)?;
+    if payload.is_none() {
+        made?;
+    }
     if payload.is_some() && request.dry_run() {
         return Err(RestoreError { field: PLACE.to_owned(), why: Why::DryRun });
     }
@@ -110,6 +126,12 @@ fn found(document: &Value) -> Vec<(String, &Value)> {
     let mut found = Vec::new();
     release::secrets(document, String::new(), &mut found);
     found
+}
+
+/// A field of a document in the manifest that stands in `place`.
+pub(super) fn inside(place: &str, document: &Value, field: &str) -> String {
+    let of = |name: &str| document.pointer(name).and_then(Value::as_str).unwrap_or_default();
+    format!("{place}/{}/{}{field}", of("/kind"), of("/metadata/name"))
 }
 
 /// The placeholder that stands in a field, in base64. Only where texts stand in the clear may it be in the clear.
@@ -135,7 +157,7 @@ fn carries(mask: &MaskContext, carrier: (&str, &str), field: &SecretField<'_>, c
 }
 
 impl Restorer<'_> {
-    fn objects(&self) -> impl Iterator<Item = &ReadObject> {
+    pub(super) fn objects(&self) -> impl Iterator<Item = &ReadObject> {
         self.live.into_iter().chain(self.more)
     }
 
@@ -174,6 +196,16 @@ impl Restorer<'_> {
         let now = self.objects().filter(|object| object.place() == place);
         now.filter_map(|secret| super::walk::value(secret.real(), field.key))
             .any(|now| now.is_ok_and(|now| now == value))
+    }
+
+    /// What stands in this place of a revision that was read, if the text was shown there.
+    pub(super) fn shown_as(&self, place: &str, text: &str) -> Option<&Value> {
+        // Values that are used again stand among the chart's own afterwards.
+        let config = place.strip_prefix("/chart/values").map(|rest| format!("/config{rest}"));
+        self.objects().find_map(|object| {
+            let stored = object.release()?;
+            stored.shown_as(place, text).or_else(|| stored.shown_as(config.as_deref()?, text))
+        })
     }
 
     /// The payload with values where its placeholders were, as it stands in the body.
@@ -232,14 +264,7 @@ impl Visit for Release<'_> {
 
     fn text(&mut self, text: &str) -> Result<Value, RestoreError> {
         let place = self.pointer();
-        // Values that are used again stand among the chart's own afterwards.
-        let config = place.strip_prefix("/chart/values").map(|rest| format!("/config{rest}"));
-        let shown = |object: &ReadObject| {
-            let stored = object.release()?;
-            let own = stored.shown_as(&place, text);
-            own.or_else(|| stored.shown_as(config.as_deref()?, text)).cloned()
-        };
-        if let Some(real) = self.restorer.objects().find_map(shown) {
+        if let Some(real) = self.restorer.shown_as(&place, text).cloned() {
             self.spend(real.as_str().map_or(0, str::len)).map_err(|why| self.error(why))?;
             self.whole.push(place);
             return Ok(real);
@@ -288,11 +313,7 @@ impl Release<'_> {
             return Ok(piece.text.to_owned());
         }
         let document = piece.document.as_ref().ok_or_else(|| self.error(Why::Elsewhere))?;
-        let inside = |field: &str, why| {
-            let of = |name: &str| document.pointer(name).and_then(Value::as_str).unwrap_or_default();
-            let (kind, name) = (of("/kind"), of("/metadata/name"));
-            RestoreError { field: format!("{}/{kind}/{name}{field}", self.error(why).field), why }
-        };
+        let inside = |field: &str, why| RestoreError { field: inside(&self.error(why).field, document, field), why };
         let (mut restored, mut pairs) = (document.clone(), Vec::new());
         for (pointer, secret) in found(document) {
             for field in release::fields(secret, self.namespace) {

@@ -87,6 +87,11 @@ impl StoredRelease {
         std::iter::once(&self.real).chain(&self.shown)
     }
 
+    /// As it was shown under each key.
+    pub(in crate::restore) fn shown(&self) -> impl Iterator<Item = &Value> {
+        self.shown.iter()
+    }
+
     /// All that stand for a value by themselves.
     pub(in crate::restore) fn codes(&self) -> &[(String, Vec<u8>)] {
         &self.codes

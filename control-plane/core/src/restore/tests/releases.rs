@@ -12,11 +12,11 @@ const OLD: &str = "canary-old-4711";
 const SECRETS: &str = "/api/v1/namespaces/default/secrets";
 
 /// What the cluster holds: Secrets by name.
-struct World(Vec<(String, Value)>);
+pub(super) struct World(pub(super) Vec<(String, Value)>);
 
 impl World {
     /// The Secret `db` as it is today, and two revisions of the release: the first with an older value.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut db = live();
         db["metadata"]["annotations"] =
             json!({"meta.helm.sh/release-name": "web", "meta.helm.sh/release-namespace": "default"});
@@ -32,7 +32,7 @@ impl World {
     }
 
     /// As a client is shown it.
-    fn shown(&self, name: &str) -> Value {
+    pub(super) fn shown(&self, name: &str) -> Value {
         let path = format!("{SECRETS}/{name}");
         let shown = read(self.get(name).unwrap(), &context(&path)).masked().clone();
         for value in [OLD, PASSWORD] {
@@ -42,11 +42,11 @@ impl World {
     }
 
     /// What stands in the place of its password.
-    fn shown_of(&self, name: &str) -> String {
+    pub(super) fn shown_of(&self, name: &str) -> String {
         self.shown(name)["data"]["password"].as_str().unwrap().to_owned()
     }
 
-    fn shown_release(&self, revision: u64) -> Value {
+    pub(super) fn shown_release(&self, revision: u64) -> Value {
         let shown = opened(&self.shown(&name(revision)));
         clean(&shown, OLD);
         clean(&shown, PASSWORD);
@@ -73,7 +73,7 @@ impl World {
     }
 
     /// What is sent of a request, as the agent does it.
-    fn send(&self, request: &Request) -> Result<Value, String> {
+    pub(super) fn send(&self, request: &Request) -> Result<Value, String> {
         let finished = self.with_reads(request, |carried, reads, context| {
             finish(request.wire().clone(), request.body(), carried, &VersionPin::None, reads, context)
         });
@@ -90,25 +90,25 @@ impl World {
     }
 
     /// The release that is stored when this one is written.
-    fn store(&self, method: &str, revision: u64, document: &Value) -> Result<Value, String> {
+    pub(super) fn store(&self, method: &str, revision: u64, document: &Value) -> Result<Value, String> {
         let sent = self.send(&write(method, revision, document))?;
         assert_eq!(sent["type"], "helm.sh/release.v1");
         Ok(opened(&sent))
     }
 }
 
-fn name(revision: u64) -> String {
+pub(super) fn name(revision: u64) -> String {
     format!("sh.helm.release.v1.web.v{revision}")
 }
 
-fn stored(revision: u64, document: &Value) -> Value {
+pub(super) fn stored(revision: u64, document: &Value) -> Value {
     json!({
         "kind": "Secret", "apiVersion": "v1", "type": "helm.sh/release.v1", "data": {"release": field(document)},
         "metadata": {"name": name(revision), "namespace": "default", "uid": "u", "resourceVersion": "5"},
     })
 }
 
-fn write(method: &str, revision: u64, document: &Value) -> Request {
+pub(super) fn write(method: &str, revision: u64, document: &Value) -> Request {
     let body = json!({
         "kind": "Secret", "apiVersion": "v1", "type": "helm.sh/release.v1", "data": {"release": field(document)},
         "metadata": {"name": name(revision), "labels": {"owner": "helm"}},
@@ -117,13 +117,13 @@ fn write(method: &str, revision: u64, document: &Value) -> Request {
     request(method, &target, "application/json", body.to_string())
 }
 
-fn manifest(password: &str) -> String {
+pub(super) fn manifest(password: &str) -> String {
     format!(
         "---\n# Source: web/templates/secret.yaml\napiVersion: v1\nkind: Secret\nmetadata:\n  name: db\ndata:\n  password: {password} # kept\n---\n# Source: web/templates/map.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: map\ndata:\n  a: b\n"
     )
 }
 
-fn release(revision: u64, password: &str) -> Value {
+pub(super) fn release(revision: u64, password: &str) -> Value {
     json!({
         "name": "web", "version": revision, "namespace": "default", "manifest": manifest(&STANDARD.encode(password)),
         "hooks": [{"name": "hook", "manifest": manifest(&STANDARD.encode(password)).replace("name: db", "name: hook"), "last_run": {"phase": ""}}],
