@@ -19,6 +19,8 @@ use tests::cluster::root;
 use tests::kubectl::{Kubectl, Output, Version};
 use tests::stack::Stack;
 
+mod made;
+
 /// Values of Secrets, none of which may be seen.
 const FIRST: &str = "canary-51f0-first-password";
 const SECOND: &str = "canary-51f0 second: \"password\" 77";
