@@ -27,6 +27,12 @@ async fn filled(stack: &Stack, target: &str) {
     until(stack, target, |is| counts.iter().all(|count| is["status"][count] == is["spec"]["replicas"])).await;
 }
 
+/// The same of one that was scaled to none. A count of none is not written.
+async fn emptied(stack: &Stack, target: &str) {
+    until(stack, target, |is| is["status"]["replicas"].is_null() && is["status"]["unavailableReplicas"].is_null())
+        .await;
+}
+
 async fn until(stack: &Stack, target: &str, enough: impl Fn(&serde_json::Value) -> bool) {
     for _ in 0..400 {
         if enough(&stack.namespace().cluster().get_json(&["-n", stack.namespace(), target])) {
@@ -147,6 +153,8 @@ async fn what_replaces_running_code_waits_for_people() {
         assert_eq!(approved(stack, none, &name).await.ok(), format!("{what} scaled\n"), "{version:?}");
         let whole = file(&kubectl, "whole.yaml", &deployment(&name, "registry.invalid/none:3", 1));
         settled(stack, &target).await;
+        // kubectl reads it first, and a hold may last.
+        emptied(stack, &target).await;
         let replaced = kubectl.spawn(&["replace", "-f", &whole], "").await;
         assert_eq!(approved(stack, replaced, &name).await.ok(), format!("{what} replaced\n"), "{version:?}");
         settled(stack, &target).await;

@@ -46,8 +46,9 @@ pub struct RestoreError {
 pub enum Why {
     /// Not where values are put back.
     #[error(
-        "where none is put back: a Secret's value goes back only into data or stringData of that Secret, and a field that policy masks \
-         only into itself, in the element of a list that it was read in. Refer to it by name, or write a value of your own"
+        "where none is put back: a Secret's value goes back only into data or stringData of that Secret, an annotation of an object only as \
+         it was read, and a field that policy masks only into itself, in the element of a list that it was read in. Refer to it by name, or \
+         write a value of your own"
     )]
     Elsewhere,
     /// Whole, and of another place.

@@ -193,11 +193,6 @@ fn written() -> Vec<(&'static str, &'static str, Value)> {
         ("create secrets default/-", "", json!({"type": "kubernetes.io/tls"})),
         ("create secrets default/-", "", json!({"type": "kubernetes.io/service-account-token"})),
         ("create secrets kube-system/-", "", json!({"type": "bootstrap.kubernetes.io/token"})),
-        (
-            "create secrets argocd/-",
-            "",
-            json!({"metadata": {"labels": {"argocd.argoproj.io/secret-type": "repository"}}}),
-        ),
         ("create secrets default/-", "", json!({"type": "helm.sh/release.v1"})),
         ("create secrets default/-?dryRun=All", "", json!({"type": "Opaque"})),
         ("patch secrets default/x", "", json!({"data": {}})),
