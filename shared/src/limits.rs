@@ -480,13 +480,14 @@ pub const VALUE_BYTES_MIN: usize = 6;
 /// Bytes of a line of a longer value (a key in PEM) that is looked for by itself.
 pub const VALUE_LINE_BYTES_MIN: usize = 16;
 /// Bytes of all forms of all values that one text is searched for: some forty kilobytes of Secrets, thirty-six of binary ones, twenty of values that
-/// are all short. The searcher takes about thirty times as much memory while it is made, and an agent has little.
+/// are all short. The searcher takes some seventy times as much memory while it is made, where one large thing is done at a time
+/// ([`APART_BYTES`]), and thirty times as much afterwards.
 pub const VALUE_PATTERN_BYTES: usize = 768 * 1024;
 /// Entries by which a searcher tells which values end where, at most one for each byte of each form and each form that ends there too. They take
 /// eight bytes each while it is made. Real values end in one another rarely, three or four at most.
 pub const VALUE_ENDINGS: usize = 8 * 1024 * 1024;
-/// Bytes of all searchers for values that an agent has at once, each for as long as somebody reads a log of its pod. One takes 27 MiB at most,
-/// for the longest values that are looked for, and some hundred kilobytes usually; an agent has [`AGENT_BYTES`].
+/// Bytes of all searchers for values that an agent has at once, each for as long as somebody reads a log of its pod. One takes 22 MiB at most,
+/// where most values are looked for, and some hundred kilobytes usually; an agent has [`AGENT_BYTES`].
 pub const VALUE_SEARCHERS_BYTES: usize = 28 * 1024 * 1024;
 /// Secrets of one pod whose values are looked for in its text; real pods use a handful.
 pub const VALUE_SECRETS: usize = 64;

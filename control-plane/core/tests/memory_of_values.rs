@@ -10,16 +10,16 @@ use shared::limits::VALUE_SEARCHERS_BYTES;
 static MEMORY: PeakAlloc = PeakAlloc;
 
 /// Bytes that it says, and bytes that it takes.
-fn searcher(values: usize) -> (usize, usize) {
-    // Letters without order, as keys and certificates have them.
+fn searcher(values: usize, length: usize, first: u8, kinds: u64) -> (usize, usize) {
+    // Bytes without order.
     let mut seed = 88_172_645_463_325_252_u64;
-    let mut letter = || {
+    let mut byte = || {
         seed ^= seed << 13;
         seed ^= seed >> 7;
         seed ^= seed << 17;
-        b'a' + u8::try_from((seed >> 20) % 26).unwrap()
+        first + u8::try_from((seed >> 20) % kinds).unwrap()
     };
-    let values: Vec<Vec<u8>> = (0..values).map(|_| (0..1000).map(|_| letter()).collect()).collect();
+    let values: Vec<Vec<u8>> = (0..values).map(|_| (0..length).map(|_| byte()).collect()).collect();
     let before = MEMORY.current_usage();
     let searcher = SecretValues::new(values.iter().map(Vec::as_slice)).unwrap();
     (searcher.memory(), MEMORY.current_usage() - before)
@@ -27,8 +27,11 @@ fn searcher(values: usize) -> (usize, usize) {
 
 #[test]
 fn what_looks_for_values_says_what_it_takes() {
-    for values in [0, 1, 10, 70] {
-        let (says, takes) = searcher(values);
+    // Letters, as keys and certificates have them, and short keys of any bytes, which branch most: both to the bound.
+    for (values, length, first, kinds) in
+        [(0, 1000, b'a', 26), (1, 1000, b'a', 26), (10, 1000, b'a', 26), (70, 1000, b'a', 26), (650, 32, 0, 256)]
+    {
+        let (says, takes) = searcher(values, length, first, kinds);
         assert!(takes <= says + says / 8 && says <= takes + takes / 4, "{values} values: {takes} bytes, {says} said");
         assert!(says <= VALUE_SEARCHERS_BYTES, "{says} bytes");
     }

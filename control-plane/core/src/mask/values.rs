@@ -59,7 +59,7 @@ pub struct SecretValues {
     start: StateID,
     skip: skip::Skip,
     /// How many of the last bytes may be the beginning of a value, by state. States that are not in here are none of a value.
-    depths: HashMap<StateID, usize>,
+    depths: HashMap<StateID, u32>,
     /// What is looked for.
     forms: Vec<Vec<u8>>,
     /// Bytes of a text that are held back at most. Of what is longer, for it is escaped, no end is waited for.
@@ -103,7 +103,7 @@ impl SecretValues {
     /// Bytes that they take in memory for as long as they are looked for.
     pub fn memory(&self) -> usize {
         // A table of the standard library has a place in eight free, and a byte for each.
-        let entry = size_of::<(StateID, usize)>() + 1;
+        let entry = size_of::<(StateID, u32)>() + 1;
         let forms: usize = self.forms.iter().map(|form| form.capacity() + size_of::<Vec<u8>>()).sum();
         self.searcher.memory_usage() + skip::TABLE + self.depths.capacity().saturating_mul(entry) / 7 * 8 + forms
     }
@@ -147,7 +147,7 @@ impl SecretValues {
 
     /// How many of the last bytes may be the beginning of a value that is not complete.
     fn depth(&self, state: StateID) -> usize {
-        self.depths.get(&state).copied().unwrap_or(0)
+        self.depths.get(&state).map_or(0, |depth| *depth as usize)
     }
 
     /// Length of the longest value that ends in this state, in which some value does: the first that the automaton tells, for it is made from
@@ -176,15 +176,16 @@ fn endings(patterns: &[Vec<u8>]) -> usize {
 }
 
 /// How many of the last bytes may be the beginning of a value, by state.
-fn depths(searcher: &NFA, start: StateID, mut patterns: Vec<Vec<u8>>) -> HashMap<StateID, usize> {
+fn depths(searcher: &NFA, start: StateID, mut patterns: Vec<Vec<u8>>) -> HashMap<StateID, u32> {
     // The state after a pattern's beginning is the one after every text that ends in that beginning.
     let after = |bytes: &[u8]| bytes.iter().fold(start, |state, byte| searcher.next_state(Anchored::No, state, *byte));
     let mut depths = HashMap::new();
     for pattern in &patterns {
         let mut state = start;
-        for (index, byte) in pattern.iter().enumerate().take(pattern.len().saturating_sub(1)) {
+        // No pattern is longer than all may be together.
+        for (depth, byte) in (1_u32..).zip(pattern.iter().take(pattern.len().saturating_sub(1))) {
             state = searcher.next_state(Anchored::No, state, *byte);
-            depths.insert(state, index + 1);
+            depths.insert(state, depth);
         }
     }
     // A pattern that no other one goes on from begins nothing; a shorter end of it may.
