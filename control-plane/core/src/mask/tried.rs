@@ -54,7 +54,7 @@ impl Tried {
         let fields = fields.are_given(body.encoding, &body.value);
         let is_long = names.iter().map(String::len).sum::<usize>() > NAMES_BYTES_MAX;
         let tried = fields || !names.is_empty();
-        tried.then(|| Self { secret: if is_long { Names::All } else { Names::These(names) }, fields })
+        tried.then_some(Self { secret: if is_long { Names::All } else { Names::These(names) }, fields })
     }
 
     /// Whether this field of a Secret may be one.

@@ -161,7 +161,7 @@ fn m7_base64_of_base64() {
         let lines: Vec<&str> = text.as_bytes().chunks(width).map(|line| str::from_utf8(line).unwrap()).collect();
         lines.join("\n")
     };
-    for value in ["correct horse battery", &long[..250], long.trim(), "lineone-secret\r\nlinetwo-secret"] {
+    for value in ["correct horse battery", long.get(..250).unwrap(), long.trim(), "lineone-secret\r\nlinetwo-secret"] {
         let value = value.trim();
         for file in ["{}", "{}\n", "{}\r\n", "{}\n\n", " {}", "\n  {}\n", "\r\n\t   {}\n"] {
             let file = file.replace("{}", value);
@@ -199,7 +199,7 @@ fn m7_base64_of_base64_of_a_longer_text() {
     let values = values(&[value]);
     for before in 0..12 {
         for after in ["", "!", "\n", ";host=db"] {
-            let text = format!("{}{value}{after}", &"user=admin;pw="[..before]);
+            let text = format!("{}{value}{after}", "user=admin;pw=".get(..before).unwrap());
             for width in [usize::MAX, 76] {
                 let printed = STANDARD.encode(STANDARD.encode(&text));
                 let lines: Vec<&[u8]> = printed.as_bytes().chunks(width).collect();

@@ -127,7 +127,7 @@ fn m6_nor_is_that_of_a_field_that_policy_masks() {
         assert_eq!(environment("?dryRun=All&fieldManager=m", kind, &body, &old)[0], tried[0], "{kind}: whatever it is");
     }
     // What was shown comes back, with a change of something that is not masked.
-    let mut shown = old.clone();
+    let mut shown = old;
     shown["spec"]["template"]["spec"]["containers"][0]["env"][0] = stored[0].clone();
     shown["spec"]["template"]["spec"]["containers"][0]["env"][1]["value"] = json!("b");
     assert_eq!(environment("?dryRun=All", "application/json", &shown, &new), stored);
