@@ -40,8 +40,10 @@ pub enum TextError {
     /// More than [`limits::VALUE_SEARCHERS_BYTES`] with what is looked for already.
     #[error("too many texts of pods with many secret values are open; try again when some have ended")]
     Room,
-    /// When the text came, the name was another pod's.
-    #[error("while it was asked for, another pod took the place of the one that was looked at; ask for it again")]
+    /// When the text came, the name was no longer that of the pod that was looked at, or it had other Secrets.
+    #[error(
+        "while it was asked for, the pod that was looked at went, or changed, or another one took its place; ask for it again"
+    )]
     Replaced,
     /// A part of it was asked for in a way that the API server wouldn't understand either.
     #[error("limitBytes must be a number greater than zero")]
@@ -145,7 +147,8 @@ impl Wanted {
             let looked = read(agent, granted, &self.pod).await.map_err(|_| Refusal::Text(TextError::Unread))?;
             Ok(looked.map(|looked| PodSecrets::of(&self.pod, &looked.object)))
         };
-        let again = within(agent, granted, limits::GRANT_TTL, again).await?;
+        let again = within(agent, granted, limits::GRANT_TTL, again).await;
+        let again = again.map_err(|_| Refusal::Text(TextError::Unread))?;
         if again.as_ref() == Some(&self.seen) { Ok(()) } else { Err(Refusal::Text(TextError::Replaced)) }
     }
 }

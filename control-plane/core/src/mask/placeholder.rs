@@ -3,6 +3,7 @@
 //! A placeholder is the base64 of a sentence that ends in a MAC over the *place* of the value (never over the value: equal values must
 //! not show as equal, SECURITY.md M5). All have the same length, and all are valid base64, because typed clients decode `Secret.data`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -365,11 +366,15 @@ pub fn is_placeholder(text: &str) -> bool {
 /// alarm is a refused write, a miss destroys a value.
 pub fn contains_placeholder(bytes: &[u8]) -> bool {
     let found = |bytes: &[u8]| NEEDLES.found_in(bytes).next().is_some();
-    if found(bytes) || unwrapped(bytes).is_some_and(|text| found(&text)) {
-        return true;
+    let mut text = Cow::Borrowed(bytes);
+    loop {
+        if found(&text) || unwrapped(&text).is_some_and(|text| found(&text)) {
+            return true;
+        }
+        // What was wrapped before it was encoded is seen when that is undone. Each time a text gets shorter by a quarter.
+        let Some(inner) = decoded(&text) else { return false };
+        text = Cow::Owned(inner);
     }
-    // What was wrapped before it was encoded is seen when that is undone. Each time a text gets shorter by a quarter.
-    decoded(bytes).is_some_and(|text| contains_placeholder(&text))
 }
 
 /// How many there are, about: a piece that is left of one counts as a half.

@@ -9,12 +9,13 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::changes::{self, pointer};
-use super::{MaskedFields, is_placeholder};
-use crate::body::Encoding;
+use super::{LAST_APPLIED, MaskedFields, is_placeholder};
+use crate::body::{Budget, Encoding, json};
 use crate::request::Request;
 use crate::request_info::Verb;
 
-/// Bytes of names that are kept until the answer comes. Whoever gives more has tried all.
+/// Names that are kept until the answer comes, and their bytes. Whoever gives more has tried all.
+const NAMES_MAX: usize = 256;
 const NAMES_BYTES_MAX: usize = 16 * 1024;
 
 /// What a dry run gives values of its own.
@@ -33,12 +34,24 @@ enum Names {
     All,
 }
 
+impl Names {
+    fn add(&mut self, name: &str) {
+        let Self::These(names) = self else { return };
+        if !names.contains(name) {
+            names.insert(name.to_owned());
+        }
+        if names.len() > NAMES_MAX || names.iter().map(String::len).sum::<usize>() > NAMES_BYTES_MAX {
+            *self = Self::All;
+        }
+    }
+}
+
 impl Tried {
     /// Of a request, of which policy masks these fields; `None`: whatever it gives is stored, or it gives nothing.
     pub fn of(request: &Request, fields: &MaskedFields) -> Option<Self> {
         let writes = matches!(request.info().verb, Verb::Create | Verb::Update | Verb::Patch);
         let body = request.body().filter(|_| writes && request.dry_run())?;
-        let mut names = BTreeSet::new();
+        let mut names = Names::These(BTreeSet::new());
         match body.encoding {
             _ if !changes::is_secret(request.info()) => {}
             Encoding::JsonPatch => {
@@ -52,9 +65,8 @@ impl Tried {
             | Encoding::ApplyPatch => of_object(&body.value, &mut names),
         }
         let fields = fields.are_given(body.encoding, &body.value);
-        let is_long = names.iter().map(String::len).sum::<usize>() > NAMES_BYTES_MAX;
-        let tried = fields || !names.is_empty();
-        tried.then_some(Self { secret: if is_long { Names::All } else { Names::These(names) }, fields })
+        let tried = fields || names != Names::These(BTreeSet::new());
+        tried.then_some(Self { secret: names, fields })
     }
 
     /// Whether this field of a Secret may be one.
@@ -71,7 +83,7 @@ impl Tried {
     }
 }
 
-fn of_operation(operation: &Value, names: &mut BTreeSet<String>) {
+fn of_operation(operation: &Value, names: &mut Names) {
     let (Some(path), Some(value)) = (operation.get("path").and_then(Value::as_str), operation.get("value")) else {
         return;
     };
@@ -81,24 +93,39 @@ fn of_operation(operation: &Value, names: &mut BTreeSet<String>) {
         ["data" | "stringData"] | ["metadata", "annotations"] => of_members(value, names),
         ["metadata"] => of_annotations(value, names),
         ["data" | "stringData", name] | ["metadata", "annotations", name] if is_given(value) => {
-            names.insert((*name).to_owned());
+            of_member(name, value, names);
         }
         _ => {}
     }
 }
 
-fn of_object(object: &Value, names: &mut BTreeSet<String>) {
-    ["data", "stringData"].iter().filter_map(|name| object.get(name)).for_each(|section| of_members(section, names));
+fn of_object(object: &Value, names: &mut Names) {
+    of_sections(object, names);
     object.get("metadata").into_iter().for_each(|metadata| of_annotations(metadata, names));
 }
 
-fn of_annotations(metadata: &Value, names: &mut BTreeSet<String>) {
+fn of_sections(object: &Value, names: &mut Names) {
+    ["data", "stringData"].iter().filter_map(|name| object.get(name)).for_each(|section| of_members(section, names));
+}
+
+fn of_annotations(metadata: &Value, names: &mut Names) {
     metadata.get("annotations").into_iter().for_each(|annotations| of_members(annotations, names));
 }
 
-fn of_members(section: &Value, names: &mut BTreeSet<String>) {
+fn of_members(section: &Value, names: &mut Names) {
     let members = section.as_object().into_iter().flat_map(Map::iter);
-    names.extend(members.filter(|(_, value)| is_given(value)).map(|(name, _)| name.clone()));
+    members.filter(|(_, value)| is_given(value)).for_each(|(name, value)| of_member(name, value, names));
+}
+
+fn of_member(name: &str, value: &Value, names: &mut Names) {
+    names.add(name);
+    // What was applied last is shown field by field. What can't be read is masked whole.
+    if name == LAST_APPLIED
+        && let Some(Ok(applied)) =
+            value.as_str().map(|text| json::read_answer(text.as_bytes(), &mut Budget::of_annotation()))
+    {
+        of_sections(&applied.value, names);
+    }
 }
 
 /// Whether it is a value of the request's own. A placeholder is the object's value, and stays what it is.

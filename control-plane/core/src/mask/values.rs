@@ -105,7 +105,7 @@ impl SecretValues {
         // A table of the standard library has a place in eight free, and a byte for each.
         let entry = size_of::<(StateID, u32)>() + 1;
         let forms: usize = self.forms.iter().map(|form| form.capacity() + size_of::<Vec<u8>>()).sum();
-        self.searcher.memory_usage() + skip::TABLE + self.depths.capacity().saturating_mul(entry) / 7 * 8 + forms
+        self.searcher.memory_usage() + skip::MEMORY + self.depths.capacity().saturating_mul(entry) / 7 * 8 + forms
     }
 
     /// The same, with something that goes when they go: the room that they take.

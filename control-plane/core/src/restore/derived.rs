@@ -33,6 +33,8 @@ const REFUSED: &str = "bcrypt: password length exceeds 72 bytes";
 static ALGORITHMS: [&Algorithm; 3] = [&SHA1_FOR_LEGACY_USE_ONLY, &SHA256, &SHA512];
 /// Characters of a digest that tell it: charts cut them. Sixteen are 64 bits or more, which no other text has by chance.
 const PIECE: usize = 16;
+/// Of so many placeholders digests are looked for in a write that is no release: it has no turn of its own, and 36 texts for each are a megabyte.
+const WRITE_PLACEHOLDERS: usize = 32;
 /// Where a release has what was rendered, beside its manifests.
 const NOTES: &str = "/info/notes";
 /// Where it has what a user gave; what the chart brings with it says nothing of a value.
@@ -43,7 +45,8 @@ impl Restorer<'_> {
     pub(super) fn is_not_derived(&self, body: &Value) -> Result<(), RestoreError> {
         let written = [Some(body), self.release.map(|payload| &payload.document)];
         let read = self.objects().flat_map(ReadObject::shown);
-        let derived = Derived::of(written.into_iter().flatten().chain(read));
+        let most = if self.release.is_some() { RELEASE_PLACEHOLDERS } else { WRITE_PLACEHOLDERS };
+        let derived = Derived::of(written.into_iter().flatten().chain(read), most);
         // They are bounded, and so many can be looked for.
         let derived = derived.ok_or_else(|| RestoreError { field: String::new(), why: Why::Many })?;
         if let Some(payload) = self.release {
@@ -90,10 +93,10 @@ struct Derived {
 }
 
 impl Derived {
-    /// By the placeholders in these documents. Of more than a release may have, the first are taken.
-    fn of<'a>(documents: impl Iterator<Item = &'a Value>) -> Option<Self> {
+    /// By the placeholders in these documents, of which the first are taken, `most` at most.
+    fn of<'a>(documents: impl Iterator<Item = &'a Value>, most: usize) -> Option<Self> {
         let mut found = BTreeSet::new();
-        documents.for_each(|document| collect(document, &mut found));
+        documents.for_each(|document| collect(document, most, &mut found));
         let mut pieces: Vec<Vec<u8>> = refusals().collect();
         let refusals = pieces.len();
         for code in found {
@@ -195,15 +198,15 @@ fn is_checksum(path: &[String]) -> bool {
 }
 
 /// Placeholders in a document, in base64.
-fn collect(document: &Value, found: &mut BTreeSet<String>) {
+fn collect(document: &Value, most: usize, found: &mut BTreeSet<String>) {
     match document {
         Value::String(text) => {
-            let room = RELEASE_PLACEHOLDERS.saturating_sub(found.len());
+            let room = most.saturating_sub(found.len());
             let codes = codes(text).into_iter().map(|(_, code)| code);
             found.extend(codes.filter(|code| is_placeholder(code)).take(room));
         }
-        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
-        Value::Object(members) => members.values().for_each(|member| collect(member, found)),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, most, found)),
+        Value::Object(members) => members.values().for_each(|member| collect(member, most, found)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

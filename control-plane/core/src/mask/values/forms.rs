@@ -136,8 +136,9 @@ impl Forms {
     }
 }
 
-/// Bytes of the end of a form that is looked for by itself: more than sixteen of a value, as of its lines.
-const END_BYTES: usize = 24;
+/// Bytes of the end of a form that is looked for by itself: so many of a value that they are its own, in base64 of base64, too. All keys and
+/// certificates end alike (RFC 7468), in up to 35 bytes.
+const END_BYTES: usize = 96;
 
 /// Bytes of the longest value that is looked for in base64 of base64 of any longer text: there it can look in nine ways, each nearly twice as
 /// long as the value. Longer ones are files, which are encoded by themselves.

@@ -224,6 +224,26 @@ fn m7_one_line_of_base64() {
     }
 }
 
+/// All certificates end alike, in base64 too.
+#[test]
+fn m7_another_certificate_is_shown() {
+    let certificate = |seed: u64| {
+        let body: Vec<u8> = (0..600_u64).map(|n| (seed.wrapping_mul(n * n + 7) >> 5) as u8).collect();
+        let lines: Vec<String> =
+            STANDARD.encode(body).as_bytes().chunks(64).map(|line| String::from_utf8(line.to_vec()).unwrap()).collect();
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+    };
+    let (own, other) = (certificate(0x9e37_79b9), certificate(0x85eb_ca6b));
+    let searched = values(&[&own]);
+    for pad in ["", " ", "  "] {
+        for text in [STANDARD.encode(format!("{other}{pad}")), STANDARD.encode(STANDARD.encode(other.trim_end()))] {
+            assert_eq!(mask(&searched, [text.as_bytes()]), text.as_bytes());
+        }
+    }
+    let shown = String::from_utf8(mask(&searched, [STANDARD.encode(own.trim_end()).as_bytes()])).unwrap();
+    assert_eq!(shown, "(masked by sallyport)");
+}
+
 /// The end of a line is shown when it comes, as long as no value has begun before it.
 #[test]
 fn lines_are_not_held_back() {

@@ -67,6 +67,22 @@ fn m6_a_value_that_was_only_tried_is_not_the_one_that_the_object_has() {
     }
 }
 
+/// `kubectl apply set-last-applied --dry-run=server`.
+#[test]
+fn m6_nor_is_what_is_tried_as_applied_last() {
+    let applied = |password: &str| secret(&json!({"password": password})).to_string();
+    let with = |password: &str| annotated(live(), LAST_APPLIED, &applied(password));
+    let before = shown(&with("b2xk"));
+    let patch = json!({"metadata": {"annotations": {LAST_APPLIED: applied("bmV3")}}});
+    let kind = "application/merge-patch+json";
+    let tried = answered(&request("PATCH", &format!("{SECRET}?dryRun=All"), kind, patch.to_string()), &with("bmV3"));
+    let place = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
+    assert_ne!(tried.pointer(place), before.pointer(place));
+    let back = request("PATCH", SECRET, kind, json!({"metadata": tried["metadata"]}).to_string());
+    let Err(FinishError::Restore(error)) = finished(&back, Some(&with("b2xk"))) else { panic!("it was sent") };
+    assert_eq!(error.why, Why::Tried, "{error}");
+}
+
 #[test]
 fn m6_a_dry_run_that_gives_nothing_shows_the_object() {
     let before = shown(&live());
