@@ -479,7 +479,7 @@ pub const RELEASE_EXCHANGED: usize = 64;
 pub const VALUE_BYTES_MIN: usize = 6;
 /// Bytes of a line of a longer value (a key in PEM) that is looked for by itself.
 pub const VALUE_LINE_BYTES_MIN: usize = 16;
-/// Bytes of all forms of all values that one text is searched for: some forty kilobytes of Secrets, thirty-six of binary ones, twenty of values that
+/// Bytes of all forms of all values that one text is searched for: some forty kilobytes of Secrets, thirty-six of binary ones, nineteen of values that
 /// are all short. The searcher takes some seventy times as much memory while it is made, where one large thing is done at a time
 /// ([`APART_BYTES`]), and thirty times as much afterwards.
 pub const VALUE_PATTERN_BYTES: usize = 768 * 1024;
