@@ -15,10 +15,12 @@ use serde_json::Value;
 use sha2::block_api::compress256;
 use shared::secret::Secret;
 
+mod fuzz;
 mod needles;
 #[cfg(test)]
 mod tests;
 
+pub(super) use fuzz::fuzz;
 use needles::Needles;
 
 /// What a person reads who decodes a placeholder. Its length is a multiple of three, so its base64 is the constant start of every one.

@@ -89,11 +89,12 @@ pub(super) const SECRET: &str = r#"{"kind":"Secret","apiVersion":"v1","metadata"
 #[test]
 fn corpora_of_the_fuzz_targets() {
     type Target = (&'static str, fn(&[u8]));
-    let targets: [Target; 4] = [
+    let targets: [Target; 5] = [
         ("mask", fuzz_mask),
         ("answer", fuzz_mask_answer),
         ("release", fuzz_mask_release),
         ("values", values::fuzz_values),
+        ("placeholder", fuzz_placeholder),
     ];
     for (target, run) in targets {
         let mut files = 0;

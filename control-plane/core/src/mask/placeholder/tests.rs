@@ -1,4 +1,21 @@
+use proptest::prelude::*;
+
 use super::*;
+use crate::tests as corpus;
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn m6_whatever_is_made_of_one_is_known(data in prop::collection::vec(any::<u8>(), 0..16)) {
+        fuzz(&data);
+    }
+
+    #[test]
+    fn near_the_corpus(choice in any::<prop::sample::Index>(), changes in corpus::changes()) {
+        fuzz(&corpus::changed("placeholder", &choice, &changes));
+    }
+}
 
 /// The MAC by its definition, with another library's SHA-256.
 fn defined(key: &[u8; 32], field: &Field<'_>) -> String {
