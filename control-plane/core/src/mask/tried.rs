@@ -119,16 +119,18 @@ fn of_members(section: &Value, names: &mut Names) {
 
 fn of_member(name: &str, value: &Value, names: &mut Names) {
     names.add(name);
-    // What was applied last is shown field by field. What can't be read is masked whole.
-    if name == LAST_APPLIED
-        && let Some(Ok(applied)) =
-            value.as_str().map(|text| json::read_answer(text.as_bytes(), &mut Budget::of_annotation()))
-    {
-        of_sections(&applied.value, names);
+    if name != LAST_APPLIED {
+        return;
+    }
+    // What was applied last is shown field by field. Where it can't be read here, it may give any.
+    let applied = value.as_str().map(|text| json::read_answer(text.as_bytes(), &mut Budget::of_annotation()));
+    match applied {
+        Some(Ok(applied)) => of_sections(&applied.value, names),
+        Some(Err(_)) | None => *names = Names::All,
     }
 }
 
-/// Whether it is a value of the request's own. A placeholder is the object's value, and stays what it is.
+/// Whether it is a value of the request's own. A placeholder is the object's value, and stays what it is; null takes away what there is.
 fn is_given(value: &Value) -> bool {
-    value.as_str().is_none_or(|text| !is_placeholder(text))
+    !value.is_null() && value.as_str().is_none_or(|text| !is_placeholder(text))
 }

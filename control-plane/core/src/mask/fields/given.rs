@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::pattern::fits;
+use super::rename::leads;
 use super::{MaskedFields, Step, is_placeholder};
 use crate::body::Encoding;
 use crate::mask::changes::pointer;
@@ -28,11 +29,8 @@ fn puts(steps: &[Step], operation: &Value) -> bool {
         return false;
     };
     let place = pointer(path);
-    let leads = |(step, part): (&Step, &String)| match step {
-        Step::Member(pattern) => fits(pattern, part),
-        Step::Elements | Step::Where(..) => true,
-    };
-    steps.iter().zip(&place).all(leads) && gives(steps.get(place.len()..).unwrap_or_default(), value)
+    steps.iter().zip(&place).all(|(step, part)| leads(step, part))
+        && gives(steps.get(place.len()..).unwrap_or_default(), value)
 }
 
 /// No deeper than there are steps, and than serde_json reads.

@@ -50,7 +50,7 @@ impl MaskedFields {
 }
 
 /// Any element may be meant: indexes are the writer's, and can count from the end.
-fn leads(step: &Step, part: &str) -> bool {
+pub(super) fn leads(step: &Step, part: &str) -> bool {
     match step {
         Step::Member(pattern) => fits(pattern, part),
         Step::Elements | Step::Where(..) => true,

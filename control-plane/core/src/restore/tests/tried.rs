@@ -81,6 +81,10 @@ fn m6_nor_is_what_is_tried_as_applied_last() {
     let back = request("PATCH", SECRET, kind, json!({"metadata": tried["metadata"]}).to_string());
     let Err(FinishError::Restore(error)) = finished(&back, Some(&with("b2xk"))) else { panic!("it was sent") };
     assert_eq!(error.why, Why::Tried, "{error}");
+
+    let unreadable = json!({"metadata": {"annotations": {LAST_APPLIED: "{"}}});
+    let tried = answered(&request("PATCH", &format!("{SECRET}?dryRun=All"), kind, unreadable.to_string()), &live());
+    assert_ne!(tried["data"]["user"], before["data"]["user"], "it may give any");
 }
 
 #[test]
