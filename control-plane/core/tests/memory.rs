@@ -50,6 +50,12 @@ fn secret(value: usize) -> String {
     )
 }
 
+/// As long as one can be that is seen whole in most pieces.
+fn with_texts(kind: usize) -> String {
+    let texts: Vec<_> = (0..300).map(|text| format!(r#""text-{kind}-{text}":"x""#)).collect();
+    format!(r#"{{"metadata":{{"name":"a","namespace":"b"}},"spec":{{{}}}}}"#, texts.join(","))
+}
+
 #[test]
 fn memory_does_not_grow_with_the_list() {
     let pod = r#"{"metadata":{"name":"a","namespace":"b"},"spec":{"containers":[{"name":"c","env":[{"name":"PASSWORD","value":"hunter2"}]}]}}"#;
@@ -67,6 +73,9 @@ fn memory_does_not_grow_with_the_list() {
         cases.push(("/api/v1/secrets", "watch=true", [event(&secret), event(&secret).repeat(100), event(&secret)]));
     }
     cases.push(("/api/v1/pods", "", [list("PodList"), objects(pod), last(pod)]));
+    // Many kinds of objects with many texts, which are remembered to find those that are like them.
+    let many: Vec<_> = (0..100).map(|index| with_texts(index % 20)).collect();
+    cases.push(("/api/v1/pods", "", [list("PodList"), many.join(",") + ",", last(pod)]));
     for (path, query, texts) in cases {
         let texts = texts.each_ref().map(String::as_str);
         let [short, long] = [5, 50].map(|times| most(context(path, query), texts, times));

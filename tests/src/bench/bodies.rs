@@ -50,6 +50,15 @@ pub(super) fn secrets(bytes: usize) -> Vec<u8> {
     list("SecretList", |index| secret(index, bytes), |index, _| index < SECRETS)
 }
 
+/// The same with values of 32 bytes, where no object is like another: each has a label and a key that no other has.
+pub(super) fn unlike_secrets() -> Vec<u8> {
+    let unlike = |index| {
+        let [label, key] = ["tier", "password"].map(|name| format!("{name}-{index}"));
+        secret(index, 32).replace("tier", &label).replace("password", &key)
+    };
+    list("SecretList", unlike, |index, _| index < SECRETS)
+}
+
 /// A list of Pods as clusters have them, at least [`LIST`] long.
 pub(super) fn pods() -> Vec<u8> {
     // In lines for readers; the API server writes none, and no blanks.

@@ -41,6 +41,7 @@ impl Masker {
         let input = cursor.input;
         loop {
             let role = self.top.role;
+            let noting = self.alike.is_noting();
             let told = told(role) | if self.is_status() { TOLD_OF_STATUS } else { 0 };
             let mut stops = cursor.stops.walk(cursor.at);
             let mut at = cursor.at;
@@ -64,6 +65,9 @@ impl Masker {
                     if let Some(&[b'"', next, after]) = bytes_at(input, close) {
                         if named {
                             self.note_name(key, input.get(start + 1..close).unwrap_or_default());
+                        }
+                        if noting {
+                            self.note_text(start + 1..close, named.then_some(key));
                         }
                         if (next, after) == (b',', b'"') {
                             at = close + 2;
@@ -131,6 +135,9 @@ impl Masker {
             cursor.at = close + 3;
             cursor.keep(out);
             self.placeholder_of("Secret", self.section, name, Some(owner), out);
+            if self.alike.is_noting() {
+                self.note_field(cursor.at..end, name, owner);
+            }
             cursor.kept = end;
             cursor.at = end + 1;
             if input.get(cursor.at..cursor.at + 2) != Some(b",\"") {
@@ -159,8 +166,8 @@ impl Masker {
                 }
                 (State::Key | State::KeyOrEnd, Some(b'"')) => return Ok(self.is_plain_map()),
                 (State::Value | State::ValueOrEnd, Some(b'{')) => self.open(true, cursor, out)?,
-                (State::KeyOrEnd | State::CommaOrEnd, Some(b'}')) => self.pop(b'}', cursor)?,
-                (State::ValueOrEnd | State::CommaOrEnd, Some(b']')) => self.pop(b']', cursor)?,
+                (State::KeyOrEnd | State::CommaOrEnd, Some(b'}')) => self.pop(b'}', cursor, out)?,
+                (State::ValueOrEnd | State::CommaOrEnd, Some(b']')) => self.pop(b']', cursor, out)?,
                 _ => return Ok(false),
             }
         }

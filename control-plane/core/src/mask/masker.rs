@@ -3,6 +3,7 @@
 //! Invariant: between two calls everything that came has been judged and written, except for the one string, if any, that is held back
 //! (a `Status` message, a document in an annotation). So a complete watch event is out when its last byte was in.
 
+use super::alike::Alike;
 use super::bytes::{Escape, Surrogates, Utf8};
 use super::frame::{Frame, Presumed, Role};
 use super::key::Key;
@@ -107,6 +108,7 @@ pub struct Masker {
     pub(super) inner: Option<Box<Self>>,
     pub(super) scratch: Vec<u8>,
     pub(super) known: Known,
+    pub(super) alike: Alike,
 
     utf8: Utf8,
     stops: Stops,
@@ -162,6 +164,7 @@ impl Masker {
             inner: None,
             scratch: Vec::new(),
             known: Known::default(),
+            alike: Alike::default(),
             utf8: Utf8::default(),
             stops: Stops::default(),
             consumed: 0,
@@ -182,6 +185,7 @@ impl Masker {
         self.live = 0;
         self.ordinal = 0;
         self.scope = None;
+        self.alike.forget();
         self.status_of_secret = false;
         self.message_passed = false;
         self.utf8 = Utf8::default();
@@ -248,6 +252,7 @@ impl Masker {
         }
         self.consumed += input.len() as u64;
         self.known.end_piece();
+        self.alike.give_up();
         self.stops = stops;
         Ok(())
     }

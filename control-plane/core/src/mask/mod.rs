@@ -28,6 +28,7 @@ use shared::ids::OperationId;
 use crate::body::{BodyError, Budget};
 use crate::request_info::{RequestInfo, Verb};
 
+mod alike;
 mod annotation;
 mod answer;
 mod bytes;

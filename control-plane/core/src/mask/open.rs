@@ -120,6 +120,9 @@ impl Masker {
             self.end_value(cursor);
             return Ok(());
         }
+        if map && self.top.role == Role::Items && self.step_over_alike(cursor, out) {
+            return Ok(());
+        }
         // What most are: nothing follows from where they stand.
         let plain = match (self.top.role, self.key) {
             (Role::Inert, _) => Some(Role::Inert),
@@ -198,7 +201,7 @@ impl Masker {
             Key::Terminated if map && self.has_secrets() => plain(Role::Terminated),
             Key::Annotations if map => plain(Role::Annotations),
             Key::Metadata if map && top.is_object() => {
-                self.open_subject();
+                self.open_subject(self.stack.len());
                 plain(Role::Metadata)
             }
             Key::Items if !map => {
@@ -237,9 +240,8 @@ impl Masker {
         self.top.kind == Kind::Token || self.context.token && self.top.role == Role::Object
     }
 
-    /// `metadata` of the open object begins: its names will be wanted for placeholders.
-    fn open_subject(&mut self) {
-        let depth = self.stack.len();
+    /// `metadata` of the object of that frame begins: its names will be wanted for placeholders.
+    pub(super) fn open_subject(&mut self, depth: usize) {
         let again = self.live.checked_sub(1).and_then(|last| self.subjects.get(last));
         if again.is_some_and(|subject| subject.depth == depth) {
             return;
@@ -267,7 +269,7 @@ impl Masker {
     }
 
     /// Whether the innermost object with metadata around here is a pod that names a Secret. (A pod's spec stands before its status.)
-    fn has_secrets(&self) -> bool {
+    pub(super) fn has_secrets(&self) -> bool {
         self.live.checked_sub(1).and_then(|last| self.subjects.get(last)).is_some_and(|subject| subject.has_secrets)
     }
 

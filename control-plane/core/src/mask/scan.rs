@@ -106,12 +106,12 @@ impl Masker {
                         cursor.at += 1;
                         self.state = if self.top.map { State::Key } else { State::Value };
                     }
-                    b'}' | b']' => self.pop(byte, cursor)?,
+                    b'}' | b']' => self.pop(byte, cursor, out)?,
                     _ => return Err(self.syntax(cursor)),
                 },
                 State::Key | State::KeyOrEnd => match byte {
                     b'"' => self.begin_key(cursor, out)?,
-                    b'}' if self.state == State::KeyOrEnd => self.pop(byte, cursor)?,
+                    b'}' if self.state == State::KeyOrEnd => self.pop(byte, cursor, out)?,
                     _ => return Err(self.syntax(cursor)),
                 },
                 State::Colon => match byte {
@@ -121,7 +121,7 @@ impl Masker {
                     }
                     _ => return Err(self.syntax(cursor)),
                 },
-                State::ValueOrEnd if byte == b']' => self.pop(byte, cursor)?,
+                State::ValueOrEnd if byte == b']' => self.pop(byte, cursor, out)?,
                 State::Value | State::ValueOrEnd => self.begin_value(byte, cursor, out)?,
                 State::Top => self.begin_document(byte, cursor, out)?,
             }
@@ -340,7 +340,7 @@ impl Masker {
         Ok(())
     }
 
-    pub(super) fn pop(&mut self, byte: u8, cursor: &mut Cursor<'_>) -> Result<(), MaskError> {
+    pub(super) fn pop(&mut self, byte: u8, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), MaskError> {
         if self.top.map != (byte == b'}') {
             return Err(self.syntax(cursor));
         }
@@ -359,6 +359,8 @@ impl Masker {
         cursor.at += 1;
         if closed == Role::FieldsV1 {
             self.remember(cursor);
+        } else if closed == Role::Object && self.top.role == Role::Items {
+            self.learn_alike(cursor, out);
         }
         self.end_value(cursor);
         Ok(())
@@ -375,6 +377,9 @@ impl Masker {
     ) -> Result<(), MaskError> {
         if self.stack.len() >= MASK_DEPTH {
             return Err(MaskError::Depth { limit: MASK_DEPTH });
+        }
+        if role == Role::Items {
+            self.alike.forget();
         }
         self.stack.push(self.top);
         self.top = Frame::new(role, map, presumed);

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod alike;
 mod carriers;
 mod inflate;
 mod kept;

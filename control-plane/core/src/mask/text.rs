@@ -362,6 +362,7 @@ impl Masker {
             Fact::Kind => self.top.set_kind(text),
             Fact::ApiVersion => self.top.set_api(text),
             Fact::Name | Fact::Namespace => {
+                self.alike.give_up();
                 self.note_name(if fact == Fact::Name { Key::Name } else { Key::Namespace }, text);
                 Ok(())
             }

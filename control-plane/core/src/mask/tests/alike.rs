@@ -1,0 +1,159 @@
+//! Objects of a list that are like one before them are compared, not read: nobody may see that.
+
+use super::*;
+
+fn list(kind: &str, items: &[String]) -> String {
+    format!(
+        r#"{{"kind":"{kind}","apiVersion":"v1","metadata":{{"resourceVersion":"1"}},"items":[{}]}}"#,
+        items.join(",")
+    )
+}
+
+/// In one piece it comes out as byte by byte, where nothing is seen whole.
+fn same(resource: &str, text: &str) -> Option<String> {
+    let context = context(resource, Verb::List);
+    let pieces: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+    let whole = run(&context, &[text.as_bytes()]);
+    assert!(whole.clone().ok() == run(&context, &pieces).ok(), "{text}");
+    whole.ok().map(|(out, _)| out)
+}
+
+/// Whether the last object of a list was stepped over.
+fn is_stepped_over(resource: &str, text: &str) -> bool {
+    let mut masker = Masker::new(context(resource, Verb::List));
+    masker.push(text.as_bytes(), &mut Vec::new()).unwrap();
+    masker.alike.has_stepped_over()
+}
+
+fn secret(name: &str, keys: &[&str], value: &str) -> String {
+    let data: Vec<_> = keys.iter().map(|key| format!(r#""{key}":"{value}""#)).collect();
+    format!(
+        r#"{{"metadata":{{"name":"{name}","namespace":"team","uid":"uid-{name}","labels":{{"app":"web"}},"managedFields":[{{"manager":"kubectl","operation":"Update","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{{"f:data":{{".":{{}},"f:p":{{}}}}}}}}]}},"data":{{{}}},"type":"Opaque"}}"#,
+        data.join(",")
+    )
+}
+
+#[test]
+fn m1_secrets_that_are_alike_are_masked_each_with_its_own_placeholders() {
+    let kinds: [&[&str]; 3] = [&["p"], &["p", "user"], &["ca.crt", "p", "tls.key"]];
+    let items: Vec<_> = (0..60)
+        .map(|index| secret(&format!("é-{index}"), kinds[index % kinds.len()], &format!("{CANARY}{index}")))
+        .collect();
+    let text = list("SecretList", &items);
+    assert!(is_stepped_over("secrets", &text));
+    let out = same("secrets", &text).unwrap();
+    assert!(!out.contains(CANARY), "{out}");
+    let mut expected: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(mask_value(&mut expected, &context("secrets", Verb::List)), 120);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), expected);
+}
+
+/// Of one that is like the others but for a text, whatever stands in that.
+#[test]
+fn m1_a_text_that_is_not_plain_is_read() {
+    let usual: Vec<_> = ["a", "b", "c"].map(|name| secret(name, &["p", "user"], CANARY)).to_vec();
+    for name in ["", "d", "\u{e9}", r"\u0061", r#"\""#, r"\\", r#"e","name":"f"#, "\n", r"\ud800", "]}", "{"] {
+        for value in ["", CANARY, r"Q0FOQVJZ\/\/\/\/", r#"","p":"Q0FOQVJZLXZhbHVl"#, "\t"] {
+            let odd = secret(name, &["p", "user"], value);
+            let text = list("SecretList", &[usual.clone(), vec![odd.clone(), odd, usual[0].clone()]].concat());
+            if let Some(out) = same("secrets", &text) {
+                assert!(!out.contains(CANARY) && !out.contains("Q0FOQVJZ"), "{out}");
+            }
+        }
+    }
+    let first = list("SecretList", &usual);
+    for other in [r#"{"p":1}"#, r#"{"p":null}"#, r#"{"p":{"a":"Q0FOQVJZLXZhbHVl"}}"#, r#""Q0FOQVJZLXZhbHVl""#, "{}"] {
+        let odd = secret("o", &["p", "user"], CANARY);
+        let odd = odd.replace(r#"{"p":"Q0FOQVJZLXZhbHVl","user":"Q0FOQVJZLXZhbHVl"}"#, other);
+        let text = first.replace("]}", &format!(",{odd},{odd},{}]}}", usual[0]));
+        assert!(!same("secrets", &text).unwrap().contains(CANARY), "{other}");
+    }
+}
+
+/// What depends on more than the object's bytes is read, or told from what was the same under another rule.
+#[test]
+fn m1_what_came_before_counts() {
+    let renamed = |object: &str| ["a", "b", "c", "a", "b"].map(|name| object.replace("\"a\"", &format!("\"{name}\"")));
+    let lines = |objects: &[&str]| objects.iter().map(|object| (*object).to_owned()).collect::<Vec<_>>();
+    let status = r#"{"kind":"Status","apiVersion":"v1","message":"CANARY is wrong","reason":"Odd"}"#;
+    let details = r#"{"kind":"Status","apiVersion":"v1","details":{"kind":"secrets"}}"#;
+    let own = r#"{"spec":{"containers":[]},"status":{"containerStatuses":[{"state":{"terminated":{"exitCode":1,"message":"CANARY"}}}]}}"#;
+    let takes = r#"{"spec":{"volumes":[{"secret":{"secretName":"s"}}]}}"#;
+    let unnamed = r#"{"kind":"Secret","apiVersion":"v1","data":{"p":"Q0FOQVJZLXZhbHVl"}}"#;
+    let late = r#"{"apiVersion":"v1","data":{"p":"Q0FOQVJZLXZhbHVl"},"kind":"Secret","metadata":{"name":"a"}}"#;
+    let nested = r#"{"metadata":{"name":"a"},"spec":{"template":{"kind":"Secret","apiVersion":"v1","metadata":{"name":"b"},"data":{"p":"Q0FOQVJZLXZhbHVl"}}}}"#;
+    let noted = r#"{"metadata":{"name":"a","annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{\"kind\":\"Secret\",\"apiVersion\":\"v1\",\"data\":{\"p\":\"Q0FOQVJZLXZhbHVl\"}}"}},"data":{"p":"Q0FOQVJZLXZhbHVl"}}"#;
+    let list_in = r#"{"kind":"List","apiVersion":"v1","items":[{"kind":"Secret","apiVersion":"v1","data":{"p":"Q0FOQVJZLXZhbHVl"}}]}"#;
+    let plain = r#"{"metadata":{"name":"a"},"data":{"p":"plain"}}"#;
+    // What is emptied, or written otherwise, is not counted as masked.
+    let owned =
+        r#"{"metadata":{"name":"a","managedFields":[{"fieldsV1":{"f:data":{"f:p":{"x":"Q0FOQVJZLXZhbHVl"}}}}]}}"#;
+    let escaped = r#"{"metadata":{"name":"a","annotations":{"x":"[\u0022\u00e9\u0022]"}}}"#;
+    // What is masked may look as before.
+    let shown = same("secrets", &list("SecretList", &lines(&[noted]))).unwrap();
+    let shown = shown.split_once(r#""items":["#).unwrap().1.trim_end_matches("]}");
+    let inside = r#"{"metadata":{"name":"a"},"spec":{"kind":"Odd","apiVersion":"v1","metadata":{"name":"n"}},"data":{"p":"Q0FOQVJZLXZhbHVl"}}"#;
+    let empty = r#"{"kind":"Secret","apiVersion":"v1","data":{"p":"Q0FOQVJZLXZhbHVl"},"stringData":{}}"#;
+    for objects in [
+        lines(&[status, status, status, details, status, status]),
+        lines(&[own, own, own, takes, own, own]),
+        lines(&[unnamed; 5]),
+        lines(&[late; 5]),
+        renamed(nested).to_vec(),
+        renamed(&nested.replace("\"a\"", "\"o\"").replace("\"b\"", "\"a\"")).to_vec(),
+        renamed(noted).to_vec(),
+        lines(&[list_in; 4]),
+        renamed(owned).to_vec(),
+        renamed(escaped).to_vec(),
+        renamed(shown).to_vec(),
+        renamed(inside).to_vec(),
+        lines(&[empty; 5]),
+        lines(&[plain, plain, plain, list_in, plain, unnamed, plain]),
+    ] {
+        for kind in ["List", "SecretList", "PodList", "ConfigMapList", "Status"] {
+            for resource in ["secrets", "pods", "configmaps"] {
+                let one = list(kind, &objects);
+                let out = same(resource, &one);
+                // The same objects once more, in a list that is another: of another kind, deeper, or with another's name.
+                let again = one.replace("]}", &format!(r#"],"items":[{}],"kind":"SecretList"}}"#, objects.join(",")));
+                same(resource, &again);
+                same(resource, &list("List", &[one.clone(), list("SecretList", &objects), one.clone()]));
+                if kind == "SecretList" || resource == "secrets" {
+                    assert!(out.is_none_or(|out| !out.contains(CANARY)), "{one}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn m6_an_unnamed_secret_has_the_placeholders_of_its_place_in_the_list() {
+    let unnamed =
+        r#"{"kind":"Secret","apiVersion":"v1","data":{"p":"Q0FOQVJZLXZhbHVl"},"stringData":{"q":"Q0FOQVJZLXZhbHVl"}}"#;
+    let text = list("SecretList", &vec![unnamed.to_owned(); 5]);
+    assert!(is_stepped_over("secrets", &text));
+    let out: Value = serde_json::from_str(&same("secrets", &text).unwrap()).unwrap();
+    let items = out["items"].as_array().unwrap().iter();
+    let values: Vec<_> = items.flat_map(|item| [item["data"]["p"].clone(), item["stringData"]["q"].clone()]).collect();
+    let mut different: Vec<_> = values.iter().map(Value::to_string).collect();
+    different.sort_unstable();
+    different.dedup();
+    assert_eq!((different.len(), values.iter().all(|value| is_placeholder(value.as_str().unwrap()))), (10, true));
+}
+
+/// More kinds than are remembered, then long ones, then many that nothing is like.
+#[test]
+fn m4_lists_of_many_kinds() {
+    let key = |number: usize| format!("key-{number}");
+    let of_kind = |kind: usize, index: usize| {
+        let keys: Vec<_> = (0..=kind).map(key).collect();
+        let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+        secret(&format!("n-{index}"), &keys, CANARY)
+    };
+    let many: Vec<_> = (0..80).map(|index| of_kind(index * 7 % 13, index)).collect();
+    let unlike: Vec<_> = (0..80).map(|index| of_kind(index, index)).collect();
+    let alike: Vec<_> = (0..300).map(|index| of_kind(2, index)).collect();
+    let text = list("SecretList", &[unlike, many, alike].concat());
+    assert!(is_stepped_over("secrets", &text), "after the pause");
+    assert!(!same("secrets", &text).unwrap().contains(CANARY));
+}
