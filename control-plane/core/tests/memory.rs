@@ -52,7 +52,7 @@ fn secret(value: usize) -> String {
 
 /// As long as one can be that is seen whole in most pieces.
 fn with_texts(kind: usize) -> String {
-    let texts: Vec<_> = (0..300).map(|text| format!(r#""text-{kind}-{text}":"x""#)).collect();
+    let texts: Vec<_> = (0..300).map(|text| format!(r#""text-{kind:02}-{text:03}":"x""#)).collect();
     format!(r#"{{"metadata":{{"name":"a","namespace":"b"}},"spec":{{{}}}}}"#, texts.join(","))
 }
 
