@@ -116,21 +116,35 @@ async fn errors_quote_nothing() {
             "apiVersion: v1\nkind: Secret\nmetadata: {{name: bad-{word}}}\ndata: {{password: '{PASSWORD}!'}}\n"
         );
         let bad = file(&kubectl, "bad.yaml", &bad);
-        let complains = |got: tests::kubectl::Output| {
+        let said = |got: tests::kubectl::Output| {
             without_password(&got);
-            let said = got.refused();
-            assert!(said.contains("BadRequest") && said.contains("Sallyport does not show"), "{version:?}: {said}");
-            assert!(said.contains("[sallyport operation "), "{version:?}: {said}");
+            got.refused()
         };
-        complains(kubectl.run(&["create", "-f", &bad]).await);
-        complains(kubectl.run(&["create", "-f", &bad, "--validate=false"]).await);
-        complains(kubectl.run(&["apply", "-f", &bad]).await);
+        // The most usual mistake of all is told, for where a text is no base64 says nothing of what it is.
+        let illegal = "illegal base64 data at input byte";
+        for write in [&["create", "-f", &bad][..], &["create", "-f", &bad, "--validate=false"], &["apply", "-f", &bad]]
+        {
+            let said = said(kubectl.run(write).await);
+            assert!(said.contains("BadRequest") && said.contains(illegal), "{version:?}: {said}");
+        }
         let applied = kubectl.spawn(&["apply", "--server-side", "-f", &bad], "").await;
-        let applied = approved(stack, applied, &format!("bad-{word}")).await;
-        without_password(&applied);
-        applied.refused();
-        // An error that says nothing of values comes as it is.
+        let applied = said(approved(stack, applied, &format!("bad-{word}")).await);
+        assert!(
+            applied.contains("illegal base64") || applied.contains("Sallyport does not show"),
+            "{version:?}: {applied}"
+        );
         let literal = format!("--from-literal=password={PASSWORD}");
+        kubectl.run(&["create", "secret", "generic", &format!("bad-{word}"), &literal]).await.ok();
+        for (value, says) in [(format!("'{PASSWORD}!'"), "a value under data is not base64"), ("5".to_owned(), "")] {
+            let bad =
+                format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: bad-{word}}}\ndata: {{password: {value}}}\n");
+            let bad = file(&kubectl, "bad.yaml", &bad);
+            let applied = kubectl.spawn(&["apply", "--validate=false", "-f", &bad], "").await;
+            let said = said(approved(stack, applied, &format!("bad-{word}")).await);
+            assert!(said.contains(says) && said.contains("Sallyport does not show"), "{version:?}: {said}");
+            assert!(said.contains("[sallyport operation "), "{version:?}: {said}");
+        }
+        // An error that says nothing of values comes as it is.
         kubectl.run(&["create", "secret", "generic", &format!("twice-{word}"), &literal]).await.ok();
         let twice = kubectl.run(&["create", "secret", "generic", &format!("twice-{word}"), &literal]).await;
         without_password(&twice);

@@ -248,11 +248,12 @@ impl MaskContext {
         Scope { cluster: &self.cluster, carrier_namespace, carrier_name, place, namespace: "", kind: "Value" }
     }
 
-    /// What stands in place of a text of a `Status`.
-    fn stand_in(&self, part: status::Part) -> Cow<'static, str> {
+    /// What stands in place of that text of a `Status`.
+    fn stand_in(&self, part: status::Part, text: &str) -> Cow<'static, str> {
+        let words = part.stand_in(text);
         match self.operation.filter(|_| part == status::Part::Message) {
-            Some(operation) => shared::status::of_operation(part.stand_in(), operation).into(),
-            None => part.stand_in().into(),
+            Some(operation) => shared::status::of_operation(words, operation).into(),
+            None => words.into(),
         }
     }
 

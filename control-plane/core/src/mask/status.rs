@@ -13,6 +13,10 @@ use super::key::Key;
 pub(super) const GENERIC: &str =
     "Sallyport does not show this message, because it may quote a value that is masked; see the code and the reason";
 
+/// The same where that the value is no base64 shows from the end of the message: of all mistakes in a Secret the most usual.
+pub(super) const NO_BASE64: &str = "a value under data is not base64 (plain text goes under stringData); Sallyport does not show the rest of this \
+message, because it may quote a value that is masked";
+
 /// A text of a `Status`, by where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
@@ -70,8 +74,9 @@ impl Part {
     }
 
     /// What stands in place of one that may hold more.
-    pub(super) const fn stand_in(self) -> &'static str {
+    pub(super) fn stand_in(self, text: &str) -> &'static str {
         match self {
+            Self::Message if quotes_no_base64(text) => NO_BASE64,
             Self::Message => GENERIC,
             Self::Outcome => "Failure",
             Self::Reason => "NotShown",
@@ -146,6 +151,7 @@ pub(super) fn is_harmless(message: &str) -> bool {
         || immutable(message).is_some()
         || too_long(message).is_some()
         || unserved(message).is_some()
+        || no_base64(message).is_some()
 }
 
 /// Whether a message is about a Secret although nothing else said so: it names one as its subject, or quotes one.
@@ -251,6 +257,36 @@ fn unserved(message: &str) -> Option<()> {
     (rest == " could not be completed at this time, please try again.").then_some(())
 }
 
+/// `Secret in version "v1" cannot be handled as a Secret: illegal base64 data at input byte 7`, and what a server-side apply says. Only what
+/// the request gives is ever decoded, so the number tells nothing of what the object has.
+fn no_base64(message: &str) -> Option<()> {
+    let rest = match message.strip_prefix("failed to convert new object (") {
+        Some(rest) => {
+            let (_, rest) = word(rest, is_resource_byte)?;
+            rest.strip_prefix(
+                "; /v1, Kind=Secret) to proper version: unable to convert unstructured object to /v1, Kind=Secret: error decoding from json: ",
+            )?
+        }
+        None => message.strip_prefix(r#"Secret in version "v1" cannot be handled as a Secret: "#)?,
+    };
+    let (_, rest) = word(rest.strip_prefix(NO_BASE64_AT)?, |byte: u8| byte.is_ascii_digit())?;
+    rest.is_empty().then_some(())
+}
+
+/// What Go's `encoding/base64` says, before a number.
+const NO_BASE64_AT: &str = "illegal base64 data at input byte ";
+
+/// Whether an error of a patch, or its cause, quotes what it makes of an object and ends in that. (What else can be refused in words that others
+/// choose begins otherwise.)
+fn quotes_no_base64(message: &str) -> bool {
+    let cause = message.strip_prefix(r#" "" is invalid: patch: "#).unwrap_or(message);
+    let said =
+        cause.strip_prefix(r#"Invalid value: ""#).and_then(|rest| rest.rsplit_once("\": ")).map(|(_, said)| said);
+    said.map(|said| said.strip_prefix("error decoding from json: ").unwrap_or(said))
+        .and_then(|said| said.strip_prefix(NO_BASE64_AT))
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// `data[tls.crt]`, `spec.containers[0].image`, `.metadata.labels`: names and where they stand, without anything that a value is put in by.
 fn is_field(text: &str) -> bool {
     let path = text.strip_prefix('.').unwrap_or(text);
@@ -317,6 +353,8 @@ mod tests {
             "Secret \"db\" is invalid: metadata.annotations: Too long: may not be more than 262144 bytes",
             "Too long: must have at most 1048576 bytes",
             "The get operation against secrets could not be completed at this time, please try again.",
+            r#"Secret in version "v1" cannot be handled as a Secret: illegal base64 data at input byte 7"#,
+            "failed to convert new object (default/db; /v1, Kind=Secret) to proper version: unable to convert unstructured object to /v1, Kind=Secret: error decoding from json: illegal base64 data at input byte 7",
         ] {
             assert!(is_harmless(text), "{text}");
         }
@@ -335,9 +373,33 @@ mod tests {
             r#""hunter2" not found"#,
             r#"Secret "db" is invalid: data: Too long: may not be more than 5 bytes, hunter2"#,
             r#"Secret "db" is invalid: data[hunter2]: Too long: may not be more than 5 bytes"#,
+            r#"Secret in version "v1" cannot be handled as a Secret: illegal base64 data at input byte 7 hunter2"#,
+            r#"Secret in version "v1" cannot be handled as a Secret: json: cannot unmarshal hunter2"#,
+            "failed to convert new object (default/HUNTER2; /v1, Kind=Secret) to proper version: unable to convert unstructured object to /v1, Kind=Secret: error decoding from json: illegal base64 data at input byte 7",
+            "illegal base64 data at input byte 7",
             "",
         ] {
             assert!(!is_harmless(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn m3_what_is_no_base64_is_said_without_what_it_stands_in() {
+        for (text, shown) in [
+            (
+                r#" "" is invalid: patch: Invalid value: "map[data:map[p:hunter2!]]": error decoding from json: illegal base64 data at input byte 7"#,
+                NO_BASE64,
+            ),
+            (r#"Invalid value: "{\"data\":{\"p\":\"hunter2!\"}}": illegal base64 data at input byte 7"#, NO_BASE64),
+            (r#"Invalid value: "hunter2": illegal base64 data at input byte hunter2"#, GENERIC),
+            (r#"Invalid value: "hunter2": illegal base64 data at input byte "#, GENERIC),
+            (
+                r#"ValidatingAdmissionPolicy 'p' with binding 'p' denied request: Invalid value: "x": illegal base64 data at input byte 1"#,
+                GENERIC,
+            ),
+        ] {
+            assert!(!is_harmless(text), "{text}");
+            assert_eq!(Part::Message.stand_in(text), shown, "{text}");
         }
     }
 

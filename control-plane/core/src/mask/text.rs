@@ -408,7 +408,8 @@ impl Masker {
         let harmless = part.is_harmless(text);
         if self.overflow || about_secret && !harmless {
             self.summary.masked += 1;
-            escape_into(self.context.stand_in(part).as_bytes(), out);
+            let seen = if self.overflow { "" } else { text };
+            escape_into(self.context.stand_in(part, seen).as_bytes(), out);
         } else {
             self.message_passed |= !harmless;
             escape_into(&held, out);

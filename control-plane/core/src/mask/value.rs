@@ -398,7 +398,7 @@ impl Walk<'_> {
         if about_secret && !part.is_harmless(text) {
             self.masked += 1;
             self.room.take();
-            *text = self.context.stand_in(part).into_owned();
+            *text = self.context.stand_in(part, text).into_owned();
         }
     }
 
