@@ -89,7 +89,7 @@ impl Extent {
         steady: Duration::from_secs(15),
         events: 2000,
         holds: 200,
-        lists: 10,
+        lists: 40,
         starts: 50,
         crowd: 1000,
         pods: 20,

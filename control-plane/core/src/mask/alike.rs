@@ -174,6 +174,12 @@ impl Shape {
         self.places.extend(self.texts.iter().filter(|place| place.varies));
         self.bytes.clear();
         self.bytes.extend_from_slice(bytes);
+        // No value is kept: they are compared with nothing.
+        for field in self.texts.iter().filter(|place| place.is_field()) {
+            if let Some(value) = self.bytes.get_mut(field.start as usize..field.end as usize) {
+                value.fill(0);
+            }
+        }
     }
 
     fn has_around(&self, bytes: &[u8], texts: &[Place]) -> bool {

@@ -48,6 +48,17 @@ fn m1_secrets_that_are_alike_are_masked_each_with_its_own_placeholders() {
     assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), expected);
 }
 
+#[test]
+fn m8_no_value_is_kept_of_an_object_that_is_remembered() {
+    let mut masker = Masker::new(context("secrets", Verb::List));
+    let items = ["a", "b", "c"].map(|name| secret(name, &["p", "user"], CANARY));
+    masker.push(list("SecretList", &items).as_bytes(), &mut Vec::new()).unwrap();
+    assert!(masker.alike.has_stepped_over());
+    let kept = format!("{:?}", masker.alike);
+    let of = |text: &str| text.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
+    assert_eq!((kept.contains(&of("kubectl")), kept.contains(&of(CANARY))), (true, false), "{kept}");
+}
+
 /// Of one that is like the others but for a text, whatever stands in that.
 #[test]
 fn m1_a_text_that_is_not_plain_is_read() {
