@@ -63,7 +63,19 @@ pub(super) fn unlike_secrets() -> Vec<u8> {
 pub(super) fn pods() -> Vec<u8> {
     // In lines for readers; the API server writes none, and no blanks.
     let pod: String = include_str!("pod.json").lines().map(str::trim).collect();
-    list("PodList", |index| pod.replace("x2x7k", &format!("{index:05}")), |_, bytes| bytes < LIST)
+    // Each has times, addresses and a number of its own.
+    let own = |index: usize| {
+        let [seconds, byte] = [index % 60, index % 250];
+        pod.replace("x2x7k", &format!("{index:05}"))
+            .replace("3a0d6a2c1b00", &format!("{index:012}"))
+            .replace("03:04:05Z", &format!("03:04:{seconds:02}Z"))
+            .replace("03:04:09Z", &format!("03:05:{seconds:02}Z"))
+            .replace("10.1.2.3", &format!("10.1.2.{byte}"))
+            .replace("10.0.0.1", &format!("10.0.0.{byte}"))
+            .replace("4711", &format!("{}", 4711 + index))
+            .replace("node-1", &format!("node-{byte}"))
+    };
+    list("PodList", own, |_, bytes| bytes < LIST)
 }
 
 /// Objects as long as there is to be another one, of that index, after so many bytes.

@@ -4,10 +4,12 @@
 //! masked whatever they are. The masker notes where such texts stand while it reads an object. Where a later one of the same list has the same bytes
 //! around them, reading it could only come to the same end, with its own texts in place of those.
 //!
-//! What was written for the object is held against that: one in which anything else was replaced is not remembered.
+//! An object in which anything else was replaced is not remembered: the masker gives up on it there, and what was written is held against the rule
+//! once more. What is remembered is of the open list alone, under what is presumed of its objects.
 
 use std::ops::Range;
 
+use super::frame::Presumed;
 use super::key::Key;
 use super::masker::Masker;
 use super::placeholder::PLACEHOLDER_BYTES;
@@ -51,7 +53,7 @@ struct Place {
 }
 
 /// An object that was read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shape {
     bytes: Vec<u8>,
     texts: Vec<Place>,
@@ -62,10 +64,13 @@ struct Shape {
     rule: Rule,
 }
 
-/// What decides how an object is read, apart from its bytes and from where its list stands. (Of a `Status` nothing is passed on before one that is
-/// about Secrets, or that ends the answer; so only the last of these is ever seen to differ.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What decides how an object is read, apart from its bytes. (Of a `Status` nothing is passed on before one that is about Secrets, or that ends the
+/// answer; and another list is forgotten. So only the last of these is ever seen to differ.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rule {
+    /// Containers around it, and what their list says that it is.
+    depth: usize,
+    presumed: Presumed,
     status_of_secret: bool,
     message_passed: bool,
     /// An object before it that has no metadata, and a list has, names a Secret.
@@ -94,21 +99,23 @@ pub(super) struct Alike {
     texts: Vec<Place>,
     /// Where in an object that is being compared its names and values stand.
     found: Vec<Range<usize>>,
-    /// How many objects were noted one after the other without any being stepped over, and how many are not to be looked at.
+    /// How many objects were noted in vain, of late, and how many are not to be looked at.
     vain: u32,
     pause: u32,
+    #[cfg(test)]
+    stepped: usize,
 }
 
 impl Alike {
-    /// Another list begins, or another document: nothing in it has to be like what came before.
+    /// A list begins, or ends, or a document does: nothing that comes has to be like what came before.
     pub(super) fn forget(&mut self) {
         self.shapes.clear();
         self.noting = None;
-        (self.vain, self.pause) = (0, 0);
     }
 
-    /// What is being read can't be seen whole, for its piece has ended; or something follows from a text in it that is not noted.
-    pub(super) fn give_up(&mut self) {
+    /// What is being read can't be seen whole, for its piece has ended; or something follows from a text in it that is not noted; or something is
+    /// replaced that is no value of its own.
+    pub(super) const fn give_up(&mut self) {
         self.noting = None;
     }
 
@@ -117,10 +124,10 @@ impl Alike {
         self.noting.is_some()
     }
 
-    /// Whether the object that was met last was stepped over.
+    /// How many objects were stepped over.
     #[cfg(test)]
-    pub(super) const fn has_stepped_over(&self) -> bool {
-        self.vain == 0
+    pub(super) const fn stepped_over(&self) -> usize {
+        self.stepped
     }
 
     /// An object was noted, and nothing else was replaced in it.
@@ -128,7 +135,7 @@ impl Alike {
         let same = self.shapes.iter().position(|shape| shape.rule == rule && shape.has_around(bytes, &self.texts));
         match same {
             Some(index) => self.shapes.swap(0, index),
-            None if self.shapes.len() < SHAPES => self.shapes.insert(0, Shape::default()),
+            None if self.shapes.len() < SHAPES => self.shapes.insert(0, Shape::new(rule)),
             None => self.shapes.rotate_right(1),
         }
         if let Some(shape) = self.shapes.first_mut() {
@@ -142,6 +149,10 @@ impl Alike {
 }
 
 impl Shape {
+    const fn new(rule: Rule) -> Self {
+        Self { bytes: Vec::new(), texts: Vec::new(), places: Vec::new(), sections: 0, rule }
+    }
+
     fn held(&self) -> usize {
         self.bytes.capacity() + (self.texts.capacity() + self.places.capacity()) * size_of::<Place>()
     }
@@ -237,7 +248,8 @@ impl Masker {
         let mut ended = false;
         while !ended && let Some((index, end)) = self.find_alike(cursor, &mut found) {
             self.alike.shapes.swap(0, index);
-            self.alike.vain = 0;
+            // Few that are alike among many that are not are not worth it.
+            self.alike.vain /= 2;
             self.step_over_one(end, &found, cursor, out);
             self.end_value(cursor);
             ended = self.state != State::Value || cursor.peek() != Some(b'{');
@@ -287,10 +299,16 @@ impl Masker {
             cursor.at = end;
         }
         self.alike.shapes = shapes;
+        #[cfg(test)]
+        {
+            self.alike.stepped += 1;
+        }
     }
 
     fn rule(&self) -> Rule {
         Rule {
+            depth: self.stack.len(),
+            presumed: self.top.presumed,
             status_of_secret: self.status_of_secret,
             message_passed: self.message_passed,
             has_secrets: self.has_secrets(),
@@ -362,6 +380,9 @@ impl Masker {
     #[inline(never)]
     pub(super) fn learn_alike(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) {
         let Some(noting) = self.alike.noting.take() else { return };
+        if self.muted {
+            return;
+        }
         cursor.keep(out);
         let rule = self.rule();
         let bytes = cursor.input.get(noting.start..cursor.at);

@@ -85,6 +85,7 @@ impl Masker {
 
     /// Like [`Self::replace`], as a value of its own: the bytes of the old one are dropped until it ends.
     pub(super) fn replace_whole(&mut self, fate: Fate, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) {
+        self.alike.give_up();
         self.swallow(cursor, out);
         if fate == Fate::Empty {
             self.replace(fate, out);

@@ -361,6 +361,8 @@ impl Masker {
             self.remember(cursor);
         } else if closed == Role::Object && self.top.role == Role::Items {
             self.learn_alike(cursor, out);
+        } else if closed == Role::Items {
+            self.alike.forget();
         }
         self.end_value(cursor);
         Ok(())

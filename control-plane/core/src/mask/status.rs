@@ -262,29 +262,34 @@ fn unserved(message: &str) -> Option<()> {
 fn no_base64(message: &str) -> Option<()> {
     let rest = match message.strip_prefix("failed to convert new object (") {
         Some(rest) => {
-            let (_, rest) = word(rest, is_resource_byte)?;
+            let (object, rest) = word(rest, is_resource_byte)?;
+            (object.len() <= 507).then_some(())?;
             rest.strip_prefix(
                 "; /v1, Kind=Secret) to proper version: unable to convert unstructured object to /v1, Kind=Secret: error decoding from json: ",
             )?
         }
         None => message.strip_prefix(r#"Secret in version "v1" cannot be handled as a Secret: "#)?,
     };
-    let (_, rest) = word(rest.strip_prefix(NO_BASE64_AT)?, |byte: u8| byte.is_ascii_digit())?;
-    rest.is_empty().then_some(())
+    is_number(rest.strip_prefix(NO_BASE64_AT)?).then_some(())
+}
+
+/// Of bytes of an object.
+fn is_number(text: &str) -> bool {
+    (1..=7).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// What Go's `encoding/base64` says, before a number.
 const NO_BASE64_AT: &str = "illegal base64 data at input byte ";
 
-/// Whether an error of a patch, or its cause, quotes what it makes of an object and ends in that. (What else can be refused in words that others
-/// choose begins otherwise.)
+/// Whether an error of a patch, or its cause, quotes what it makes of an object and ends in that. (What a policy of admission says begins otherwise.
+/// A webhook could say it, and shows no more by it than by the reason, which it chooses as well.)
 fn quotes_no_base64(message: &str) -> bool {
     let cause = message.strip_prefix(r#" "" is invalid: patch: "#).unwrap_or(message);
     let said =
         cause.strip_prefix(r#"Invalid value: ""#).and_then(|rest| rest.rsplit_once("\": ")).map(|(_, said)| said);
     said.map(|said| said.strip_prefix("error decoding from json: ").unwrap_or(said))
         .and_then(|said| said.strip_prefix(NO_BASE64_AT))
-        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        .is_some_and(is_number)
 }
 
 /// `data[tls.crt]`, `spec.containers[0].image`, `.metadata.labels`: names and where they stand, without anything that a value is put in by.

@@ -33,12 +33,8 @@ pub(super) fn read(
     names
 }
 
-/// What a key of a Secret may be (Kubernetes: validation of Secret data): no pattern is one. Nobody calls one `data.password`; who writes that
-/// means a field, and would never learn that it shows nothing.
+/// What a key of a Secret may be (Kubernetes: validation of Secret data): no pattern is one.
 fn key(name: &str) -> Result<(), String> {
-    if let Some(key) = name.strip_prefix("data.").or_else(|| name.strip_prefix("stringData.")) {
-        return Err(format!("{name:?} is no key of a Secret; write the key alone: {key:?}"));
-    }
     let fits = !name.is_empty()
         && name.len() <= 253
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));

@@ -9,26 +9,36 @@ fn list(kind: &str, items: &[String]) -> String {
     )
 }
 
-/// In one piece it comes out as byte by byte, where nothing is seen whole.
+/// In pieces of any size it comes out as byte by byte, where nothing is seen whole; and so does what leaves before an error.
 fn same(resource: &str, text: &str) -> Option<String> {
     let context = context(resource, Verb::List);
-    let pieces: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
-    let whole = run(&context, &[text.as_bytes()]);
-    assert!(whole.clone().ok() == run(&context, &pieces).ok(), "{text}");
-    whole.ok().map(|(out, _)| out)
+    let in_pieces = |size| {
+        let (mut masker, mut out) = (Masker::new(context.clone()), Vec::new());
+        let result = text.as_bytes().chunks(size).try_for_each(|piece| masker.push(piece, &mut out));
+        (result.and_then(|()| masker.finish()), String::from_utf8(out).unwrap())
+    };
+    let (expected, out) = in_pieces(1);
+    for size in [7, 200, 1000, text.len()] {
+        let (result, piecewise) = in_pieces(size);
+        assert!(result == expected, "{result:?}, and byte by byte {expected:?}, {size} at a time: {text}");
+        // Nothing leaves of the piece in which an error is.
+        let left = if result.is_ok() { piecewise == out } else { out.starts_with(&piecewise) };
+        assert!(left, "{piecewise}, and byte by byte {out}, {size} at a time: {text}");
+    }
+    expected.ok().map(|_| out)
 }
 
-/// Whether the last object of a list was stepped over.
-fn is_stepped_over(resource: &str, text: &str) -> bool {
+/// How many objects of a list are stepped over.
+fn stepped_over(resource: &str, text: &str) -> usize {
     let mut masker = Masker::new(context(resource, Verb::List));
     masker.push(text.as_bytes(), &mut Vec::new()).unwrap();
-    masker.alike.has_stepped_over()
+    masker.alike.stepped_over()
 }
 
 fn secret(name: &str, keys: &[&str], value: &str) -> String {
     let data: Vec<_> = keys.iter().map(|key| format!(r#""{key}":"{value}""#)).collect();
     format!(
-        r#"{{"metadata":{{"name":"{name}","namespace":"team","uid":"uid-{name}","labels":{{"app":"web"}},"managedFields":[{{"manager":"kubectl","operation":"Update","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{{"f:data":{{".":{{}},"f:p":{{}}}}}}}}]}},"data":{{{}}},"type":"Opaque"}}"#,
+        r#"{{"metadata":{{"name":"{name}","namespace":"team-{name}","uid":"uid-{name}","labels":{{"app":"web"}},"managedFields":[{{"manager":"kubectl","operation":"Update","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{{"f:data":{{".":{{}},"f:p":{{}}}}}}}}]}},"data":{{{}}},"type":"Opaque"}}"#,
         data.join(",")
     )
 }
@@ -40,7 +50,7 @@ fn m1_secrets_that_are_alike_are_masked_each_with_its_own_placeholders() {
         .map(|index| secret(&format!("é-{index}"), kinds[index % kinds.len()], &format!("{CANARY}{index}")))
         .collect();
     let text = list("SecretList", &items);
-    assert!(is_stepped_over("secrets", &text));
+    assert!(stepped_over("secrets", &text) > 40);
     let out = same("secrets", &text).unwrap();
     assert!(!out.contains(CANARY), "{out}");
     let mut expected: Value = serde_json::from_str(&text).unwrap();
@@ -52,8 +62,9 @@ fn m1_secrets_that_are_alike_are_masked_each_with_its_own_placeholders() {
 fn m8_no_value_is_kept_of_an_object_that_is_remembered() {
     let mut masker = Masker::new(context("secrets", Verb::List));
     let items = ["a", "b", "c"].map(|name| secret(name, &["p", "user"], CANARY));
-    masker.push(list("SecretList", &items).as_bytes(), &mut Vec::new()).unwrap();
-    assert!(masker.alike.has_stepped_over());
+    let text = list("SecretList", &items);
+    masker.push(text.trim_end_matches("]}").as_bytes(), &mut Vec::new()).unwrap();
+    assert_eq!(masker.alike.stepped_over(), 1);
     let kept = format!("{:?}", masker.alike);
     let of = |text: &str| text.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
     assert_eq!((kept.contains(&of("kubectl")), kept.contains(&of(CANARY))), (true, false), "{kept}");
@@ -105,7 +116,21 @@ fn m1_what_came_before_counts() {
     let shown = shown.split_once(r#""items":["#).unwrap().1.trim_end_matches("]}");
     let inside = r#"{"metadata":{"name":"a"},"spec":{"kind":"Odd","apiVersion":"v1","metadata":{"name":"n"}},"data":{"p":"Q0FOQVJZLXZhbHVl"}}"#;
     let empty = r#"{"kind":"Secret","apiVersion":"v1","data":{"p":"Q0FOQVJZLXZhbHVl"},"stringData":{}}"#;
+    let long = r#"{"metadata":{"name":"NAME-a","namespace":"a"},"data":{"p":"Q0FOQVJZLXZhbHVl"}}"#;
+    let [cut, within] = ["x".repeat(1030), "x".repeat(1021) + "\u{e9}\u{e9}"].map(|name| long.replace("NAME", &name));
+    let twice = r#"{"metadata":{"name":"a"},"data":{"p":"Q0FOQVJZLXZhbHVl"},"DATA":{"p":"x"},"data":{"p":"Q0FOQVJZLXZhbHVl"},"metadata":{"name":"z-a"}}"#;
+    let pod = takes.replace(r#"{"spec""#, r#"{"metadata":{"name":"a"},"spec""#).replace(
+        r#"}]}}"#,
+        r#"}]},"status":{"containerStatuses":[{"state":{"terminated":{"exitCode":1,"message":"CANARY"}}}]}}"#,
+    );
+    let token = r#"{"kind":"TokenRequest","apiVersion":"authentication.k8s.io/v1","metadata":{"name":"a"},"status":{"token":"Q0FOQVJZLXZhbHVl"}}"#;
     for objects in [
+        renamed(&cut).to_vec(),
+        renamed(&within).to_vec(),
+        renamed(twice).to_vec(),
+        renamed(&pod).to_vec(),
+        renamed(token).to_vec(),
+        lines(&["[]", plain, "[1]", plain, plain, "null", plain]),
         lines(&[status, status, status, details, status, status]),
         lines(&[own, own, own, takes, own, own]),
         lines(&[unnamed; 5]),
@@ -129,6 +154,13 @@ fn m1_what_came_before_counts() {
                 let again = one.replace("]}", &format!(r#"],"items":[{}],"kind":"SecretList"}}"#, objects.join(",")));
                 same(resource, &again);
                 same(resource, &list("List", &[one.clone(), list("SecretList", &objects), one.clone()]));
+                // Its objects behind it, in the list that it stands in.
+                let inside = |item: &str| list(kind, &[vec![item.replace("LIST", &one)], objects.clone()].concat());
+                for item in ["LIST", r#"{"metadata":{"name":"0"},"x":LIST}"#] {
+                    same(resource, &inside(item));
+                    same(resource, &inside(item).replacen(kind, "SecretList", 1));
+                    same(resource, &inside(item).replacen(kind, "List", 1));
+                }
                 if kind == "SecretList" || resource == "secrets" {
                     assert!(out.is_none_or(|out| !out.contains(CANARY)), "{one}");
                 }
@@ -142,7 +174,7 @@ fn m6_an_unnamed_secret_has_the_placeholders_of_its_place_in_the_list() {
     let unnamed =
         r#"{"kind":"Secret","apiVersion":"v1","data":{"p":"Q0FOQVJZLXZhbHVl"},"stringData":{"q":"Q0FOQVJZLXZhbHVl"}}"#;
     let text = list("SecretList", &vec![unnamed.to_owned(); 5]);
-    assert!(is_stepped_over("secrets", &text));
+    assert_eq!(stepped_over("secrets", &text), 4);
     let out: Value = serde_json::from_str(&same("secrets", &text).unwrap()).unwrap();
     let items = out["items"].as_array().unwrap().iter();
     let values: Vec<_> = items.flat_map(|item| [item["data"]["p"].clone(), item["stringData"]["q"].clone()]).collect();
@@ -165,6 +197,22 @@ fn m4_lists_of_many_kinds() {
     let unlike: Vec<_> = (0..80).map(|index| of_kind(index, index)).collect();
     let alike: Vec<_> = (0..300).map(|index| of_kind(2, index)).collect();
     let text = list("SecretList", &[unlike, many, alike].concat());
-    assert!(is_stepped_over("secrets", &text), "after the pause");
+    let stepped = stepped_over("secrets", &text);
+    assert!(stepped > 50, "{stepped}, after the pause");
     assert!(!same("secrets", &text).unwrap().contains(CANARY));
+}
+
+/// What is passed on as it is may be so because of its object's name.
+#[test]
+fn m1_a_release_is_one_by_its_name() {
+    // Base64 of base64 of `{"name":"web","version":1}`.
+    let payload = "ZXlKdVlXMWxJam9pZDJWaUlpd2lkbVZ5YzJsdmJpSTZNWDA9";
+    let named = |name: &str| {
+        format!(
+            r#"{{"metadata":{{"name":"{name}","namespace":"d","uid":"uid-{name}"}},"data":{{"release":"{payload}"}},"type":"t"}}"#
+        )
+    };
+    let items = ["sh.helm.release.v1.web.v1", "sh.helm.release.v1.web.v2", "x", "sh.helm.release.v1.web.v3"].map(named);
+    let out = same("secrets", &list("SecretList", &items)).unwrap();
+    assert_eq!(out.matches(payload).count(), 3, "{out}");
 }

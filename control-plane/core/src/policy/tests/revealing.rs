@@ -65,8 +65,7 @@ fn what_a_rule_may_not_say() {
         ("resources: [secrets]", "resources: [configmaps]", "no entry of `mask` names it there"),
         ("apiGroups: ['']", "apiGroups: ['*']", "only of one object at a time"),
         ("password", "'*'", "is no key of a Secret"),
-        ("password", "password/x", "is no key of a Secret"),
-        ("password", "data.password", "write the key alone: \"password\""),
+        ("password", "data.password/x", "is no key of a Secret"),
         ("[password, tls.crt]", "[]", "names nothing to show"),
     ] {
         let rule = RULE.replacen(from, to, 1);
