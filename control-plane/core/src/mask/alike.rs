@@ -130,11 +130,18 @@ impl Alike {
         self.stepped
     }
 
+    /// That one was met, and comes first.
+    fn meet(&mut self, index: usize) {
+        if let Some(before) = self.shapes.get_mut(..=index) {
+            before.rotate_right(1);
+        }
+    }
+
     /// An object was noted, and nothing else was replaced in it.
     fn learn(&mut self, bytes: &[u8], sections: u64, rule: Rule) {
         let same = self.shapes.iter().position(|shape| shape.rule == rule && shape.has_around(bytes, &self.texts));
         match same {
-            Some(index) => self.shapes.swap(0, index),
+            Some(index) => self.meet(index),
             None if self.shapes.len() < SHAPES => self.shapes.insert(0, Shape::new(rule)),
             None => self.shapes.rotate_right(1),
         }
@@ -181,10 +188,9 @@ impl Shape {
             let is_other = |old: &Place| old.varies || old.text(&self.bytes) != place.text(bytes);
             Place { varies: place.what != What::Text || old.is_some_and(is_other), ..*place }
         }));
-        self.places.clear();
-        self.places.extend(self.texts.iter().filter(|place| place.varies));
-        self.bytes.clear();
-        self.bytes.extend_from_slice(bytes);
+        self.places = self.texts.iter().filter(|place| place.varies).copied().collect();
+        // No more than there is, or a long one would take what all have.
+        self.bytes = bytes.to_vec();
         // No value is kept: they are compared with nothing.
         for field in self.texts.iter().filter(|place| place.is_field()) {
             if let Some(value) = self.bytes.get_mut(field.start as usize..field.end as usize) {
@@ -247,7 +253,7 @@ impl Masker {
         let mut found = std::mem::take(&mut self.alike.found);
         let mut ended = false;
         while !ended && let Some((index, end)) = self.find_alike(cursor, &mut found) {
-            self.alike.shapes.swap(0, index);
+            self.alike.meet(index);
             // Few that are alike among many that are not are not worth it.
             self.alike.vain /= 2;
             self.step_over_one(end, &found, cursor, out);

@@ -44,13 +44,19 @@ pub(super) fn fuzz(data: &[u8]) {
 /// A list of what is like it, which is compared instead of read where an object is seen whole, comes out as one that is read byte by byte.
 fn alike(object: &[u8], context: &MaskContext) {
     let other = |by: u8| {
-        // Digits, and letters that few names have that matter.
-        let changed = move |byte: &u8| match byte {
-            b'0'..=b'9' => b'0' + (byte - b'0' + by) % 10,
-            b'q' | b'w' | b'x' | b'z' => byte - by % 2,
-            byte => *byte,
+        // Digits but for those of versions, and letters that few names have that matter; some become two, or none.
+        let mut before = 0;
+        let changed = move |byte: &u8| {
+            let version = matches!(std::mem::replace(&mut before, *byte), b'v' | b'V');
+            let (byte, times) = match byte {
+                b'0'..=b'9' if !version => (b'0' + (byte - b'0' + by) % 10, 1),
+                b'q' | b'w' => (byte - by % 2, 1),
+                b'x' | b'z' => (*byte, usize::from(by) % 3),
+                byte => (*byte, 1),
+            };
+            std::iter::repeat_n(byte, times)
         };
-        object.iter().map(changed).collect::<Vec<_>>()
+        object.iter().flat_map(changed).collect::<Vec<_>>()
     };
     let objects = [0, 1, 2, 3, 0].map(other).join(b",".as_slice());
     let list = |start: &str, middle: &str| {

@@ -59,7 +59,7 @@ impl Key {
 }
 
 /// All names that mean something, but for those that are told by how they end: four to fifteen bytes.
-const NAMES: [(&str, Key); 27] = [
+pub(super) const NAMES: [(&str, Key); 27] = [
     ("kind", Key::Kind),
     ("apiVersion", Key::ApiVersion),
     ("data", Key::Data),

@@ -1,5 +1,6 @@
 //! Objects of a list that are like one before them are compared, not read: nobody may see that.
 
+use super::super::key::NAMES as NAMES_THAT_MATTER;
 use super::*;
 
 fn list(kind: &str, items: &[String]) -> String {
@@ -11,6 +12,10 @@ fn list(kind: &str, items: &[String]) -> String {
 
 /// In pieces of any size it comes out as byte by byte, where nothing is seen whole; and so does what leaves before an error.
 fn same(resource: &str, text: &str) -> Option<String> {
+    same_in(resource, text, &[7, 200, 1000, text.len()])
+}
+
+fn same_in(resource: &str, text: &str, sizes: &[usize]) -> Option<String> {
     let context = context(resource, Verb::List);
     let in_pieces = |size| {
         let (mut masker, mut out) = (Masker::new(context.clone()), Vec::new());
@@ -18,7 +23,7 @@ fn same(resource: &str, text: &str) -> Option<String> {
         (result.and_then(|()| masker.finish()), String::from_utf8(out).unwrap())
     };
     let (expected, out) = in_pieces(1);
-    for size in [7, 200, 1000, text.len()] {
+    for &size in sizes {
         let (result, piecewise) = in_pieces(size);
         assert!(result == expected, "{result:?}, and byte by byte {expected:?}, {size} at a time: {text}");
         // Nothing leaves of the piece in which an error is.
@@ -215,4 +220,44 @@ fn m1_a_release_is_one_by_its_name() {
     let items = ["sh.helm.release.v1.web.v1", "sh.helm.release.v1.web.v2", "x", "sh.helm.release.v1.web.v3"].map(named);
     let out = same("secrets", &list("SecretList", &items)).unwrap();
     assert_eq!(out.matches(payload).count(), 3, "{out}");
+}
+
+/// Whatever a text says, wherever it stands, under whichever name: if anything follows from it, it is read.
+#[test]
+fn m1_texts_that_mean_something_are_read() {
+    const TEXTS: [&str; 11] = [
+        "",
+        "Secret",
+        "List",
+        "Status",
+        "v1",
+        "apps/v1",
+        "secrets",
+        "StartError",
+        CANARY,
+        r#"{\"kind\":\"Secret\",\"data\":{\"p\":\"Q0FOQVJZLXZhbHVl\"}}"#,
+        "sh.helm.release.v1.web.v1",
+    ];
+    let own = r#""metadata":{"name":"n"},"data":{"p":"Q0FOQVJZLXZhbHVl"},"details":{"kind":"x","causes":[{"message":"x"}]},"message":"x""#;
+    let places = [
+        format!(r#"{{MEMBER,{own}}}"#),
+        format!(r#"{{"apiVersion":"v1",MEMBER,{own},MEMBER}}"#),
+        r#"{"metadata":{"name":"n",MEMBER,"annotations":{"a":"x",MEMBER}},"data":{"p":"x",MEMBER}}"#.to_owned(),
+        r#"{"metadata":{"managedFields":[{MEMBER,"fieldsV1":{MEMBER,"f:data":{"f:p":{},MEMBER}}}]},"data":{"p":"x"}}"#.to_owned(),
+        format!(r#"{{"spec":{{MEMBER,"x":{{MEMBER,{own}}}}},"status":{{MEMBER}},{own}}}"#),
+        r#"{"metadata":{"name":"n"},"spec":{"volumes":[{MEMBER}]},"status":{"state":{"terminated":{MEMBER,"message":"x"}}}}"#.to_owned(),
+        r#"{"kind":"Status","apiVersion":"v1",MEMBER,"details":{MEMBER,"causes":[{MEMBER,"message":"x"}]},"message":"x"}"#.to_owned(),
+        r#"{"kind":"TokenReview","apiVersion":"authentication.k8s.io/v1",MEMBER,"spec":{MEMBER},"status":{MEMBER}}"#.to_owned(),
+    ];
+    let names = NAMES_THAT_MATTER.iter().map(|(name, _)| *name).chain(["x", "release", "uid", "tlsSecretRef", "DATA"]);
+    for (name, place) in names.flat_map(|name| places.iter().map(move |place| (name, place))) {
+        let with = |text: &str| place.replace("MEMBER", &format!(r#""{name}":"{text}""#));
+        for text in TEXTS {
+            let items = [with("a"), with("b"), with("c"), with(text), with("d"), with(text)];
+            for (kind, resource) in [("List", "pods"), ("SecretList", "secrets")] {
+                let text = list(kind, &items);
+                same_in(resource, &text, &[text.len()]);
+            }
+        }
+    }
 }
