@@ -410,24 +410,3 @@ fn m7_whatever_may_open_a_release_is_said_to_take_long() {
     assert!(AnswerMasker::new(context("secrets", Verb::Get), Format::Protobuf).takes_long(None));
     assert!(!AnswerMasker::new(context("pods", Verb::Get), Format::Protobuf).takes_long(Some(b"k8s")));
 }
-
-/// A piece may end anywhere, and what has its turn elsewhere comes later.
-#[test]
-fn a_name_that_is_cut_takes_no_time_unless_it_may_be_the_payloads() {
-    use crate::mask::{AnswerMasker, Format};
-    let secret = secret_named("sh.helm.release.v1.web.v1", &field(&release("")));
-    let named = |name: &str| secret.replace(r#""release":"#, &format!(r#""{name}":"#));
-    for (text, cut, long) in [
-        (named("release"), r#""rel"#, true),
-        (named("release"), r#"""#, false),
-        (named(r"rel\u0065ase"), r#""rel\u00"#, true),
-        (named("relevant"), r#""relev"#, false),
-        (named("password"), r#""pass"#, false),
-        (named("password"), r#""meta"#, false),
-    ] {
-        let at = text.find(cut).unwrap() + cut.len();
-        let mut masker = AnswerMasker::new(context("secrets", Verb::List), Format::Json);
-        masker.push(&text.as_bytes()[..at], &mut Vec::new()).unwrap();
-        assert_eq!(masker.takes_long(Some(b"x")), long, "{cut}");
-    }
-}
