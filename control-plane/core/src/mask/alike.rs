@@ -26,7 +26,7 @@ const LONGEST_PAUSE: u32 = 8;
 
 /// What a text is that nothing follows from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+enum What {
     Text,
     /// The object's own name: its placeholders follow from it.
     Name,
