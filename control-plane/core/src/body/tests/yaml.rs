@@ -66,6 +66,11 @@ fn what_hides_or_multiplies_is_refused() {
     for text in ["a: 0x1F\n", "a: 1_000\n", "a: +1\n", "a: .5\n", "a: .inf\n", "a: 0b1\n", "a: 0o17\n", "a: 089\n"] {
         assert!(matches!(read(YAML, text), Err(BodyError::Scalar { problem: ScalarProblem::Notation, .. })), "{text}");
     }
+    for text in
+        ["a: 0b-1\n", "a: -0b1_0\n", "a: 0B1\n", "a: 0xffffffffffffffff\n", "a: 0x000000000000000001\n", "a: 0_x1\n"]
+    {
+        assert!(matches!(read(YAML, text), Err(BodyError::Scalar { problem: ScalarProblem::Notation, .. })), "{text}");
+    }
     for text in ["yes: 1\n", "1: a\n", "~: a\n", "? [a]\n: b\n", "{a: 1}: b\n"] {
         assert!(
             matches!(
@@ -77,6 +82,26 @@ fn what_hides_or_multiplies_is_refused() {
     }
     for c in ['\u{85}', '\u{2028}', '\u{feff}', '\u{0}', '\u{7f}', '\u{1b}'] {
         assert!(matches!(read(YAML, format!("{{\"a\": \"x{c}y\"}}")), Err(BodyError::Yaml { .. })), "{c:?}");
+    }
+}
+
+/// What begins like a number and is none is text: digests, above all.
+#[test]
+fn digests_are_texts() {
+    for text in [
+        "0b4243df68618aaec291657b9887b8a73d3fcb8cb005d8475fd78b9a0b2ade90",
+        "0b7cdc3",
+        "0b2",
+        "0b",
+        "0x",
+        "0o8",
+        "0xab5801a7d398351b8be11c439e05c5b3259aec9b",
+        "0x1ffffffffffffffff",
+        "12e4567",
+        "-1e309",
+        "012e4567",
+    ] {
+        assert_eq!(value(YAML, format!("a: {text}\n")), json!({"a": text}));
     }
 }
 

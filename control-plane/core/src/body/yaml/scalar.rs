@@ -33,6 +33,10 @@ fn numeric(text: &str) -> Result<Value, ScalarProblem> {
         return i64::from_str_radix(octal, 8).map(Value::from).map_err(|_| ScalarProblem::Notation);
     }
     let (whole, rest) = digits.split_at(digits.bytes().take_while(u8::is_ascii_digit).count());
+    // Larger than any float it is text to strconv, as are many short digests: `12e4567`.
+    if is_float_rest(whole, rest) && text.parse::<f64>().is_ok_and(f64::is_infinite) {
+        return Ok(Value::String(text.to_owned()));
+    }
     if is_float_rest(whole, rest) && !(whole.len() > 1 && whole.starts_with('0')) {
         let float = number::exact(text).and_then(|number| number.as_f64()).and_then(number::of_float);
         return float.map(Value::Number).ok_or(ScalarProblem::Inexact);
@@ -65,10 +69,12 @@ fn could_be_number(text: &str) -> bool {
         return true;
     }
     let plain = lower.replace('_', "");
-    if let Some(("0", digits)) = plain.split_at_checked(1)
-        && let Some(digits) = digits.strip_prefix(['x', 'o', 'b'])
-    {
-        return digits.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b'.' | b'p' | b'+' | b'-'));
+    for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
+        if let Some(digits) = plain.strip_prefix(prefix) {
+            // One digit that is none, or more than 64 bits, and it is text: a digest that begins with `0b`, the address of a wallet. yaml/v2 takes a
+            // sign behind `0b` too.
+            return u64::from_str_radix(digits.strip_prefix(['+', '-']).unwrap_or(digits), radix).is_ok();
+        }
     }
     let digit = plain.bytes().any(|b| b.is_ascii_digit());
     let number = plain.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'+' | b'-'));
