@@ -78,7 +78,8 @@ write_node_configs() {
 		failSwapOn: false
 		localStorageCapacityIsolation: false
 		makeIPTablesUtilChains: false
-		evictionHard: {nodefs.available: "1%", imagefs.available: "1%", memory.available: 100Mi}
+		# Not a share of a disk that may be large: a node on one that is nearly full takes no Pods.
+		evictionHard: {nodefs.available: 100Mi, imagefs.available: 100Mi, memory.available: 100Mi}
 		resolvConf: ""
 		clusterDNS: [$DNS_ADDRESS]
 		clusterDomain: cluster.local
@@ -190,11 +191,20 @@ write_node_facts() {
 	FACTS
 }
 
+# need_node DIR: says which of its processes has ended, and that one's last words.
+need_node() {
+	local dir=$1 ended
+	if ! node_wanted "$dir" || [[ ! -s $dir/pids ]]; then die "there is no node running in $dir."; fi
+	ended=$(first_dead "$dir")
+	[[ -z $ended ]] || die "the node in $dir does not run any more: $ended has ended. The end of its log:
+$(tail -n 3 "$dir/logs/$ended.log" | cut -c 1-500)"
+}
+
 # enter DIR COMMAND ARG...: in the node's namespaces.
 enter() {
 	local dir=$1
 	shift
-	if ! node_wanted "$dir" || ! all_alive "$dir"; then die "there is no node running in $dir."; fi
+	need_node "$dir"
 	enter_space "$(holder_of "$dir")"
 	inside "$@"
 }
@@ -203,7 +213,7 @@ enter() {
 load() {
 	local dir=$1 archive
 	shift
-	if ! node_wanted "$dir" || ! all_alive "$dir"; then die "there is no node running in $dir."; fi
+	need_node "$dir"
 	for archive in "$@"; do
 		[[ -r $archive ]] || die "there is no archive $archive: 'scripts/images' makes ours."
 		import_image "$dir" "$archive"

@@ -40,13 +40,13 @@ impl Deref for Node {
 
 impl Node {
     /// The node of this test run, with our images on it. `None` where nobody is root, or `SALLYPORT_TEST_NODE` is `none`: the
-    /// caller then returns, and the first one has said so on standard error, past the test's own output. Panics where it can't be started.
+    /// caller then returns, and the first one has said so on standard error. Panics where it can't be started or takes no images, which it says
+    /// there too: every test on the node fails for that one reason.
     pub fn get() -> Option<&'static Self> {
         static NODE: OnceLock<Option<Node>> = OnceLock::new();
         NODE.get_or_init(|| {
             if let Some(why) = left_out() {
-                let line = format!("Left out: all tests on a real node ({why}).\n");
-                std::io::stderr().write_all(line.as_bytes()).expect("somebody reads");
+                say(&format!("Left out: all tests on a real node ({why})."));
                 return None;
             }
             let node = Self::at(&facts::folder(Kind::Node));
@@ -134,8 +134,7 @@ python3 "$root/scripts/image/archive.py" --name localhost/intruder:1 --output "$
 
     /// Gives the node images, from archives.
     pub fn load(&self, archives: &[PathBuf]) {
-        let output = self.script("load").args(archives).output().expect("scripts/cluster runs");
-        assert!(output.status.success(), "scripts/cluster load: {}", String::from_utf8_lossy(&output.stderr));
+        done(self.script("load").args(archives), "scripts/cluster load");
     }
 
     /// Runs a command in the node's own namespaces, as root.
@@ -235,13 +234,24 @@ fn images() -> PathBuf {
     }
     let sallyport = program("sallyport");
     let target = sallyport.ancestors().nth(2).expect("target/<profile>/sallyport");
-    let output = Command::new(root().join("scripts/images"))
-        .args(["--debug", "--no-build"])
-        .env("CARGO_TARGET_DIR", target)
-        .output()
-        .expect("scripts/images runs");
-    assert!(output.status.success(), "scripts/images --debug: {}", String::from_utf8_lossy(&output.stderr));
+    let mut script = Command::new(root().join("scripts/images"));
+    done(script.args(["--debug", "--no-build"]).env("CARGO_TARGET_DIR", target), "scripts/images --debug");
     target.join(Path::new("images-debug"))
+}
+
+/// Runs one of our scripts; panics where it fails.
+fn done(script: &mut Command, name: &str) {
+    let output = script.output().expect("bash is there");
+    if !output.status.success() {
+        let why = format!("{name}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        say(&why);
+        panic!("{why}");
+    }
+}
+
+/// At once, past a test's own output, which is shown at the end of the run.
+fn say(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).expect("somebody reads");
 }
 
 fn finished(output: std::process::Output) -> Output {
