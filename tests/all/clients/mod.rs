@@ -13,6 +13,7 @@ mod languages;
 mod logs;
 mod masking;
 mod pods;
+mod printed;
 mod reads;
 mod refused;
 mod typed;

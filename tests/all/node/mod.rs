@@ -17,6 +17,7 @@ mod memory;
 mod network;
 mod pods;
 mod ports;
+mod printed;
 mod readme;
 mod shapes;
 mod story;

@@ -207,6 +207,7 @@ const fn told(role: Role) -> u32 {
             Key::Kind.bit()
                 | Key::ApiVersion.bit()
                 | Key::Message.bit()
+                | Key::Note.bit()
                 | Key::Data.bit()
                 | Key::StringData.bit()
                 | Key::SecretName.bit()

@@ -34,6 +34,10 @@ pub(super) enum Role {
     TokenHolder,
     /// How a container has ended that may have values of Secrets.
     Terminated,
+    /// What such a container waits for.
+    Waiting,
+    /// What a table shows of an Event.
+    Cells,
     /// Where nothing is looked for: inside a value that was replaced, and in the part of `managedFields` that holds names only.
     Inert,
 }

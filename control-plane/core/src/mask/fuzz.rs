@@ -17,9 +17,13 @@ use crate::request_info::{RequestInfo, Verb};
 
 /// See [`super::fuzz_mask`].
 pub(super) fn fuzz(data: &[u8]) {
-    for (resource, verb) in
-        [("secrets", Verb::Get), ("pods", Verb::List), ("secrets", Verb::Watch), ("configmaps", Verb::Watch)]
-    {
+    for (resource, verb) in [
+        ("secrets", Verb::Get),
+        ("pods", Verb::List),
+        ("secrets", Verb::Watch),
+        ("configmaps", Verb::Watch),
+        ("events", Verb::List),
+    ] {
         let context = context(resource, verb);
         alike(data, &context);
         let whole = run(&context, std::iter::once(data));

@@ -32,6 +32,12 @@ pub(super) enum Key {
     SecretName,
     /// How a container of a pod has ended.
     Terminated,
+    /// What it waits for.
+    Waiting,
+    /// What an Event says, in the group `events.k8s.io`.
+    Note,
+    /// What a table shows of an object.
+    Cells,
 }
 
 impl Key {
@@ -59,7 +65,7 @@ impl Key {
 }
 
 /// All names that mean something, but for those that are told by how they end: four to fifteen bytes.
-pub(super) const NAMES: [(&str, Key); 27] = [
+pub(super) const NAMES: [(&str, Key); 30] = [
     ("kind", Key::Kind),
     ("apiVersion", Key::ApiVersion),
     ("data", Key::Data),
@@ -87,6 +93,9 @@ pub(super) const NAMES: [(&str, Key); 27] = [
     ("secretKeyRef", Key::Secret),
     ("secretName", Key::SecretName),
     ("terminated", Key::Terminated),
+    ("waiting", Key::Waiting),
+    ("note", Key::Note),
+    ("cells", Key::Cells),
 ];
 
 /// The name that one can be which begins with two such letters and is so long: there is at most one, which the compiler checks.

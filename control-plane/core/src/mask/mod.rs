@@ -44,6 +44,7 @@ mod masker;
 mod open;
 mod oracle;
 pub mod placeholder;
+mod printed;
 mod protobuf;
 pub(crate) mod release;
 mod request;
@@ -107,6 +108,8 @@ pub struct MaskContext {
     token: bool,
     /// The request asked for pods.
     pods: bool,
+    /// The request asked for Events.
+    events: bool,
     /// What a document without kind and apiVersion is taken for.
     root: Presumed,
     /// A watch: any number of documents, one after the other.
@@ -144,6 +147,7 @@ impl MaskContext {
             name: info.name.clone(),
             secrets,
             pods: core && info.resource == "pods",
+            events: printed::is_of_events(info),
             token: core && info.resource == "serviceaccounts" && info.subresource == "token",
             root: if secrets {
                 Presumed::Secret

@@ -8,6 +8,7 @@
 use super::frame::{Kind, Presumed, Role};
 use super::key::Key;
 use super::masker::{Masker, Subject};
+use super::printed::PRINTED;
 use super::scan::Cursor;
 use super::{LAST_WORDS, MaskError};
 
@@ -22,6 +23,8 @@ pub(super) enum Fate {
     Token,
     /// What a container wrote that may have values of Secrets.
     LastWords,
+    /// The same of its hook.
+    HookWords,
     /// Below `f:data`: emptied.
     Empty,
 }
@@ -41,6 +44,7 @@ impl Masker {
             }
             Role::TokenHolder if self.key == Key::Token => Fate::Token,
             Role::Terminated if self.key == Key::Message => Fate::LastWords,
+            Role::Waiting if self.key == Key::Message => Fate::HookWords,
             Role::FieldsOfData => Fate::Empty,
             // None of these has such a member; what has one is a Secret where nobody expects any.
             Role::Metadata
@@ -75,9 +79,10 @@ impl Masker {
                 self.placeholder("Secret", section, Some(depth), out);
             }
             Fate::Token => self.placeholder("Token", "token", Some(depth.saturating_sub(1)), out),
-            Fate::LastWords => {
+            Fate::LastWords | Fate::HookWords => {
                 self.summary.masked += 1;
-                out.extend_from_slice(LAST_WORDS.as_bytes());
+                let words = if fate == Fate::LastWords { LAST_WORDS } else { PRINTED };
+                out.extend_from_slice(words.as_bytes());
             }
             Fate::Empty => out.extend_from_slice(b"{}"),
         }
@@ -168,6 +173,7 @@ impl Masker {
             Role::Items => (if map { Role::Object } else { Role::Items }, self.top.presumed),
             Role::Rows if map => (Role::Row, self.top.presumed),
             Role::Row if map && self.key == Key::Object => (Role::Object, self.top.presumed),
+            Role::Row if !map && self.key == Key::Cells && self.context.events => plain(Role::Cells),
             Role::Metadata => match self.key {
                 Key::Annotations if map => plain(Role::Annotations),
                 Key::ManagedFields if !map => plain(Role::ManagedFields),
@@ -200,6 +206,7 @@ impl Masker {
                 plain(Role::Plain)
             }
             Key::Terminated if map && self.has_secrets() => plain(Role::Terminated),
+            Key::Waiting if map && self.has_secrets() => plain(Role::Waiting),
             Key::Annotations if map => plain(Role::Annotations),
             Key::Metadata if map && top.is_object() => {
                 self.open_subject(self.stack.len());

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::changes::pointer;
-use super::{LAST_APPLIED, MaskedFields, words};
+use super::{LAST_APPLIED, MaskedFields, printed, words};
 use crate::request_info::RequestInfo;
 
 /// Why. `Display` is the sentence for the client.
@@ -19,6 +19,9 @@ pub enum Oracle {
     /// One of these, of how a pod's containers have ended.
     #[error("{}", Self::LastWords.sentence())]
     LastWords,
+    /// One of these, of what an Event says.
+    #[error("{}", Self::Event.sentence())]
+    Event,
 }
 
 impl Oracle {
@@ -26,7 +29,7 @@ impl Oracle {
     /// a Secret is.
     pub fn find(info: &RequestInfo, masked: &MaskedFields, patch: &Value) -> Option<Self> {
         let secret = !masked.is_empty() || info.api_group.is_empty() && info.resource == "secrets";
-        let pods = words::is_of_pods(info);
+        let (pods, events) = (words::is_of_pods(info), printed::is_of_events(info));
         patch.as_array()?.iter().find_map(|operation| {
             let place = |name: &str| operation.get(name).and_then(Value::as_str).map(pointer).unwrap_or_default();
             match operation.get("op").and_then(Value::as_str)? {
@@ -34,6 +37,8 @@ impl Oracle {
                 // What the kubelet and the runtime write there is shown, and what a container wrote is not.
                 "copy" | "move" if pods && words::is_reached(&place("from")) => Some(Self::LastWords),
                 "test" if pods && words::is_reached(&place("path")) => Some(Self::LastWords),
+                "copy" | "move" if events && printed::is_reached(&place("from")) => Some(Self::Event),
+                "test" if events && printed::is_reached(&place("path")) => Some(Self::Event),
                 // Preconditions on metadata are how a version is pinned; what else a Secret has is its values.
                 "test" if secret && !is_plain_metadata(&place("path")) => Some(Self::Tests),
                 "test" if masked.touch(&place("path")) => Some(Self::Tests),
@@ -57,6 +62,10 @@ impl Oracle {
             Self::LastWords => {
                 "a JSON Patch may not copy, move or test the statuses of a pod's containers, nor what holds them: the last words of a container \
                  may have values of Secrets in them, and would appear where nobody masks them. Test /metadata/resourceVersion"
+            }
+            Self::Event => {
+                "a JSON Patch may not copy, move or test what an Event says: what a probe in a container printed may have values of Secrets in \
+                 it, and would appear where nobody masks it. Test /metadata/resourceVersion"
             }
         }
     }
@@ -194,6 +203,29 @@ mod tests {
         assert_eq!(find("pods", "test", ""), [Some(Oracle::LastWords); 4]);
         assert_eq!(find("pods", "test", "/metadata/resourceVersion"), [None; 4]);
         assert!(find("pods", "copy", "").iter().all(Option::is_some));
+    }
+
+    /// What a probe printed is masked where it stands.
+    #[test]
+    fn m7_operations_on_what_an_event_says() {
+        for group in ["", "events.k8s.io"] {
+            let events = RequestInfo { api_group: group.to_owned(), ..info("events", Verb::Patch) };
+            let find = |op: &str, place: &str| {
+                let (path, from) = if op == "test" { (place, "/reason") } else { ("/metadata/labels/x", place) };
+                let patch = json!([{"op": op, "path": path, "from": from, "value": "guess"}]);
+                Oracle::find(&events, &MaskedFields::default(), &patch)
+            };
+            for op in ["copy", "move", "test"] {
+                for place in ["/message", "/note", "/message/x"] {
+                    assert_eq!(find(op, place), Some(Oracle::Event), "{op} {place}");
+                }
+                for place in ["/reason", "/metadata/labels/x", "/count"] {
+                    assert_eq!(find(op, place), None, "{op} {place}");
+                }
+            }
+            assert_eq!(find("test", ""), Some(Oracle::Event));
+            assert!(find("copy", "").is_some());
+        }
     }
 
     /// Of objects that are no Secrets, whose annotations may hold one, as they may themselves.

@@ -14,7 +14,7 @@ use super::masker::Masker;
 use super::open::Fate;
 use super::scan::{Cursor, State};
 use super::status::{self, Part};
-use super::{LAST_APPLIED, MaskError, is_runtimes};
+use super::{LAST_APPLIED, MaskError, is_runtimes, printed};
 
 /// What is done with the string value that is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(super) enum Use {
     Read(Fact),
     /// A text of a `Status`: held back until it is complete.
     Hold,
+    /// What an Event says: the same.
+    Event,
     /// The payload of a release of helm's: held back until it is complete.
     Release,
     /// An annotation that has shown nothing but blanks so far.
@@ -47,7 +49,7 @@ pub(super) enum Fact {
     Name,
     Namespace,
     DetailsKind,
-    /// Why a container has ended.
+    /// Why a container has ended, or waits.
     Reason,
 }
 
@@ -63,6 +65,10 @@ impl Masker {
                 Key::Kind if self.top.map => Use::Read(Fact::Kind),
                 Key::ApiVersion if self.top.map => Use::Read(Fact::ApiVersion),
                 key if Part::of_status(key).is_some() && self.is_status() => Use::Hold,
+                _ if self.is_event() => {
+                    self.top.pass_status();
+                    Use::Event
+                }
                 Key::Message => {
                     self.top.pass_status();
                     Use::Keep
@@ -81,7 +87,8 @@ impl Masker {
             Role::Annotations if self.name == LAST_APPLIED.as_bytes() => Use::Collect { strict: true },
             Role::Annotations => Use::Peek,
             Role::Details | Role::Cause => Use::Hold,
-            Role::Terminated if self.key == Key::Reason => Use::Read(Fact::Reason),
+            Role::Terminated | Role::Waiting if self.key == Key::Reason => Use::Read(Fact::Reason),
+            Role::Cells => Use::Event,
             _ => Use::Keep,
         }
     }
@@ -150,7 +157,7 @@ impl Masker {
                 self.mute();
                 self.text_use = Use::Drop;
             }
-            Use::Hold | Use::Release => {
+            Use::Hold | Use::Event | Use::Release => {
                 self.mute_string(cursor, out);
                 self.text_use = text_use;
             }
@@ -192,7 +199,7 @@ impl Masker {
         let ended = match self.text_use {
             Use::Keep | Use::Drop | Use::Peek | Use::Cut => self.skip(cursor)?,
             Use::Read(_) => self.decode_into(cursor, MASK_KEY_BYTES)?,
-            Use::Hold => self.decode_into(cursor, MASK_MESSAGE_BYTES)?,
+            Use::Hold | Use::Event => self.decode_into(cursor, MASK_MESSAGE_BYTES)?,
             Use::Release => self.decode_into(cursor, RELEASE_BYTES)?,
             Use::Collect { .. } => self.decode_into(cursor, self.lookahead())?,
             Use::Feed => self.decode_into(cursor, BLOCK)?,
@@ -214,6 +221,12 @@ impl Masker {
             }
             Use::Hold => {
                 self.end_of_status(cursor, out)?;
+                self.unmute(cursor);
+            }
+            Use::Event => {
+                let said = std::mem::take(&mut self.text);
+                self.end_of_event(&said, out);
+                self.text = said;
                 self.unmute(cursor);
             }
             Use::Release => {
@@ -371,7 +384,8 @@ impl Masker {
                 Ok(())
             }
             Fact::Reason => {
-                if is_runtimes(text) {
+                let own = if self.top.role == Role::Waiting { printed::is_hooks(text) } else { !is_runtimes(text) };
+                if !own {
                     self.top.role = Role::Plain;
                 }
                 Ok(())
@@ -416,10 +430,28 @@ impl Masker {
             escape_into(self.context.stand_in(part, seen).as_bytes(), out);
         } else {
             self.message_passed |= !harmless;
-            escape_into(&held, out);
+            self.end_of_event(&held, out);
         }
         self.text = held;
         Ok(())
+    }
+
+    /// Whether it is what an Event says.
+    fn is_event(&self) -> bool {
+        let said = self.top.role == Role::Object && matches!(self.key, Key::Message | Key::Note);
+        self.context.events && self.level == 0 && (said || self.top.role == Role::Cells)
+    }
+
+    /// What an Event says is complete; what anything else says is written as it is.
+    fn end_of_event(&mut self, said: &[u8], out: &mut Vec<u8>) {
+        let shown = match std::str::from_utf8(said) {
+            _ if !self.is_event() => None,
+            Ok(text) if !self.overflow => printed::without(text),
+            // No Event's text is that long.
+            Ok(_) | Err(_) => Some(printed::PRINTED.into()),
+        };
+        self.summary.masked += u64::from(shown.is_some());
+        escape_into(shown.as_deref().map_or(said, str::as_bytes), out);
     }
 }
 

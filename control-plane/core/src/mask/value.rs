@@ -7,7 +7,7 @@
 )]
 
 use serde_json::{Map, Value};
-use shared::limits::MASK_NESTED_DOCUMENTS;
+use shared::limits::{MASK_MESSAGE_BYTES, MASK_NESTED_DOCUMENTS};
 
 use super::annotation::{may_carry_value, may_quote_secret};
 use super::frame::{Frame, Kind, Presumed, Role};
@@ -17,7 +17,7 @@ use super::masker::{Carrier, Documents, Masker};
 use super::placeholder::Field;
 use super::request::Room;
 use super::status::{self, Part};
-use super::{LAST_APPLIED, LAST_WORDS, MaskContext, MaskError, cut_name, fields, is_runtimes};
+use super::{LAST_APPLIED, LAST_WORDS, MaskContext, MaskError, cut_name, fields, is_runtimes, printed};
 use crate::body::{Budget, json};
 
 /// Masks a parsed document in place and says how many values were replaced. serde_json reads no deeper than 128, which bounds the recursion.
@@ -175,14 +175,23 @@ impl Walk<'_> {
             (Key::Object, Value::Object(object)) if root => self.map(object, Some(frame.presumed), false),
             (key, Value::String(text)) if is_status && Part::of_status(key).is_some() => {
                 self.of_status(Part::of_status(key).unwrap_or(Part::Message), text);
+                if key == Key::Message && frame.role == Role::Object {
+                    self.of_event(text);
+                }
             }
+            (Key::Message | Key::Note, Value::String(text)) if frame.role == Role::Object => self.of_event(text),
             (Key::Details, Value::Object(details)) if is_status => self.details(details),
             (Key::Status | Key::Spec, Value::Object(holder)) if holds_token => self.token_holder(holder),
             (Key::Secret, Value::Object(_) | Value::Array(_)) | (Key::SecretName, Value::String(_)) => {
                 self.has_secrets |= self.context.pods && self.level == 0;
                 self.plain(value);
             }
-            (Key::Terminated, Value::Object(members)) if self.has_secrets => self.terminated(members),
+            (Key::Terminated, Value::Object(members)) if self.has_secrets => {
+                self.state(members, |reason| !is_runtimes(reason), LAST_WORDS);
+            }
+            (Key::Waiting, Value::Object(members)) if self.has_secrets => {
+                self.state(members, printed::is_hooks, printed::PRINTED)
+            }
             _ => self.plain(value),
         }
     }
@@ -195,13 +204,13 @@ impl Walk<'_> {
         }
     }
 
-    /// How a container has ended.
-    fn terminated(&mut self, members: &mut Map<String, Value>) {
-        let reason = members.get("reason").and_then(Value::as_str).unwrap_or_default();
-        let own_words = !is_runtimes(reason.as_bytes());
+    /// How a container has ended, or what it waits for. `own`: whether the words are the container's for that reason.
+    fn state(&mut self, members: &mut Map<String, Value>, own: fn(&[u8]) -> bool, words: &str) {
+        let reason = members.get("reason").and_then(Value::as_str).map(str::as_bytes);
+        let own_words = reason.is_none_or(own);
         for (name, value) in members.iter_mut() {
             if own_words && name == "message" && !value.is_null() {
-                *value = Value::String(LAST_WORDS.to_owned());
+                *value = Value::String(words.to_owned());
                 self.masked += 1;
                 self.room.take();
             } else if own_words {
@@ -223,8 +232,31 @@ impl Walk<'_> {
         for (name, value) in members {
             match value {
                 Value::Object(object) if name == "object" => self.map(object, Some(presumed), false),
+                Value::Array(cells) if name == "cells" && self.context.events => {
+                    cells.iter_mut().for_each(|cell| self.cell(cell));
+                }
                 _ => self.misplaced(name, value),
             }
+        }
+    }
+
+    fn cell(&mut self, cell: &mut Value) {
+        match cell {
+            Value::String(text) => self.of_event(text),
+            _ => self.plain(cell),
+        }
+    }
+
+    /// What an Event says, if it is one.
+    fn of_event(&mut self, text: &mut String) {
+        if !self.context.events || self.level > 0 {
+            return;
+        }
+        let long = text.len() > MASK_MESSAGE_BYTES;
+        if let Some(shown) = if long { Some(printed::PRINTED.into()) } else { printed::without(text) } {
+            self.masked += 1;
+            self.room.take();
+            *text = shown.into_owned();
         }
     }
 

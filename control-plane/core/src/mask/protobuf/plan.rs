@@ -2,7 +2,7 @@
 //!
 //! The rule: of an object that is, or may hold, a Secret, a `Status` or a token, every text, map, message and raw JSON. Of anything else
 //! annotations (with the names of the object that carries them) and raw JSON, at any depth; of pods also what names a Secret and how a
-//! container has ended. That is all that `frame` and `open` could react to: no other message of the table says `kind` beside `data` or
+//! container has ended or what it waits for; of Events what they say. That is all that `frame` and `open` could react to: no other message of the table says `kind` beside `data` or
 //! `message` (a test keeps it so).
 
 use std::sync::LazyLock;
@@ -21,12 +21,12 @@ static REACH: LazyLock<Vec<bool>> =
 
 /// The same for pods, of which is looked at how their containers have ended, and by what they name Secrets.
 static REACH_OF_PODS: LazyLock<Vec<bool>> = LazyLock::new(|| {
-    let own = |message: &Message| message.name == ENDED || message.fields.iter().any(names_secret);
+    let own = |message: &Message| STATES.contains(&message.name) || message.fields.iter().any(names_secret);
     table().map(|table| through(table, |message| has_annotations(message) || own(message))).unwrap_or_default()
 });
 
-/// How a container has ended.
-pub(super) const ENDED: &str = "core.v1.ContainerStateTerminated";
+/// How a container of a pod has ended, and what it waits for.
+const STATES: [&str; 2] = ["core.v1.ContainerStateTerminated", "core.v1.ContainerStateWaiting"];
 
 /// What becomes of a field in the skeleton.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub(super) struct Plan {
     pub(super) full: bool,
     /// Whether it is a pod, or several.
     pods: bool,
+    /// Whether it is an Event, or several.
+    events: bool,
 }
 
 impl Plan {
@@ -66,7 +68,7 @@ impl Plan {
         let _fresh = frame.set_kind(envelope.kind.as_bytes());
         let secrets = envelope.kind.eq_ignore_ascii_case("SecretList");
         let full = context.guards_messages() || context.token || secrets || frame.kind != ObjectKind::Other;
-        Ok(Self { table, id, full, pods: context.pods })
+        Ok(Self { table, id, full, pods: context.pods, events: context.events })
     }
 
     pub(super) fn message(&self, id: usize) -> Result<&'static Message, BodyError> {
@@ -75,6 +77,11 @@ impl Plan {
 
     fn reach(&self) -> &'static [bool] {
         if self.pods { &REACH_OF_PODS } else { &REACH }
+    }
+
+    /// Whether a text may be replaced for what it says, or for what stands beside it.
+    pub(super) fn is_said(&self, message: &Message, field: &Field) -> bool {
+        self.pods && STATES.contains(&message.name) || self.events && matches!(key(field), Key::Message | Key::Note)
     }
 
     /// `bytes`: what stands in the field.
@@ -87,7 +94,8 @@ impl Plan {
         } else if is(Kind::Text)
             && (self.full
                 || is_of_annotations(message, field)
-                || self.pods && (message.name == ENDED || names_secret(field)))
+                || self.pods && names_secret(field)
+                || self.is_said(message, field))
         {
             Look::Text
         } else if is(Kind::Bytes) && self.full {

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use memchr::{memchr2, memmem};
 
-use super::plan::{ENDED, Look, Plan};
+use super::plan::{Look, Plan};
 use crate::body::{BodyError, Budget, json};
 use crate::mask::bytes::escape_into;
 use crate::mask::{LAST_APPLIED, release};
@@ -138,7 +138,7 @@ impl Skeleton<'_> {
             (_, Kind::Text) => {
                 let text = found.text(field.number).map_err(|fault| inside(message, fault))?;
                 if look == Look::Text {
-                    self.judged |= field.shape == Shape::Map || message.name == ENDED;
+                    self.judged |= field.shape == Shape::Map || self.plan.is_said(message, field);
                     self.string(text);
                 }
             }

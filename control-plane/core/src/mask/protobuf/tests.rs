@@ -13,6 +13,7 @@ use crate::request_info::Verb;
 mod malformed;
 mod pods;
 mod release;
+mod said;
 
 /// As bytes what [`CANARY`] is in base64.
 pub(super) const VALUE: &[u8] = b"CANARY-value";

@@ -97,6 +97,33 @@ fn m1_a_text_that_is_not_plain_is_read() {
     }
 }
 
+/// What a container printed is found where the Event or pod before has none of it, and the other way round.
+#[test]
+fn m7_what_was_printed_is_read_each_time() {
+    let event = |name: &str, said: &str| {
+        let member = if name == "b" { "note" } else { "message" };
+        format!(r#"{{"metadata":{{"name":"{name}"}},"reason":"Unhealthy","{member}":"{said}"}}"#)
+    };
+    let pod = |name: &str, state: &str| {
+        format!(
+            r#"{{"metadata":{{"name":"{name}"}},"spec":{{"volumes":[{{"secret":{{"secretName":"s"}}}}]}},"status":{{"containerStatuses":[{{"state":{{{state}}}}}]}}}}"#
+        )
+    };
+    let printed = format!("Liveness probe failed: {CANARY}");
+    let words = [&printed, "Started", "Started", &printed, "probe failed: ", "Killing", &printed];
+    let said = |reason: &str| format!(r#""waiting":{{"reason":"{reason}","message":"{CANARY}"}}"#);
+    let hook = said("PostStartHookError");
+    let waiting = [&hook, &hook, &said("ErrImagePull"), &hook, r#""running":{}"#, &hook];
+    for names in [["a"; 7], ["a", "a", "b", "b", "a", "b", "a"]] {
+        let events: Vec<String> = names.into_iter().zip(words).map(|(name, said)| event(name, said)).collect();
+        let out = same("events", &list("EventList", &events)).unwrap();
+        assert!(!out.contains(CANARY), "{out}");
+        let pods: Vec<String> = names.into_iter().zip(waiting).map(|(name, state)| pod(name, state)).collect();
+        let out = same("pods", &list("PodList", &pods)).unwrap();
+        assert_eq!(out.matches(CANARY).count(), 1, "{out}");
+    }
+}
+
 /// What depends on more than the object's bytes is read, or told from what was the same under another rule.
 #[test]
 fn m1_what_came_before_counts() {

@@ -1,6 +1,7 @@
 //! What tools and containers leave of a value: in annotations, in how a container has ended (SECURITY.md M2, M7).
 
 use super::super::LAST_WORDS;
+use super::super::printed::PRINTED;
 use super::*;
 
 /// A pod's last words are those of its log, which shows them without its Secrets' values.
@@ -65,6 +66,77 @@ fn m7_last_words_of_a_pod_with_secrets() {
     // Others may end as they like.
     let other = pod(r#"{"secretRef":{"name":"s"}}"#, "Error");
     assert_eq!(mask(&context("widgets", Verb::Get), &other).unwrap().0, other);
+}
+
+/// The kubelet says with what words a hook has failed, where a container waits to be started again.
+#[test]
+fn m7_what_a_hook_printed() {
+    let pod = |env: &str, waiting: &str| {
+        format!(
+            r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"p","namespace":"default"}},"spec":{{"containers":[{{"name":"c","env":[{env}]}}]}},"status":{{"containerStatuses":[{{"name":"c","state":{{"waiting":{{{waiting}}}}}}}]}}}}"#
+        )
+    };
+    let secret = r#"{"name":"A","valueFrom":{"secretKeyRef":{"name":"s","key":"k"}}}"#;
+    let said = r#""message":"Exec lifecycle hook failed - message: Q0FOQVJZLXZhbHVl""#;
+    for waiting in [
+        &format!(r#""reason":"PostStartHookError",{said}"#),
+        // Who says no reason, or says it too late, may be a hook.
+        &format!(r#"{said},"reason":"CrashLoopBackOff""#),
+        said,
+    ] {
+        let text = pod(secret, waiting);
+        let shown = masked("pods", &text);
+        assert_eq!(shown["status"]["containerStatuses"][0]["state"]["waiting"]["message"], PRINTED);
+        let mut value = serde_json::from_str(&text).unwrap();
+        mask_value(&mut value, &context("pods", Verb::Get));
+        // The reference knows the reason before.
+        assert!(value == shown || waiting.ends_with(r#"BackOff""#), "{value}");
+        passes("pods", &pod("", waiting));
+    }
+    passes("pods", &pod(secret, r#""reason":"CrashLoopBackOff","message":"back-off 10s restarting failed container""#));
+    passes("pods", &pod(secret, r#""reason":"ContainerCreating""#));
+}
+
+/// An Event says with what words a probe has failed.
+#[test]
+fn m7_what_a_probe_printed() {
+    const SAID: &str = "Readiness probe failed: ";
+    let (printed, shown) = (format!("{SAID}{CANARY}"), format!("{SAID}{PRINTED}"));
+    let event = |member: &str, said: &str| json!({"kind": "Event", "apiVersion": "v1", "metadata": {"name": "e", "namespace": "default"}, member: said, "reason": "Unhealthy"});
+    let list = |items: &[Value]| json!({"kind": "EventList", "apiVersion": "v1", "metadata": {}, "items": items});
+    let table = |cells: Value, object: Value| json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "rows": [{"cells": cells, "object": object}]});
+    let refused = "Readiness probe failed: dial tcp 10.0.0.1:80: connect: connection refused";
+    for member in ["message", "note"] {
+        let [own, out, other] = [&printed, &shown, refused].map(|said| event(member, said));
+        for (text, expected) in [
+            (own.clone(), out.clone()),
+            (list(&[other.clone(), own.clone(), own.clone()]), list(&[other, out.clone(), out.clone()])),
+            (json!({"type": "ADDED", "object": own}), json!({"type": "ADDED", "object": out})),
+            (table(json!(["5s", 3, null, printed]), own), table(json!(["5s", 3, null, shown]), out)),
+        ] {
+            assert_eq!(masked("events", &text.to_string()), expected);
+            let mut value = text.clone();
+            mask_value(&mut value, &context("events", Verb::Get));
+            assert_eq!(value, expected);
+            // In other objects it is what somebody wrote.
+            passes("widgets", &text.to_string());
+        }
+    }
+    let table = table(json!(["5s", {"kind": "x", "data": {"message": printed}}]), json!(null));
+    passes("events", &table.to_string());
+    // Written escaped, and longer than any Event's.
+    let escaped =
+        event("message", "WORDS").to_string().replace("WORDS", r"Readiness probe fail\u0065d: Q0FOQVJZLXZhbHVl\n");
+    assert_eq!(masked("events", &escaped.replace(r"\\", r"\"))["message"], shown);
+    let long = event("message", &format!("{}{printed}", "x".repeat(20_000))).to_string();
+    let (out, _) = run(&context("events", Verb::Get), &[long.as_bytes()]).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["message"], PRINTED);
+    let mut value = serde_json::from_str(&long).unwrap();
+    mask_value(&mut value, &context("events", Verb::Get));
+    assert_eq!(value["message"], PRINTED);
+    for said in [refused, "Started container web", "Pulling image \"web\""] {
+        passes("events", &event("message", said).to_string());
+    }
 }
 
 /// What other tools than kubectl keep of a Secret that they applied.

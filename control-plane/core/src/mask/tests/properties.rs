@@ -96,6 +96,9 @@ const NAMES: &[&str] = &[
     "name",
     "namespace",
     "spec",
+    "message",
+    "note",
+    "cells",
     "x",
     "é",
     LAST_APPLIED,
@@ -103,7 +106,7 @@ const NAMES: &[&str] = &[
 
 fn json(names: &'static [&'static str]) -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![
-        4 => prop::sample::select(vec!["Secret", "SecretList", "List", "ConfigMap", "v1", "apps/v1", "Table"])
+        4 => prop::sample::select(vec!["Secret", "SecretList", "List", "ConfigMap", "v1", "apps/v1", "Table", "probe failed: x"])
             .prop_map(|text| Json::Plain(Value::from(text))),
         4 => "[a-zA-Z0-9\"\\\\ é]{6,20}".prop_map(|text| Json::Plain(Value::from(text))),
         1 => "[a-zA-Z0-9]{50,140}[\"\\\\\n é]?[a-z]{0,70}".prop_map(|text| Json::Plain(Value::from(text))),
@@ -153,7 +156,7 @@ proptest! {
     #[test]
     fn m1_typed_documents_are_masked_as_the_reference_does(
         mut document in json(NAMES),
-        resource in prop::sample::select(vec!["secrets", "widgets"]),
+        resource in prop::sample::select(vec!["secrets", "widgets", "events"]),
     ) {
         document.typed();
         let text = printed(&document);
@@ -177,7 +180,7 @@ proptest! {
         let mut text = " ".repeat(before);
         document.print(blank, &mut text);
         fuzz_mask(text.as_bytes());
-        for resource in ["secrets", "widgets"] {
+        for resource in ["secrets", "widgets", "events"] {
             let context = context(resource, Verb::Get);
             let leveled = |text: &str| {
                 run(&context, &[text.as_bytes()]).ok().map(|(out, _)| leveled(&serde_json::from_str(&out).unwrap()))
