@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use control_plane_core::body::{Encoding, ParsedBody};
-use control_plane_core::mask::{FieldPath, MaskedFields, Oracle, writes_container_statuses};
+use control_plane_core::mask::{FieldPath, MaskedFields, Oracle, writes_container_statuses, writes_of_probe};
 use control_plane_core::request::Request;
 use control_plane_core::request_info::{RequestInfo, Verb};
 use control_plane_core::reserved::{
@@ -78,6 +78,12 @@ pub enum RuleRefusal {
          conditions and what else is yours by a patch that leaves them out"
     )]
     ContainerStatuses,
+    /// What an Event says of a probe.
+    #[error(
+        "what an Event says of a probe is written by the kubelet alone, and was shown without what a container printed: change what else is \
+         yours by a patch that leaves it out"
+    )]
+    Probe,
     /// A role or binding whose body can't be read.
     #[error("a role or binding needs a body that can be read")]
     RbacUnreadable,
@@ -103,6 +109,7 @@ impl RuleRefusal {
             Self::Oracle(_) => "rule-secret-oracle",
             Self::Renames(_) => "rule-renames-masked",
             Self::ContainerStatuses => "rule-container-statuses",
+            Self::Probe => "rule-probe",
             Self::RbacUnreadable => "rule-rbac-unreadable",
             Self::Disclosure | Self::DisclosureOfOne => "rule-disclosure",
         }
@@ -145,6 +152,9 @@ impl Ours {
         check_patch(request, &MaskedFields::default())?;
         if request.body().is_some_and(|body| writes_container_statuses(info, body)) {
             return Err(RuleRefusal::ContainerStatuses);
+        }
+        if request.body().is_some_and(|body| writes_of_probe(info, body)) {
+            return Err(RuleRefusal::Probe);
         }
         if info.api_group == RBAC {
             self.check_rbac(info, request.body())?;

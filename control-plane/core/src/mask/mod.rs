@@ -70,6 +70,7 @@ pub use oracle::Oracle;
 pub use placeholder::{
     FieldPath, PlaceholderKey, PlaceholderKeys, contains_placeholder, find_placeholder, is_placeholder,
 };
+pub use printed::writes_of_probe;
 pub use protobuf::ProtobufMaskError;
 pub use request::mask_value;
 pub use tried::Tried;
@@ -259,6 +260,12 @@ impl MaskContext {
             Some(operation) => shared::status::of_operation(words, operation).into(),
             None => words.into(),
         }
+    }
+
+    /// That text of a `Status` about nothing that is masked, without what a container printed.
+    fn without_object(&self, part: status::Part, text: &str) -> Option<String> {
+        let quotes = part == status::Part::Message && (self.pods || self.events);
+        if quotes { printed::without_object(text) } else { None }
     }
 
     /// The request's namespace.

@@ -173,7 +173,7 @@ impl Masker {
             Role::Items => (if map { Role::Object } else { Role::Items }, self.top.presumed),
             Role::Rows if map => (Role::Row, self.top.presumed),
             Role::Row if map && self.key == Key::Object => (Role::Object, self.top.presumed),
-            Role::Row if !map && self.key == Key::Cells && self.context.events => plain(Role::Cells),
+            Role::Row if !map && self.key == Key::Cells && self.context.events && self.level == 0 => plain(Role::Cells),
             Role::Metadata => match self.key {
                 Key::Annotations if map => plain(Role::Annotations),
                 Key::ManagedFields if !map => plain(Role::ManagedFields),

@@ -428,6 +428,10 @@ impl Masker {
             self.summary.masked += 1;
             let seen = if self.overflow { "" } else { text };
             escape_into(self.context.stand_in(part, seen).as_bytes(), out);
+        } else if let Some(shown) = self.context.without_object(part, text) {
+            self.summary.masked += 1;
+            self.message_passed |= !harmless;
+            escape_into(shown.as_bytes(), out);
         } else {
             self.message_passed |= !harmless;
             self.end_of_event(&held, out);
@@ -448,7 +452,7 @@ impl Masker {
             _ if !self.is_event() => None,
             Ok(text) if !self.overflow => printed::without(text),
             // No Event's text is that long.
-            Ok(_) | Err(_) => Some(printed::PRINTED.into()),
+            Ok(_) | Err(_) => Some(printed::PRINTED.to_owned()),
         };
         self.summary.masked += u64::from(shown.is_some());
         escape_into(shown.as_deref().map_or(said, str::as_bytes), out);

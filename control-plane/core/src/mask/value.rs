@@ -253,10 +253,10 @@ impl Walk<'_> {
             return;
         }
         let long = text.len() > MASK_MESSAGE_BYTES;
-        if let Some(shown) = if long { Some(printed::PRINTED.into()) } else { printed::without(text) } {
+        if let Some(shown) = if long { Some(printed::PRINTED.to_owned()) } else { printed::without(text) } {
             self.masked += 1;
             self.room.take();
-            *text = shown.into_owned();
+            *text = shown;
         }
     }
 
@@ -431,6 +431,10 @@ impl Walk<'_> {
             self.masked += 1;
             self.room.take();
             *text = self.context.stand_in(part, text).into_owned();
+        } else if let Some(shown) = self.context.without_object(part, text) {
+            self.masked += 1;
+            self.room.take();
+            *text = shown;
         }
     }
 

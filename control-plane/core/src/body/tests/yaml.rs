@@ -103,6 +103,10 @@ fn digests_are_texts() {
     ] {
         assert_eq!(value(YAML, format!("a: {text}\n")), json!({"a": text}));
     }
+    for text in [format!("0.{}1e300", "0".repeat(300)), format!("1{}e-300", "0".repeat(300))] {
+        let read = read(YAML, format!("a: {text}\n"));
+        assert!(matches!(read, Err(BodyError::Scalar { problem: ScalarProblem::Notation, .. })), "{text}");
+    }
 }
 
 #[test]

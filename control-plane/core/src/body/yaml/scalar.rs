@@ -21,6 +21,9 @@ pub(super) fn plain(text: &str) -> Result<Value, ScalarProblem> {
     }
 }
 
+/// Of a float in the clear: more than any program writes, and than a digest has.
+const FLOAT_BYTES: usize = 256;
+
 fn numeric(text: &str) -> Result<Value, ScalarProblem> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0')) {
@@ -33,6 +36,10 @@ fn numeric(text: &str) -> Result<Value, ScalarProblem> {
         return i64::from_str_radix(octal, 8).map(Value::from).map_err(|_| ScalarProblem::Notation);
     }
     let (whole, rest) = digits.split_at(digits.bytes().take_while(u8::is_ascii_digit).count());
+    // Readers count exponents of many digits, and what stands before them, each in its own way.
+    if is_float_rest(whole, rest) && text.len() > FLOAT_BYTES {
+        return Err(ScalarProblem::Notation);
+    }
     // Larger than any float it is text to strconv, as are many short digests: `12e4567`.
     if is_float_rest(whole, rest) && text.parse::<f64>().is_ok_and(f64::is_infinite) {
         return Ok(Value::String(text.to_owned()));
